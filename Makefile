@@ -1,0 +1,34 @@
+# Every target runs in its own environment, .venv, which needs nothing but Python 3.11 or newer to be made.
+PYTHON := .venv/bin/python
+CONSTRAINTS := .ci/constraints.txt
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup pretrain test lint bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(INSTALLED) ## install the package and its pinned dependencies into .venv
+
+# torch comes first and by its exact version, so that a local build of it (CPU-only, say) is kept by the second line.
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet -c $(CONSTRAINTS) torch==2.13.0
+	$(PYTHON) -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+pretrain: setup ## train the default multitask recipe
+	.venv/bin/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		training/pretrain.py
+
+test: setup ## run the tests (without the slow ones)
+	$(PYTHON) -m pytest
+
+lint: setup ## check style and types
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy asen_hf
+
+bench: setup ## measure speed and memory
+	$(PYTHON) tests/benchmarks/run.py
