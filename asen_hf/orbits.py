@@ -1,0 +1,171 @@
+"""Algorithm 1 of the paper (Section 3.2, Appendix A): the orbits of a permutation group on k-tuples of points.
+
+The paper lifts each generator to a permutation of n² points and asks SymPy for the orbits. The same partition is that
+into connected components of the graph that joins every tuple to its image under every generator. That graph needs no
+edge for a tuple that a generator fixes, and SciPy finds its components in compiled code.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sympy.combinatorics import PermutationGroup
+
+from .groups import array_forms
+
+__all__ = ["check_edges", "is_invariant_support", "orbit_labels"]
+
+Moves = tuple[NDArray[np.integer], NDArray[np.integer]]
+"""The tuples that a generator moves, by number, and what it moves them to; two integer arrays of equal length."""
+
+
+def orbit_labels(group: PermutationGroup, order: int = 2, edges: ArrayLike | None = None) -> NDArray[np.int32]:
+    """Number the orbits of ``group`` on k-tuples of points, or on the pairs of a support (paper, Algorithm 1).
+
+    Labels are numbered by first appearance in row-major order (in the order given, for a support), so they depend on
+    the group alone, not on its generators. The number of orbits is ``labels.max() + 1``.
+
+    Args:
+        group: a permutation group of degree n.
+        order: the length k of the tuples: 1 for orbits on points, 2 for orbitals, 3 for triples, …
+        edges: the support, distinct pairs ``(target i, source j)`` as an integer array ``(E, 2)``; only with order 2.
+            It need not be invariant under the group: two edges get the same label iff they lie in the same orbital of
+            the complete graph. An invariant support costs its edges; any other costs all n² pairs.
+
+    Returns:
+        int32 array of shape ``(n,) * order``, or ``(E,)`` for a support.
+
+    Raises:
+        ValueError: for an order below 1; for edges with another order, of another shape or dtype, out of range or given
+            twice; or if there would be 2³¹ tuples or more.
+    """
+    if order < 1:
+        raise ValueError(f"order must be at least 1, not {order}")
+    if edges is None:
+        return _tuple_labels(group, order).reshape((group.degree,) * order)
+    if order != 2:
+        raise ValueError(f"edges are pairs, so they need order=2, not order={order}")
+    pairs = check_edges(edges, group.degree)
+    if _is_invariant(group, pairs):
+        return _by_first_appearance(_components(len(pairs), _edge_moves(group, pairs)))
+    targets, sources = pairs.T
+    return _by_first_appearance(_tuple_labels(group, 2)[targets * group.degree + sources])
+
+
+def is_invariant_support(group: PermutationGroup, edges: ArrayLike) -> bool:
+    """Whether every element of ``group`` maps the support to itself.
+
+    Args:
+        group: a permutation group of degree n.
+        edges: distinct pairs ``(target i, source j)``, integer array ``(E, 2)``.
+
+    Raises:
+        ValueError: for edges of another shape or dtype, out of range or given twice.
+    """
+    return _is_invariant(group, check_edges(edges, group.degree))
+
+
+def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
+    """A support as an int64 array ``(E, 2)``, in the order given.
+
+    Raises:
+        ValueError: if the edges are no integer array of that shape, or one lies outside 0 … degree-1 or is given twice.
+    """
+    pairs = np.asarray(edges)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+        raise ValueError(
+            "edges must be an integer array of shape (num_edges, 2) of (target, source) pairs, "
+            f"not {pairs.dtype} of shape {pairs.shape}"
+        )
+    outside = ((pairs < 0) | (pairs >= degree)).any(axis=1)
+    if outside.any():
+        index = int(outside.argmax())
+        raise ValueError(f"edge {index}, {pairs[index].tolist()}, has a point outside 0 … {degree - 1}")
+    pairs = pairs.astype(np.int64)
+    codes, counts = np.unique(pairs @ np.array([degree, 1]), return_counts=True)
+    if len(codes) < len(pairs):
+        repeated = divmod(int(codes[counts.argmax()]), degree)
+        raise ValueError(f"edge {list(repeated)} appears {counts.max()} times: a support holds each pair once")
+    return pairs
+
+
+def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:
+    """Labels of all n^k tuples in row-major order: a tuple's number is its coordinates read in base n."""
+    num_tuples = group.degree**order
+    if num_tuples > np.iinfo(np.int32).max:
+        raise ValueError(f"degree {group.degree} has too many {order}-tuples ({num_tuples}): give an invariant support")
+    forms = array_forms(group).astype(np.int32)
+    return _by_first_appearance(_components(num_tuples, (_tuple_moves(form, order) for form in forms)))
+
+
+def _tuple_moves(form: NDArray[np.int32], order: int) -> Moves:
+    """The tuples with at least one moved coordinate, split by the first such, so that each is listed once."""
+    points = np.arange(len(form), dtype=np.int32)
+    moved, fixed = points[form != points], points[form == points]
+    splits = [[fixed] * first + [moved] + [points] * (order - first - 1) for first in range(order)]
+    tuples = np.concatenate([_codes(axes, len(form)) for axes in splits])
+    images = np.concatenate([_codes([form[axis] for axis in axes], len(form)) for axes in splits])
+    return tuples, images
+
+
+def _codes(axes: list[NDArray[np.int32]], base: int) -> NDArray[np.int32]:
+    """The numbers of all tuples in the product of ``axes``, flat."""
+    codes = axes[0]
+    for axis in axes[1:]:
+        codes = (codes[:, None] * base + axis).ravel()
+    return codes
+
+
+def _is_invariant(group: PermutationGroup, edges: NDArray[np.int64]) -> bool:
+    # A generator is one-to-one on pairs, so it keeps the support iff it sends the edges it moves to one another.
+    return all(np.array_equal(np.sort(codes), np.sort(images)) for _, codes, images in _moved_edges(group, edges))
+
+
+def _edge_moves(group: PermutationGroup, edges: NDArray[np.int64]) -> Iterator[Moves]:
+    """Moves of an invariant support's edges, by position: sorting both sides pairs each image with its edge."""
+    for moved, codes, images in _moved_edges(group, edges):
+        yield moved[np.argsort(images)], moved[np.argsort(codes)]
+
+
+def _moved_edges(
+    group: PermutationGroup, edges: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """For each generator the positions of the edges that it moves, their codes and their images' codes."""
+    base = np.array([group.degree, 1])
+    for form in array_forms(group):
+        images = form[edges]
+        moved = np.flatnonzero((images != edges).any(axis=1))
+        yield moved, edges[moved] @ base, images[moved] @ base
+
+
+def _components(num_tuples: int, moves: Iterable[Moves]) -> NDArray[np.int32]:
+    """Component numbers, int32 ``(num_tuples,)``, of the graph that all the moves make together."""
+    labels = np.arange(num_tuples, dtype=np.int32)
+    batch: list[Moves] = []
+    batch_size = 0
+    # Merging whenever there are as many moves as tuples bounds the memory, however many generators there are.
+    for move in moves:
+        batch.append(move)
+        batch_size += len(move[0])
+        if batch_size >= num_tuples:
+            labels = _merge(labels, batch)
+            batch, batch_size = [], 0
+    return _merge(labels, batch) if batch else labels
+
+
+def _merge(labels: NDArray[np.int32], batch: list[Moves]) -> NDArray[np.int32]:
+    rows, columns = (labels[np.concatenate(side)] for side in zip(*batch, strict=True))
+    num_labels = int(labels.max(initial=-1)) + 1
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(num_labels, num_labels))
+    return connected_components(graph, directed=False)[1][labels]
+
+
+def _by_first_appearance(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Renumber 0, 1, … in the order in which labels first appear; linear time, no sort."""
+    positions = np.arange(len(labels), dtype=np.int32)
+    first = np.empty(labels.max(initial=-1) + 1, dtype=np.int32)
+    first[labels[::-1]] = positions[::-1]  # of several assignments to one place the last stays: the first position
+    leaders = first[labels]
+    return (np.cumsum(leaders == positions, dtype=np.int32) - 1)[leaders]
