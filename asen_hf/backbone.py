@@ -1,0 +1,63 @@
+"""The shared backbone: equivariant to every permutation of the nodes, blind to tasks and groups.
+
+All it sees are node features, a graph whose pairs carry orbital numbers, and one feature vector an orbital.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .attention import GATv2Attention
+from .configuration_asen import AsenConfig
+from .symmetry import OrbitGraph
+
+
+class AsenLayer(GradientCheckpointingLayer):
+    """GATv2 → projection → LayerNorm → ReLU → residual sum."""
+
+    def __init__(self, config: AsenConfig):
+        super().__init__()
+        self.attention = GATv2Attention(config)
+        self.projection = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, orbital_features: Tensor, graph: OrbitGraph) -> tuple[Tensor, Tensor]:
+        """``(B, n, d)`` states to ``(B, n, d)`` states and the attention weights."""
+        update, weights = self.attention(hidden_states, orbital_features, graph)
+        update = self.norm(self.projection(update)).relu()
+        return hidden_states + self.dropout(update), weights
+
+
+class AsenBackbone(nn.Module):
+    """Input layers (LayerNorm → ReLU → Linear → LayerNorm) and the stack of :class:`AsenLayer`."""
+
+    def __init__(self, config: AsenConfig):
+        super().__init__()
+        size, eps = config.hidden_size, config.layer_norm_eps
+        self.input_layers = nn.Sequential(
+            nn.LayerNorm(size, eps=eps), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size, eps=eps)
+        )
+        self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(
+        self, node_features: Tensor, orbital_features: Tensor, graph: OrbitGraph
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Run the layers.
+
+        Args:
+            node_features: ``(B, n, d)``.
+            orbital_features: ``(rank, d)``, row r for the pairs labelled r.
+            graph: the support and its labels.
+
+        Returns:
+            The states ``(B, n, d)`` at the input and after each layer, and each layer's attention weights.
+        """
+        hidden_states = [self.input_layers(node_features)]
+        attentions = []
+        for layer in self.layers:
+            states, weights = layer(hidden_states[-1], orbital_features, graph)
+            hidden_states.append(states)
+            attentions.append(weights)
+        return hidden_states, attentions

@@ -1,0 +1,103 @@
+"""From a task's group to features: orbit labels as buffers, and the tables that embed them.
+
+Paper Section 3.2: nodes, or node pairs, get the same feature if and only if they lie in the same orbit of the group.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .configuration_asen import TaskConfig
+from .groups import from_cycles, symmetric
+from .orbits import orbit_labels
+
+
+@dataclasses.dataclass(frozen=True)
+class OrbitGraph:
+    """The pairs that carry messages, each with the number of its orbital.
+
+    Attributes:
+        num_nodes: number of nodes n.
+        labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), else ``(E,)``.
+        edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
+    """
+
+    num_nodes: int
+    labels: Tensor
+    edge_index: Tensor | None = None
+
+    def to_edges(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Targets, sources and labels of all pairs, int64 ``(E,)`` each; row-major on the complete support."""
+        if self.edge_index is not None:
+            return self.edge_index[0], self.edge_index[1], self.labels
+        nodes = torch.arange(self.num_nodes, device=self.labels.device)
+        targets, sources = nodes.repeat_interleave(self.num_nodes), nodes.repeat(self.num_nodes)
+        return targets, sources, self.labels.flatten()
+
+
+class SymmetryBreaker(nn.Module):
+    """A task's orbit labels as non-persistent buffers: recomputed from the config's generators, never saved.
+
+    Args:
+        task: its group, support and ``symmetry_breaking``.
+
+    Attributes:
+        num_pair_orbits: number of pair labels in use (the rank, on the complete support with ``"pairs"``).
+        num_node_orbits: number of node labels; 0 where nodes are not labelled.
+    """
+
+    labels: Tensor
+    edge_index: Tensor | None
+    node_labels: Tensor | None
+
+    def __init__(self, task: TaskConfig):
+        super().__init__()
+        self.task = task
+        buffers = self.compute_labels()
+        for name in ("labels", "edge_index", "node_labels"):
+            self.register_buffer(name, buffers.get(name), persistent=False)
+        node_labels = buffers.get("node_labels")
+        # From the arrays, not the buffers: under from_pretrained the latter may live on the meta device.
+        self.num_pair_orbits = int(buffers["labels"].max()) + 1 if buffers["labels"].numel() else 0
+        self.num_node_orbits = 0 if node_labels is None else int(node_labels.max()) + 1
+
+    def compute_labels(self) -> dict[str, Tensor]:
+        """The buffers' values by name, on the CPU; cached by the content of the task's symmetry."""
+        task = self.task
+        key = json.dumps([task.degree, task.generators, task.edges, task.symmetry_breaking])
+        return {name: torch.from_numpy(array) for name, array in _compute_arrays(key).items()}
+
+    def forward(self) -> OrbitGraph:
+        return OrbitGraph(self.task.degree, self.labels, self.edge_index)
+
+
+@functools.lru_cache(maxsize=256)
+def _compute_arrays(key: str) -> dict[str, np.ndarray]:
+    degree, generators, edges, symmetry_breaking = json.loads(key)
+    group = from_cycles(generators, degree)
+    arrays = {}
+    if symmetry_breaking == "nodes":
+        arrays["node_labels"] = orbit_labels(group, order=1)
+        group = symmetric(degree)  # pairs then only tell a node from the others
+    if edges is not None:
+        arrays["edge_index"] = np.array(edges).T
+    arrays["labels"] = orbit_labels(group, order=2, edges=edges)
+    return {name: np.ascontiguousarray(array, dtype=np.int64) for name, array in arrays.items()}
+
+
+class EdgeEmbedder(nn.Embedding):
+    """One learned d-vector an orbital (paper Section 5, *EdgeEmbedder*)."""
+
+    def forward(self) -> Tensor:  # type: ignore[override]
+        """The whole table, ``(num_pair_orbits, d)``: layers project it before they gather by label."""
+        return self.weight
+
+
+class NodeEmbedder(nn.Embedding):
+    """One learned d-vector a node orbit, added to the input features (paper Section 5.1.1, positional features)."""
