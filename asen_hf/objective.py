@@ -1,0 +1,171 @@
+"""What training minimises and what evaluation reports: losses over tasks, parameter groups, metrics, baselines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+
+from .configuration_asen import TaskConfig
+from .data import collate
+from .modeling_asen import AsenForMultitask, predictions
+
+Batch = Mapping[str, Mapping[str, Tensor]]
+
+
+class MultitaskObjective(nn.Module):
+    """The module that Accelerate prepares: every task's loss on its own rows, and their mean.
+
+    A batch holds rows of *every* task being trained, so that every trained parameter gets a gradient on every rank
+    (paper Section 5.2.1, concurrent and balanced updates).
+    """
+
+    def __init__(self, model: AsenForMultitask):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """``{task: {"inputs", "labels"}}`` to the mean of the tasks' losses and ``{task: loss}``, all scalars."""
+        losses = {task: self.model(**columns, task=task).loss for task, columns in batch.items()}
+        return torch.stack(list(losses.values())).mean(), losses
+
+
+def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
+    """Train the backbone and the named tasks only: what a batch never reaches would stall a plain DDP step."""
+    for name, parameter in model.named_parameters():
+        owners = [task for task in model.config.tasks if f".{task}." in f".{name}"]
+        parameter.requires_grad_(not owners or any(owner in tasks for owner in owners))
+
+
+def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:
+    """Two optimiser groups: the shared backbone at ``backbone_lr``, embedders and heads at ``lr``.
+
+    The paper (Section 5.2.2) slows the backbone down when it finetunes and lets the embedders move freely.
+
+    Args:
+        model: anything that holds a backbone; frozen parameters are left out.
+        lr: learning rate of everything that belongs to a task.
+        backbone_lr: the backbone's; ``None`` for the same.
+    """
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups["backbone" in name.split(".")].append(parameter)
+    return [
+        {"params": groups[True], "lr": lr if backbone_lr is None else backbone_lr},
+        {"params": groups[False], "lr": lr},
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """One task on one split.
+
+    Attributes:
+        loss: mean loss in normalised units, as in training.
+        metric: ``"accuracy"`` (classes) or ``"mae"`` (values, raw units).
+        value: the metric.
+    """
+
+    loss: float
+    metric: str
+    value: float
+
+
+@torch.no_grad()
+def evaluate(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size: int = 256) -> dict[str, Scores]:
+    """Score each task on a split.
+
+    Args:
+        model: left in the mode, training or not, that it was in.
+        splits: ``{task: Dataset}`` with columns ``inputs`` and ``labels``.
+        batch_size: rows a forward pass.
+
+    Returns:
+        ``{task: Scores}``, in the order of ``splits``; means over all labels that are not ignored.
+    """
+    was_training = model.training
+    model.eval()
+    scores = {}
+    for name, split in splits.items():
+        task = model.config.tasks[name]
+        totals = torch.zeros(3, dtype=torch.float64)  # loss, metric, count
+        for batch in _batches(collate(task, split), batch_size):
+            batch = {key: column.to(model.device) for key, column in batch.items()}
+            output = model(**batch, task=name)
+            correct_or_error, counts = _metric(task, predictions(task, output.logits, batch["inputs"]), batch["labels"])
+            count = int(counts.sum())
+            totals += torch.tensor([float(output.loss) * count, float(correct_or_error[counts].sum()), count])
+        loss, value = (totals[:2] / totals[2]).tolist()
+        scores[name] = Scores(loss, metric_name(task), value)
+    model.train(was_training)
+    return scores
+
+
+def metric_name(task: TaskConfig) -> str:
+    """``"mae"`` for regression, in raw units, else ``"accuracy"``."""
+    return "mae" if task.is_regression else "accuracy"
+
+
+def baselines(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, float]:
+    """What a predictor without a network reaches, in the task's metric.
+
+    ``majority`` (classes) or ``constant`` (values: the train median, by label); for node regression on continuous
+    features also ``linear``, one least-squares map from a node's features to its labels, shared by all nodes (on a time
+    series: a shared autoregression); with a ``residual_feature`` also ``persistence``, that feature itself.
+
+    Args:
+        task: what the splits hold.
+        train: split to fit on.
+        test: split to score on.
+
+    Returns:
+        ``{baseline: accuracy or mean absolute error in raw units}``.
+    """
+    fit, held_out = collate(task, train), collate(task, test)
+    guesses: dict[str, Tensor] = {}
+    if not task.is_regression:
+        seen = fit["labels"][fit["labels"] >= 0]
+        guesses["majority"] = seen.mode().values.expand(held_out["labels"].shape)
+    else:
+        several = task.output_size
+        median = fit["labels"].reshape(-1, several).nanmedian(dim=0).values
+        guesses["constant"] = median.expand(held_out["labels"].numel() // median.numel(), -1)
+        if task.num_features is not None and task.output_level == "node":
+            guesses["linear"] = _linear(fit, held_out["inputs"], several)
+        if task.residual_feature is not None:
+            last = held_out["inputs"][..., task.residual_feature, None]
+            guesses["persistence"] = last.expand(*last.shape[:-1], several)
+    scores = {}
+    for name, guess in guesses.items():
+        correct_or_error, counts = _metric(task, guess.reshape(held_out["labels"].shape), held_out["labels"])
+        scores[name] = float(correct_or_error[counts].double().mean())
+    return scores
+
+
+def _linear(fit: Mapping[str, Tensor], inputs: Tensor, num_labels: int) -> Tensor:
+    def design(features: Tensor) -> np.ndarray:
+        flat = features.flatten(0, -2).double().numpy()
+        return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
+
+    labels = fit["labels"].reshape(-1, num_labels).double().numpy()
+    known = ~np.isnan(labels).any(axis=1)
+    weights = np.linalg.lstsq(design(fit["inputs"])[known], labels[known], rcond=None)[0]
+    return torch.from_numpy(design(inputs) @ weights)
+
+
+def _metric(task: TaskConfig, predicted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Entry by entry: whether the class is right or the absolute error, and whether the label counts."""
+    if task.is_regression:
+        return (predicted - labels).abs(), ~labels.isnan()
+    return predicted == labels, labels >= 0
+
+
+def _batches(columns: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(columns["inputs"]), batch_size):
+        yield {name: column[start : start + batch_size] for name, column in columns.items()}

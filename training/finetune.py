@@ -1,0 +1,117 @@
+"""Finetune a checkpoint on one task, with a group it may never have seen, the backbone at a reduced learning rate.
+
+    accelerate launch training/finetune.py --checkpoint DIR --task NAME [--group G] [--data_path FILE] [--train_rows N]
+    accelerate launch training/finetune.py --checkpoint DIR --dataset FILE --task_config JSON
+
+The result is an ordinary checkpoint. --from_scratch keeps the backbone's shape but not its weights: the baseline.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import set_seed
+
+from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf.loop import train
+from asen_hf.recipe import (
+    Recipe,
+    TaskRecipe,
+    TrainingRecipe,
+    argument_parser,
+    backbone_fields,
+    described,
+    script,
+)
+from asen_hf.scoreboard import format_scoreboard, scoreboard
+
+BACKBONE_SLOWDOWN = 4  # the backbone's rate is the others' divided by this, unless --backbone_lr says otherwise
+
+
+@dataclasses.dataclass
+class FinetuneArguments:
+    checkpoint: str = described("A checkpoint folder or Hub id.")
+    task: str | None = described("A registered task, or the name to give to the table's.", None)
+    group: str | None = described("The task's group, by name; which names there are depends on the task.", None)
+    generators: str | None = described("Replaces the group: generators as JSON lists of cycles.", None)
+    data_path: str | None = described("The file a registered task on real data reads.", None)
+    task_options: str = described('Further options of a registered task, as JSON: {"length": 16}.', "{}")
+    dataset: str | None = described("Your own table: a CSV, JSON lines or Parquet file, a folder or a Hub id.", None)
+    task_config: str | None = described("The table's TaskConfig, a JSON file.", None)
+    inputs_columns: str = described("Columns of the table, with commas: one of whole rows, or one a node.", "inputs")
+    labels_columns: str = described("The same for the labels.", "labels")
+    from_scratch: bool = described("Start from random weights of the same shape.", False)
+    keep_tasks: bool = described("Keep the checkpoint's other tasks, frozen, though the backbone moves on.", False)
+
+
+def task_recipe(arguments: FinetuneArguments) -> TaskRecipe:
+    """Where the rows come from, as the run's recipe will record it."""
+    if (arguments.task is None) == (arguments.task_config is None) and arguments.dataset is None:
+        raise ValueError("say what to finetune on: --task NAME, or --dataset FILE with --task_config JSON")
+    options: dict[str, Any] = _json(arguments.task_options, "task_options")
+    options |= {name: value for name in ("group", "data_path") if (value := getattr(arguments, name)) is not None}
+    if arguments.dataset is not None and options:
+        raise ValueError(f"{', '.join(options)} are options of registered tasks; a table's task_config says all that")
+    return TaskRecipe(
+        name=arguments.task or Path(str(arguments.task_config)).stem.replace(".", "_"),
+        options=options,
+        generators=None if arguments.generators is None else _json(arguments.generators, "generators"),
+        dataset=arguments.dataset,
+        task_config=arguments.task_config,
+        inputs_columns=arguments.inputs_columns.split(","),
+        labels_columns=arguments.labels_columns.split(","),
+    )
+
+
+def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_implementation: str) -> AsenForMultitask:
+    """The checkpoint with the task added: anew if it is new to it or has changed, else as it was trained."""
+    config = AsenConfig.from_pretrained(arguments.checkpoint)
+    if arguments.from_scratch:
+        return AsenForMultitask(
+            AsenConfig(**backbone_fields(config), tasks={name: task}, attn_implementation=attn_implementation)
+        )
+    model = AsenForMultitask.from_pretrained(arguments.checkpoint, attn_implementation=attn_implementation)
+    for other, known in config.tasks.items():
+        is_stale = known != task if other == name else not arguments.keep_tasks
+        if is_stale:
+            model.drop_task(other)
+    if name not in model.config.tasks:
+        model.add_task(name, task)
+    return model
+
+
+@script
+def main() -> None:
+    parser = argument_parser([FinetuneArguments, TrainingRecipe], description=__doc__)
+    arguments, training = parser.parse_args_into_dataclasses(sys.argv[1:])
+    if training.backbone_lr is None:
+        training.backbone_lr = training.lr / (1 if arguments.from_scratch else BACKBONE_SLOWDOWN)
+    if training.backbone_lr > training.lr:
+        raise ValueError(f"backbone_lr {training.backbone_lr} must not exceed lr {training.lr}")
+    source = task_recipe(arguments)
+    state = PartialState()
+    set_seed(training.seed)
+    with state.main_process_first():
+        task, rows = source.load(training.seed)
+    model = prepare_model(arguments, source.name, task, training.attn_implementation)
+    recipe = Recipe(model=backbone_fields(model.config), tasks=[source], training=training)
+    data = {source.name: rows}
+    train(model, data, recipe)
+    if state.is_main_process:
+        output = training.output_dir
+        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(scoreboard(model, data))}\n")
+        print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
+
+
+def _json(text: str, flag: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--{flag} is not JSON: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Pretrain one backbone on several tasks, each with its own group.
+
+    accelerate launch training/pretrain.py [--recipe FILE] [--FIELD VALUE ...]
+
+The recipe names the tasks; every scalar of it is a flag (--help lists them). The run's folder ends up with the best
+checkpoint by validation, loadable with AsenForMultitask.from_pretrained, and its scores on the held-out test rows.
+"""
+
+import sys
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import set_seed
+
+from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf.loop import train
+from asen_hf.recipe import Recipe, script
+from asen_hf.scoreboard import format_scoreboard, scoreboard
+
+DEFAULT_RECIPE = Path(__file__).parents[1] / "hub_configs" / "asen-sequence-tiny" / "recipe.yaml"
+
+
+@script
+def main() -> None:
+    recipe = Recipe.parse(sys.argv[1:], DEFAULT_RECIPE)
+    state = PartialState()
+    set_seed(recipe.training.seed)
+    with state.main_process_first():  # the others read what the first has cached
+        configs, data = recipe.load()
+    config = AsenConfig(**recipe.model, tasks=configs, attn_implementation=recipe.training.attn_implementation)
+    model = AsenForMultitask(config)
+    if state.is_main_process:
+        print(f"{model.num_parameters():,} parameters, tasks: {', '.join(configs)}", flush=True)
+    train(model, data, recipe)
+    if state.is_main_process:
+        output = recipe.training.output_dir
+        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(scoreboard(model, data))}\n")
+        print(
+            "Next, finetune it on a task and a group it has never seen:\n"
+            f"  accelerate launch training/finetune.py --checkpoint {output} --task equivariant/intersect"
+            f" --train_rows 175 --output_dir {output}-intersect"
+        )
+
+
+if __name__ == "__main__":
+    main()
