@@ -1,0 +1,132 @@
+"""Rows into tensors, and an endless, resumable order of batches that hold rows of every task."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from ..configuration_asen import TaskConfig
+from .features import task_dtypes
+from .seeding import random_generator
+
+_COLUMNS = ("inputs", "labels")
+
+
+def collate(config: TaskConfig, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """Validate rows of one task and turn them into tensors.
+
+    Args:
+        config: the task.
+        rows: a list of ``{"inputs", "labels"}``, or a dict of columns (lists, arrays or tensors).
+
+    Returns:
+        ``{"inputs", "labels"}``: tokens int64 ``(N, n)`` or features float32 ``(N, n, F)``; classes int64 or regressed
+        values float32, ``(N,) + config.label_shape()``.
+
+    Raises:
+        ValueError: no rows, a missing column, rows of different shapes, or entries that the task cannot take; names the
+            row, counted from 0.
+    """
+    checks = (config.check_inputs, config.check_labels)
+    batch = {}
+    for name, check, dtype in zip(_COLUMNS, checks, task_dtypes(config), strict=True):
+        array = _to_array(_column(rows, name), name)
+        check(array)
+        batch[name] = torch.from_numpy(array.astype(dtype))
+    sizes = {name: len(tensor) for name, tensor in batch.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"inputs and labels must have equally many rows, got {sizes}")
+    return batch
+
+
+class MultitaskBatches(torch.utils.data.Dataset):
+    """``batches[k]``, k = 0, 1, 2, … without end, is ``{task: {"inputs", "labels"}}`` with rows of every task.
+
+    A batch is a function of (seed, task name, k) alone, so a run resumes at any k without further state. Sample s of a
+    task with N rows is row ``permutation[s % N]`` of epoch ``s // N``, each epoch having its own permutation; small
+    tasks repeat.
+
+    Args:
+        datasets: for each task, a dataset with the columns ``inputs`` and ``labels``.
+        configs: for each of these tasks, its config.
+        rows_per_task: rows of every task in a batch.
+        seed: an integer of at least 0.
+
+    Raises:
+        ValueError: tasks without a config, no rows, or rows that a task cannot take.
+    """
+
+    def __init__(
+        self, datasets: Mapping[str, Dataset], configs: Mapping[str, TaskConfig], rows_per_task: int, seed: int = 0
+    ) -> None:
+        if rows_per_task < 1:
+            raise ValueError(f"rows_per_task must be at least 1, got {rows_per_task}")
+        missing = sorted(datasets.keys() - configs.keys())
+        if missing or not datasets:
+            raise ValueError(
+                f"every dataset needs the config of its task; missing: {', '.join(missing) or 'any dataset'}"
+            )
+        self.rows_per_task = rows_per_task
+        self.seed = seed
+        self._columns = {task: _all_rows(task, datasets[task], configs[task]) for task in sorted(datasets)}
+        self._last_permutation: dict[str, tuple[int, np.ndarray]] = {}
+
+    def __getitem__(self, index: int) -> dict[str, dict[str, torch.Tensor]]:
+        if index < 0:
+            raise IndexError(f"batches are numbered from 0 without end, got {index}")
+        samples = np.arange(index * self.rows_per_task, (index + 1) * self.rows_per_task)
+        batch = {}
+        for task, columns in self._columns.items():
+            rows = torch.from_numpy(self._rows(task, samples, len(columns["inputs"])))
+            batch[task] = {name: tensor[rows] for name, tensor in columns.items()}
+        return batch
+
+    def _rows(self, task: str, samples: np.ndarray, num_rows: int) -> np.ndarray:
+        epochs, positions = np.divmod(samples, num_rows)
+        return np.concatenate(
+            [
+                self._permutation(task, epoch, num_rows)[positions[epochs == epoch]]
+                for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
+            ]
+        )
+
+    def _permutation(self, task: str, epoch: int, num_rows: int) -> np.ndarray:
+        cached_epoch, permutation = self._last_permutation.get(task, (None, None))
+        if permutation is None or cached_epoch != epoch:
+            permutation = random_generator(self.seed, "batches", task, epoch).permutation(num_rows)
+            self._last_permutation[task] = (epoch, permutation)
+        return permutation
+
+
+def _all_rows(task: str, dataset: Dataset, config: TaskConfig) -> dict[str, torch.Tensor]:
+    missing = [name for name in _COLUMNS if name not in dataset.column_names]
+    if missing:
+        raise ValueError(f"{task}: no column {', '.join(missing)}; there are {', '.join(dataset.column_names)}")
+    try:
+        return collate(config, dataset.select_columns(list(_COLUMNS)).with_format("numpy")[:])
+    except ValueError as error:
+        raise ValueError(f"{task}: {error}") from error
+
+
+def _column(rows: Mapping[str, Any] | Sequence[Mapping[str, Any]], name: str) -> Any:
+    if isinstance(rows, Mapping):
+        if name not in rows:
+            raise ValueError(f"no column {name!r}; there are {', '.join(rows)}")
+        return rows[name]
+    absent = next((number for number, row in enumerate(rows) if name not in row), None)
+    if absent is not None:
+        raise ValueError(f"row {absent} has no {name!r}; it has {', '.join(rows[absent])}")
+    return [row[name] for row in rows]
+
+
+def _to_array(column: Any, name: str) -> np.ndarray:
+    if len(column) == 0:
+        raise ValueError(f"{name}: no rows")
+    try:
+        return np.asarray(column)
+    except ValueError:  # NumPy's own message does not say where
+        shapes = [np.shape(cell) for cell in column]
+        row = next(number for number, shape in enumerate(shapes) if shape != shapes[0])
+        raise ValueError(f"{name}: row {row} has shape {shapes[row]}, but row 0 has {shapes[0]}") from None

@@ -1,0 +1,57 @@
+"""The ``group`` option of a task: a name, a SymPy group or generators as cycles, turned into a named group."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from sympy.combinatorics import PermutationGroup
+
+from .. import groups
+
+NamedGroup: TypeAlias = tuple[PermutationGroup, str]
+"""A group and what people call it."""
+
+GroupOption: TypeAlias = str | PermutationGroup | groups.Cycles
+"""A family's name, a group, or a list of generators, each a list of disjoint cycles."""
+
+_FAMILIES: dict[str, tuple[Callable[[int], PermutationGroup], str]] = {
+    "trivial": (groups.trivial, "trivial"),
+    "symmetric": (groups.symmetric, "S_{n}"),
+    "alternating": (groups.alternating, "A_{n}"),
+    "cyclic": (groups.cyclic, "C_{n}"),
+    "dihedral": (groups.dihedral, "D_{n}"),
+    "reversal": (groups.reversal, "reversal"),
+}
+
+
+def named_group(family: str, degree: int) -> NamedGroup:
+    """The group of this degree from a family such as "cyclic", and its name, such as "C_10"."""
+    constructor, name = _FAMILIES[family]
+    return constructor(degree), name.format(n=degree)
+
+
+def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedGroup] | None = None) -> NamedGroup:
+    """The group that an option means, and its name ("" for a group given as such or by generators).
+
+    Args:
+        option: the name of a family or of an ``offered`` group, a group of this degree, or generators as cycles.
+        degree: number of points n.
+        offered: further groups by name; they go before the families.
+
+    Raises:
+        ValueError: unknown name (lists those known), wrong degree, or generators that are not permutations of 0 … n-1.
+    """
+    offered = offered or {}
+    if isinstance(option, str):
+        if option in offered:
+            return offered[option]
+        if option not in _FAMILIES:
+            known = ", ".join([*offered, *_FAMILIES])
+            raise ValueError(
+                f"unknown group {option!r}; expected one of {known}, a PermutationGroup or a list of cycles"
+            )
+        return named_group(option, degree)
+    if not isinstance(option, PermutationGroup):
+        return groups.from_cycles(option, degree), ""
+    if option.degree != degree:
+        raise ValueError(f"group acts on {option.degree} points, but the task has {degree}")
+    return option, ""

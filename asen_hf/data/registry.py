@@ -1,0 +1,70 @@
+"""The tasks by name. A task is a class whose dataclass fields are its options; ``@register(name)`` makes it known."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from datasets import DatasetDict
+
+from ..configuration_asen import TaskConfig
+
+
+class Task(Protocol):
+    """What every registered task offers."""
+
+    name: ClassVar[str]
+    config: TaskConfig
+
+    def load(self, num_rows: Any = ..., seed: int = ...) -> DatasetDict:
+        """Splits train, validation and test with the typed columns ``inputs`` and ``labels``."""
+        ...
+
+
+TaskClass = TypeVar("TaskClass", bound=type)
+_TASKS: dict[str, type] = {}
+
+
+def register(name: str) -> Callable[[TaskClass], TaskClass]:
+    """Decorator that makes a dataclass known as task ``name``, with its fields as options; see :class:`Task`.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+
+    def add(cls: TaskClass) -> TaskClass:
+        if name in _TASKS:
+            raise ValueError(f"a task named {name!r} is registered already")
+        cls.name = name  # type: ignore[attr-defined]
+        _TASKS[name] = cls
+        return cls
+
+    return add
+
+
+def list_tasks() -> list[str]:
+    """Names of all registered tasks, sorted."""
+    return sorted(_TASKS)
+
+
+def get_task(name: str, **options: Any) -> Any:
+    """The task ``name`` with the given options, for example ``get_task("equivariant/intersect", length=20)``.
+
+    Returns:
+        A :class:`Task`: with ``name``, ``config`` (a ``TaskConfig``) and ``load(num_rows, seed)``; a synthetic one
+        (:class:`~asen_hf.data.SequenceTask`) also has ``label(sequences)`` and ``sample(num_rows, seed)``.
+
+    Raises:
+        ValueError: for an unknown name (lists those known), an unknown or missing option (lists those the task takes)
+            or an option's bad value.
+    """
+    if name not in _TASKS:
+        raise ValueError(f"unknown task {name!r}; the known tasks are {', '.join(list_tasks())}")
+    fields = [field for field in dataclasses.fields(_TASKS[name]) if field.init]
+    takes = f"task {name!r} takes {', '.join(field.name for field in fields)}"
+    unknown = sorted(options.keys() - {field.name for field in fields})
+    if unknown:
+        raise ValueError(f"{takes}; unknown option {', '.join(unknown)}")
+    missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
+    if missing:
+        raise ValueError(f"{takes}; missing {', '.join(missing)}")
+    return _TASKS[name](**options)

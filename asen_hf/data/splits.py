@@ -1,0 +1,24 @@
+"""Sizes of the train, validation and test splits."""
+
+import numbers
+from collections.abc import Sequence
+
+_HELD_OUT_PERCENT = 15
+
+
+def split_sizes(num_rows: int, held_out: Sequence[str] = ("validation", "test")) -> dict[str, int]:
+    """Rows of the train split and of each held-out split, 15 % each: 1750, 375 and 375 of 2,500.
+
+    Raises:
+        ValueError: if ``num_rows`` is not an integer, or leaves a split empty.
+    """
+    if not isinstance(num_rows, numbers.Integral):
+        raise ValueError(f"num_rows must be an integer, got {num_rows!r}")
+    num_rows = int(num_rows)
+    train_percent = 100 - _HELD_OUT_PERCENT * len(held_out)
+    sizes = {"train": round(train_percent * num_rows / 100)}
+    sizes |= {name: round(_HELD_OUT_PERCENT * num_rows / 100) for name in held_out}
+    sizes[held_out[-1]] += num_rows - sum(sizes.values())
+    if min(sizes.values()) < 1:
+        raise ValueError(f"{num_rows} rows are too few to split into train, {', '.join(held_out)}: {sizes}")
+    return sizes

@@ -1,0 +1,121 @@
+"""A user's table as columns of cells: a CSV, JSON lines or Parquet file, a folder of them, or a dataset of the Hub."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equally many cells as they were found, and where they were found (for messages)."""
+
+    where: str
+    columns: dict[str, Sequence[Any]]
+
+
+def read_tables(source: str | Path) -> dict[str, Table]:
+    """All splits that the source has: ``{"train": …}`` for a single file.
+
+    Raises:
+        ValueError: the source does not exist, is of an unknown kind or cannot be read; names the file and the row.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _read_folder(path)
+    if path.is_file() or path.suffix in _READERS:
+        return {"train": _read_file(path)}
+    return _read_hub(str(source))
+
+
+def _read_folder(folder: Path) -> dict[str, Table]:
+    tables: dict[str, Table] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix in _READERS):
+        if path.stem not in SPLITS:
+            raise ValueError(f"{path}: the tables of a folder must be named {', '.join(SPLITS)}")
+        if path.stem in tables:
+            raise ValueError(f"{path}: there is another table of this split, {tables[path.stem].where}")
+        tables[path.stem] = _read_file(path)
+    if "train" not in tables:
+        raise ValueError(
+            f"{folder}: no table named train with ending {', '.join(_READERS)}; found {', '.join(tables) or 'none'}"
+        )
+    return tables
+
+
+def _read_hub(name: str) -> dict[str, Table]:
+    try:
+        loaded = datasets.load_dataset(name)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name}: no such file or folder, and no dataset of the Hub that can be loaded: {error}"
+        ) from error
+    if "train" not in loaded:
+        raise ValueError(f"{name}: no split named train; there are {', '.join(map(str, loaded))}")
+    tables = {}
+    for split in filter(loaded.__contains__, SPLITS):
+        rows = loaded[split].with_format(None)  # columns are read only when they are asked for
+        tables[split] = Table(f"{name}, split {split}", {column: rows[column] for column in rows.column_names})
+    return tables
+
+
+def _read_file(path: Path) -> Table:
+    if path.suffix not in _READERS:
+        raise ValueError(f"{path}: expected a file with ending {', '.join(_READERS)}")
+    try:
+        columns = _READERS[path.suffix](path)
+    except (OSError, UnicodeDecodeError, pa.ArrowException, csv.Error) as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from error
+    return Table(str(path), columns)
+
+
+def _read_csv(path: Path) -> dict[str, Sequence[Any]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte-order mark
+        rows = [row for row in csv.reader(file, skipinitialspace=True, strict=True) if row]
+    if not rows:
+        return {}
+    header = [name.strip() for name in rows[0]]
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: column names must differ, got {', '.join(header)}")
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path}, row {number}: expected {len(header)} cells ({', '.join(header)}), got {len(row)}; "
+                'a list inside a cell needs quotes: "1, 2, 3"'
+            )
+    return {name: [row[index] for row in rows[1:]] for index, name in enumerate(header)}
+
+
+def _read_json_lines(path: Path) -> dict[str, Sequence[Any]]:
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8-sig") as file:
+        for line in filter(str.strip, file):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}, row {len(rows) + 1}: not JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, row {len(rows) + 1}: expected a JSON object a line, got {line.strip()[:60]}")
+            rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _read_parquet(path: Path) -> dict[str, Sequence[Any]]:
+    return pyarrow.parquet.read_table(path).to_pydict()
+
+
+_READERS: dict[str, Callable[[Path], dict[str, Sequence[Any]]]] = {
+    ".csv": _read_csv,
+    ".jsonl": _read_json_lines,
+    ".json": _read_json_lines,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,65 @@
+"""Tasks by name."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from asen_hf.data import get_task, list_tasks, registry
+from asen_hf.data.registry import register
+
+EQUIVARIANT = [
+    "intersect",
+    "symmetric_difference",
+    "target_sum",
+    "palindrome",
+    "monotone_run",
+    "constant_run",
+    "cyclic_sum",
+    "cyclic_product",
+    "cyclic_alternating_sum",
+]
+INVARIANT = ["intersect", "palindrome", "detect_capital", "longest_palindrome", "cyclic_sum", "permutation_sign"]
+
+
+def test_all_tasks_are_known():
+    expected = {f"equivariant/{name}" for name in EQUIVARIANT} | {f"invariant/{name}" for name in INVARIANT}
+    assert set(list_tasks()) >= expected | {"traffic/metr_la"}
+
+
+@pytest.mark.parametrize("name", [name for name in list_tasks() if not name.startswith("traffic/")])
+def test_a_task_knows_its_name_and_level(name):
+    task = get_task(name)
+    assert task.name == name
+    assert task.config.output_level == {"equivariant": "node", "invariant": "graph"}[name.split("/")[0]]
+
+
+def test_an_unknown_name_lists_those_known():
+    with pytest.raises(ValueError, match=r"unknown task 'intersect'; the known tasks are equivariant/constant_run, .*"):
+        get_task("intersect")
+
+
+def test_an_unknown_option_lists_those_taken():
+    with pytest.raises(ValueError, match=r"takes length, vocabulary, group; unknown option window"):
+        get_task("equivariant/intersect", window=3)
+    with pytest.raises(ValueError, match=r"takes length, group; unknown option vocabulary"):
+        get_task("invariant/detect_capital", vocabulary=3)
+
+
+def test_a_missing_option_is_named():
+    with pytest.raises(ValueError, match=r"takes data_path, .*; missing data_path"):
+        get_task("traffic/metr_la")
+
+
+def test_registering_is_one_line(monkeypatch):
+    monkeypatch.setattr(registry, "_TASKS", dict(registry._TASKS))
+
+    @register("mine/first")
+    @dataclass(kw_only=True)
+    class Mine:
+        size: int = 3
+
+    task = get_task("mine/first", size=4)
+    assert (task.name, task.size) == ("mine/first", 4)
+    assert "mine/first" in list_tasks()
+    with pytest.raises(ValueError, match="registered already"):
+        register("mine/first")(Mine)
