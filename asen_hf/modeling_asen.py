@@ -74,7 +74,11 @@ class AsenPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear):
+        if isinstance(module, FeatureEmbedder):
+            # The LayerNorm that follows would hide the features' magnitude behind a zero bias.
+            init.normal_(module.weight)
+            init.normal_(module.bias)
+        elif isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
