@@ -46,14 +46,13 @@ def eager_attention_forward(
     Returns:
         Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``, rows = targets.
     """
-    batch, n, heads, channels = source.shape
-    flat_target, flat_source = target.reshape(batch, n, 1, -1), source.reshape(batch, 1, n, -1)
+    flat_target, flat_source = target.flatten(2).unsqueeze(2), source.flatten(2).unsqueeze(1)
     features = F.embedding(graph.labels, edge_table.flatten(1)) + flat_target + flat_source  # (B, n, n, H·C)
     weights = module.score(features).softmax(dim=2).permute(0, 3, 1, 2)  # (B, H, n, n)
     if gate_table is None:
         output = (weights @ source.transpose(1, 2)).transpose(1, 2)
     else:
-        gates = 1 + F.embedding(graph.labels, gate_table.flatten(1)).unflatten(-1, (heads, channels))
+        gates = 1 + F.embedding(graph.labels, gate_table.flatten(1)).unflatten(-1, source.shape[2:])
         output = torch.einsum("bhij,ijhc,bjhc->bihc", weights, gates, source)
     return output, weights
 
@@ -69,7 +68,8 @@ def pyg_attention_forward(
     """Message passing with torch_geometric, for any support. Arguments as in :func:`eager_attention_forward`.
 
     Returns:
-        Output ``(B, n, H, C)`` and attention weights ``(B, H, E)``, in the order of ``graph.to_edges()``.
+        Output ``(B, n, H, C)`` and attention weights ``(B, H, E)`` in the order of the support's edges, or
+        ``(B, H, n, n)`` on the complete support.
     """
     targets, sources, labels = graph.to_edges()
     # Edges first: gathering and scattering whole rows along the first dimension is several times faster on a CPU.
@@ -78,7 +78,10 @@ def pyg_attention_forward(
     weights = softmax(module.score(features.flatten(-2)), targets, num_nodes=graph.num_nodes)  # (E, B, H)
     messages = incoming if gate_table is None else incoming * (1 + gate_table[labels]).unsqueeze(1)
     output = scatter(weights.unsqueeze(-1) * messages, targets, dim_size=graph.num_nodes, reduce="sum")
-    return output.transpose(0, 1), weights.permute(1, 2, 0)
+    weights = weights.permute(1, 2, 0)
+    if graph.edge_index is None:
+        weights = weights.unflatten(-1, graph.labels.shape)
+    return output.transpose(0, 1), weights
 
 
 AttentionInterface.register("gatv2_pyg", pyg_attention_forward)

@@ -311,6 +311,8 @@ class AsenConfig(PreTrainedConfig):
             self.hidden_size % self.num_attention_heads == 0,
             f"num_attention_heads must divide hidden_size, got {self.num_attention_heads} and {self.hidden_size}",
         )
+        _require(self.layer_norm_eps > 0, f"layer_norm_eps must be positive, got {self.layer_norm_eps}")
+        _require(0 <= self.negative_slope <= 1, f"negative_slope must be in [0, 1], got {self.negative_slope}")
         _require(
             0 <= self.hidden_dropout_prob < 1,
             f"hidden_dropout_prob must be in [0, 1), got {self.hidden_dropout_prob}",
@@ -333,14 +335,18 @@ class AsenConfig(PreTrainedConfig):
         _require(name in tasks, f"unknown task {name!r}; this model's tasks: {known}")
         return name, tasks[name]
 
-    def add_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
-        """Add one task, keeping them sorted; return it as a TaskConfig.
+    def check_new_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
+        """The task as a TaskConfig, if :meth:`add_task` would take it.
 
         Raises:
             ValueError: the name is taken or cannot be used, or the task is ill-formed.
         """
         _require(name not in self.tasks, f"there is a task {name!r} already")
-        task = _task_config(name, task)
+        return _task_config(name, task)
+
+    def add_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
+        """Add one task, keeping them sorted; return it as a TaskConfig. ``ValueError`` as :meth:`check_new_task`."""
+        task = self.check_new_task(name, task)
         self.tasks = dict(sorted({**self.tasks, name: task}.items()))
         return task
 

@@ -13,8 +13,9 @@ What is notable about this model:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class FeatureEmbedder(nn.Linear):
         self.task = task
 
     def forward(self, inputs: Tensor) -> Tensor:
+        inputs = _at_least_float32(inputs)
         mean, scale = (_constant(value, inputs) for value in (self.task.input_mean, self.task.input_scale))
         return super().forward(((inputs - mean) / scale).to(self.weight.dtype))
 
@@ -102,9 +104,9 @@ class AsenPreTrainedModel(PreTrainedModel):
 
         Raises:
             OSError: a file is missing (it is named).
-            ValueError: the weights file is truncated or corrupt, or lacks tensors that the config calls for.
+            ValueError: the weights file is truncated or corrupt, or does not hold exactly what the config calls for.
         """
-        kwargs["use_safetensors"] = True
+        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches are refused below, by name
         wants_info = kwargs.pop("output_loading_info", False)
         try:
             loaded: Any = super().from_pretrained(
@@ -117,11 +119,13 @@ class AsenPreTrainedModel(PreTrainedModel):
         model, info = loaded
         # A bare AsenModel has no heads: those may all be new. Anything else missing would be silently random.
         heads = {name for name, _ in model.named_parameters() if name.startswith("heads.")}
-        missing = set(info["missing_keys"])
-        if missing - heads or (missing and missing != heads):
+        missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
+        mismatched = {key for key, *_ in info["mismatched_keys"]}
+        unfit = mismatched | unexpected | (set() if missing == heads else missing)
+        if unfit:
             raise ValueError(
-                f"model.safetensors in {pretrained_model_name_or_path} lacks {len(missing)} tensors that config.json "
-                f"calls for, among them {sorted(missing)[0]}"
+                f"model.safetensors and config.json in {pretrained_model_name_or_path} do not fit each other: "
+                f"{len(unfit)} tensor(s) missing, left over or of another shape, among them {min(unfit)}"
             )
         for tensor in model.parameters():
             # Weights mapped from a file start at any multiple of 8 bytes, and CPU matrix kernels round differently off
@@ -178,8 +182,10 @@ class AsenModel(AsenPreTrainedModel):
         Raises:
             ValueError: the name is taken or cannot be used, or the task is ill-formed.
         """
-        task = self.config.add_task(name, task)
-        for modules, module in self._task_modules(task):
+        task = self.config.check_new_task(name, task)
+        added = self._task_modules(task)  # may yet fail, before anything has changed
+        self.config.add_task(name, task)
+        for modules, module in added:
             setattr(self, modules, self._add_module(getattr(self, modules), name, module))
 
     def drop_task(self, name: str) -> None:
@@ -217,7 +223,7 @@ class AsenModel(AsenPreTrainedModel):
         """
         name, task_config = self.config.task(task)
         _check(task_config.check_inputs, inputs, name)
-        node_features = self.token_embedders[name](inputs)
+        node_features = self.token_embedders[name](inputs if task_config.vocab_size is None else inputs.long())
         breaker = self.symmetry_breakers[name]
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_labels)
@@ -291,12 +297,13 @@ class AsenForMultitask(AsenPreTrainedModel):
         loss = None
         if labels is not None:
             _check(task_config.check_labels, labels, name)
+            if len(labels) != len(inputs):
+                raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
             loss = _loss(task_config, logits, labels, inputs)
         return AsenMultitaskOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )
 
-    @torch.no_grad()
     def predict(self, inputs: Tensor, task: str | None = None) -> Tensor:
         """Predictions of the shape that labels have, without dropout or gradients.
 
@@ -306,11 +313,21 @@ class AsenForMultitask(AsenPreTrainedModel):
         Returns:
             int64 classes, or float32 (float64 for a float64 model) values in raw units.
         """
-        was_training = self.training
-        self.eval()
-        logits = self(inputs, task=task, return_dict=True).logits
-        self.train(was_training)
+        with evaluating(self):
+            logits = self(inputs, task=task, return_dict=True).logits
         return predictions(self.config.task(task)[1], logits, inputs)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Without dropout and gradients; afterwards the model is in the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
@@ -328,14 +345,14 @@ def _loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) -> T
     """Mean loss over the labels that count, in float32 at least; 0 where none counts."""
     logits = _at_least_float32(logits)
     if not task.is_regression:
-        total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum")
+        total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
         return total / (labels != -100).sum().clamp(min=1)
     targets = labels.to(logits.dtype).reshape(logits.shape)
     if task.residual_feature is not None:
         targets = targets - inputs[..., task.residual_feature, None]
     targets = (targets - _constant(task.label_mean, targets)) / _constant(task.label_scale, targets)
     counts = ~targets.isnan()
-    errors = torch.where(counts, logits - targets.nan_to_num(), 0)
+    errors = torch.where(counts, logits - targets, 0)
     errors = errors.abs() if task.loss == "l1" else errors.square()
     return errors.sum() / counts.sum().clamp(min=1)
 

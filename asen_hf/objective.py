@@ -11,9 +11,10 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
+from .backbone import AsenBackbone
 from .configuration_asen import TaskConfig
 from .data import collate
-from .modeling_asen import AsenForMultitask, predictions
+from .modeling_asen import AsenForMultitask, evaluating, predictions
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -37,9 +38,10 @@ class MultitaskObjective(nn.Module):
 
 def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
     """Train the backbone and the named tasks only: what a batch never reaches would stall a plain DDP step."""
-    for name, parameter in model.named_parameters():
-        owners = [task for task in model.config.tasks if f".{task}." in f".{name}"]
-        parameter.requires_grad_(not owners or any(owner in tasks for owner in owners))
+    for by_task in model.modules():
+        if isinstance(by_task, nn.ModuleDict):  # embedders and heads
+            for task, module in by_task.items():
+                module.requires_grad_(task in tasks)
 
 
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:
@@ -52,13 +54,12 @@ def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = No
         lr: learning rate of everything that belongs to a task.
         backbone_lr: the backbone's; ``None`` for the same.
     """
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups["backbone" in name.split(".")].append(parameter)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    backbones = [module for module in model.modules() if isinstance(module, AsenBackbone)]
+    shared = {parameter for backbone in backbones for parameter in backbone.parameters()}
     return [
-        {"params": groups[True], "lr": lr if backbone_lr is None else backbone_lr},
-        {"params": groups[False], "lr": lr},
+        {"params": [each for each in trained if each in shared], "lr": lr if backbone_lr is None else backbone_lr},
+        {"params": [each for each in trained if each not in shared], "lr": lr},
     ]
 
 
@@ -77,7 +78,6 @@ class Scores:
     value: float
 
 
-@torch.no_grad()
 def evaluate(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size: int = 256) -> dict[str, Scores]:
     """Score each task on a split.
 
@@ -89,21 +89,19 @@ def evaluate(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size:
     Returns:
         ``{task: Scores}``, in the order of ``splits``; means over all labels that are not ignored.
     """
-    was_training = model.training
-    model.eval()
     scores = {}
     for name, split in splits.items():
         task = model.config.tasks[name]
         totals = torch.zeros(3, dtype=torch.float64)  # loss, metric, count
         for batch in _batches(collate(task, split), batch_size):
             batch = {key: column.to(model.device) for key, column in batch.items()}
-            output = model(**batch, task=name)
+            with evaluating(model):
+                output = model(**batch, task=name)
             correct_or_error, counts = _metric(task, predictions(task, output.logits, batch["inputs"]), batch["labels"])
             count = int(counts.sum())
             totals += torch.tensor([float(output.loss) * count, float(correct_or_error[counts].sum()), count])
         loss, value = (totals[:2] / totals[2]).tolist()
         scores[name] = Scores(loss, metric_name(task), value)
-    model.train(was_training)
     return scores
 
 

@@ -61,6 +61,8 @@ class TrainingRecipe:
         for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.eval_steps < 0:
+            raise ValueError(f"eval_steps must not be negative, got {self.eval_steps}")
         for name in ("lr", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -101,6 +103,8 @@ class TaskRecipe:
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
             raise ValueError(f"task {self.name!r}: a table needs both dataset and task_config")
+        if not isinstance(self.options, dict):
+            raise ValueError(f"task {self.name!r}: options must be a mapping, got {self.options!r}")
 
     def load(self, seed: int) -> tuple[TaskConfig, DatasetDict]:
         """The task's config and its rows.
@@ -150,7 +154,8 @@ class Recipe:
         """
         parser = argument_parser([_BackboneRecipe, TrainingRecipe])
         parser.add_argument("--recipe", default=str(default_path), help="YAML file; the other flags override it.")
-        sections = _read_sections(parser.parse_args(arguments).recipe)
+        path = parser.parse_args(arguments).recipe
+        sections = _read_sections(path)
         # A file's scalars are flags that come first, so that one parser converts, checks and overrides them all.
         flags = [
             f"--{key}={value}"
@@ -158,6 +163,10 @@ class Recipe:
             for key, value in sections[section].items()
             if value is not None
         ]
+        try:
+            parser.parse_args_into_dataclasses(flags)
+        except ValueError as error:
+            raise ValueError(f"recipe {path}: {error}") from error
         backbone, training, _ = parser.parse_args_into_dataclasses(flags + arguments)
         return cls(dataclasses.asdict(backbone), [_task_recipe(task) for task in sections["tasks"]], training)
 
@@ -238,6 +247,8 @@ def _read_sections(path: str) -> dict[str, Any]:
         sections = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"recipe {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"recipe {path}: not text: {error}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"recipe {path}: not YAML: {error}") from error
     known = {
@@ -266,7 +277,7 @@ def _read_sections(path: str) -> dict[str, Any]:
 
 def _task_recipe(values: dict[str, Any]) -> TaskRecipe:
     _refuse_unknown(values, [field.name for field in dataclasses.fields(TaskRecipe)], f"task {values['name']!r}")
-    return TaskRecipe(**values)
+    return TaskRecipe(**{key: value for key, value in values.items() if value is not None})
 
 
 def _read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:

@@ -64,14 +64,14 @@ class SymmetryBreaker(nn.Module):
             self.register_buffer(name, buffers.get(name), persistent=False)
         node_labels = buffers.get("node_labels")
         # From the arrays, not the buffers: under from_pretrained the latter may live on the meta device.
-        self.num_pair_orbits = int(buffers["labels"].max()) + 1 if buffers["labels"].numel() else 0
+        self.num_pair_orbits = int(buffers["labels"].max()) + 1
         self.num_node_orbits = 0 if node_labels is None else int(node_labels.max()) + 1
 
     def compute_labels(self) -> dict[str, Tensor]:
         """The buffers' values by name, on the CPU; cached by the content of the task's symmetry."""
         task = self.task
         key = json.dumps([task.degree, task.generators, task.edges, task.symmetry_breaking])
-        return {name: torch.from_numpy(array) for name, array in _compute_arrays(key).items()}
+        return {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
 
     def forward(self) -> OrbitGraph:
         return OrbitGraph(self.task.degree, self.labels, self.edge_index)

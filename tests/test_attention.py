@@ -1,0 +1,220 @@
+"""Every attention implementation is the same function: PyG's GATv2Conv, or with gated messages the formula itself."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from asen_hf import AsenConfig, TaskConfig
+from asen_hf.attention import GATv2Attention
+from asen_hf.groups import cyclic, dihedral, symmetric, to_cycles, trivial, wreath_product
+from asen_hf.symmetry import OrbitGraph, SymmetryBreaker
+
+SIZE, HEADS, BATCH = 16, 4, 3
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+PYG_NAMES = {
+    "attention_vector": "att",
+    "bias": "bias",
+    "source_projection.weight": "lin_l.weight",
+    "source_projection.bias": "lin_l.bias",
+    "target_projection.weight": "lin_r.weight",
+    "target_projection.bias": "lin_r.bias",
+    "edge_projection.weight": "lin_edge.weight",
+}
+SPARSE = [[5, 0], [0, 1], [1, 0], [2, 2], [4, 0], [4, 5], [4, 3]]  # node 3 receives nothing
+
+GRAPHS = {
+    "eager, trivial": ("eager", trivial(5), None),
+    "eager, symmetric": ("eager", symmetric(6), None),
+    "eager, wreath": ("eager", wreath_product(symmetric(3), cyclic(2)), None),
+    "pyg, trivial": ("gatv2_pyg", trivial(5), None),
+    "pyg, symmetric": ("gatv2_pyg", symmetric(6), None),
+    "pyg, dihedral": ("gatv2_pyg", dihedral(6), None),
+    "pyg, sparse cyclic": ("gatv2_pyg", cyclic(6), SPARSE),
+    "pyg, sparse trivial": ("gatv2_pyg", trivial(6), SPARSE),
+    "eager falls back, sparse dihedral": ("eager", dihedral(6), SPARSE),
+}
+every_graph = pytest.mark.parametrize(("implementation", "group", "edges"), GRAPHS.values(), ids=GRAPHS.keys())
+every_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+
+
+def orbit_graph(group, edges=None) -> OrbitGraph:
+    task = TaskConfig(degree=group.degree, generators=to_cycles(group), edges=edges, vocab_size=2)
+    return SymmetryBreaker(task)()
+
+
+def make_layer(implementation="eager", dtype=torch.float32, **settings) -> GATv2Attention:
+    torch.manual_seed(0)
+    config = AsenConfig(hidden_size=SIZE, num_attention_heads=HEADS, attn_implementation=implementation, **settings)
+    layer = GATv2Attention(config)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return layer.to(dtype)
+
+
+def make_inputs(graph, dtype=torch.float32, batch=BATCH):
+    torch.manual_seed(1)
+    states = torch.randn(batch, graph.num_nodes, SIZE, dtype=dtype, requires_grad=True)
+    return states, torch.randn(int(graph.labels.max()) + 1, SIZE, dtype=dtype, requires_grad=True)
+
+
+def by_loops(layer, states, orbital_features, graph):
+    """The layer's formula, one pair and one head at a time, in float64."""
+    weights = {name: tensor.detach().double() for name, tensor in layer.state_dict().items()}
+
+    def project(name, rows):
+        product = rows.detach().double() @ weights[f"{name}_projection.weight"].T
+        return product + weights.get(f"{name}_projection.bias", 0)
+
+    targets, sources = project("target", states), project("source", states)
+    edges = project("edge", orbital_features)
+    gates = 1 + project("gate", orbital_features) if layer.gate_projection is not None else torch.ones_like(edges)
+    output = weights["bias"].repeat(len(states), graph.num_nodes, 1)
+    pairs = list(zip(*(each.tolist() for each in graph.to_edges()), strict=True))
+    for b, i, head in itertools.product(range(len(states)), range(graph.num_nodes), range(HEADS)):
+        part = slice(head * SIZE // HEADS, (head + 1) * SIZE // HEADS)
+        exponentials, messages = [], []
+        for j, r in ((source, label) for target, source, label in pairs if target == i):
+            score = 0.0
+            for a, x in zip(
+                weights["attention_vector"][head], (targets[b, i] + sources[b, j] + edges[r])[part], strict=True
+            ):
+                score += float(a * (x if x > 0 else 0.2 * x))
+            exponentials.append(math.exp(score))
+            messages.append((gates[r] * sources[b, j])[part])
+        for exponential, message in zip(exponentials, messages, strict=True):
+            output[b, i, part] += exponential / sum(exponentials) * message
+    return output
+
+
+@every_graph
+@every_dtype
+def test_forward_and_gradients_equal_those_of_pyg_sample_by_sample(implementation, group, edges, dtype):
+    graph = orbit_graph(group, edges)
+    layer = make_layer(implementation, dtype)
+    conv = layer.to_pyg()
+    states, table = make_inputs(graph, dtype)
+    other_states, other_table = (each.detach().clone().requires_grad_() for each in (states, table))
+
+    targets, sources, labels = graph.to_edges()
+    edge_index = torch.stack([sources, targets])
+    expected = torch.stack([conv(sample, edge_index, edge_attr=other_table[labels]) for sample in other_states])
+    output, _ = layer(states, table, graph)
+    cotangent = torch.randn_like(output)
+    output.backward(cotangent)
+    expected.backward(cotangent)
+
+    pairs = {"output": (output, expected), "states": (states.grad, other_states.grad)}
+    pairs["orbital features"] = table.grad, other_table.grad
+    theirs = dict(conv.named_parameters())
+    assert set(PYG_NAMES.values()) == set(theirs)
+    for name, parameter in layer.named_parameters():
+        pairs[name] = parameter.grad, theirs[PYG_NAMES[name]].grad
+    tolerance = TOLERANCE[dtype]
+    for name, (ours, pyg) in pairs.items():
+        assert pyg.abs().max() > 1e-3, name
+        torch.testing.assert_close(ours, pyg.view_as(ours), rtol=tolerance, atol=tolerance, msg=lambda m, n=name: n + m)
+
+
+@every_graph
+@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+def test_output_equals_the_formula_written_as_loops(implementation, group, edges, gated):
+    graph = orbit_graph(group, edges)
+    states, table = make_inputs(graph, batch=2)
+    layer = make_layer(implementation, gated_messages=gated)
+    expected = by_loops(layer, states, table, graph)
+    torch.testing.assert_close(layer(states, table, graph)[0], expected.float(), rtol=1e-5, atol=1e-5)
+    output, _ = layer.double()(states.double(), table.double(), graph)
+    torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+def test_implementations_give_equal_weights_and_gradients(gated):
+    graph = orbit_graph(dihedral(6))
+    found = []
+    for implementation in ("eager", "gatv2_pyg"):
+        layer = make_layer(implementation, gated_messages=gated)
+        states, table = make_inputs(graph)
+        output, weights = layer(states, table, graph)
+        (output.sin().sum() + weights.flatten().sin().sum()).backward()
+        gradients = [parameter.grad for parameter in layer.parameters()]
+        found.append([output, weights.flatten(2), states.grad, table.grad, *gradients])
+    for eager, pyg in zip(*found, strict=True):
+        torch.testing.assert_close(eager, pyg, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "gatv2_pyg"])
+def test_gates_of_zero_leave_the_plain_layer(implementation):
+    graph = orbit_graph(cyclic(5))
+    gated, plain = make_layer(implementation, gated_messages=True), make_layer(implementation)
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    torch.nn.init.zeros_(gated.gate_projection.weight)
+    torch.nn.init.zeros_(gated.gate_projection.bias)
+    states, table = make_inputs(graph)
+    torch.testing.assert_close(gated(states, table, graph)[0], plain(states, table, graph)[0], rtol=1e-5, atol=1e-6)
+
+
+@every_graph
+def test_weights_of_the_sources_of_each_target_sum_to_one(implementation, group, edges):
+    graph = orbit_graph(group, edges)
+    _, weights = make_layer(implementation)(*make_inputs(graph), graph)
+    targets = graph.to_edges()[0]
+    assert weights.min() > 0
+    sums = torch.zeros(BATCH, HEADS, group.degree).index_add(2, targets, weights.flatten(2))
+    has_source = torch.isin(torch.arange(group.degree), targets)
+    torch.testing.assert_close(sums, has_source.float().expand_as(sums))
+
+
+def test_scores_far_apart_do_not_overflow():
+    graph = orbit_graph(trivial(4))
+    for implementation in ("eager", "gatv2_pyg"):
+        states, table = make_inputs(graph)
+        output, weights = make_layer(implementation)(states * 1e4, table, graph)
+        assert output.isfinite().all()
+        assert weights.isfinite().all()
+
+
+@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+def test_a_node_that_receives_nothing_gets_the_bias_and_no_nan(gated):
+    graph = orbit_graph(trivial(6), SPARSE)
+    layer = make_layer(gated_messages=gated)
+    states, table = make_inputs(graph)
+    output, _ = layer(states, table, graph)
+    torch.testing.assert_close(output[:, 3], layer.bias.expand(BATCH, SIZE), rtol=0, atol=0)
+    assert (output[:, 0] - layer.bias).abs().max() > 1e-2
+    output.sum().backward()
+    for tensor in (output, states.grad, table.grad, *(parameter.grad for parameter in layer.parameters())):
+        assert tensor.isfinite().all()
+
+
+def test_an_isolated_node_touches_no_other():
+    edges = [[0, 1], [1, 0], [1, 1]]
+    graph = orbit_graph(trivial(3), edges)
+    layer = make_layer()
+    states, table = make_inputs(graph)
+    output, _ = layer(states, table, graph)
+    moved, _ = layer(states + torch.tensor([0.0, 0.0, 1.0])[:, None], table, graph)
+    torch.testing.assert_close(moved, output, rtol=0, atol=0)
+
+
+def test_messages_go_from_source_to_target():
+    graph = orbit_graph(trivial(3), [[0, 1]])
+    layer = make_layer()
+    states, table = make_inputs(graph)
+    layer(states, table, graph)[0][:, 0].sum().backward()
+    assert states.grad[:, 1].abs().min() > 0
+    assert not states.grad[:, 2].any()
+
+
+def test_a_gated_layer_has_no_equal_in_pyg():
+    with pytest.raises(ValueError, match="gated_messages=False"):
+        make_layer(gated_messages=True).to_pyg()
+
+
+def test_the_pyg_layer_is_a_copy_with_the_dtype_of_the_original():
+    layer = make_layer(dtype=torch.float64)
+    conv = layer.to_pyg()
+    assert conv.lin_l.weight.dtype == torch.float64
+    conv.lin_l.weight.data.zero_()
+    assert layer.source_projection.weight.abs().min() > 0
