@@ -47,7 +47,7 @@ def _with_value_errors(cls: Class) -> Class:
         try:
             original_init(self, **kwargs)
         except (StrictDataclassError, TypeError) as error:
-            raise ValueError(f"{cls.__name__}: {error}") from error
+            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
 
     @functools.wraps(original_setattr)
     def __setattr__(self, name: str, value: Any) -> None:

@@ -15,18 +15,27 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import load, send_to_device
 from datasets import DatasetDict
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from .data import MultitaskBatches
 from .modeling_asen import AsenForMultitask
-from .objective import MultitaskObjective, Scores, evaluate, freeze_other_tasks, parameter_groups
+from .objective import (
+    MultitaskObjective,
+    Scores,
+    check_labels_known,
+    evaluate,
+    freeze_other_tasks,
+    parameter_groups,
+)
 from .recipe import Recipe, TrainingRecipe
 
 
@@ -59,6 +68,8 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     Raises:
         ValueError: the checkpoint to resume from is missing or incomplete.
     """
+    if not data:
+        raise ValueError("there are no tasks to train on")
     training = recipe.training
     output = Path(training.output_dir)
     accelerator = Accelerator(
@@ -71,11 +82,14 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
         scalars = {key: value for key, value in dataclasses.asdict(training).items() if value is not None}
         accelerator.init_trackers("asen", config=scalars)
     if training.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
 
     configs = {name: model.config.tasks[name] for name in data}
     rows = {name: _subsample(splits["train"], training) for name, splits in data.items()}
     validation = {name: splits["validation"] for name, splits in data.items()}
+    for name, task in configs.items():
+        check_labels_known(task, rows[name], f"task {name!r}, train split")
+        check_labels_known(task, validation[name], f"task {name!r}, validation split")
     batches = MultitaskBatches(rows, configs, training.rows_per_task, training.seed)
     ranks, accumulation = accelerator.num_processes, training.gradient_accumulation_steps
     num_steps = total_steps(training, max(map(len, rows.values())), ranks)
@@ -113,6 +127,7 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
                 optimizer.step()
                 optimizer.zero_grad()
             recent.append(loss.detach())
+            losses = {task: each.detach() for task, each in losses.items()}
         scheduler.step()
         progress.step += 1
         bar.update()
@@ -122,8 +137,9 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
         if progress.step % eval_steps == 0 or progress.step == num_steps:
             _validate(accelerator, objective, validation, progress, recipe, bar)
     bar.close()
-    accelerator.end_training()
-    return _finish(accelerator, model, validation, recipe, progress)
+    scores = _finish(accelerator, model, validation, recipe, progress)
+    accelerator.end_training()  # closes trackers, and the process group with them
+    return scores
 
 
 def total_steps(training: TrainingRecipe, largest: int, num_processes: int) -> int:
@@ -220,8 +236,10 @@ def _resume(accelerator: Accelerator, output: Path, source: str) -> None:
     if not (path / "state").is_dir():
         raise ValueError(f"cannot resume: {path} is not a checkpoint with a state folder")
     try:
+        # Accelerate passes over a random state that it cannot read; the run would then go on, but differently.
+        load(path / "state" / f"random_states_{accelerator.process_index}.pkl", weights_only=False)
         accelerator.load_state(str(path / "state"))
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
         raise ValueError(f"cannot resume: {path / 'state'} is incomplete or of another model: {error}") from error
 
 
@@ -233,6 +251,8 @@ def _finish(
     progress: Progress,
 ) -> dict[str, Scores]:
     output = Path(recipe.training.output_dir)
+    if progress.best_step == 0:
+        raise ValueError("training diverged: the validation loss was never finite; lower the learning rate")
     best = AsenForMultitask.from_pretrained(output / f"checkpoint-{progress.best_step}")
     model.load_state_dict(best.state_dict())
     scores = evaluate(model, validation, recipe.training.eval_batch_size)
@@ -245,6 +265,7 @@ def _finish(
             "scores": {task: dataclasses.asdict(each) for task, each in scores.items()},
         }
         aside = output / ".finished.tmp"
+        shutil.rmtree(aside, ignore_errors=True)
         model.save_pretrained(aside)
         recipe.write(aside / "recipe.yaml")
         (aside / "scores.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

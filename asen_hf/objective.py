@@ -105,6 +105,12 @@ def evaluate(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size:
     return scores
 
 
+def check_labels_known(task: TaskConfig, split: Dataset, where: str) -> None:
+    """Raise ``ValueError`` for a split all of whose labels are ignored: it has neither a loss nor a score."""
+    if not _is_known(task, collate(task, split)["labels"]).any():
+        raise ValueError(f"{where}: every label is missing (-100 or NaN)")
+
+
 def metric_name(task: TaskConfig) -> str:
     """``"mae"`` for regression, in raw units, else ``"accuracy"``."""
     return "mae" if task.is_regression else "accuracy"
@@ -159,9 +165,12 @@ def _linear(fit: Mapping[str, Tensor], inputs: Tensor, num_labels: int) -> Tenso
 
 def _metric(task: TaskConfig, predicted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Entry by entry: whether the class is right or the absolute error, and whether the label counts."""
-    if task.is_regression:
-        return (predicted - labels).abs(), ~labels.isnan()
-    return predicted == labels, labels >= 0
+    correct_or_error = (predicted - labels).abs() if task.is_regression else predicted == labels
+    return correct_or_error, _is_known(task, labels)
+
+
+def _is_known(task: TaskConfig, labels: Tensor) -> Tensor:
+    return ~labels.isnan() if task.is_regression else labels >= 0
 
 
 def _batches(columns: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:

@@ -226,6 +226,16 @@ def backbone_fields(config: AsenConfig) -> dict[str, Any]:
     return {field.name: getattr(config, field.name) for field in _BACKBONE_FIELDS}
 
 
+def load_config(checkpoint: str) -> AsenConfig:
+    """A checkpoint's config. ``ValueError`` names a checkpoint that is neither a folder here nor on the Hub."""
+    try:
+        return AsenConfig.from_pretrained(checkpoint)
+    except OSError as error:
+        raise ValueError(
+            f"checkpoint {checkpoint}: no such folder with a config.json, nor a Hub id: {error}"
+        ) from error
+
+
 def script(main: Callable[[], None]) -> Callable[[], None]:
     """For scripts: no progress bars but the loop's own; a ``ValueError`` or ``OSError`` is one line and status 2."""
 
@@ -236,7 +246,7 @@ def script(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # some libraries' have several lines
             raise SystemExit(2) from error
 
     return run

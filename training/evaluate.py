@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 
 from asen_hf import AsenForMultitask
 from asen_hf.loop import machine
-from asen_hf.recipe import Recipe, argument_parser, described, script
+from asen_hf.recipe import Recipe, argument_parser, described, load_config, script
 from asen_hf.scoreboard import format_scoreboard, scoreboard
 
 
@@ -32,6 +32,7 @@ class EvaluateArguments:
 @script
 def main() -> None:
     arguments = argument_parser([EvaluateArguments], description=__doc__).parse_args_into_dataclasses(sys.argv[1:])[0]
+    load_config(arguments.checkpoint)  # has the clearest error for a checkpoint that is not there
     model = AsenForMultitask.from_pretrained(arguments.checkpoint).eval()
     recipe = Recipe.read(cached_file(arguments.checkpoint, "recipe.yaml"))
     names = list(model.config.tasks) if arguments.task is None else [model.config.task(arguments.task)[0]]
@@ -49,6 +50,10 @@ def main() -> None:
         if source.dataset is not None:  # the checkpoint's own config serves; the task's JSON may have moved
             source.task_config = model.config.tasks[name].to_dict()
         data[name] = source.load(recipe.training.seed)[1]
+        if arguments.split not in data[name]:
+            raise ValueError(f"task {name!r} has no split {arguments.split!r}; it has {', '.join(data[name])}")
+    if not data:
+        raise ValueError(f"recipe.yaml of {arguments.checkpoint} names the rows of none of {', '.join(names)}")
     board = scoreboard(model, data, arguments.split, arguments.batch_size)
     print(format_scoreboard(board))
     if arguments.output is not None:

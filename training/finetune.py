@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 
@@ -24,6 +25,7 @@ from asen_hf.recipe import (
     argument_parser,
     backbone_fields,
     described,
+    load_config,
     script,
 )
 from asen_hf.scoreboard import format_scoreboard, scoreboard
@@ -51,7 +53,9 @@ def task_recipe(arguments: FinetuneArguments) -> TaskRecipe:
     """Where the rows come from, as the run's recipe will record it."""
     if (arguments.task is None) == (arguments.task_config is None) and arguments.dataset is None:
         raise ValueError("say what to finetune on: --task NAME, or --dataset FILE with --task_config JSON")
-    options: dict[str, Any] = _json(arguments.task_options, "task_options")
+    options = _json(arguments.task_options, "task_options")
+    if not isinstance(options, dict):
+        raise ValueError(f"--task_options must be a JSON object, got {arguments.task_options}")
     options |= {name: value for name in ("group", "data_path") if (value := getattr(arguments, name)) is not None}
     if arguments.dataset is not None and options:
         raise ValueError(f"{', '.join(options)} are options of registered tasks; a table's task_config says all that")
@@ -68,7 +72,7 @@ def task_recipe(arguments: FinetuneArguments) -> TaskRecipe:
 
 def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_implementation: str) -> AsenForMultitask:
     """The checkpoint with the task added: anew if it is new to it or has changed, else as it was trained."""
-    config = AsenConfig.from_pretrained(arguments.checkpoint)
+    config = load_config(arguments.checkpoint)
     if arguments.from_scratch:
         return AsenForMultitask(
             AsenConfig(**backbone_fields(config), tasks={name: task}, attn_implementation=attn_implementation)
@@ -92,7 +96,7 @@ def main() -> None:
     if training.backbone_lr > training.lr:
         raise ValueError(f"backbone_lr {training.backbone_lr} must not exceed lr {training.lr}")
     source = task_recipe(arguments)
-    state = PartialState()
+    state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(training.seed)
     with state.main_process_first():
         task, rows = source.load(training.seed)

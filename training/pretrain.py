@@ -9,6 +9,7 @@ checkpoint by validation, loadable with AsenForMultitask.from_pretrained, and it
 import sys
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 
@@ -23,7 +24,7 @@ DEFAULT_RECIPE = Path(__file__).parents[1] / "hub_configs" / "asen-sequence-tiny
 @script
 def main() -> None:
     recipe = Recipe.parse(sys.argv[1:], DEFAULT_RECIPE)
-    state = PartialState()
+    state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(recipe.training.seed)
     with state.main_process_first():  # the others read what the first has cached
         configs, data = recipe.load()
@@ -33,7 +34,7 @@ def main() -> None:
         print(f"{model.num_parameters():,} parameters, tasks: {', '.join(configs)}", flush=True)
     train(model, data, recipe)
     if state.is_main_process:
-        output = recipe.training.output_dir
+        output = recipe.training.output_dir.rstrip("/")
         print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(scoreboard(model, data))}\n")
         print(
             "Next, finetune it on a task and a group it has never seen:\n"
