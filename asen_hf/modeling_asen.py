@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -33,6 +32,7 @@ from .attention import GATv2Attention
 from .backbone import AsenBackbone
 from .configuration_asen import AsenConfig, TaskConfig
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
+from .units import normalized_features, predictions, task_loss
 
 
 @dataclasses.dataclass
@@ -60,9 +60,7 @@ class FeatureEmbedder(nn.Linear):
         self.task = task
 
     def forward(self, inputs: Tensor) -> Tensor:
-        inputs = _at_least_float32(inputs)
-        mean, scale = (_constant(value, inputs) for value in (self.task.input_mean, self.task.input_scale))
-        return super().forward(((inputs - mean) / scale).to(self.weight.dtype))
+        return super().forward(normalized_features(self.task, inputs).to(self.weight.dtype))
 
 
 class AsenPreTrainedModel(PreTrainedModel):
@@ -299,7 +297,7 @@ class AsenForMultitask(AsenPreTrainedModel):
             _check(task_config.check_labels, labels, name)
             if len(labels) != len(inputs):
                 raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
-            loss = _loss(task_config, logits, labels, inputs)
+            loss = task_loss(task_config, logits, labels, inputs)
         return AsenMultitaskOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )
@@ -328,42 +326,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
-    """Logits in normalised units to classes or raw values, in the shape of the task's labels."""
-    if not task.is_regression:
-        return logits.argmax(dim=-1)
-    values = _at_least_float32(logits)
-    values = values * _constant(task.label_scale, values) + _constant(task.label_mean, values)
-    if task.residual_feature is not None:
-        values = values + inputs[..., task.residual_feature, None]
-    return values.squeeze(-1) if task.output_size == 1 else values
-
-
-def _loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
-    """Mean loss over the labels that count, in float32 at least; 0 where none counts."""
-    logits = _at_least_float32(logits)
-    if not task.is_regression:
-        total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
-        return total / (labels != -100).sum().clamp(min=1)
-    targets = labels.to(logits.dtype).reshape(logits.shape)
-    if task.residual_feature is not None:
-        targets = targets - inputs[..., task.residual_feature, None]
-    targets = (targets - _constant(task.label_mean, targets)) / _constant(task.label_scale, targets)
-    counts = ~targets.isnan()
-    errors = torch.where(counts, logits - targets, 0)
-    errors = errors.abs() if task.loss == "l1" else errors.square()
-    return errors.sum() / counts.sum().clamp(min=1)
-
-
-def _constant(value: float | list[float], like: Tensor) -> float | Tensor:
-    """A statistic of the config, ready to combine with ``like``; numbers stay numbers, so they cost no transfer."""
-    return value if isinstance(value, float | int) else like.new_tensor(value)
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _asked(argument: bool | None, config: AsenConfig, name: str) -> bool:

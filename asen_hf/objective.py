@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from .backbone import AsenBackbone
 from .configuration_asen import TaskConfig
 from .data import collate
-from .modeling_asen import AsenForMultitask, evaluating, predictions
+from .modeling_asen import AsenForMultitask, evaluating
+from .units import predictions
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
