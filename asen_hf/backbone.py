@@ -11,21 +11,30 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .attention import GATv2Attention
 from .configuration_asen import AsenConfig
 from .symmetry import OrbitGraph
+from .triples import TripleMessages
 
 
 class AsenLayer(GradientCheckpointingLayer):
-    """GATv2 → projection → LayerNorm → ReLU → residual sum."""
+    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → ReLU → residual sum."""
+
+    triples: TripleMessages | None
 
     def __init__(self, config: AsenConfig):
         super().__init__()
         self.attention = GATv2Attention(config)
+        # Registered even where there are none, so that weights which come later take the same place.
+        self.register_module("triples", TripleMessages(config.hidden_size) if config.has_triples else None)
         self.projection = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_states: Tensor, orbital_features: Tensor, graph: OrbitGraph) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden_states: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
+    ) -> tuple[Tensor, Tensor]:
         """``(B, n, d)`` states to ``(B, n, d)`` states and the attention weights."""
         update, weights = self.attention(hidden_states, orbital_features, graph)
+        if self.triples is not None and triple_features is not None:
+            update = update + self.triples(hidden_states, triple_features, graph.triple_labels)
         update = self.norm(self.projection(update)).relu()
         return hidden_states + self.dropout(update), weights
 
@@ -42,13 +51,14 @@ class AsenBackbone(nn.Module):
         self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(
-        self, node_features: Tensor, orbital_features: Tensor, graph: OrbitGraph
+        self, node_features: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Run the layers.
 
         Args:
             node_features: ``(B, n, d)``.
             orbital_features: ``(rank, d)``, row r for the pairs labelled r.
+            triple_features: the same for the triples, where the graph labels them.
             graph: the support and its labels.
 
         Returns:
@@ -57,7 +67,7 @@ class AsenBackbone(nn.Module):
         hidden_states = [self.input_layers(node_features)]
         attentions = []
         for layer in self.layers:
-            states, weights = layer(hidden_states[-1], orbital_features, graph)
+            states, weights = layer(hidden_states[-1], orbital_features, triple_features, graph)
             hidden_states.append(states)
             attentions.append(weights)
         return hidden_states, attentions

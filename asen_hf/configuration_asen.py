@@ -80,6 +80,11 @@ class AsenConfig(PreTrainedConfig):
         self.tasks = dict(sorted(tasks.items()))
         super().__post_init__(**kwargs)
 
+    @property
+    def has_triples(self) -> bool:
+        """Whether some task needs messages over triples, so that the layers have weights for them."""
+        return any(task.symmetry_breaking == "triples" for task in self.tasks.values())
+
     def task(self, name: str | None) -> tuple[str, TaskConfig]:
         """The named task; with ``None``, the only one there is.
 

@@ -17,6 +17,7 @@ from .groups import from_cycles, generators_from_cycles
 from .orbits import check_edges
 
 _IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
+_MOST_POINTS_FOR_TRIPLES = 64
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
 
 Class = TypeVar("Class", bound=type)
@@ -39,7 +40,7 @@ def with_value_errors(cls: Class) -> Class:
         try:
             original_setattr(self, name, value)
         except StrictDataclassError as error:
-            raise ValueError(f"{cls.__name__}: {error}") from error
+            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
 
     cls.__init__ = __init__  # type: ignore[misc]
     cls.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]
@@ -61,7 +62,8 @@ class TaskConfig:
             pairs keep the labels of their orbitals, so the network is equivariant to the elements of G (or of its
             2-closure) that map the support to itself.
         symmetry_breaking: ``"pairs"`` colours node pairs by orbital (2-closure of G, paper Section 3.2); ``"nodes"``
-            colours nodes by orbit and pairs only as equal or different (1-closure of G).
+            colours nodes by orbit and pairs only as equal or different (1-closure of G); ``"triples"`` colours pairs
+            and triples (3-closure of G), at the cost of n³ messages a layer.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids; exclusive with ``num_features``.
         num_features: features F a node, for inputs ``(B, n, F)`` of floats.
         output_level: ``"node"`` (one output a node, equivariant) or ``"graph"`` (one a sample, invariant).
@@ -83,7 +85,7 @@ class TaskConfig:
     generators: list = dataclasses.field(default_factory=list)
     group_name: str = ""
     edges: list | None = None
-    symmetry_breaking: str = "pairs"
+    symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
     vocab_size: int | None = None
     num_features: int | None = None
     output_level: Literal["node", "graph"] = "node"
@@ -109,12 +111,9 @@ class TaskConfig:
         if self.edges is not None:
             self.edges = check_edges(self.edges, self.degree).tolist()
         require(
-            self.symmetry_breaking != "triples",
-            'symmetry_breaking="triples" is not available yet; use "pairs" (2-closure of the group) or "nodes"',
-        )
-        require(
-            self.symmetry_breaking in ("nodes", "pairs"),
-            f'symmetry_breaking must be "nodes" or "pairs", got {self.symmetry_breaking!r}',
+            self.symmetry_breaking != "triples" or (self.edges is None and self.degree <= _MOST_POINTS_FOR_TRIPLES),
+            f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {_MOST_POINTS_FOR_TRIPLES} '
+            f"and no edges, got degree {self.degree}{'' if self.edges is None else ' and edges'}",
         )
 
     def _check_inputs_declared(self) -> None:

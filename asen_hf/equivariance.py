@@ -84,6 +84,9 @@ def preserves_labels(breaker: SymmetryBreaker, permutation: NDArray[np.int64]) -
     image = torch.from_numpy(permutation).to(graph.labels.device)
     if breaker.node_labels is not None and not torch.equal(breaker.node_labels[image], breaker.node_labels):
         return False
+    triples = graph.triple_labels
+    if triples is not None and not torch.equal(triples[image][:, image][:, :, image], triples):
+        return False
     colors = graph.labels.new_full((graph.num_nodes, graph.num_nodes), -1)  # -1: no message
     targets, sources, labels = graph.to_edges()
     colors[targets, sources] = labels

@@ -32,6 +32,7 @@ from .attention import GATv2Attention
 from .backbone import AsenBackbone
 from .configuration_asen import AsenConfig, TaskConfig
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
+from .triples import TripleMessages
 from .units import normalized_features, predictions, task_loss
 
 
@@ -133,9 +134,12 @@ class AsenPreTrainedModel(PreTrainedModel):
 
     def _add_module(self, modules: nn.ModuleDict, name: str, module: nn.Module) -> nn.ModuleDict:
         """``modules`` with one more, initialised; sorted by name, since optimiser state is matched by position."""
+        return nn.ModuleDict(dict(sorted([*modules.items(), (name, self._ready(module))])))
+
+    def _ready(self, module: nn.Module) -> nn.Module:
+        """A new part, initialised, where and in what precision the rest is."""
         module.apply(self._init_weights)
-        module.to(device=self.device, dtype=self.dtype)
-        return nn.ModuleDict(dict(sorted([*modules.items(), (name, module)])))
+        return module.to(device=self.device, dtype=self.dtype)
 
 
 class AsenModel(AsenPreTrainedModel):
@@ -154,6 +158,7 @@ class AsenModel(AsenPreTrainedModel):
         self.token_embedders = nn.ModuleDict()
         self.edge_embedders = nn.ModuleDict()
         self.node_embedders = nn.ModuleDict()
+        self.triple_embedders = nn.ModuleDict()
         for name, task in config.tasks.items():
             for modules, module in self._task_modules(task):
                 getattr(self, modules)[name] = module
@@ -170,12 +175,14 @@ class AsenModel(AsenPreTrainedModel):
         ]
         if breaker.num_node_orbits:
             modules.append(("node_embedders", NodeEmbedder(breaker.num_node_orbits, size)))
+        if breaker.num_triple_orbits:
+            modules.append(("triple_embedders", EdgeEmbedder(breaker.num_triple_orbits, size)))
         return modules
 
     def add_task(self, name: str, task: TaskConfig | dict) -> None:
         """Grow the loaded model, and its config, by one task with freshly initialised embedders.
 
-        Existing weights are untouched.
+        The first task with ``"triples"`` also gives every layer weights for them. Existing weights are untouched.
 
         Raises:
             ValueError: the name is taken or cannot be used, or the task is ill-formed.
@@ -185,6 +192,7 @@ class AsenModel(AsenPreTrainedModel):
         self.config.add_task(name, task)
         for modules, module in added:
             setattr(self, modules, self._add_module(getattr(self, modules), name, module))
+        self._match_layers()
 
     def drop_task(self, name: str) -> None:
         """Remove one task's embedders, and its entry in the config.
@@ -193,9 +201,18 @@ class AsenModel(AsenPreTrainedModel):
             ValueError: unknown task.
         """
         self.config.drop_task(name)
-        for modules in (self.symmetry_breakers, self.token_embedders, self.edge_embedders, self.node_embedders):
-            if name in modules:
+        for modules in self.children():
+            if isinstance(modules, nn.ModuleDict) and name in modules:
                 del modules[name]
+        self._match_layers()
+
+    def _match_layers(self) -> None:
+        """Layers have weights for triples if and only if a task needs them, as in a model built from the config."""
+        for layer in self.backbone.layers:
+            if self.config.has_triples and layer.triples is None:
+                layer.triples = self._ready(TripleMessages(self.config.hidden_size))
+            elif not self.config.has_triples:
+                layer.register_module("triples", None)
 
     @can_return_tuple
     def forward(
@@ -225,7 +242,10 @@ class AsenModel(AsenPreTrainedModel):
         breaker = self.symmetry_breakers[name]
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_labels)
-        hidden_states, attentions = self.backbone(node_features, self.edge_embedders[name](), breaker())
+        triple_features = self.triple_embedders[name]() if name in self.triple_embedders else None
+        hidden_states, attentions = self.backbone(
+            node_features, self.edge_embedders[name](), triple_features, breaker()
+        )
         last = hidden_states[-1]
         return BaseModelOutputWithPooling(
             last_hidden_state=last,

@@ -15,6 +15,7 @@ from .backbone import AsenBackbone
 from .configuration_asen import TaskConfig
 from .data import collate
 from .modeling_asen import AsenForMultitask, evaluating
+from .triples import TripleMessages
 from .units import predictions
 
 Batch = Mapping[str, Mapping[str, Tensor]]
@@ -39,10 +40,13 @@ class MultitaskObjective(nn.Module):
 
 def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
     """Train the backbone and the named tasks only: what a batch never reaches would stall a plain DDP step."""
-    for by_task in model.modules():
-        if isinstance(by_task, nn.ModuleDict):  # embedders and heads
-            for task, module in by_task.items():
+    has_triples = any(model.config.tasks[task].symmetry_breaking == "triples" for task in tasks)
+    for part in model.modules():
+        if isinstance(part, nn.ModuleDict):  # embedders and heads
+            for task, module in part.items():
                 module.requires_grad_(task in tasks)
+        elif isinstance(part, TripleMessages):
+            part.requires_grad_(has_triples)
 
 
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:

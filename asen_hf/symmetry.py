@@ -26,11 +26,13 @@ class OrbitGraph:
         num_nodes: number of nodes n.
         labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), else ``(E,)``.
         edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
+        triple_labels: int64 ``(n, n, n)``, target first, where triples carry messages too; else ``None``.
     """
 
     num_nodes: int
     labels: Tensor
     edge_index: Tensor | None = None
+    triple_labels: Tensor | None = None
 
     def to_edges(self) -> tuple[Tensor, Tensor, Tensor]:
         """Targets, sources and labels of all pairs, int64 ``(E,)`` each; row-major on the complete support."""
@@ -49,23 +51,25 @@ class SymmetryBreaker(nn.Module):
 
     Attributes:
         num_pair_orbits: number of pair labels in use (the rank, on the complete support with ``"pairs"``).
-        num_node_orbits: number of node labels; 0 where nodes are not labelled.
+        num_node_orbits, num_triple_orbits: number of node and triple labels; 0 where there are none.
     """
 
     labels: Tensor
     edge_index: Tensor | None
     node_labels: Tensor | None
+    triple_labels: Tensor | None
 
     def __init__(self, task: TaskConfig):
         super().__init__()
         self.task = task
         buffers = self.compute_labels()
-        for name in ("labels", "edge_index", "node_labels"):
+        for name in ("labels", "edge_index", "node_labels", "triple_labels"):
             self.register_buffer(name, buffers.get(name), persistent=False)
-        node_labels = buffers.get("node_labels")
         # From the arrays, not the buffers: under from_pretrained the latter may live on the meta device.
-        self.num_pair_orbits = int(buffers["labels"].max()) + 1
-        self.num_node_orbits = 0 if node_labels is None else int(node_labels.max()) + 1
+        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits = (
+            int(buffers[name].max()) + 1 if name in buffers else 0
+            for name in ("labels", "node_labels", "triple_labels")
+        )
 
     def compute_labels(self) -> dict[str, Tensor]:
         """The buffers' values by name, on the CPU; cached by the content of the task's symmetry."""
@@ -74,7 +78,7 @@ class SymmetryBreaker(nn.Module):
         return {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
 
     def forward(self) -> OrbitGraph:
-        return OrbitGraph(self.task.degree, self.labels, self.edge_index)
+        return OrbitGraph(self.task.degree, self.labels, self.edge_index, self.triple_labels)
 
 
 @functools.lru_cache(maxsize=256)
@@ -82,6 +86,8 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
     degree, generators, edges, symmetry_breaking = json.loads(key)
     group = from_cycles(generators, degree)
     arrays = {}
+    if symmetry_breaking == "triples":
+        arrays["triple_labels"] = orbit_labels(group, order=3)
     if symmetry_breaking == "nodes":
         arrays["node_labels"] = orbit_labels(group, order=1)
         group = symmetric(degree)  # pairs then only tell a node from the others
@@ -92,10 +98,10 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
 
 
 class EdgeEmbedder(nn.Embedding):
-    """One learned d-vector an orbital (paper Section 5, *EdgeEmbedder*)."""
+    """One learned d-vector an orbital (paper Section 5, *EdgeEmbedder*), or an orbit on triples."""
 
     def forward(self) -> Tensor:  # type: ignore[override]
-        """The whole table, ``(num_pair_orbits, d)``: layers project it before they gather by label."""
+        """The whole table, ``(num_orbits, d)``: layers project it before they gather by label."""
         return self.weight
 
 

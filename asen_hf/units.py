@@ -1,4 +1,4 @@
-"""Raw units outside, the network's own inside: features are normalised, so are losses, and predictions come back raw."""
+"""Raw units outside, the network's own inside: features and losses are normalised, predictions come back raw."""
 
 import torch
 import torch.nn.functional as F

@@ -11,7 +11,7 @@ import functools
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from datasets import DatasetDict
@@ -60,6 +60,7 @@ class SequenceTask(ABC):
         vocabulary: number v of tokens; they are 0 … v-1.
         group: the task's symmetry as the model is told it, by default the label rule's own: a family's name, a SymPy
             ``PermutationGroup`` or a list of generators as cycles. It does not touch the data.
+        symmetry_breaking: as in ``TaskConfig``; it does not touch the data either.
 
     Raises:
         ValueError: for an option of the wrong type or range.
@@ -69,6 +70,7 @@ class SequenceTask(ABC):
     length: int
     vocabulary: int
     group: GroupOption | None = None
+    symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
     config: TaskConfig = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class SequenceTask(ABC):
             degree=self.length,
             generators=to_cycles(group),
             group_name=group_name,
+            symmetry_breaking=self.symmetry_breaking,
             vocab_size=self.vocabulary,
             **self.output(),
         )
@@ -162,7 +165,11 @@ class SequenceTask(ABC):
         return cached_splits(self.name, self.config, key, DATA_VERSION, sizes, draw)
 
     def _data_options(self) -> list[str]:
-        return [field.name for field in dataclasses.fields(self) if field.init and field.name != "group"]
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if field.init and field.name not in ("group", "symmetry_breaking")
+        ]
 
     def _draw(self, num_rows: int, rng: np.random.Generator, distinct: bool) -> tuple[np.ndarray, np.ndarray]:
         classes = self.balanced_labels()

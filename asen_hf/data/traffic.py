@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from datasets import DatasetDict
@@ -47,7 +47,7 @@ class MetrLa:
     data_path: str | os.PathLike[str]
     group: GroupOption = "clusters_2"
     support: str = "road"
-    symmetry_breaking: str = "pairs"
+    symmetry_breaking: Literal["nodes", "pairs"] = "pairs"
     config: TaskConfig = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
