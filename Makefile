@@ -23,7 +23,7 @@ pretrain: setup ## train the default multitask recipe
 		training/pretrain.py
 
 test: setup ## run the tests (without the slow ones)
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2
 
 lint: setup ## check style and types
 	$(PYTHON) -m ruff check
