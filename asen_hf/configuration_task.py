@@ -13,7 +13,8 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from sympy.combinatorics import PermutationGroup
 
-from .groups import from_cycles, generators_from_cycles
+from .group_notation import parse_group
+from .groups import from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
 _IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
@@ -54,10 +55,12 @@ class TaskConfig:
     """One task: the group that acts on its points, what comes in and what goes out.
 
     Args:
-        degree: number of points n the group acts on; inputs have n nodes.
+        degree: number of points n the group acts on; inputs have n nodes. May be left out where ``group`` has it.
+        group: the group in the notation of :mod:`asen_hf.group_notation`, such as ``"S5 wr S2"``, instead of
+            ``generators``. Only read here: what is kept, and saved, is ``degree``, ``generators`` and ``group_name``.
         generators: permutations that generate the group G, each a list of disjoint cycles: ``[[[0, 1], [2, 3]]]`` is
             one generator. ``[]`` is the trivial group.
-        group_name: what people call the group; never read by the model.
+        group_name: what people call the group, by default the text of ``group``; never read by the model.
         edges: support, a list of pairs ``[target i, source j]`` that carry messages; ``None`` for all n² pairs. The
             pairs keep the labels of their orbitals, so the network is equivariant to the elements of G (or of its
             2-closure) that map the support to itself.
@@ -81,7 +84,8 @@ class TaskConfig:
             of 0 … n-1, or settings that contradict each other.
     """
 
-    degree: int
+    degree: int = 0  # only to be left out with `group`
+    group: dataclasses.InitVar[str | None] = None
     generators: list = dataclasses.field(default_factory=list)
     group_name: str = ""
     edges: list | None = None
@@ -99,10 +103,18 @@ class TaskConfig:
     residual_feature: int | None = None
     loss: Literal["cross_entropy", "l1", "mse"] | None = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, group: str | None) -> None:
+        if group is not None:
+            self._read_group(group)
         self._check_symmetry()
         self._check_inputs_declared()
         self._check_outputs_declared()
+
+    def _read_group(self, text: str) -> None:
+        require(not self.generators, f"give the group as text ({text!r}) or as generators, not both")
+        group = parse_group(text, self.degree or None)
+        self.degree, self.generators = group.degree, to_cycles(group)
+        self.group_name = self.group_name or text
 
     def _check_symmetry(self) -> None:
         require(self.degree >= 1, f"degree must be at least 1, got {self.degree}")

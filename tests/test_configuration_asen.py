@@ -338,3 +338,25 @@ def test_rows_of_another_kind_are_refused(settings, dtype, kind):
 @pytest.mark.parametrize(("settings", "ignored"), [(TOKENS, -100), (FEATURES, np.nan)])
 def test_ignored_labels_are_accepted(settings, ignored):
     TaskConfig(**settings).check_labels(np.full((3, 4), ignored))
+
+
+def test_a_group_may_be_given_as_text():
+    task = TaskConfig(group="S5 wr S2", vocab_size=7)
+    assert (task.degree, task.group_name) == (10, "S5 wr S2")
+    assert task.generators == to_cycles(wreath_product(symmetric(5), symmetric(2)))
+    assert "group" not in task.to_dict() and TaskConfig(**task.to_dict()) == task
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"group": "S5", "degree": 4}, "acts on 5 points, not on 4"),
+        ({"group": "S5 wr"}, "character 5"),
+        ({"group": 5}, "must be text"),
+        ({"group": "S5", "generators": [[[0, 1]]]}, "not both"),
+        ({}, "degree must be at least 1"),
+    ],
+)
+def test_a_bad_group_text_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        TaskConfig(vocab_size=7, **fields)

@@ -6,12 +6,13 @@ from typing import TypeAlias
 from sympy.combinatorics import PermutationGroup
 
 from .. import groups
+from ..group_notation import parse_group
 
 NamedGroup: TypeAlias = tuple[PermutationGroup, str]
 """A group and what people call it."""
 
 GroupOption: TypeAlias = str | PermutationGroup | groups.Cycles
-"""A family's name, a group, or a list of generators, each a list of disjoint cycles."""
+"""A family's name, a group in notation or as such, or a list of generators, each a list of disjoint cycles."""
 
 _FAMILIES: dict[str, tuple[Callable[[int], PermutationGroup], str]] = {
     "trivial": (groups.trivial, "trivial"),
@@ -33,7 +34,8 @@ def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedG
     """The group that an option means, and its name ("" for a group given as such or by generators).
 
     Args:
-        option: the name of a family or of an ``offered`` group, a group of this degree, or generators as cycles.
+        option: the name of a family or of an ``offered`` group, the notation of :mod:`asen_hf.group_notation`, a group
+            of this degree, or generators as cycles.
         degree: number of points n.
         offered: further groups by name; they go before the families.
 
@@ -44,12 +46,16 @@ def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedG
     if isinstance(option, str):
         if option in offered:
             return offered[option]
-        if option not in _FAMILIES:
+        if option in _FAMILIES:
+            return named_group(option, degree)
+        try:
+            return parse_group(option, degree), option
+        except ValueError as error:
             known = ", ".join([*offered, *_FAMILIES])
             raise ValueError(
-                f"unknown group {option!r}; expected one of {known}, a PermutationGroup or a list of cycles"
-            )
-        return named_group(option, degree)
+                f"unknown group {option!r}; expected one of {known}, a notation such as S5 wr S2 ({error}), "
+                "a PermutationGroup or a list of cycles"
+            ) from error
     if not isinstance(option, PermutationGroup):
         return groups.from_cycles(option, degree), ""
     if option.degree != degree:

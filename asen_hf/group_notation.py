@@ -1,0 +1,190 @@
+"""A text notation for permutation groups, for people and recipes.
+
+=========================  =====================================================================================
+``S5``, ``A8``             symmetric and alternating group of degree 5, 8
+``C10``, ``D4``            rotations of 10 points in a circle; symmetries of the square, degree 4
+``R10``                    the reversal i → 9 - i of 10 points, and the identity
+``E5``                     the trivial group of degree 5
+``grid 3x4 translations``  symmetries of a 3 by 4 grid, row by row: flips, rotations, dihedral or translations
+``S1 x S7``                direct product, on the points of the first and, after them, those of the second
+``S5 wr S2``               wreath product: 2 blocks of 5 points, S5 in each, S2 permutes the blocks
+``(S3 x S2) wr C4``        parentheses
+``(0 1 2)(3 4), (0 3)``    generators, separated by commas, each a product of disjoint cycles; ``()`` is the identity
+=========================  =====================================================================================
+
+``wr`` binds tighter than ``x``, and both group from the left: ``S2 x S3 wr C4 wr C5`` is ``S2 x ((S3 wr C4) wr C5)``.
+``S_5`` is ``S5`` and ``×`` is ``x``; spaces matter only between points. Cycles stand alone, outside products.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+from sympy.combinatorics import PermutationGroup
+
+from . import groups
+
+__all__ = ["format_cycles", "parse_group"]
+
+_FAMILIES: dict[str, Callable[[int], PermutationGroup]] = {
+    "S": groups.symmetric,
+    "A": groups.alternating,
+    "C": groups.cyclic,
+    "D": groups.dihedral,
+    "R": groups.reversal,
+    "E": groups.trivial,
+}
+_GROUP = f"a group such as S5 (families: {', '.join(_FAMILIES)}), grid 3x3 flips or (S2 x S3)"
+_TOKEN = re.compile(r"(?P<family>[A-Z]_?(?=\d))|(?P<number>\d+)|(?P<word>[a-z]+|×)|(?P<mark>[(),])|(?P<wrong>\S)")
+
+
+def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
+    """The group that ``text`` means, in the notation at the top of this module.
+
+    Args:
+        text: such as ``"S5 wr S2"`` or ``"(0 1 2)(3 4), (0 3)"``.
+        degree: number of points n. Optional: a structure such as ``S5 wr S2`` has its own degree, and the degree of
+            cycles is by default their largest point plus one.
+
+    Raises:
+        ValueError: if the text is ill-formed (the message points at the character), or its degree is not ``degree``.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"a group's notation must be text such as 'S5 wr S2', not {text!r}")
+    parser = _Parser(text)
+    if parser.sees_cycle():
+        return parser.cycles(degree)
+    group = parser.product()
+    parser.end("x, wr or the end")
+    if degree not in (None, group.degree):
+        raise ValueError(f"the group {text!r} acts on {group.degree} points, not on {degree}")
+    return group
+
+
+def format_cycles(group: PermutationGroup) -> str:
+    """The generators of ``group`` as cycles; ``parse_group(format_cycles(group), group.degree)`` has the same ones."""
+    generators = groups.to_cycles(group)
+    return ", ".join("".join(f"({' '.join(map(str, cycle))})" for cycle in cycles) for cycles in generators) or "()"
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    start: int
+
+
+class _Parser:
+    """Recursive descent, one method a rule; each reads the tokens that are its own and returns what they mean."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.tokens = [_Token(str(match.lastgroup), match[0], match.start()) for match in _TOKEN.finditer(text)]
+        self.tokens.append(_Token("end", "", len(text)))
+        self.position = 0
+
+    @property
+    def next(self) -> _Token:
+        return self.tokens[self.position]
+
+    def take(self) -> _Token:
+        self.position += 1
+        return self.tokens[self.position - 1]
+
+    def takes(self, *texts: str) -> bool:
+        """Whether the next token is one of these; if so, it is taken."""
+        found = self.next.text in texts
+        self.position += found
+        return found
+
+    def number(self, expected: str) -> int:
+        return int(self.take().text) if self.next.kind == "number" else self.expect(expected)
+
+    def sees_cycle(self) -> bool:
+        opening, inside = (self.tokens + self.tokens[-1:])[:2]
+        return opening.text == "(" and (inside.kind == "number" or inside.text == ")")
+
+    def end(self, expected: str) -> None:
+        if self.next.kind != "end":
+            self.expect(expected)
+
+    def product(self) -> PermutationGroup:
+        """``product := wreath ("x" wreath)*``"""
+        factors = [self.wreath()]
+        while self.takes("x", "×"):
+            factors.append(self.wreath())
+        return groups.direct_product(*factors)
+
+    def wreath(self) -> PermutationGroup:
+        """``wreath := single ("wr" single)*``"""
+        group = self.single()
+        while self.takes("wr"):
+            group = groups.wreath_product(group, self.single())
+        return group
+
+    def single(self) -> PermutationGroup:
+        """``single := FAMILY NUMBER | "grid" NUMBER "x" NUMBER KIND | "(" product ")"``"""
+        token = self.next
+        if self.takes("("):
+            if self.next.kind == "number":
+                self.fail("cycles cannot be part of a product")
+            group = self.product()
+            return group if self.takes(")") else self.expect("x, wr or )")
+        if self.takes("grid"):
+            height = self.number("the grid's height")
+            if not self.takes("x", "×"):
+                self.expect("x between the grid's sides")
+            width = self.number("the grid's width")
+            kind = (
+                self.take().text
+                if self.next.kind == "word"
+                else self.expect("flips, rotations, dihedral or translations")
+            )
+            return self.build(token, lambda: groups.grid_symmetries(height, width, kind))
+        if token.text[:1] not in _FAMILIES or token.kind != "family":
+            self.expect(_GROUP)
+        self.take()
+        size = self.number("a number")
+        return self.build(token, lambda: _FAMILIES[token.text[0]](size))
+
+    def build(self, token: _Token, constructor: Callable[[], PermutationGroup]) -> PermutationGroup:
+        try:
+            return constructor()
+        except ValueError as error:
+            self.fail(str(error), token)
+
+    def cycles(self, degree: int | None) -> PermutationGroup:
+        """``cycles := generator ("," generator)*``"""
+        generators = [self.generator(degree)]
+        while self.takes(","):
+            generators.append(self.generator(degree))
+        self.end("(, a comma or the end")
+        largest = max((point for generator in generators for cycle in generator for point in cycle), default=-1)
+        if degree is None and largest < 0:
+            raise ValueError(f"the group {self.text!r} names no point, so its degree must be given")
+        cycles = [[cycle for cycle in generator if cycle] for generator in generators]
+        return groups.from_cycles(cycles, largest + 1 if degree is None else degree)
+
+    def generator(self, degree: int | None) -> list[list[int]]:
+        """``generator := ("(" NUMBER* ")")+``, with no number twice"""
+        seen: set[int] = set()
+        generator: list[list[int]] = []
+        while self.takes("("):
+            generator.append([])
+            while not self.takes(")"):
+                token = self.next
+                point = self.number("a point or )")
+                if point in seen:
+                    self.fail(f"point {point} appears twice in one generator", token)
+                if degree is not None and point >= degree:
+                    self.fail(f"point {point} is outside 0 … {degree - 1} (degree {degree})", token)
+                seen.add(point)
+                generator[-1].append(point)
+        return generator or self.expect("a cycle such as (0 1 2)")
+
+    def expect(self, expected: str) -> NoReturn:
+        self.fail(f"expected {expected}, found {self.next.text or 'the end'}")
+
+    def fail(self, problem: str, token: _Token | None = None) -> NoReturn:
+        start = (token or self.next).start
+        line = re.sub(r"\s", " ", self.text)
+        raise ValueError(f"group {self.text!r}, character {start}: {problem}\n  {line}\n  {' ' * start}^")
