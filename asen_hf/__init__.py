@@ -3,9 +3,17 @@
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 
 from .configuration_asen import AsenConfig, TaskConfig
-from .modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, AsenPreTrainedModel
+from .modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, AsenPreTrainedModel, new_task_checks
 from .version import __version__
 
+
+def _warn_if_not_closed(name: str, task: TaskConfig) -> None:
+    from .closures import warn_if_not_closed  # only when asked: it takes igraph, which running a model does not need
+
+    warn_if_not_closed(name, task)
+
+
+new_task_checks.append(_warn_if_not_closed)
 AutoConfig.register(AsenConfig.model_type, AsenConfig)
 AutoModel.register(AsenConfig, AsenModel)
 AutoModelForPreTraining.register(AsenConfig, AsenForMultitask)

@@ -35,6 +35,10 @@ from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages
 from .units import normalized_features, predictions, task_loss
 
+# Called by add_task with each new task. The package adds its warning about groups that are not closed; a checkpoint's
+# custom code, which travels without that, adds nothing.
+new_task_checks: list[Callable[[str, TaskConfig], None]] = []
+
 
 @dataclasses.dataclass
 class AsenMultitaskOutput(ModelOutput):
@@ -183,6 +187,7 @@ class AsenModel(AsenPreTrainedModel):
         """Grow the loaded model, and its config, by one task with freshly initialised embedders.
 
         The first task with ``"triples"`` also gives every layer weights for them. Existing weights are untouched.
+        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures`).
 
         Raises:
             ValueError: the name is taken or cannot be used, or the task is ill-formed.
@@ -193,6 +198,8 @@ class AsenModel(AsenPreTrainedModel):
         for modules, module in added:
             setattr(self, modules, self._add_module(getattr(self, modules), name, module))
         self._match_layers()
+        for check in new_task_checks:
+            check(name, task)
 
     def drop_task(self, name: str) -> None:
         """Remove one task's embedders, and its entry in the config.

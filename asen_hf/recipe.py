@@ -12,6 +12,7 @@ import functools
 import json
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -243,6 +244,7 @@ def script(main: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         transformers_logging.disable_progress_bar()
         disable_progress_bars()
+        warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
         try:
             main()
         except (ValueError, OSError) as error:

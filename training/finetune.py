@@ -17,6 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import set_seed
 
 from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf.closures import warn_if_not_closed
 from asen_hf.loop import train
 from asen_hf.recipe import (
     Recipe,
@@ -101,6 +102,8 @@ def main() -> None:
     with state.main_process_first():
         task, rows = source.load(training.seed)
     model = prepare_model(arguments, source.name, task, training.attn_implementation)
+    if state.is_main_process:
+        warn_if_not_closed(source.name, task)
     recipe = Recipe(model=backbone_fields(model.config), tasks=[source], training=training)
     data = {source.name: rows}
     train(model, data, recipe)

@@ -14,6 +14,7 @@ from accelerate import PartialState
 from accelerate.utils import set_seed
 
 from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf.closures import warn_if_not_closed
 from asen_hf.loop import train
 from asen_hf.recipe import Recipe, script
 from asen_hf.scoreboard import format_scoreboard, scoreboard
@@ -31,6 +32,8 @@ def main() -> None:
     config = AsenConfig(**recipe.model, tasks=configs, attn_implementation=recipe.training.attn_implementation)
     model = AsenForMultitask(config)
     if state.is_main_process:
+        for name, task in configs.items():
+            warn_if_not_closed(name, task)
         print(f"{model.num_parameters():,} parameters, tasks: {', '.join(configs)}", flush=True)
     train(model, data, recipe)
     if state.is_main_process:
