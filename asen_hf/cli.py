@@ -1,0 +1,129 @@
+"""The ``asen`` command. ``asen inspect``: what does a group or a checkpoint make the network equivariant to?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy.combinatorics import PermutationGroup
+
+from .closures import ClosureReport, closure_report
+from .configuration_asen import TaskConfig
+from .group_notation import parse_group
+from .orbits import orbit_labels
+
+_LISTED_ORBITS = 12  # more than this are counted, not listed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 0, or 2 after a one-line error on stderr."""
+    parser = argparse.ArgumentParser(prog="asen", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    inspect = commands.add_parser(
+        "inspect",
+        help="report on a group or on a checkpoint's tasks, with a picture",
+        description="What the network will really be equivariant to: orbits, rank, orders, closures.",
+    )
+    inspect.add_argument(
+        "subject", metavar="GROUP_OR_CHECKPOINT", help='such as "S5 wr S2", "(0 1 2)(3 4)" or a folder'
+    )
+    inspect.add_argument("--degree", type=int, help="number of points, for a group given by cycles")
+    inspect.add_argument("--task", help="the checkpoint's task; all of them when not given")
+    inspect.add_argument("--plot", type=Path, metavar="FILE", help="draw node orbits and orbitals (.png, .svg, .pdf)")
+    options = parser.parse_args(arguments)
+    try:
+        return _inspect(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    if _is_checkpoint(options.subject):
+        _inspect_checkpoint(options)
+        return 0
+    if options.task is not None:
+        raise ValueError(f"--task needs a checkpoint, and there is no folder {options.subject!r}")
+    group = parse_group(options.subject, options.degree)
+    report = closure_report(group)
+    print(format_report(report))
+    if options.plot is not None:
+        _plot(options.plot, f"{options.subject}\n{report.sentence}", group, None, None)
+    return 0
+
+
+def _is_checkpoint(subject: str) -> bool:
+    """A folder, or what looks like a Hub id: groups have no slash."""
+    return Path(subject).is_dir() or "/" in subject
+
+
+def _inspect_checkpoint(options: argparse.Namespace) -> None:
+    from transformers.utils import logging
+
+    from .discovery import orbital_distances
+    from .modeling_asen import AsenModel  # only here: a group can be inspected without torch
+    from .recipe import load_config
+
+    logging.disable_progress_bar()
+    load_config(options.subject)  # has the clearest error for a checkpoint that is not there
+    model = AsenModel.from_pretrained(options.subject)
+    names = list(model.config.tasks) if options.task is None else [model.config.task(options.task)[0]]
+    for name in names:
+        task = model.config.tasks[name]
+        group = task.permutation_group()
+        report = closure_report(group, task.edges)
+        print(f"{name}: {task.group_name or 'a group without a name'}, symmetry_breaking={task.symmetry_breaking!r}")
+        print(format_report(report), end="\n\n")
+        if options.plot is not None:
+            path = options.plot
+            if len(names) > 1:
+                path = path.with_name(f"{path.stem}-{name.replace('/', '-')}{path.suffix}")
+            title = f"{name}: {task.group_name}\n{report.sentence}"
+            _plot(path, title, group, task, orbital_distances(model, name))
+
+
+def format_report(report: ClosureReport) -> str:
+    """The report as lines for people."""
+    sizes = sorted((len(orbit) for orbit in report.node_orbits), reverse=True)
+    orbits = ", ".join(map(str, sizes)) if len(sizes) <= _LISTED_ORBITS else f"{sizes[0]} at most"
+    primitive = {None: "", True: ", primitive", False: ", imprimitive (it keeps blocks)"}[report.is_primitive]
+    lines = {
+        "points": f"{report.degree:,}",
+        "orbits on points": f"{len(sizes):,} (sizes {orbits}){primitive}",
+        "orbitals": f"{report.rank:,} on pairs, {report.num_self_paired:,} of them equal to their converse",
+        "transitivity": f"{report.transitivity}",
+        "order": _big(report.order),
+        "order of 2-closure": f"{_big(report.closure_order)}, index {_big(report.index)}",
+        "2-closed": {None: "could not be proved", True: "yes", False: "no"}[report.is_two_closed],
+    }
+    width = max(map(len, lines))
+    return "\n".join([*(f"  {key:<{width}}  {value}" for key, value in lines.items()), report.sentence])
+
+
+def _big(number: int | None) -> str:
+    if number is None:
+        return "unknown"
+    return f"{number:,}" if number < 10**15 else f"about 10^{len(str(number)) - 1}"
+
+
+def _plot(
+    path: Path, title: str, group: PermutationGroup, task: TaskConfig | None, distances: NDArray[np.floating] | None
+) -> None:
+    from .plotting import plot_symmetry  # matplotlib takes a second to import
+
+    labels = orbit_labels(group)
+    if task is not None and task.edges is not None:
+        targets, sources = np.array(task.edges).T
+        on_support = np.full_like(labels, -1)
+        on_support[targets, sources] = orbit_labels(group, edges=task.edges)
+        labels = on_support
+    plot_symmetry(path, labels, orbit_labels(group, order=1), title, distances)
+    print(f"drew {path}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
