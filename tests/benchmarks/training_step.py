@@ -84,7 +84,7 @@ def main() -> None:
         "ratio": {"min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]},
         "machine": machine(),
     }
-    output = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/benchmarks.json")
+    output = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/benchmarks/training_step.json")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=2))
