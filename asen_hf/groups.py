@@ -24,6 +24,7 @@ __all__ = [
     "from_array_form",
     "from_cycles",
     "generators_from_cycles",
+    "grid_patches",
     "grid_symmetries",
     "reversal",
     "symmetric",
@@ -146,6 +147,24 @@ def grid_symmetries(height: int, width: int, kind: str) -> PermutationGroup:
     else:
         raise ValueError(f'kind must be "flips", "rotations", "dihedral" or "translations", not {kind!r}')
     return _group((image.ravel() for image in images), grid.size)
+
+
+def grid_patches(height: int, width: int, patch_height: int, patch_width: int) -> PermutationGroup:
+    """The Young subgroup that exchanges the points of a grid within each patch (paper Section 5.1.2, local symmetry).
+
+    Args:
+        height, width: of the grid, whose points are numbered row by row.
+        patch_height, patch_width: of a patch; patches tile the grid.
+
+    Raises:
+        ValueError: for a side below 1, or patches that do not tile the grid.
+    """
+    if min(patch_height, patch_width) < 1 or height % patch_height or width % patch_width:
+        raise ValueError(f"patches of {patch_height} by {patch_width} do not tile a grid of {height} by {width}")
+    grid = (_points(height)[:, None] * width + _points(width)).reshape(
+        height // patch_height, patch_height, width // patch_width, patch_width
+    )
+    return young_subgroup(grid.swapaxes(1, 2).reshape(-1, patch_height * patch_width).tolist())
 
 
 def from_cycles(cycles: Cycles, degree: int) -> PermutationGroup:

@@ -17,6 +17,7 @@ from asen_hf.groups import (
     from_array_form,
     from_cycles,
     generators_from_cycles,
+    grid_patches,
     grid_symmetries,
     reversal,
     symmetric,
@@ -248,3 +249,20 @@ def test_cycles_that_are_no_permutation_are_refused(function, cycles, message):
 def test_array_forms_that_are_no_permutation_are_refused(forms, message):
     with pytest.raises(ValueError, match=message):
         from_array_form(forms)
+
+
+def test_grid_patches_exchange_points_within_each_patch_only():
+    group = grid_patches(4, 6, 2, 3)
+    assert sorted(map(sorted, group.orbits())) == [
+        [0, 1, 2, 6, 7, 8],
+        [3, 4, 5, 9, 10, 11],
+        [12, 13, 14, 18, 19, 20],
+        [15, 16, 17, 21, 22, 23],
+    ]
+    assert group.order() == 720**4
+
+
+@pytest.mark.parametrize("patch", [(3, 3), (2, 4), (0, 3), (-2, 3)])
+def test_patches_that_do_not_tile_the_grid_are_refused(patch):
+    with pytest.raises(ValueError, match="do not tile a grid of 4 by 6"):
+        grid_patches(4, 6, *patch)

@@ -256,3 +256,24 @@ def test_an_order_below_one_is_refused(order):
 def test_too_many_tuples_are_refused_before_memory_runs_out():
     with pytest.raises(ValueError, match="3-tuples"):
         orbit_labels(trivial(2000), order=3)
+
+
+@pytest.mark.parametrize("degree", [24, 48, 64])
+@pytest.mark.parametrize(
+    "family",
+    [
+        trivial,
+        reversal,
+        cyclic,
+        dihedral,
+        symmetric,
+        alternating,
+        lambda n: wreath_product(symmetric(8), cyclic(n // 8)),
+        lambda n: wreath_product(dihedral(4), symmetric(n // 4)),
+        lambda n: young_subgroup([list(range(start, n, 3)) for start in range(3)]),
+        lambda n: grid_symmetries(8, n // 8, "translations"),
+    ],
+)
+def test_orbitals_of_large_families_equal_those_of_sympy(family, degree):
+    group = family(degree)
+    np.testing.assert_array_equal(orbit_labels(group), sympy_labels(group, 2))

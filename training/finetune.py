@@ -31,7 +31,7 @@ from asen_hf.recipe import (
 )
 from asen_hf.scoreboard import format_scoreboard, scoreboard
 
-BACKBONE_SLOWDOWN = 4  # the backbone's rate is the others' divided by this, unless --backbone_lr says otherwise
+BACKBONE_SLOWDOWN = 2  # the backbone's rate is the others' divided by this, unless --backbone_lr says otherwise
 
 
 @dataclasses.dataclass
