@@ -82,6 +82,8 @@ def graph_automorphisms(
         ValueError: for arcs of another shape or dtype or with a node outside 0 … n-1, or too few or too many colours.
     """
     arcs = np.asarray(edge_index)
+    if arcs.size == 0:  # NumPy takes empty lists for floats
+        arcs = arcs.astype(np.int64)
     if num_nodes < 1:
         raise ValueError(f"num_nodes must be at least 1, not {num_nodes}")
     if arcs.ndim != 2 or arcs.shape[0] != 2 or arcs.dtype.kind not in "iu":

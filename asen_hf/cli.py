@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
 
-from .closures import ClosureReport, closure_report
+from .closures import ClosureReport, closure_report, order_text
 from .configuration_asen import TaskConfig
 from .group_notation import parse_group
 from .orbits import orbit_labels
@@ -65,7 +65,7 @@ def _inspect_checkpoint(options: argparse.Namespace) -> None:
     from transformers.utils import logging
 
     from .discovery import orbital_distances
-    from .modeling_asen import AsenModel  # only here: a group can be inspected without torch
+    from .modeling_asen import AsenModel
     from .recipe import load_config
 
     logging.disable_progress_bar()
@@ -75,7 +75,7 @@ def _inspect_checkpoint(options: argparse.Namespace) -> None:
     for name in names:
         task = model.config.tasks[name]
         group = task.permutation_group()
-        report = closure_report(group, task.edges)
+        report = closure_report(group, task.edges, task.symmetry_breaking)
         print(f"{name}: {task.group_name or 'a group without a name'}, symmetry_breaking={task.symmetry_breaking!r}")
         print(format_report(report), end="\n\n")
         if options.plot is not None:
@@ -96,24 +96,22 @@ def format_report(report: ClosureReport) -> str:
         "orbits on points": f"{len(sizes):,} (sizes {orbits}){primitive}",
         "orbitals": f"{report.rank:,} on pairs, {report.num_self_paired:,} of them equal to their converse",
         "transitivity": f"{report.transitivity}",
-        "order": _big(report.order),
-        "order of 2-closure": f"{_big(report.closure_order)}, index {_big(report.index)}",
+        "order": _order(report.order),
+        "order of 2-closure": f"{order_text(report.closure_order)}, index {_order(report.index)}",
         "2-closed": {None: "could not be proved", True: "yes", False: "no"}[report.is_two_closed],
     }
     width = max(map(len, lines))
     return "\n".join([*(f"  {key:<{width}}  {value}" for key, value in lines.items()), report.sentence])
 
 
-def _big(number: int | None) -> str:
-    if number is None:
-        return "unknown"
-    return f"{number:,}" if number < 10**15 else f"about 10^{len(str(number)) - 1}"
+def _order(order: int | None) -> str:
+    return "unknown" if order is None else order_text(order)
 
 
 def _plot(
     path: Path, title: str, group: PermutationGroup, task: TaskConfig | None, distances: NDArray[np.floating] | None
 ) -> None:
-    from .plotting import plot_symmetry  # matplotlib takes a second to import
+    from .plotting import plot_symmetry  # only here: matplotlib takes a second to import
 
     labels = orbit_labels(group)
     if task is not None and task.edges is not None:

@@ -5,7 +5,6 @@ permutations that keep those colours: the k-closure G^(k), which contains G and 
 Nothing here is needed to run a model.
 """
 
-import functools
 import math
 import warnings
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
 
 from .automorphisms import ColoredTuples, from_networkx, graph_automorphisms
-from .configuration_asen import TaskConfig
+from .configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
+from .groups import symmetric
 from .orbits import check_edges, is_invariant_support, orbit_labels
 from .stabilizer_chain import prove_order
 
@@ -28,12 +28,12 @@ __all__ = [
     "graph_automorphisms",
     "group_order",
     "is_k_closed",
+    "order_text",
     "two_closure",
     "warn_if_not_closed",
 ]
 
 _MOST_CHECKED_POINTS = 256
-_MAX_TRIPLES_DEGREE = 64  # as many points as the network takes with triples
 _MAX_FACTORS = 4  # of a direct product of symmetric groups that is called by its name
 
 
@@ -55,8 +55,9 @@ class ClosureReport:
         three_closure_order: order of the 3-closure, where triples come into question: G is not 2-closed and has at most
             64 points, and the support is complete; else ``None``.
         support_is_invariant: whether G maps the support to itself; true for the complete one.
-        network_group: all permutations that the network is equivariant to: the 2-closure on the complete support, else
-            the automorphisms of the support coloured by orbital.
+        symmetry_breaking: what the network sees coloured, ``"nodes"``, ``"pairs"`` or ``"triples"``.
+        network_group: all permutations that the network is equivariant to: on the complete support the 1-, 2- or
+            3-closure, else the automorphisms of the coloured support.
         network_order: its order.
         is_exact: whether that is G; ``None`` if unknown.
     """
@@ -72,6 +73,7 @@ class ClosureReport:
     is_two_closed: bool | None
     three_closure_order: int | None
     support_is_invariant: bool
+    symmetry_breaking: str
     network_group: PermutationGroup = field(repr=False, compare=False)
     network_order: int
     is_exact: bool | None
@@ -94,7 +96,7 @@ class ClosureReport:
     @property
     def sentence(self) -> str:
         """What the network will be equivariant to, why that is not the group if it is not, and what helps."""
-        group = f"this group (order {'unknown' if self.order is None else _order_text(self.order)})"
+        group = f"this group (order {'unknown' if self.order is None else order_text(self.order)})"
         if self.is_exact:
             return f"The network will be equivariant to exactly {group}."
         instead = f"The network will be equivariant to {self._network_text()}"
@@ -102,16 +104,23 @@ class ClosureReport:
             return f"{instead}, which contains this group; whether it is larger could not be proved."
         if not self.support_is_invariant:
             return f"{instead} rather than to {group}, which does not map the support to itself."
+        if self.symmetry_breaking == "nodes":
+            return f"{instead} rather than to {group}: points cannot tell them apart{self._pairs_text()}."
+        if self.symmetry_breaking == "triples":
+            return f"{instead} rather than to {group}: not even triples of points can tell them apart."
         if self.network_order > self.closure_order:
             return f"{instead} rather than to {group}: the support lacks pairs that would tell them apart."
         return f"{instead} rather than to {group}: pairs of points cannot tell them apart{self._triples_text()}."
 
     def _network_text(self) -> str:
         sizes = np.bincount(orbit_labels(self.network_group, 1)).tolist()
-        order = _order_text(self.network_order)
+        order = order_text(self.network_order)
         if math.prod(map(math.factorial, sizes)) != self.network_order or len(sizes) > _MAX_FACTORS:
             return f"a group of order {order}"
         return f"{' × '.join(f'S_{size}' for size in sizes)} (order {order})"
+
+    def _pairs_text(self) -> str:
+        return "" if self.closure_order == self.network_order else '; symmetry_breaking="pairs" tells more'
 
     def _triples_text(self) -> str:
         if self.three_closure_order is None:
@@ -120,7 +129,7 @@ class ClosureReport:
             return '; symmetry_breaking="triples" could'
         if self.three_closure_order == self.closure_order:
             return "; nor could triples"
-        return f'; symmetry_breaking="triples" would come closer (order {_order_text(self.three_closure_order)})'
+        return f'; symmetry_breaking="triples" would come closer (order {order_text(self.three_closure_order)})'
 
 
 def two_closure(group: PermutationGroup) -> PermutationGroup:
@@ -166,7 +175,9 @@ def group_order(group: PermutationGroup) -> int | None:
     return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).order
 
 
-def closure_report(group: PermutationGroup, edges: ArrayLike | None = None) -> ClosureReport:
+def closure_report(
+    group: PermutationGroup, edges: ArrayLike | None = None, symmetry_breaking: str = "pairs"
+) -> ClosureReport:
     """What ``group`` is, and what a network that gets its orbitals will really be equivariant to.
 
     Costs about n² memory: seconds at degree 500. Meant for people and scripts, never for loading a model.
@@ -174,21 +185,36 @@ def closure_report(group: PermutationGroup, edges: ArrayLike | None = None) -> C
     Args:
         group: a permutation group of degree n.
         edges: the support, distinct pairs ``(target i, source j)``, integer array ``(E, 2)``; ``None`` for all pairs.
+        symmetry_breaking: as in ``TaskConfig``: what of the group the network gets to see.
 
     Raises:
         ValueError: for edges of another shape or dtype, out of range or given twice.
     """
     labels, points = orbit_labels(group), orbit_labels(group, 1)
     coloring = _orbit_coloring(group, 2)
-    network_group, closure_order = coloring.automorphisms(), coloring.num_automorphisms()
-    order, is_two_closed, transitivity = prove_order(group, network_group, closure_order)
-    network_order, is_invariant = closure_order, True
+    closure_order = coloring.num_automorphisms()
+    order, is_two_closed, transitivity = prove_order(group, coloring.automorphisms(), closure_order)
+    wants_triples = edges is None and is_two_closed is False and group.degree <= MOST_POINTS_FOR_TRIPLES
+    triples = _orbit_coloring(group, 3) if wants_triples else coloring
+    is_invariant = True
     if edges is not None:
         pairs = check_edges(edges, group.degree)
         is_invariant = is_invariant_support(group, pairs)
-        coloring = ColoredTuples(np.zeros_like(points), pairs.T, orbit_labels(group, edges=pairs))
-        network_group, network_order = coloring.automorphisms(), coloring.num_automorphisms()
-    wants_triples = edges is None and is_two_closed is False and group.degree <= _MAX_TRIPLES_DEGREE
+        has_pairs = symmetry_breaking != "nodes"
+        coloring = ColoredTuples(
+            np.zeros_like(points) if has_pairs else points,
+            pairs.T,
+            orbit_labels(group if has_pairs else symmetric(group.degree), edges=pairs),
+        )
+    elif symmetry_breaking == "nodes":
+        coloring = _orbit_coloring(group, 1)
+    elif symmetry_breaking == "triples":
+        coloring = triples
+    network_order = coloring.num_automorphisms()
+    # All these closures contain the group: it is their equal where the orders are.
+    is_exact = is_two_closed if order is None and network_order == closure_order else network_order == order
+    if order is None and symmetry_breaking == "triples":
+        is_exact = is_two_closed or None
     return ClosureReport(
         degree=group.degree,
         node_orbits=[np.flatnonzero(points == orbit).tolist() for orbit in range(points.max() + 1)],
@@ -199,33 +225,26 @@ def closure_report(group: PermutationGroup, edges: ArrayLike | None = None) -> C
         order=order,
         closure_order=closure_order,
         is_two_closed=is_two_closed,
-        three_closure_order=_orbit_coloring(group, 3).num_automorphisms() if wants_triples else None,
+        three_closure_order=triples.num_automorphisms() if wants_triples else None,
         support_is_invariant=is_invariant,
-        network_group=network_group,
+        symmetry_breaking=symmetry_breaking,
+        network_group=coloring.automorphisms(),
         network_order=network_order,
-        # The 2-closure keeps an invariant support and its colours too, so it lies between the group and the network's.
-        is_exact=is_two_closed if is_invariant and network_order == closure_order else False,
+        is_exact=is_exact if is_invariant else False,
     )
 
 
 def warn_if_not_closed(name: str, task: TaskConfig) -> None:
-    """Warn, once, when a task's network will have other symmetries than its group: those of the closure or the support.
+    """Warn when a task's network will have other symmetries than its group: those of the closure or the support.
 
     Nothing is said of ``symmetry_breaking="nodes"``, which asks for as much, of groups whose order could not be proved,
     and of more points than can be looked at in a few seconds.
     """
     if task.degree > _MOST_CHECKED_POINTS or task.symmetry_breaking == "nodes":
         return
-    group = task.permutation_group()
-    report = closure_report(group, task.edges)
-    is_exact = is_k_closed(group, 3) if task.symmetry_breaking == "triples" else report.is_exact
-    if is_exact is False:
-        _warn_once(f"task {name!r}: {report.sentence}")
-
-
-@functools.cache
-def _warn_once(message: str) -> None:
-    warnings.warn(message, stacklevel=3)
+    report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking)
+    if report.is_exact is False:
+        warnings.warn(f"task {name!r}: {report.sentence}", stacklevel=2)
 
 
 def _orbit_coloring(group: PermutationGroup, k: int) -> ColoredTuples:
@@ -288,7 +307,8 @@ def _is_primitive(labels: NDArray[np.int32]) -> bool:
     return all(connected_components(graph, directed=False)[0] == 1 for graph in graphs)
 
 
-def _order_text(order: int) -> str:
+def order_text(order: int) -> str:
+    """An order for people: exact up to 10¹⁵, then to three figures."""
     if order < 10**15:
         return f"{order:,}"
     exponent = int(math.log10(order))  # not by str(), which refuses integers of over 4,300 digits

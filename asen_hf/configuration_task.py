@@ -17,8 +17,8 @@ from .group_notation import parse_group
 from .groups import from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
-_IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
-_MOST_POINTS_FOR_TRIPLES = 64
+IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
+MOST_POINTS_FOR_TRIPLES = 64
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
 
 Class = TypeVar("Class", bound=type)
@@ -123,8 +123,8 @@ class TaskConfig:
         if self.edges is not None:
             self.edges = check_edges(self.edges, self.degree).tolist()
         require(
-            self.symmetry_breaking != "triples" or (self.edges is None and self.degree <= _MOST_POINTS_FOR_TRIPLES),
-            f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {_MOST_POINTS_FOR_TRIPLES} '
+            self.symmetry_breaking != "triples" or (self.edges is None and self.degree <= MOST_POINTS_FOR_TRIPLES),
+            f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {MOST_POINTS_FOR_TRIPLES} '
             f"and no edges, got degree {self.degree}{'' if self.edges is None else ' and edges'}",
         )
 
@@ -254,7 +254,7 @@ class TaskConfig:
                 np.issubdtype(labels.dtype, np.integer),
                 f"{where}labels must be integer classes in 0 … {top}, got {labels.dtype}",
             )
-            allowed = ((labels >= 0) & (labels <= top)) | (labels == _IGNORED_CLASS)
+            allowed = ((labels >= 0) & (labels <= top)) | (labels == IGNORED_CLASS)
             _check_entries(labels, allowed, f"a class in 0 … {top} (or -100)", first_row, f"{where}labels")
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sympy.combinatorics import PermutationGroup
 from .backbone import AsenLayer
 from .closures import graph_automorphisms
 from .modeling_asen import AsenModel, AsenPreTrainedModel
-from .orbits import orbit_labels
+from .orbits import number_by_first_appearance, orbit_labels
 from .symmetry import SymmetryBreaker
 
 
@@ -82,7 +82,7 @@ def discovered_orbits(
     is_diagonal = np.isin(np.arange(rank), np.diagonal(labels))
     threshold = tolerance * distances.sum() / max(1, rank * (rank - 1))
     close = (distances <= threshold) & (is_diagonal[:, None] == is_diagonal)
-    classes = _by_first_appearance(connected_components(close, directed=False)[1])
+    classes = number_by_first_appearance(connected_components(close, directed=False)[1]).astype(np.int64)
     merged = classes[labels]  # the task's labels are numbered by first appearance, so these are too
     pairs = np.indices(labels.shape).reshape(2, -1)
     return Discovery(
@@ -142,8 +142,3 @@ def _adjusted_rand_index(first: NDArray[np.int64], second: NDArray[np.int64]) ->
     )
     chance, best = by_first * by_second / max(total, 1.0), (by_first + by_second) / 2
     return 1.0 if best == chance else (together - chance) / (best - chance)
-
-
-def _by_first_appearance(classes: NDArray[np.int32]) -> NDArray[np.int64]:
-    leaders = (classes[:, None] == classes).argmax(axis=1)
-    return np.unique(leaders, return_inverse=True)[1]

@@ -1,4 +1,7 @@
-"""Measure a model's symmetry: how far it is from f(gx) = g f(x), for elements inside and outside its group."""
+"""Measure a model's symmetry: how far it is from f(gx) = g f(x), for elements inside and outside its group.
+
+What symmetry trained weights show is :func:`discovered_orbits`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,19 @@ from sympy.combinatorics import PermutationGroup
 from sympy.core import random as sympy_random
 from torch import Tensor
 
+from .discovery import discovered_orbits
 from .groups import from_array_form
 from .modeling_asen import AsenModel, AsenPreTrainedModel, evaluating
 from .symmetry import SymmetryBreaker
+
+__all__ = [
+    "assert_equivariant",
+    "discovered_orbits",
+    "equivariance_error",
+    "find_outsider",
+    "preserves_labels",
+    "random_elements",
+]
 
 
 def random_elements(group: PermutationGroup, num_elements: int, seed: int = 0) -> NDArray[np.int64]:
@@ -21,8 +34,10 @@ def random_elements(group: PermutationGroup, num_elements: int, seed: int = 0) -
         int64 array ``(num_elements, degree)`` of array forms; the same on every call with the same generators and seed.
     """
     fresh = PermutationGroup(group.generators)  # product replacement keeps its state in the group
+    state = sympy_random.rng.getstate()
     sympy_random.seed(seed)
     elements = [fresh.random_pr().array_form for _ in range(num_elements)]
+    sympy_random.rng.setstate(state)
     return np.array(elements, dtype=np.int64).reshape(num_elements, group.degree)
 
 

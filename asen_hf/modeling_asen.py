@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.utils import ModelOutput
+from transformers.utils import CONFIG_NAME, ModelOutput, cached_file
 from transformers.utils.generic import can_return_tuple
 
 from .attention import GATv2Attention
@@ -34,6 +34,8 @@ from .configuration_asen import AsenConfig, TaskConfig
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages
 from .units import normalized_features, predictions, task_loss
+
+_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 # Called by add_task with each new task. The package adds its warning about groups that are not closed; a checkpoint's
 # custom code, which travels without that, adds nothing.
@@ -111,6 +113,9 @@ class AsenPreTrainedModel(PreTrainedModel):
         """
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches are refused below, by name
         wants_info = kwargs.pop("output_loading_info", False)
+        if kwargs.get("config") is None:  # transformers would take a default one
+            hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
+            cached_file(pretrained_model_name_or_path, CONFIG_NAME, **hub)
         try:
             loaded: Any = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
@@ -193,13 +198,13 @@ class AsenModel(AsenPreTrainedModel):
             ValueError: the name is taken or cannot be used, or the task is ill-formed.
         """
         task = self.config.check_new_task(name, task)
+        for check in new_task_checks:
+            check(name, task)
         added = self._task_modules(task)  # may yet fail, before anything has changed
         self.config.add_task(name, task)
         for modules, module in added:
             setattr(self, modules, self._add_module(getattr(self, modules), name, module))
         self._match_layers()
-        for check in new_task_checks:
-            check(name, task)
 
     def drop_task(self, name: str) -> None:
         """Remove one task's embedders, and its entry in the config.

@@ -34,6 +34,8 @@ class MultitaskObjective(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """``{task: {"inputs", "labels"}}`` to the mean of the tasks' losses and ``{task: loss}``, all scalars."""
+        if not batch:
+            raise ValueError("a batch needs rows of at least one task")
         losses = {task: self.model(**columns, task=task).loss for task, columns in batch.items()}
         return torch.stack(list(losses.values())).mean(), losses
 

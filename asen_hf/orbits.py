@@ -15,7 +15,7 @@ from sympy.combinatorics import PermutationGroup
 
 from .groups import array_forms
 
-__all__ = ["check_edges", "is_invariant_support", "orbit_labels"]
+__all__ = ["check_edges", "is_invariant_support", "number_by_first_appearance", "orbit_labels"]
 
 Moves = tuple[NDArray[np.integer], NDArray[np.integer]]
 """The tuples that a generator moves, by number, and what it moves them to; two integer arrays of equal length."""
@@ -49,9 +49,9 @@ def orbit_labels(group: PermutationGroup, order: int = 2, edges: ArrayLike | Non
         raise ValueError(f"edges are pairs, so they need order=2, not order={order}")
     pairs = check_edges(edges, group.degree)
     if _is_invariant(group, pairs):
-        return _by_first_appearance(_components(len(pairs), _edge_moves(group, pairs)))
+        return number_by_first_appearance(_components(len(pairs), _edge_moves(group, pairs)))
     targets, sources = pairs.T
-    return _by_first_appearance(_tuple_labels(group, 2)[targets * group.degree + sources])
+    return number_by_first_appearance(_tuple_labels(group, 2)[targets * group.degree + sources])
 
 
 def is_invariant_support(group: PermutationGroup, edges: ArrayLike) -> bool:
@@ -97,7 +97,7 @@ def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:
     if num_tuples > np.iinfo(np.int32).max:
         raise ValueError(f"degree {group.degree} has too many {order}-tuples ({num_tuples}): give an invariant support")
     forms = array_forms(group).astype(np.int32)
-    return _by_first_appearance(_components(num_tuples, (_tuple_moves(form, order) for form in forms)))
+    return number_by_first_appearance(_components(num_tuples, (_tuple_moves(form, order) for form in forms)))
 
 
 def _tuple_moves(form: NDArray[np.int32], order: int) -> Moves:
@@ -162,7 +162,7 @@ def _merge(labels: NDArray[np.int32], batch: list[Moves]) -> NDArray[np.int32]:
     return connected_components(graph, directed=False)[1][labels]
 
 
-def _by_first_appearance(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+def number_by_first_appearance(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Renumber 0, 1, … in the order in which labels first appear; linear time, no sort."""
     positions = np.arange(len(labels), dtype=np.int32)
     first = np.empty(labels.max(initial=-1) + 1, dtype=np.int32)

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")  # pictures go to files; no screen is needed
-
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -39,14 +36,14 @@ def plot_symmetry(
     """
     order = np.argsort(node_labels, kind="stable")
     panels = 1 if distances is None else 2
-    with plt.rc_context({"font.size": 9, "axes.titlesize": 10, "font.family": "DejaVu Sans"}):
-        figure, axes = plt.subplots(1, panels, figsize=(6.2 * panels, 6.2), layout="constrained", squeeze=False)
+    with matplotlib.rc_context({"font.size": 9, "axes.titlesize": 10, "font.family": "DejaVu Sans"}):
+        figure = Figure(figsize=(6.2 * panels, 6.2), layout="constrained")  # not pyplot's: a notebook keeps its own
+        axes = figure.subplots(1, panels, squeeze=False)
         figure.suptitle(title, wrap=True, fontsize=11)
         _draw_orbitals(axes[0, 0], labels[np.ix_(order, order)], node_labels[order], order)
         if distances is not None:
             _draw_distances(axes[0, 1], distances)
         figure.savefig(path, dpi=150)
-        plt.close(figure)
 
 
 def _draw_orbitals(
@@ -92,9 +89,9 @@ def _draw_distances(axes: Axes, distances: NDArray[np.floating]) -> None:
 def _palette(size: int) -> ListedColormap:
     """Distinct colours for few labels; for many a cyclic map in scrambled order, so that neighbours differ."""
     if size <= _QUALITATIVE:
-        return ListedColormap([plt.get_cmap("tab20")(index) for index in _spread(_QUALITATIVE)[:size]])
+        return ListedColormap([matplotlib.colormaps.get_cmap("tab20")(index) for index in _spread(_QUALITATIVE)[:size]])
     hues = np.linspace(0, 1, size, endpoint=False)
-    return ListedColormap(plt.get_cmap("turbo")(hues[_spread(size)]))
+    return ListedColormap(matplotlib.colormaps.get_cmap("turbo")(hues[_spread(size)]))
 
 
 def _spread(size: int) -> list[int]:

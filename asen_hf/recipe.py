@@ -20,6 +20,7 @@ from typing import Any, Literal, get_origin
 import yaml
 from datasets import DatasetDict, disable_progress_bars
 from transformers import HfArgumentParser
+from transformers.utils import CONFIG_NAME, cached_file
 from transformers.utils import logging as transformers_logging
 
 from .configuration_asen import AsenConfig, TaskConfig
@@ -230,6 +231,7 @@ def backbone_fields(config: AsenConfig) -> dict[str, Any]:
 def load_config(checkpoint: str) -> AsenConfig:
     """A checkpoint's config. ``ValueError`` names a checkpoint that is neither a folder here nor on the Hub."""
     try:
+        cached_file(checkpoint, CONFIG_NAME)  # transformers would take a default config where there is none
         return AsenConfig.from_pretrained(checkpoint)
     except OSError as error:
         raise ValueError(

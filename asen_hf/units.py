@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .configuration_asen import TaskConfig
+from .configuration_task import IGNORED_CLASS, TaskConfig
 
 
 def normalized_features(task: TaskConfig, inputs: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def task_loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) 
     logits = _at_least_float32(logits)
     if not task.is_regression:
         total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
-        return total / (labels != -100).sum().clamp(min=1)
+        return total / (labels != IGNORED_CLASS).sum().clamp(min=1)
     targets = labels.to(logits.dtype).reshape(logits.shape)
     if task.residual_feature is not None:
         targets = targets - inputs[..., task.residual_feature, None]

@@ -10,14 +10,20 @@ from asen_hf.closures import warn_if_not_closed
 TINY = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 
 
-def test_adding_a_task_warns_with_the_reports_sentence_once():
+def test_adding_a_task_warns_once_with_the_reports_sentence():
     model = AsenForMultitask(AsenConfig(**TINY))
-    with pytest.warns(UserWarning, match=r"task 'warned': .*equivariant to S_5 .*rather than"):
+    with pytest.warns(UserWarning, match=r"task 'warned': .*equivariant to S_5 .*rather than") as caught:
         model.add_task("warned", TaskConfig(group="A5", vocab_size=3))
-    model.drop_task("warned")
+    assert len(caught) == 1
+
+
+def test_a_warning_made_an_error_leaves_the_model_as_it_was():
+    model = AsenForMultitask(AsenConfig(**TINY))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model.add_task("warned", TaskConfig(group="A5", vocab_size=3))
+        with pytest.raises(UserWarning):
+            model.add_task("warned", TaskConfig(group="A5", vocab_size=3))
+    assert model.config.tasks == {} and not model.heads and not model.asen.edge_embedders
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ def test_nothing_is_said_where_the_symmetry_is_what_was_asked_for_or_too_large_t
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"group": "A6", "symmetry_breaking": "triples"}, "nor could triples"),
+        ({"group": "A6", "symmetry_breaking": "triples"}, "not even triples"),
         ({"group": "C5", "edges": [[0, 1], [1, 2]]}, "does not map the support to itself"),
     ],
     ids=str,

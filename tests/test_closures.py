@@ -20,6 +20,7 @@ from asen_hf.closures import (
     is_k_closed,
     two_closure,
 )
+from asen_hf.group_notation import parse_group
 from asen_hf.groups import (
     alternating,
     array_forms,
@@ -595,3 +596,30 @@ def test_the_complete_support_as_edges_leads_to_the_same_network_but_not_to_trip
         report, expected = closure_report(group, everything), closure_report(group)
         assert report == dataclasses.replace(expected, three_closure_order=None)
         assert "triples" not in report.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "symmetry_breaking", "order", "sentence"),
+    [
+        ("A4", "triples", 12, "exactly this group"),
+        ("A4", "pairs", 24, "triples"),
+        ("C5", "nodes", 120, 'symmetry_breaking="pairs" tells more'),
+        ("A4 x A5", "triples", 12 * 120, "not even triples"),
+        ("S3 x S2", "nodes", 12, "exactly this group"),
+    ],
+)
+def test_the_report_speaks_of_the_network_that_the_task_asks_for(text, symmetry_breaking, order, sentence):
+    report = closure_report(parse_group(text), symmetry_breaking=symmetry_breaking)
+    assert report.network_order == report.network_group.order() == order
+    assert report.is_exact == (report.order == order)
+    assert sentence in report.sentence
+
+
+def test_nodes_on_a_support_are_told_by_their_orbits_and_their_neighbours():
+    ring = [[i, (i + 1) % 6] for i in range(6)]
+    assert closure_report(parse_group("S6"), ring, "nodes").network_order == 6
+    assert closure_report(parse_group("S3 x S3"), ring, "nodes").network_order == 1
+
+
+def test_a_graph_without_edges_has_all_automorphisms():
+    assert graph_automorphisms([[], []], 3).order() == 6

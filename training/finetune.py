@@ -9,6 +9,7 @@ The result is an ordinary checkpoint. --from_scratch keeps the backbone's shape 
 import dataclasses
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,14 @@ def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_imple
     """The checkpoint with the task added: anew if it is new to it or has changed, else as it was trained."""
     config = load_config(arguments.checkpoint)
     if arguments.from_scratch:
+        warn_if_not_closed(name, task)
         return AsenForMultitask(
             AsenConfig(**backbone_fields(config), tasks={name: task}, attn_implementation=attn_implementation)
         )
     model = AsenForMultitask.from_pretrained(arguments.checkpoint, attn_implementation=attn_implementation)
     for other, known in config.tasks.items():
-        is_stale = known != task if other == name else not arguments.keep_tasks
+        is_changed = dataclasses.replace(known, group_name="") != dataclasses.replace(task, group_name="")
+        is_stale = is_changed if other == name else not arguments.keep_tasks
         if is_stale:
             model.drop_task(other)
     if name not in model.config.tasks:
@@ -101,9 +104,9 @@ def main() -> None:
     set_seed(training.seed)
     with state.main_process_first():
         task, rows = source.load(training.seed)
+    if not state.is_main_process:
+        warnings.simplefilter("ignore")  # one process says it for all
     model = prepare_model(arguments, source.name, task, training.attn_implementation)
-    if state.is_main_process:
-        warn_if_not_closed(source.name, task)
     recipe = Recipe(model=backbone_fields(model.config), tasks=[source], training=training)
     data = {source.name: rows}
     train(model, data, recipe)

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 
-from ..configuration_asen import TaskConfig
+from ..configuration_task import IGNORED_CLASS, TaskConfig
 from .features import task_dtypes, to_dataset
 from .seeding import random_generator
 from .splits import split_sizes
 from .table_files import SPLITS, Table, read_tables
-
-_IGNORED_CLASS = -100
 
 
 def load_table(
@@ -127,7 +125,7 @@ def _fields(
     inputs_type, labels_type = task_dtypes(config)
     top_token = None if config.vocab_size is None else config.vocab_size - 1
     top_class = None if config.is_regression or config.num_labels is None else config.num_labels - 1
-    unknown = math.nan if config.is_regression else _IGNORED_CLASS
+    unknown = math.nan if config.is_regression else IGNORED_CLASS
     inputs = _Field(inputs_columns, config.input_shape(), inputs_type, top_token, None)
     labels = _Field(labels_columns, config.label_shape(), labels_type, top_class, unknown)
     for name, field in (("inputs", inputs), ("labels", labels)):
