@@ -15,7 +15,10 @@ from .triples import TripleMessages
 
 
 class AsenLayer(GradientCheckpointingLayer):
-    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → ReLU → residual sum."""
+    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → ReLU → residual sum.
+
+    With ``intermediate_size`` a feed-forward block follows: LayerNorm → Linear → ReLU → Linear → residual sum.
+    """
 
     triples: TripleMessages | None
 
@@ -27,6 +30,7 @@ class AsenLayer(GradientCheckpointingLayer):
         self.projection = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.feed_forward = _feed_forward(config) if config.intermediate_size else None
 
     def forward(
         self, hidden_states: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
@@ -36,7 +40,17 @@ class AsenLayer(GradientCheckpointingLayer):
         if self.triples is not None and triple_features is not None:
             update = update + self.triples(hidden_states, triple_features, graph.triple_labels)
         update = self.norm(self.projection(update)).relu()
-        return hidden_states + self.dropout(update), weights
+        hidden_states = hidden_states + self.dropout(update)
+        if self.feed_forward is not None:
+            hidden_states = hidden_states + self.dropout(self.feed_forward(hidden_states))
+        return hidden_states, weights
+
+
+def _feed_forward(config: AsenConfig) -> nn.Sequential:
+    size, width = config.hidden_size, config.intermediate_size
+    return nn.Sequential(
+        nn.LayerNorm(size, eps=config.layer_norm_eps), nn.Linear(size, width), nn.ReLU(), nn.Linear(width, size)
+    )
 
 
 class AsenBackbone(nn.Module):

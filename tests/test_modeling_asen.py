@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
+from asen_hf.equivariance import equivariance_error
 from asen_hf.groups import cyclic, dihedral, symmetric, to_cycles, young_subgroup
 
 ROWS, HIDDEN, HEADS, LAYERS = 5, 16, 4, 2
@@ -648,3 +649,13 @@ def test_pickled_weights_are_never_read(settings, checkpoint):
     torch.save(make_model().state_dict(), checkpoint / "pytorch_model.bin")
     with pytest.raises(OSError, match=r"model\.safetensors"):
         AsenForMultitask.from_pretrained(checkpoint, **settings)
+
+
+def test_a_feed_forward_block_keeps_the_symmetry_and_is_absent_from_the_papers_network():
+    task = TaskConfig(group="D5", vocab_size=4)
+    paper, wider = (AsenForMultitask(AsenConfig(tasks={"t": task}, intermediate_size=size)) for size in (0, 64))
+    assert not [name for name, _ in paper.named_parameters() if "feed_forward" in name]
+    tokens = torch.randint(4, (3, 5))
+    assert equivariance_error(wider, "t", tokens) < 1e-5
+    wider(tokens, labels=torch.zeros_like(tokens)).loss.backward()
+    assert all(parameter.grad is not None for parameter in wider.parameters())

@@ -32,7 +32,13 @@ TRAINING_FIELDS = [field.name for field in dataclasses.fields(TrainingRecipe)]
 # A value for every scalar field that is not the field's default, as YAML reads it.
 OTHER = {
     **{"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "negative_slope": 0.1},
-    **{"hidden_dropout_prob": 0.25, "layer_norm_eps": 1e-4, "gated_messages": True, "pooling": "mean"},
+    **{
+        "hidden_dropout_prob": 0.25,
+        "layer_norm_eps": 1e-4,
+        "gated_messages": True,
+        "intermediate_size": 24,
+        "pooling": "mean",
+    },
     **{"output_dir": "runs/of mine", "seed": 7, "num_epochs": 1.5, "max_steps": 9, "rows_per_task": 3},
     **{"gradient_accumulation_steps": 2, "lr": 1e-4, "backbone_lr": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.5},
     **{"max_grad_norm": 2.0, "mixed_precision": "bf16", "gradient_checkpointing": True, "train_rows": 12},
