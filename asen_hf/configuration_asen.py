@@ -42,8 +42,8 @@ class AsenConfig(PreTrainedConfig):
         layer_norm_eps: epsilon of every LayerNorm.
         gated_messages: let the orbital feature also gate the message, ``(1 + g) ⊙ W_s h_j``. Plain GATv2 cannot express
             the order-1 equivariant maps of the paper's Theorem 1, since its attention rows sum to one; the gate can.
-        intermediate_size: width of a feed-forward block that follows the attention in each layer; 0, the paper's network,
-            for none.
+        intermediate_size: width of a feed-forward block after the attention in each layer; 0, as in the paper, for
+            none.
         pooling: how node states become one graph state, ``"sum"`` or ``"mean"``.
 
     Raises:
