@@ -3,7 +3,8 @@
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 
 from .configuration_asen import AsenConfig, TaskConfig
-from .modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, AsenPreTrainedModel, new_task_checks
+from .modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, new_task_checks
+from .pretrained_asen import AsenPreTrainedModel
 from .version import __version__
 
 

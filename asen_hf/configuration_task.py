@@ -15,6 +15,7 @@ from sympy.combinatorics import PermutationGroup
 
 from .group_notation import parse_group
 from .groups import from_cycles, generators_from_cycles, to_cycles
+from .orbital_matching import PointOrder
 from .orbits import check_edges
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
@@ -67,6 +68,11 @@ class TaskConfig:
         symmetry_breaking: ``"pairs"`` colours node pairs by orbital (2-closure of G, paper Section 3.2); ``"nodes"``
             colours nodes by orbit and pairs only as equal or different (1-closure of G); ``"triples"`` colours pairs
             and triples (3-closure of G), at the cost of n³ messages a layer.
+        orbital_names: what people call the pair orbitals, one name each, in the order of their labels (``asen inspect``
+            shows them): ``["itself", "same block", "other block"]`` for a wreath product. Orbitals of one name start a
+            new task from each other (``add_task(…, init_from=…)``). Their number is checked when a model is built.
+        point_order: how points 0 … n-1 lie: along a ``"line"``, around a ``"ring"``, or ``None`` in no order. Read only
+            by ``add_task(…, init_from=…)``, which can then tell a shift by 1 from one by 3; no layer sees it.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids; exclusive with ``num_features``.
         num_features: features F a node, for inputs ``(B, n, F)`` of floats.
         output_level: ``"node"`` (one output a node, equivariant) or ``"graph"`` (one a sample, invariant).
@@ -90,6 +96,8 @@ class TaskConfig:
     group_name: str = ""
     edges: list | None = None
     symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
+    orbital_names: list[str] | None = None
+    point_order: PointOrder | None = None
     vocab_size: int | None = None
     num_features: int | None = None
     output_level: Literal["node", "graph"] = "node"

@@ -18,8 +18,9 @@ from sympy.combinatorics import PermutationGroup
 
 from .backbone import AsenLayer
 from .closures import graph_automorphisms
-from .modeling_asen import AsenModel, AsenPreTrainedModel
+from .modeling_asen import AsenModel
 from .orbits import number_by_first_appearance, orbit_labels
+from .pretrained_asen import AsenPreTrainedModel
 from .symmetry import SymmetryBreaker
 
 

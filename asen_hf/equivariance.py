@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .discovery import discovered_orbits
 from .groups import from_array_form
-from .modeling_asen import AsenModel, AsenPreTrainedModel, evaluating
+from .modeling_asen import AsenModel
+from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import SymmetryBreaker
 
 __all__ = [

@@ -13,29 +13,25 @@ What is notable about this model:
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.utils import CONFIG_NAME, ModelOutput, cached_file
+from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import GATv2Attention
 from .backbone import AsenBackbone
 from .configuration_asen import AsenConfig, TaskConfig
+from .donor_rows import copy_rows, find_donor_rows
+from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages
-from .units import normalized_features, predictions, task_loss
-
-_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+from .units import FeatureEmbedder, predictions, task_loss
 
 # Called by add_task with each new task. The package adds its warning about groups that are not closed; a checkpoint's
 # custom code, which travels without that, adds nothing.
@@ -57,98 +53,6 @@ class AsenMultitaskOutput(ModelOutput):
     logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
-
-
-class FeatureEmbedder(nn.Linear):
-    """Continuous features ``(B, n, F)`` in raw units to ``(B, n, d)``."""
-
-    def __init__(self, task: TaskConfig, hidden_size: int):
-        super().__init__(task.num_features, hidden_size)  # type: ignore[arg-type]
-        self.task = task
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(normalized_features(self.task, inputs).to(self.weight.dtype))
-
-
-class AsenPreTrainedModel(PreTrainedModel):
-    config_class = AsenConfig
-    base_model_prefix = "asen"
-    main_input_name = "inputs"
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["AsenLayer"]  # noqa: RUF012
-
-    config: AsenConfig
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, FeatureEmbedder):
-            # The LayerNorm that follows would hide the features' magnitude behind a zero bias.
-            init.normal_(module.weight)
-            init.normal_(module.bias)
-        elif isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            init.normal_(module.weight)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, GATv2Attention):
-            init.xavier_uniform_(module.attention_vector)
-            init.zeros_(module.bias)
-            if module.gate_projection is not None:
-                init.zeros_(module.gate_projection.weight)  # a new layer starts as plain GATv2
-        elif isinstance(module, SymmetryBreaker):
-            for name, labels in module.compute_labels().items():
-                init.copy_(getattr(module, name), labels)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint, whole or not at all. Arguments as in ``transformers.PreTrainedModel.from_pretrained``.
-
-        Raises:
-            OSError: a file is missing (it is named).
-            ValueError: the weights file is truncated or corrupt, or does not hold exactly what the config calls for.
-        """
-        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches are refused below, by name
-        wants_info = kwargs.pop("output_loading_info", False)
-        if kwargs.get("config") is None:  # transformers would take a default one
-            hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
-            cached_file(pretrained_model_name_or_path, CONFIG_NAME, **hub)
-        try:
-            loaded: Any = super().from_pretrained(
-                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
-            )
-        except SafetensorError as error:
-            raise ValueError(
-                f"model.safetensors in {pretrained_model_name_or_path} is truncated or corrupt: {error}"
-            ) from error
-        model, info = loaded
-        # A bare AsenModel has no heads: those may all be new. Anything else missing would be silently random.
-        heads = {name for name, _ in model.named_parameters() if name.startswith("heads.")}
-        missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
-        mismatched = {key for key, *_ in info["mismatched_keys"]}
-        unfit = mismatched | unexpected | (set() if missing == heads else missing)
-        if unfit:
-            raise ValueError(
-                f"model.safetensors and config.json in {pretrained_model_name_or_path} do not fit each other: "
-                f"{len(unfit)} tensor(s) missing, left over or of another shape, among them {min(unfit)}"
-            )
-        for tensor in model.parameters():
-            # Weights mapped from a file start at any multiple of 8 bytes, and CPU matrix kernels round differently off
-            # a cache line: copied into memory of their own they give the saved model's outputs bit for bit.
-            tensor.data = tensor.data.clone()
-        return (model, info) if wants_info else model
-
-    def _add_module(self, modules: nn.ModuleDict, name: str, module: nn.Module) -> nn.ModuleDict:
-        """``modules`` with one more, initialised; sorted by name, since optimiser state is matched by position."""
-        return nn.ModuleDict(dict(sorted([*modules.items(), (name, self._ready(module))])))
-
-    def _ready(self, module: nn.Module) -> nn.Module:
-        """A new part, initialised, where and in what precision the rest is."""
-        module.apply(self._init_weights)
-        return module.to(device=self.device, dtype=self.dtype)
 
 
 class AsenModel(AsenPreTrainedModel):
@@ -188,23 +92,45 @@ class AsenModel(AsenPreTrainedModel):
             modules.append(("triple_embedders", EdgeEmbedder(breaker.num_triple_orbits, size)))
         return modules
 
-    def add_task(self, name: str, task: TaskConfig | dict) -> None:
-        """Grow the loaded model, and its config, by one task with freshly initialised embedders.
+    def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
+        """Grow the loaded model, and its config, by one task.
+
+        Its embedders are freshly initialised, or copied from one trained task: every orbit's row from the donor's most
+        similar orbit (see :mod:`asen_hf.orbital_matching`), tokens or features as they are if there are as many.
 
         The first task with ``"triples"`` also gives every layer weights for them. Existing weights are untouched.
-        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures`).
+        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures`), and where
+        orbits start from one and the same row, or resemble none of the donor's and start fresh.
+
+        Args:
+            name: of the new task.
+            task: its config, or a dict of its fields.
+            init_from: the donor task. Choose one like the new task: rows from an unlike one are worse than fresh ones.
 
         Raises:
-            ValueError: the name is taken or cannot be used, or the task is ill-formed.
+            ValueError: the name is taken or cannot be used, the task is ill-formed, or the donor is unknown.
         """
         task = self.config.check_new_task(name, task)
+        donor = None if init_from is None else self.config.task(init_from)[0]
         for check in new_task_checks:
             check(name, task)
-        added = self._task_modules(task)  # may yet fail, before anything has changed
+        added = self._task_modules(task)  # may yet fail, before anything has changed, as may the match
+        rows = {} if donor is None else self._donor_rows(name, dict(added)["symmetry_breakers"], donor)
         self.config.add_task(name, task)
         for modules, module in added:
             setattr(self, modules, self._add_module(getattr(self, modules), name, module))
         self._match_layers()
+        for table, donors in rows.items():
+            copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
+        if donor is not None and _input_kind(task) == _input_kind(self.config.tasks[donor]):
+            self.token_embedders[name].load_state_dict(self.token_embedders[donor].state_dict())
+
+    def _donor_rows(self, name: str, breaker: Any, donor: str) -> dict[str, np.ndarray]:
+        """The donor's row for each row of the new task's tables, by table; warns of ties and of fresh rows."""
+        found = find_donor_rows(breaker, cast(SymmetryBreaker, self.symmetry_breakers[donor]))
+        if found.sentence:
+            warnings.warn(f"task {name!r}, initialised from {donor!r}: {found.sentence}", stacklevel=4)
+        return found.rows
 
     def drop_task(self, name: str) -> None:
         """Remove one task's embedders, and its entry in the config.
@@ -284,11 +210,14 @@ class AsenForMultitask(AsenPreTrainedModel):
         )
         self.post_init()
 
-    def add_task(self, name: str, task: TaskConfig | dict) -> None:
-        """As :meth:`AsenModel.add_task`, with a fresh head."""
-        self.asen.add_task(name, task)
-        head = nn.Linear(self.config.hidden_size, self.config.tasks[name].output_size)
+    def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
+        """As :meth:`AsenModel.add_task`. The head is fresh too, unless the donor has as many outputs of that kind."""
+        self.asen.add_task(name, task, init_from)
+        own = self.config.tasks[name]
+        head = nn.Linear(self.config.hidden_size, own.output_size)
         self.heads = self._add_module(self.heads, name, head)
+        if init_from is not None and _output_kind(own) == _output_kind(self.config.tasks[init_from]):
+            self.heads[name].load_state_dict(self.heads[init_from].state_dict())
 
     def drop_task(self, name: str) -> None:
         """As :meth:`AsenModel.drop_task`, with its head."""
@@ -348,16 +277,12 @@ class AsenForMultitask(AsenPreTrainedModel):
         return predictions(self.config.task(task)[1], logits, inputs)
 
 
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients; afterwards the model is in the mode it was in."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
+def _input_kind(task: TaskConfig) -> tuple:
+    return task.vocab_size, task.num_features
+
+
+def _output_kind(task: TaskConfig) -> tuple:
+    return task.output_level, task.problem_type, task.num_labels
 
 
 def _asked(argument: bool | None, config: AsenConfig, name: str) -> bool:

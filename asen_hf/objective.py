@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from .backbone import AsenBackbone
 from .configuration_asen import TaskConfig
 from .data import collate
-from .modeling_asen import AsenForMultitask, evaluating
+from .modeling_asen import AsenForMultitask
+from .pretrained_asen import evaluating
 from .triples import TripleMessages
 from .units import predictions
 

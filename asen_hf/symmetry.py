@@ -52,6 +52,9 @@ class SymmetryBreaker(nn.Module):
     Attributes:
         num_pair_orbits: number of pair labels in use (the rank, on the complete support with ``"pairs"``).
         num_node_orbits, num_triple_orbits: number of node and triple labels; 0 where there are none.
+
+    Raises:
+        ValueError: if ``orbital_names`` are not as many as the pair labels.
     """
 
     labels: Tensor
@@ -70,6 +73,12 @@ class SymmetryBreaker(nn.Module):
             int(buffers[name].max()) + 1 if name in buffers else 0
             for name in ("labels", "node_labels", "triple_labels")
         )
+        names = task.orbital_names
+        if names is not None and len(names) != self.num_pair_orbits:
+            raise ValueError(
+                f"orbital_names must hold one name for each of the {self.num_pair_orbits} pair orbitals of "
+                f"{task.group_name or 'the group'}, in the order of their labels, got {len(names)}: {names}"
+            )
 
     def compute_labels(self) -> dict[str, Tensor]:
         """The buffers' values by name, on the CPU; cached by the content of the task's symmetry."""

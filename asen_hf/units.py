@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .configuration_task import IGNORED_CLASS, TaskConfig
 
@@ -11,6 +11,17 @@ def normalized_features(task: TaskConfig, inputs: Tensor) -> Tensor:
     """Features ``(B, n, F)`` in raw units to z-scores, float32 (float64 stays)."""
     inputs = _at_least_float32(inputs)
     return (inputs - _constant(task.input_mean, inputs)) / _constant(task.input_scale, inputs)
+
+
+class FeatureEmbedder(nn.Linear):
+    """Continuous features ``(B, n, F)`` in raw units to ``(B, n, d)``."""
+
+    def __init__(self, task: TaskConfig, hidden_size: int):
+        super().__init__(task.num_features, hidden_size)  # type: ignore[arg-type]
+        self.task = task
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(normalized_features(self.task, inputs).to(self.weight.dtype))
 
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
