@@ -39,7 +39,7 @@ BACKBONE_SLOWDOWN = 2  # the backbone's rate is the others' divided by this, unl
 class FinetuneArguments:
     checkpoint: str = described("A checkpoint folder or Hub id.")
     task: str | None = described("A registered task, or the name to give to the table's.", None)
-    group: str | None = described("The task's group: a name that the task offers, or a notation such as S5 wr S2.", None)
+    group: str | None = described("The task's group: a name that the task offers, or a notation: S5 wr S2.", None)
     generators: str | None = described("Replaces the group: generators as JSON lists of cycles.", None)
     data_path: str | None = described("The file a registered task on real data reads.", None)
     task_options: str = described('Further options of a registered task, as JSON: {"length": 16}.', "{}")
