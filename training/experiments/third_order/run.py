@@ -51,13 +51,11 @@ CASES = [
 ]
 
 
-def load(case: Case, seed: int) -> tuple[TaskConfig, DatasetDict]:
-    """The case's task, 2,500 rows split as ever."""
-    if case.task == "orientation":
-        return orientation(case, seed)
+def sign(case: Case, seed: int) -> tuple[TaskConfig, DatasetDict]:
+    """The registered task on permutations of as many tokens as its name says."""
     task = get_task(
         "invariant/permutation_sign",
-        length=int(case.task[-1]),
+        length=int(case.task.rpartition(" ")[2]),
         group=case.group,
         symmetry_breaking=case.symmetry_breaking,
     )
@@ -80,11 +78,14 @@ def orientation(case: Case, seed: int) -> tuple[TaskConfig, DatasetDict]:
     return config, DatasetDict({name: to_dataset(config, inputs[cut], labels[cut]) for name, cut in cuts.items()})
 
 
+LOADERS = {"sign, n = 4": sign, "sign, n = 8": sign, "orientation": orientation}
+
+
 def run(case: Case, seed: int, output_dir: Path) -> dict[str, Any]:
     """Train one case with one seed, if that has not been done, and score it."""
     name = "-".join("".join(c if c.isalnum() else " " for c in f"{case.task} {case.group}").split())
     output = output_dir / f"{name}-{case.symmetry_breaking}-{seed}"
-    config, data = load(case, seed)
+    config, data = LOADERS[case.task](case, seed)
     training = TrainingRecipe(output_dir=str(output), seed=seed, num_epochs=EPOCHS)
     set_seed(seed)
     model = AsenForMultitask(AsenConfig(tasks={"task": config}))
