@@ -81,13 +81,14 @@ def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_imple
             AsenConfig(**backbone_fields(config), tasks={name: task}, attn_implementation=attn_implementation)
         )
     model = AsenForMultitask.from_pretrained(arguments.checkpoint, attn_implementation=attn_implementation)
-    for other, known in config.tasks.items():
-        is_changed = dataclasses.replace(known, group_name="") != dataclasses.replace(task, group_name="")
-        is_stale = is_changed if other == name else not arguments.keep_tasks
-        if is_stale:
-            model.drop_task(other)
+    known = config.tasks.get(name)
+    if known and dataclasses.replace(known, group_name="") != dataclasses.replace(task, group_name=""):
+        model.drop_task(name)
     if name not in model.config.tasks:
         model.add_task(name, task)
+    if not arguments.keep_tasks:  # only now: weights that layers keep for the others' triples may serve the new task
+        for other in config.tasks.keys() - {name}:
+            model.drop_task(other)
     return model
 
 
