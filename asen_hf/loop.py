@@ -97,7 +97,7 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
 
     freeze_other_tasks(model, list(data))
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, training.lr, training.backbone_lr), weight_decay=training.weight_decay
+        parameter_groups(model, training.lr, training.backbone_lr), weight_decay=training.weight_decay, fused=True
     )
     scheduler = get_cosine_schedule_with_warmup(optimizer, round(training.warmup_ratio * num_steps), num_steps)
     objective, optimizer = accelerator.prepare(MultitaskObjective(model), optimizer)

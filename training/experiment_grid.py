@@ -1,23 +1,21 @@
-"""Grids of training/experiments.py: which cells there are, the recipe of each, and the store of finished ones.
+"""Grids of training/experiments.py: which cells there are, the recipe of each, and the stores of what is finished.
 
-grid.yaml has these keys (see architecture_screen/grid.yaml):
+grid.yaml has these keys (see architecture_screen/grid.yaml and, with pretraining, family_transfer/grid.yaml):
 
 - ``description``: what is asked, for the report;
-- ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
+- ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``; for
+  cells that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of
+  TaskRecipe, null for none, and ``training``), run once for all cells that share it, and ``finetune`` (:class:`Start`);
 - ``axes``: each a list of values of the training field of its name, or a mapping of names to sections that are merged
   over the base, later axes over earlier ones. One is ``seed``. A cell takes one value of every axis;
-- ``report``: ``compare`` (the axis whose first value is the baseline), ``columns`` (an ordered axis; optional) and
-  ``metric`` (what is plotted, ``value`` or ``loss``);
+- ``report``: see :class:`Report`;
 - ``keep``: true keeps the folders of finished runs.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import fcntl
 import hashlib
-import io
 import itertools
 import json
 import re
@@ -27,14 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from experiment_store import Store
 
 from asen_hf.recipe import Recipe
 
+PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
 MEASURED = (
     *("loss", "metric", "value", "baseline", "parameters", "rows", "steps", "best_step", "wall_seconds"),
-    *("recipe", "revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished"),
+    *("recipe", *PROVENANCE),
 )
-SECTIONS = ("model", "task", "training")
+SECTIONS = ("model", "task", "training", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
 
 Cell = dict[str, str]  # an axis' name to its value's
@@ -42,11 +42,36 @@ Cell = dict[str, str]  # an axis' name to its value's
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What the report sets side by side."""
+    """What the report sets side by side.
+
+    Attributes:
+        compare: the axis whose first value is the baseline.
+        columns: an ordered axis.
+        metric: what is plotted, ``value`` or ``loss``.
+        thresholds: values of the metric; the report says from which column on each is reached.
+        references: results from elsewhere, ``{name: {"loss" or "value": {subject: {column: number}}}}``.
+    """
 
     compare: str
     columns: str | None = None
     metric: str = "value"
+    thresholds: list[float] = dataclasses.field(default_factory=list)
+    references: dict[str, dict[str, dict[str, dict[Any, float]]]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a cell with pretraining starts from.
+
+    Attributes:
+        from_scratch: random weights of the same shape instead: the honest baseline.
+        init_from: the pretrained task whose embedding rows and head the new task starts from; without, from fresh ones.
+        zero_shot: the model is scored as it starts.
+    """
+
+    from_scratch: bool = False
+    init_from: str | None = None
+    zero_shot: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +91,11 @@ class Grid:
 
     @classmethod
     def read(cls, folder: Path) -> Grid:
-        """The grid of an experiment's folder; ``ValueError`` names the file and what in it is wrong."""
+        """The grid of an experiment's folder; ``ValueError`` names the file and what in it is wrong.
+
+        Its recipes are only checked when they are asked for (:meth:`check`): a store outlives options that it has shown
+        to be of no use.
+        """
         path = folder / "grid.yaml"
         try:
             content = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), "the file")
@@ -78,9 +107,14 @@ class Grid:
             grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
         except (ValueError, TypeError, yaml.YAMLError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error
-        for cell in grid._a_cell_for_every_value():
-            grid.recipe(cell)
         return grid
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for an axis' value whose recipe is ill-formed."""
+        first = self.cells[0]
+        for cell in [{**first, axis: value} for axis, values in self.axes.items() for value in values]:
+            self.recipe(cell)
+            self.pretraining(cell)
 
     def __post_init__(self) -> None:
         _known(self.base, SECTIONS)
@@ -94,6 +128,8 @@ class Grid:
                 raise ValueError(f"report: {name!r} is not an axis that can be compared: {', '.join(others)}")
         if self.report.compare == self.report.columns:
             raise ValueError("report: compare and columns must differ")
+        if self.report.thresholds and self.report.columns is None:
+            raise ValueError("report: thresholds are looked for along columns, of which there are none")
         if self.report.metric not in ("value", "loss"):
             raise ValueError(f"report: metric must be value or loss, got {self.report.metric!r}")
 
@@ -115,20 +151,42 @@ class Grid:
 
     def fingerprint(self, cell: Cell) -> str:
         """Tells whether a line of the store was made with the recipe that the grid says now."""
-        return hashlib.sha256(json.dumps(self.sections(cell), sort_keys=True).encode()).hexdigest()[:8]
+        return _fingerprint(self.sections(cell))
 
     def recipe(self, cell: Cell, flags: Sequence[str] = ()) -> Recipe:
         """The cell's recipe, its scalars overridden by ``flags``. ``ValueError`` names the grid and the cell."""
         sections = self.sections(cell)
         task = {"name": sections.get("task", {}).get("source", "task"), **sections.get("task", {})}
         folder = re.sub(r"[^\w.]+", "_", "-".join(cell.values()))
-        training = {**sections.get("training", {}), "output_dir": str(RUNS / self.name / folder)}
+        return self._parse(cell, [task], sections.get("training", {}), folder, flags)
+
+    def pretraining(self, cell: Cell, flags: Sequence[str] = ()) -> Recipe | None:
+        """The recipe of the pretraining that the cell starts from, if any; equal ones have the same output folder."""
+        sections = self.sections(cell)
+        if "pretrain" not in sections or self.start(cell).from_scratch:
+            return None
+        parts = {part: sections.get(part, {}) for part in ("model", "pretrain")}
+        tasks = [{"name": name, **fields} for name, fields in sections["pretrain"].get("tasks", {}).items() if fields]
+        training = {**sections["pretrain"].get("training", {}), "seed": int(cell["seed"])}
+        folder = f"pretrained-{_fingerprint([parts, cell['seed'], *flags])}"
+        return self._parse(cell, tasks, training, folder, flags)
+
+    def start(self, cell: Cell) -> Start:
+        """What the cell's training starts from. ``ValueError`` names the grid and the cell."""
+        try:
+            fields = [field.name for field in dataclasses.fields(Start)]
+            return Start(**_known(self.sections(cell).get("finetune", {}), fields))
+        except ValueError as error:
+            raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune: {error}") from error
+
+    def _parse(
+        self, cell: Cell, tasks: list[dict[str, Any]], training: dict[str, Any], folder: str, flags: Sequence[str]
+    ) -> Recipe:
+        training = {**training, "output_dir": str(RUNS / self.name / folder)}
+        content = {"model": self.sections(cell).get("model", {}), "tasks": tasks, "training": training}
         with tempfile.TemporaryDirectory() as aside:
             path = Path(aside) / "recipe.yaml"
-            path.write_text(
-                yaml.safe_dump({"model": sections.get("model", {}), "tasks": [task], "training": training}),
-                encoding="utf-8",
-            )
+            path.write_text(yaml.safe_dump(content), encoding="utf-8")
             try:
                 return Recipe.parse([*flags], path)
             except ValueError as error:
@@ -136,59 +194,29 @@ class Grid:
                 raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {message}") from error
 
     @property
-    def results(self) -> Path:
-        return self.folder / "results.csv"
+    def results(self) -> Store:
+        """A line a finished cell."""
+        return Store(self.folder / "results.csv", tuple(self.axes), MEASURED)
 
-    def finished(self) -> list[dict[str, str]]:
-        """The store's lines, as text. ``ValueError`` for a store of other axes, or with a torn line."""
-        return self._parse(self.results.read_text(encoding="utf-8")) if self.results.exists() else []
+    @property
+    def pretrainings(self) -> Store:
+        """A line a finished pretraining; its weights are not kept in the repository."""
+        columns = ("seed", "tasks", "validation_loss", "parameters", "steps", "wall_seconds", *PROVENANCE)
+        return Store(self.folder / "pretrainings.csv", ("pretraining",), columns)
 
     def pending(self) -> list[Cell]:
         """The cells that the store does not have yet."""
-        finished = [self.key(row) for row in self.finished()]
+        finished = [self.results.key_of(row) for row in self.results.rows()]
         return [cell for cell in self.cells if cell not in finished]
-
-    def key(self, row: dict[str, str]) -> Cell:
-        """The cell that a line of the store belongs to."""
-        return {axis: row[axis] for axis in self.axes}
-
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a cell's line to the store, unless it has one by now; what is there is never rewritten."""
-        with self.results.open("a+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            text = file.read()
-            if any(self.key(row) == self.key(other) for other in self._parse(text)):
-                return
-            line = io.StringIO()
-            writer = csv.DictWriter(line, [*self.axes, *MEASURED], lineterminator="\n")
-            if not text:
-                writer.writeheader()
-            writer.writerow(row)
-            file.write("\n" * bool(text and not text.endswith("\n")) + line.getvalue())
-            file.flush()  # one write, while the lock is held
-
-    def _parse(self, text: str) -> list[dict[str, str]]:
-        reader = csv.DictReader(io.StringIO(text))
-        expected = [*self.axes, *MEASURED]
-        if text and set(reader.fieldnames or ()) != set(expected):
-            raise ValueError(
-                f"{self.results}: expected the columns {', '.join(expected)}; its grid has changed its axes"
-            )
-        rows = list(reader)
-        for number, row in enumerate(rows, 2):
-            if None in row or None in row.values():
-                raise ValueError(f"{self.results}, line {number}: expected {len(expected)} fields; remove the line")
-        return rows
-
-    def _a_cell_for_every_value(self) -> list[Cell]:
-        first = self.cells[0]
-        return [{**first, axis: value} for axis, values in self.axes.items() for value in values]
 
 
 def describe(cell: Cell) -> str:
     """The cell in one line, for people."""
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
+
+
+def _fingerprint(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _axis(name: str, axis: Any) -> dict[str, dict[str, Any]]:

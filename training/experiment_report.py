@@ -20,8 +20,9 @@ Scores = dict[tuple[str, str, str], dict[str, float]]
 def write_report(grid: Grid) -> Path:
     """Write ``report.md`` and ``plot.png`` beside the store, whose lines of cells outside the grid are left out."""
     cells = grid.cells
-    rows = [row for row in grid.finished() if grid.key(row) in cells]
-    stale = sum(row["recipe"] != grid.fingerprint(grid.key(row)) for row in rows)
+    key = grid.results.key_of
+    rows = [row for row in grid.results.rows() if key(row) in cells]
+    stale = sum(row["recipe"] != grid.fingerprint(key(row)) for row in rows)
     lines = [
         f"# {grid.name.replace('_', ' ').capitalize()}",
         "",
@@ -37,9 +38,13 @@ def write_report(grid: Grid) -> Path:
         lines += ["", *_provenance(grid, rows), ""]
         for measure, title in (("loss", "Test loss"), ("value", "Test metric")):
             scores = collect(grid, rows, measure)
-            lines += [f"## {title}: mean ± standard error over seeds", "", *_means(grid, rows, scores, measure), ""]
+            means = _means(grid, rows, scores, measure) + _references(grid, measure)
+            lines += [f"## {title}: mean ± standard error over seeds", "", *means, ""]
             lines += [f"## {title}: difference from {_baseline(grid)}, paired by seed", ""]
             lines += ["Mean difference, p of a paired t-test, number of seeds.", "", *_differences(grid, scores), ""]
+        if grid.report.thresholds:
+            lines += [f"## First {grid.report.columns} at which the mean metric over seeds reaches a threshold", ""]
+            lines += [*_first_reached(grid, collect(grid, rows, "value")), ""]
         if grid.report.columns is not None:
             _plot(grid, collect(grid, rows, grid.report.metric), grid.folder / "plot.png")
             lines += [f"![Test {grid.report.metric} against {grid.report.columns}](plot.png)", ""]
@@ -52,7 +57,7 @@ def collect(grid: Grid, rows: list[dict[str, str]], measure: str) -> Scores:
     """The store's scores by what they are about; a mean over all of that comes last, where it makes sense."""
     scores: Scores = defaultdict(dict)
     in_order = {tuple(cell.values()): place for place, cell in enumerate(grid.cells)}
-    for row in sorted(rows, key=lambda row: in_order[tuple(grid.key(row).values())]):
+    for row in sorted(rows, key=lambda row: in_order[tuple(grid.results.key_of(row).values())]):
         scores[_subject(grid, row), row[grid.report.compare], _column(grid, row)][row["seed"]] = float(row[measure])
     subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
     if len(subjects) > 1 and (measure == "loss" or len({row["metric"] for row in rows}) == 1):
@@ -101,10 +106,13 @@ def _provenance(grid: Grid, rows: list[dict[str, str]]) -> list[str]:
     for arm in grid.axes[grid.report.compare]:
         if counts := [int(row["parameters"]) for row in rows if row[grid.report.compare] == arm]:
             sizes.append(f"{arm} {' – '.join(f'{count:,}' for count in sorted({min(counts), max(counts)}))}")
+    pretrainings = grid.pretrainings.rows()
+    before = sum(float(row["wall_seconds"]) for row in pretrainings) / 3600
     return [
         f"Wall time of all cells together: {hours:.2f} hours, with {values['threads']} thread each, on "
         f"{values['platform']}; torch {values['torch']}, transformers {values['transformers']}, asen_hf "
         f"{values['asen_hf']}, git {values['revision']} (+: with changes).",
+        *([f"Before them {len(pretrainings)} pretrainings, {before:.2f} hours."] if pretrainings else []),
         "",
         f"Parameters: {'; '.join(sizes)}.",
     ]
@@ -121,6 +129,34 @@ def _means(grid: Grid, rows: list[dict[str, str]], scores: Scores, measure: str)
         body.append([subject, arm, *cells, *(["; ".join(about)] if measure == "value" else [])])
     note = ["metric, without a network"] if measure == "value" else []
     return _table(["", grid.report.compare, *_columns(grid).values(), *note], body)
+
+
+def _references(grid: Grid, measure: str) -> list[str]:
+    """Lines below the means, with results from elsewhere."""
+    body = []
+    for name, measures in grid.report.references.items():
+        for subject, numbers in measures.get(measure, {}).items():
+            known = {str(column): number for column, number in numbers.items()}
+            cells = [f"{known[column]:.4f}" if column in known else "–" for column in _columns(grid)]
+            body.append([subject, name, *cells, *([""] if measure == "value" else [])])
+    return [_line(cells) for cells in body]
+
+
+def _first_reached(grid: Grid, scores: Scores) -> list[str]:
+    """For each subject and compared value the first column whose mean reaches each threshold."""
+    body = []
+    for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
+        means = {
+            column: statistics.mean(scores[subject, arm, column].values())
+            for column in _columns(grid)
+            if (subject, arm, column) in scores
+        }
+        reached = [
+            next((column for column, mean in means.items() if mean >= threshold), f"> {list(means)[-1]}")
+            for threshold in grid.report.thresholds
+        ]
+        body.append([subject, arm, *reached])
+    return _table(["", grid.report.compare, *map(str, grid.report.thresholds)], body)
 
 
 def _differences(grid: Grid, scores: Scores) -> list[str]:
@@ -152,7 +188,11 @@ def _difference(mean: float, p: float, count: int) -> str:
 
 
 def _table(head: list[str], body: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body)]
+    return [_line(cells) for cells in (head, ["---"] * len(head), *body)]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _plot(grid: Grid, scores: Scores, path: Path) -> None:

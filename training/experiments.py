@@ -5,12 +5,17 @@
 
 training/experiments/NAME/ holds grid.yaml (its keys: experiment_grid.py), results.csv, to which every finished cell
 adds a line, and report.md with its plot, which --report makes anew from these two. A run may be stopped and taken up
-again at any time: cells that have a line are never run again. Weights are not kept unless the grid says so.
+again at any time: cells that have a line are never run again. Weights are not kept unless the grid says so, except for
+pretrained ones (their lines: pretrainings.csv), which lie under runs/ and are made again where they are missing.
 """
+
+from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
+import fcntl
 import functools
 import json
 import os
@@ -22,6 +27,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,35 +37,36 @@ import transformers
 from accelerate.utils import set_seed
 from experiment_grid import RUNS, Cell, Grid, describe
 from experiment_report import write_report
+from finetune import FinetuneArguments, prepare_model
 from tqdm.auto import tqdm
 
 import asen_hf
-from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.loop import total_steps, train
 from asen_hf.objective import baselines, evaluate
-from asen_hf.recipe import script
+from asen_hf.recipe import Recipe, script
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 
 
 def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any]:
-    """Train one cell and score it on the test split: its line of the store. ``flags`` override its recipe's scalars."""
+    """Train one cell, if it is to be trained, and score it on the test split: its line of the store. ``flags`` override its recipe's scalars."""
     start = time.perf_counter()
     recipe = grid.recipe(cell, flags)
     training, output = recipe.training, Path(recipe.training.output_dir)
     shutil.rmtree(output, ignore_errors=True)
     configs, data = recipe.load()
     [(name, task)] = configs.items()
-    set_seed(training.seed)
-    model = AsenForMultitask(
-        AsenConfig(**recipe.model, tasks=configs, attn_implementation=training.attn_implementation)
-    )
-    train(model, data, recipe)
+    model = starting_model(grid, cell, flags, name, task)
+    rows = steps = best_step = 0
+    if not grid.start(cell).zero_shot:
+        train(model, data, recipe)
+        rows = training.train_rows or len(data[name]["train"])
+        steps = total_steps(training, rows, num_processes=1)
+        best_step = json.loads((output / "scores.json").read_text(encoding="utf-8"))["step"]
+        if not grid.keep:
+            shutil.rmtree(output)
     score = evaluate(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
-    rows = training.train_rows or len(data[name]["train"])
-    best_step = json.loads((output / "scores.json").read_text(encoding="utf-8"))["step"]
-    if not grid.keep:
-        shutil.rmtree(output)
     return {
         **cell,
         "loss": score.loss,
@@ -69,10 +76,79 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
         "baseline": next(iter(baselines(task, data[name]["train"], data[name]["test"]).values())),
         "parameters": model.num_parameters(),
         "rows": rows,
-        "steps": total_steps(training, rows, num_processes=1),
+        "steps": steps,
         "best_step": best_step,
         "wall_seconds": round(time.perf_counter() - start, 1),
         "recipe": grid.fingerprint(cell),
+        **provenance(),
+    }
+
+
+def starting_model(grid: Grid, cell: Cell, flags: Sequence[str], name: str, task: TaskConfig) -> AsenForMultitask:
+    """What the cell's training starts from: random weights, or pretrained ones with the task added."""
+    recipe, pretraining = grid.recipe(cell, flags), grid.pretraining(cell, flags)
+    set_seed(recipe.training.seed)
+    implementation = recipe.training.attn_implementation
+    if pretraining is None:
+        return AsenForMultitask(AsenConfig(**recipe.model, tasks={name: task}, attn_implementation=implementation))
+    pretrain(grid, pretraining)
+    set_seed(recipe.training.seed)  # whether or not the pretraining has just been run
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ties and fresh rows are what is measured
+        checkpoint = FinetuneArguments(pretraining.training.output_dir, init_from=grid.start(cell).init_from)
+        return prepare_model(checkpoint, name, task, implementation)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a worker is given: a cell, or the pretraining that a cell starts from."""
+
+    cell: Cell
+    is_pretraining: bool = False
+
+    def __str__(self) -> str:
+        return ("pretraining for " if self.is_pretraining else "") + describe(self.cell)
+
+
+def is_finished(pretraining: Recipe) -> bool:
+    return (Path(pretraining.training.output_dir) / "scores.json").exists()
+
+
+def pretrain(grid: Grid, recipe: Recipe) -> None:
+    """Leave the recipe's finished checkpoint in its output folder, unless it is there, and its line in the store."""
+    output = Path(recipe.training.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at it
+        if is_finished(recipe):
+            return
+        start = time.perf_counter()
+        configs, data = recipe.load()
+        set_seed(recipe.training.seed)
+        model = AsenForMultitask(
+            AsenConfig(**recipe.model, tasks=configs, attn_implementation=recipe.training.attn_implementation)
+        )
+        scores = train(model, data, recipe)
+        largest = recipe.training.train_rows or max(len(splits["train"]) for splits in data.values())
+        grid.pretrainings.append(
+            {
+                "pretraining": output.name,
+                "seed": recipe.training.seed,
+                "tasks": len(configs),
+                "validation_loss": sum(score.loss for score in scores.values()) / len(scores),
+                "parameters": model.num_parameters(),
+                "steps": total_steps(recipe.training, largest, num_processes=1),
+                "wall_seconds": round(time.perf_counter() - start, 1),
+                **provenance(),
+            }
+        )
+        for checkpoint in output.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+
+
+def provenance() -> dict[str, Any]:
+    """What a line was measured with."""
+    return {
         "revision": revision(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -97,17 +173,39 @@ def revision() -> str:
 
 
 def serve(grid: Grid) -> None:
-    """What a worker process does: a cell comes in as a line of JSON, its row or its error goes out as one."""
+    """What a worker process does: a job comes in as a line of JSON, its row or its error goes out as one.
+
+    A job is a cell, or the pretraining that a cell starts from; the latter's row is null.
+    """
     out = sys.stdout
     for line in sys.stdin:  # ends when the parent does
         with contextlib.redirect_stdout(sys.stderr):
             try:
-                answer: dict[str, Any] = {"row": run_cell(grid, json.loads(line))}
+                answer: dict[str, Any] = {"row": do(grid, Job(**json.loads(line)))}
             except (ValueError, OSError) as error:
                 answer = {"error": str(error)}
             except Exception:
                 answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), file=out, flush=True)
+
+
+def do(grid: Grid, job: Job) -> dict[str, Any] | None:
+    """The row of a cell; of a pretraining, which adds its own to the store, ``None``."""
+    if not job.is_pretraining:
+        return run_cell(grid, job.cell)
+    pretraining = grid.pretraining(job.cell)
+    assert pretraining is not None
+    return pretrain(grid, pretraining)
+
+
+def plan(grid: Grid, cells: list[Cell]) -> list[Job]:
+    """The cells in their order, after the pretrainings that they need and that are not there."""
+    needed = {}
+    for cell in cells:
+        pretraining = grid.pretraining(cell)
+        if pretraining is not None and not is_finished(pretraining):
+            needed.setdefault(pretraining.training.output_dir, Job(cell, is_pretraining=True))
+    return [*needed.values(), *map(Job, cells)]
 
 
 def start_worker(grid: Grid, number: int) -> subprocess.Popen[str]:
@@ -120,21 +218,21 @@ def start_worker(grid: Grid, number: int) -> subprocess.Popen[str]:
         return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=environment, text=True)
 
 
-def run_cells(grid: Grid, cells: list[Cell], num_workers: int) -> int:
-    """Run the cells, ``num_workers`` at a time, each finished one at once into the store; the number that failed."""
-    waiting: queue.SimpleQueue[Cell] = queue.SimpleQueue()
-    for cell in cells:
-        waiting.put(cell)
-    bar, lock, done = tqdm(total=len(cells), unit="cell", smoothing=0.1), threading.Lock(), []
+def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
+    """Run the jobs, ``num_workers`` at a time, each finished cell at once into the store; the number that failed."""
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    bar, lock, done = tqdm(total=len(jobs), unit="job", smoothing=0.1), threading.Lock(), []
 
     def work(number: int) -> None:
         process = None
         with contextlib.suppress(queue.Empty):
             while True:
-                cell = waiting.get_nowait()
+                job = waiting.get_nowait()
                 process = process or start_worker(grid, number)
                 with contextlib.suppress(BrokenPipeError):
-                    print(json.dumps(cell), file=process.stdin, flush=True)
+                    print(json.dumps(dataclasses.asdict(job)), file=process.stdin, flush=True)
                 line = process.stdout.readline()
                 if line:
                     answer = json.loads(line)
@@ -145,10 +243,11 @@ def run_cells(grid: Grid, cells: list[Cell], num_workers: int) -> int:
                     process = None
                 with lock:
                     if "row" in answer:
-                        grid.append(answer["row"])
-                        done.append(cell)
+                        if answer["row"] is not None:
+                            grid.results.append(answer["row"])
+                        done.append(job)
                     else:
-                        bar.write(f"failed: {describe(cell)}: {answer['error']}", file=sys.stderr)
+                        bar.write(f"failed: {job}: {answer['error']}", file=sys.stderr)
                     bar.update()
         if process is not None:
             process.communicate()  # closes its input, so that it ends
@@ -160,7 +259,7 @@ def run_cells(grid: Grid, cells: list[Cell], num_workers: int) -> int:
     for thread in threads:
         thread.join()
     bar.close()
-    return len(cells) - len(done)
+    return len(jobs) - len(done)
 
 
 @script
@@ -186,12 +285,14 @@ def main() -> None:
     [grid] = grids
     if arguments.serve:
         return serve(grid)
+    grid.check()
     cells = grid.pending()[: arguments.cells]
+    jobs = plan(grid, cells)
     if arguments.dry_run:
-        print("\n".join(map(describe, cells)))
-    print(f"{grid.name}: {len(cells)} cells to run, of {len(grid.cells)}")
-    if cells and not arguments.dry_run and (failed := run_cells(grid, cells, arguments.workers)):
-        print(f"error: {failed} of {len(cells)} cells failed", file=sys.stderr)
+        print("\n".join(map(str, jobs)))
+    print(f"{grid.name}: {len(cells)} cells to run, of {len(grid.cells)}; {len(jobs) - len(cells)} pretrainings")
+    if jobs and not arguments.dry_run and (failed := run_jobs(grid, jobs, arguments.workers)):
+        print(f"error: {failed} of {len(jobs)} jobs failed", file=sys.stderr)
         raise SystemExit(1)
 
 

@@ -47,6 +47,9 @@ class FinetuneArguments:
     task_config: str | None = described("The table's TaskConfig, a JSON file.", None)
     inputs_columns: str = described("Columns of the table, with commas: one of whole rows, or one a node.", "inputs")
     labels_columns: str = described("The same for the labels.", "labels")
+    init_from: str | None = described(
+        "Start a new group's embedding rows, and the head, from those of this task of the checkpoint's.", None
+    )
     from_scratch: bool = described("Start from random weights of the same shape.", False)
     keep_tasks: bool = described("Keep the checkpoint's other tasks, frozen, though the backbone moves on.", False)
 
@@ -85,7 +88,7 @@ def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_imple
     if known and dataclasses.replace(known, group_name="") != dataclasses.replace(task, group_name=""):
         model.drop_task(name)
     if name not in model.config.tasks:
-        model.add_task(name, task)
+        model.add_task(name, task, arguments.init_from)
     if not arguments.keep_tasks:  # only now: weights that layers keep for the others' triples may serve the new task
         for other in config.tasks.keys() - {name}:
             model.drop_task(other)

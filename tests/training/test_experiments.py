@@ -157,7 +157,7 @@ def test_a_failing_cell_is_reported_while_the_others_are_finished(tmp_path, call
     status, shown = call(folder, "--workers", 1)
     assert status == 1
     assert len(re.findall("failed: train_rows 4000, arm paper, seed [01]: train_rows must be in 1", shown.err)) == 2
-    assert "2 of 4 cells failed" in shown.err
+    assert "2 of 4 jobs failed" in shown.err
     assert sorted(row["seed"] for row in rows_of(folder)) == ["0", "1"]
 
 
@@ -189,10 +189,10 @@ def test_a_store_takes_a_cell_once_and_mends_a_missing_line_end(toy):
     grid = Grid.read(toy)
     lines = (toy / "results.csv").read_text().splitlines()
     row = dict(zip(lines[0].split(","), lines[3].split(","), strict=True))
-    grid.append(row)
+    grid.results.append(row)
     assert len(rows_of(toy)) == 16
     (toy / "results.csv").write_text("\n".join(lines[:3]))
-    grid.append(row)
+    grid.results.append(row)
     assert (toy / "results.csv").read_text() == "\n".join(lines[:4]) + "\n"
 
 
@@ -294,7 +294,7 @@ BAD_GRIDS = {
 def test_ill_formed_grids_are_refused_by_an_error_that_names_the_file(tmp_path, content, message):
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.raises(ValueError, match=rf"(?s)^grid {tmp_path}/grid.yaml\b.*{message}"):
-        Grid.read(tmp_path)
+        Grid.read(tmp_path).check()
 
 
 @pytest.mark.parametrize(
@@ -327,6 +327,7 @@ def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
 def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     grid = Grid.read(experiments.EXPERIMENTS / name)
+    grid.check()
     grid.pending()  # the committed store is that grid's
     row = experiments.run_cell(grid, grid.cells[-1], TOY_SIZE)
     assert row["steps"] == 2 and row["loss"] > 0
