@@ -23,10 +23,12 @@ from accelerate import Accelerator
 from accelerate.utils import load, send_to_device
 from datasets import DatasetDict
 from safetensors import SafetensorError
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from .data import MultitaskBatches
+from .group_notation import parse_group
 from .modeling_asen import AsenForMultitask
 from .objective import (
     MultitaskObjective,
@@ -90,7 +92,12 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     for name, task in configs.items():
         check_labels_known(task, rows[name], f"task {name!r}, train split")
         check_labels_known(task, validation[name], f"task {name!r}, validation split")
-    batches = MultitaskBatches(rows, configs, training.rows_per_task, training.seed)
+    augmentations = {
+        task.name: parse_group(task.augmentation, configs[task.name].degree)
+        for task in recipe.tasks
+        if task.augmentation is not None
+    }
+    batches = MultitaskBatches(rows, configs, training.rows_per_task, training.seed, augmentations)
     ranks, accumulation = accelerator.num_processes, training.gradient_accumulation_steps
     num_steps = total_steps(training, max(map(len, rows.values())), ranks)
     eval_steps = training.eval_steps or math.ceil(num_steps / 10)
@@ -104,6 +111,12 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     progress = Progress()
     # The scheduler is not prepared: Accelerate would step it once a process.
     accelerator.register_for_checkpointing(scheduler, progress)
+    validated = accelerator.unwrap_model(objective).model
+    average = None
+    if training.ema_decay:
+        average = AveragedModel(validated, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
+        accelerator.register_for_checkpointing(average)
+        validated = average.module
     if training.resume_from_checkpoint is not None:
         _resume(accelerator, output, training.resume_from_checkpoint)
 
@@ -129,13 +142,15 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
             recent.append(loss.detach())
             losses = {task: each.detach() for task, each in losses.items()}
         scheduler.step()
+        if average is not None:
+            average.update_parameters(accelerator.unwrap_model(objective).model)
         progress.step += 1
         bar.update()
         if progress.step % training.logging_steps == 0:
             _report(accelerator, bar, progress.step, recent, losses, scheduler.get_last_lr()[-1])
             recent.clear()
         if progress.step % eval_steps == 0 or progress.step == num_steps:
-            _validate(accelerator, objective, validation, progress, recipe, bar)
+            _validate(accelerator, validated, validation, progress, recipe, bar)
     bar.close()
     scores = _finish(accelerator, model, validation, recipe, progress)
     accelerator.end_training()  # closes trackers, and the process group with them
@@ -186,14 +201,13 @@ def _report(
 
 def _validate(
     accelerator: Accelerator,
-    objective: torch.nn.Module,
+    model: AsenForMultitask,
     validation: Mapping[str, Any],
     progress: Progress,
     recipe: Recipe,
     bar: tqdm,
 ) -> None:
     """Score the validation splits (every process all of them, so that they agree) and save a checkpoint."""
-    model = accelerator.unwrap_model(objective).model
     scores = evaluate(model, validation, recipe.training.eval_batch_size)
     loss = sum(each.loss for each in scores.values()) / len(scores)
     if loss < progress.best_loss:

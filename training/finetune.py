@@ -17,7 +17,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 
-from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures import warn_if_not_closed
 from asen_hf.loop import train
 from asen_hf.recipe import (
@@ -85,7 +85,7 @@ def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_imple
         )
     model = AsenForMultitask.from_pretrained(arguments.checkpoint, attn_implementation=attn_implementation)
     known = config.tasks.get(name)
-    if known and dataclasses.replace(known, group_name="") != dataclasses.replace(task, group_name=""):
+    if known and _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
         model.drop_task(name)
     if name not in model.config.tasks:
         model.add_task(name, task, arguments.init_from)
@@ -118,6 +118,10 @@ def main() -> None:
         output = training.output_dir
         print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(scoreboard(model, data))}\n")
         print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
+
+
+def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:
+    return dataclasses.replace(task, group_name="", orbital_names=None, point_order=None)
 
 
 def _json(text: str, flag: str) -> Any:

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from sympy.combinatorics import PermutationGroup
 
 from ..configuration_asen import TaskConfig
+from ..equivariance import random_elements
 from .features import task_dtypes
 from .seeding import random_generator
 
 _COLUMNS = ("inputs", "labels")
+_AUGMENTING_ELEMENTS = 1000  # drawn once a task; small groups are covered, large ones sampled
 
 
 def collate(config: TaskConfig, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
@@ -53,13 +56,20 @@ class MultitaskBatches(torch.utils.data.Dataset):
         configs: for each of these tasks, its config.
         rows_per_task: rows of every task in a batch.
         seed: an integer of at least 0.
+        augmentations: for some of the tasks, a group whose random elements move each row, with its node labels: the
+            classical alternative to building the symmetry into the network.
 
     Raises:
         ValueError: tasks without a config, no rows, or rows that a task cannot take.
     """
 
     def __init__(
-        self, datasets: Mapping[str, Dataset], configs: Mapping[str, TaskConfig], rows_per_task: int, seed: int = 0
+        self,
+        datasets: Mapping[str, Dataset],
+        configs: Mapping[str, TaskConfig],
+        rows_per_task: int,
+        seed: int = 0,
+        augmentations: Mapping[str, PermutationGroup] | None = None,
     ) -> None:
         if rows_per_task < 1:
             raise ValueError(f"rows_per_task must be at least 1, got {rows_per_task}")
@@ -71,6 +81,15 @@ class MultitaskBatches(torch.utils.data.Dataset):
         self.rows_per_task = rows_per_task
         self.seed = seed
         self._columns = {task: _all_rows(task, datasets[task], configs[task]) for task in sorted(datasets)}
+        self._is_moved = {  # the columns that have a dimension for the points
+            task: {"inputs": True, "labels": config.output_level == "node"} for task, config in configs.items()
+        }
+        self._inverses = {}
+        for task, group in (augmentations or {}).items():
+            if group.degree != configs[task].degree:
+                raise ValueError(f"{task}: augmented by a group of degree {group.degree}, not {configs[task].degree}")
+            elements = random_elements(group, _AUGMENTING_ELEMENTS, seed)
+            self._inverses[task] = torch.from_numpy(np.argsort(elements, axis=1))  # (gx)[i] = x[g⁻¹(i)]
         self._last_permutation: dict[str, tuple[int, np.ndarray]] = {}
 
     def __getitem__(self, index: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -81,7 +100,17 @@ class MultitaskBatches(torch.utils.data.Dataset):
         for task, columns in self._columns.items():
             rows = torch.from_numpy(self._rows(task, samples, len(columns["inputs"])))
             batch[task] = {name: tensor[rows] for name, tensor in columns.items()}
+            if task in self._inverses:
+                rng = random_generator(self.seed, "augmentation", task, index)
+                self._move(task, batch[task], rng.integers(_AUGMENTING_ELEMENTS, size=len(rows)))
         return batch
+
+    def _move(self, task: str, columns: dict[str, torch.Tensor], elements: np.ndarray) -> None:
+        points = self._inverses[task][torch.from_numpy(elements)]  # (B, n)
+        rows = torch.arange(len(points)).unsqueeze(1)
+        for name, is_moved in self._is_moved[task].items():
+            if is_moved:
+                columns[name] = columns[name][rows, points]
 
     def _rows(self, task: str, samples: np.ndarray, num_rows: int) -> np.ndarray:
         epochs, positions = np.divmod(samples, num_rows)

@@ -19,6 +19,7 @@ class CyclicWindowTask(SequenceTask):
         window: number w < n of consecutive positions (mod n) that are scored together.
     """
 
+    point_order = "ring"
     window: int = 4
 
     def check_options(self) -> None:

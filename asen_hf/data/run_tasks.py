@@ -19,6 +19,7 @@ class BlockTask(SequenceTask):
         window: length w of the block.
     """
 
+    point_order = "line"
     length: int = 10
     vocabulary: int = 10
     window: int = 4

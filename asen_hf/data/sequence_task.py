@@ -18,6 +18,7 @@ from datasets import DatasetDict
 
 from ..configuration_asen import TaskConfig
 from ..groups import to_cycles
+from ..orbital_matching import PointOrder
 from .cache import cached_splits
 from .features import task_dtypes
 from .group_option import GroupOption, NamedGroup, resolve_group
@@ -67,6 +68,7 @@ class SequenceTask(ABC):
     """
 
     name: ClassVar[str]
+    point_order: ClassVar[PointOrder | None] = None  # as in TaskConfig
     length: int
     vocabulary: int
     group: GroupOption | None = None
@@ -89,6 +91,7 @@ class SequenceTask(ABC):
             generators=to_cycles(group),
             group_name=group_name,
             symmetry_breaking=self.symmetry_breaking,
+            point_order=self.point_order,
             vocab_size=self.vocabulary,
             **self.output(),
         )

@@ -1,4 +1,4 @@
-"""Tasks on two halves of a sequence, each seen as a set: S_{n/2} wr S_2 permutes within the halves and swaps them."""
+"""Tasks on a sequence of sets, two halves by default: S_{n/2} wr S_2 permutes within the halves and swaps them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,35 +12,46 @@ from .sequence_task import SequenceTask, graph_number, node_classes
 
 
 @dataclass(kw_only=True)
-class HalvesTask(SequenceTask):
-    """Both halves hold n/2 independent uniform tokens."""
+class SetsTask(SequenceTask):
+    """Equal parts of the sequence, each of independent uniform tokens.
+
+    Args:
+        num_sets: number m of parts; it must divide the length.
+    """
+
+    num_sets: int = 2
 
     def check_options(self) -> None:
         super().check_options()
-        self._require(self.length % 2 == 0, f"length must be even to have two halves, got {self.length}")
+        self._require(
+            self.num_sets >= 2 and self.length % self.num_sets == 0,
+            f"num_sets must be at least 2 and divide the length, {self.length}, got {self.num_sets}",
+        )
 
     def default_group(self) -> NamedGroup:
-        half = self.length // 2
-        return wreath_product(symmetric(half), symmetric(2)), f"S_{half} wr S_2"
+        size = self.length // self.num_sets
+        return wreath_product(symmetric(size), symmetric(self.num_sets)), f"S_{size} wr S_{self.num_sets}"
 
     def propose(self, rng: np.random.Generator, num_rows: int) -> np.ndarray:
         return rng.integers(self.vocabulary, size=(num_rows, self.length))
 
 
-def in_other_half(sought: np.ndarray, sequences: np.ndarray) -> np.ndarray:
-    """Whether the number sought at a position occurs in the other half of the sequence; all arrays are ``(N, n)``."""
-    half = sequences.shape[1] // 2
-    found = np.zeros(sequences.shape, dtype=bool)
-    for offset in range(half):
-        found[:, :half] |= sought[:, :half] == sequences[:, half + offset, None]
-        found[:, half:] |= sought[:, half:] == sequences[:, offset, None]
-    return found
+def in_another_set(sought: np.ndarray, sequences: np.ndarray, num_sets: int) -> np.ndarray:
+    """Whether the number sought at a position occurs in another set of the sequence; all arrays are ``(N, n)``."""
+    parts = np.stack(np.split(sequences, num_sets, axis=1), axis=1)  # (N, m, n/m)
+    wanted = sought.reshape(parts.shape)
+    found = np.zeros(parts.shape, dtype=bool)
+    for shift in range(1, num_sets):
+        other = np.roll(parts, shift, axis=1)
+        for offset in range(parts.shape[2]):
+            found |= wanted == other[:, :, offset, None]
+    return found.reshape(sequences.shape)
 
 
 @register("equivariant/intersect")
 @dataclass(kw_only=True)
-class Intersect(HalvesTask):
-    """1 where the token occurs in the other half too."""
+class Intersect(SetsTask):
+    """1 where the token occurs in another set too."""
 
     length: int = 10
     vocabulary: int = 7
@@ -49,13 +60,13 @@ class Intersect(HalvesTask):
         return node_classes("single", "shared")
 
     def rule(self, sequences: np.ndarray) -> np.ndarray:
-        return in_other_half(sequences, sequences)
+        return in_another_set(sequences, sequences, self.num_sets)
 
 
 @register("equivariant/symmetric_difference")
 @dataclass(kw_only=True)
-class SymmetricDifference(HalvesTask):
-    """1 where the token does not occur in the other half."""
+class SymmetricDifference(SetsTask):
+    """1 where the token occurs in no other set."""
 
     length: int = 10
     vocabulary: int = 7
@@ -64,13 +75,13 @@ class SymmetricDifference(HalvesTask):
         return node_classes("shared", "single")
 
     def rule(self, sequences: np.ndarray) -> np.ndarray:
-        return ~in_other_half(sequences, sequences)
+        return ~in_another_set(sequences, sequences, self.num_sets)
 
 
 @register("equivariant/target_sum")
 @dataclass(kw_only=True)
-class TargetSum(HalvesTask):
-    """1 where some token of the other half and this one sum to ``target``."""
+class TargetSum(SetsTask):
+    """1 where some token of another set and this one sum to ``target``."""
 
     length: int = 10
     vocabulary: int = 7
@@ -80,13 +91,13 @@ class TargetSum(HalvesTask):
         return node_classes("unpaired", "paired")
 
     def rule(self, sequences: np.ndarray) -> np.ndarray:
-        return in_other_half(self.target - sequences, sequences)
+        return in_another_set(self.target - sequences, sequences, self.num_sets)
 
 
 @register("invariant/intersect")
 @dataclass(kw_only=True)
-class IntersectionSize(HalvesTask):
-    """Number of distinct tokens that both halves hold. ``label_scale`` is the length."""
+class IntersectionSize(SetsTask):
+    """Number of distinct tokens that all sets hold. ``label_scale`` is the length."""
 
     length: int = 8
     vocabulary: int = 10
@@ -95,8 +106,8 @@ class IntersectionSize(HalvesTask):
         return graph_number("common tokens", label_scale=self.length)
 
     def rule(self, sequences: np.ndarray) -> np.ndarray:
-        left, right = np.split(sequences, 2, axis=1)
+        parts = np.stack(np.split(sequences, self.num_sets, axis=1), axis=1)  # (N, m, n/m)
         count = np.zeros(len(sequences), dtype=np.int64)
         for token in range(self.vocabulary):
-            count += (left == token).any(axis=1) & (right == token).any(axis=1)
+            count += (parts == token).any(axis=2).all(axis=1)
         return count

@@ -1,5 +1,7 @@
 """Rows into tensors, and the order of multitask batches."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from asen_hf import TaskConfig
 from asen_hf.data import MultitaskBatches, collate, get_task
 from asen_hf.data.features import to_dataset
+from asen_hf.group_notation import parse_group
 
 TOKENS = TaskConfig(degree=3, vocab_size=5)
 REGRESSION = TaskConfig(degree=3, num_features=2, problem_type="regression", num_labels=1, output_level="graph")
@@ -122,3 +125,26 @@ def test_what_cannot_be_batched_is_refused(tasks):
         MultitaskBatches({"c": datasets["c"]}, {"c": configs["a"]}, 4)
     with pytest.raises(IndexError, match="numbered from 0"):
         MultitaskBatches(datasets, configs, 4)[-1]
+
+
+def test_augmented_rows_are_moved_by_elements_of_the_group_and_their_node_labels_along():
+    task = get_task("equivariant/intersect", length=6)
+    rows = task.load(num_rows=100)["train"]
+    config = dataclasses.replace(task.config, generators=[])
+    batches = MultitaskBatches({"t": rows}, {"t": config}, 64, augmentations={"t": parse_group("S3 wr S2")})
+    plain, moved = MultitaskBatches({"t": rows}, {"t": config}, 64)[3]["t"], batches[3]["t"]
+    assert torch.equal(moved["labels"], torch.from_numpy(task.label(moved["inputs"].numpy())))  # a symmetry of the rule
+    assert torch.equal(moved["inputs"].sort().values, plain["inputs"].sort().values)
+    halves = [{tuple(sorted(half)) for half in row} for row in moved["inputs"].reshape(-1, 2, 3).tolist()]
+    assert halves == [{tuple(sorted(half)) for half in row} for row in plain["inputs"].reshape(-1, 2, 3).tolist()]
+    assert (moved["inputs"] != plain["inputs"]).any(dim=1).float().mean() > 0.5
+    assert torch.equal(batches[3]["t"]["inputs"], moved["inputs"])  # so that a run can be resumed
+
+
+def test_augmentation_leaves_graph_labels_in_their_rows_and_refuses_another_degree():
+    task = get_task("invariant/cyclic_sum")
+    data, configs = {"t": task.load(num_rows=100)["train"]}, {"t": task.config}
+    moved = MultitaskBatches(data, configs, 8, augmentations={"t": parse_group("D8")})[0]["t"]
+    assert np.array_equal(moved["labels"].numpy(), task.label(moved["inputs"].numpy()))
+    with pytest.raises(ValueError, match="t: augmented by a group of degree 6, not 8"):
+        MultitaskBatches(data, configs, 8, augmentations={"t": parse_group("D6")})

@@ -11,6 +11,7 @@ NAMES = [name for name in list_tasks() if not name.startswith("traffic/")]
 
 EXAMPLES = [
     ("equivariant/intersect", {}, [0, 1, 1, 2, 3, 1, 4, 5, 3, 3], [0, 1, 1, 0, 1, 1, 0, 0, 1, 1]),
+    ("equivariant/intersect", {"num_sets": 3, "length": 9}, [0, 0, 1, 2, 3, 1, 4, 5, 3], [0, 0, 1, 0, 1, 1, 0, 0, 1]),
     ("equivariant/symmetric_difference", {}, [0, 1, 1, 2, 3, 1, 4, 5, 3, 3], [1, 0, 0, 1, 0, 0, 1, 1, 0, 0]),
     ("equivariant/target_sum", {}, [1, 3, 0, 2, 2, 6, 0, 4, 4, 1], [1, 1, 0, 0, 0, 1, 0, 1, 1, 0]),
     ("equivariant/target_sum", {"target": 0}, [1, 3, 0, 2, 2, 6, 0, 4, 4, 1], [0, 0, 1, 0, 0, 0, 1, 0, 0, 0]),
@@ -27,6 +28,7 @@ EXAMPLES = [
     ("equivariant/cyclic_product", {}, [6, 0, 6, 6, 6, 1, 2, 2, 2, 2], [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]),
     ("equivariant/cyclic_alternating_sum", {}, [0, 0, 6, 1, 5, 0, 0, 3, 3, 0], [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]),
     ("invariant/intersect", {}, [1, 1, 2, 3, 3, 1, 1, 0], 2),
+    ("invariant/intersect", {"num_sets": 3, "length": 9}, [1, 1, 2, 3, 2, 1, 1, 0, 2], 2),
     ("invariant/palindrome", {}, [9, 8, 1, 4, 4, 1, 0, 0], 1),
     ("invariant/palindrome", {}, [9, 8, 1, 4, 3, 4, 1, 0], 0),
     ("invariant/detect_capital", {}, [26, 30, 51, 40, 41, 42, 43, 44], 1),

@@ -39,7 +39,9 @@ def test_an_unknown_name_lists_those_known():
 
 
 def test_an_unknown_option_lists_those_taken():
-    with pytest.raises(ValueError, match=r"takes length, vocabulary, group, symmetry_breaking; unknown option window"):
+    with pytest.raises(
+        ValueError, match=r"takes length, vocabulary, group, symmetry_breaking, num_sets; unknown option window"
+    ):
         get_task("equivariant/intersect", window=3)
     with pytest.raises(ValueError, match=r"takes length, group, symmetry_breaking; unknown option vocabulary"):
         get_task("invariant/detect_capital", vocabulary=3)

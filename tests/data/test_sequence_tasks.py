@@ -128,8 +128,8 @@ def test_a_bad_group_is_refused(group, message):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("equivariant/intersect", {"length": 9}, "length must be even"),
-        ("invariant/intersect", {"length": 7}, "length must be even"),
+        ("equivariant/intersect", {"length": 9}, "divide the length, [0-9]+, got 2"),
+        ("invariant/intersect", {"length": 7}, "divide the length, [0-9]+, got 2"),
         ("equivariant/intersect", {"length": 0}, "length must be at least 1"),
         ("equivariant/intersect", {"vocabulary": 0}, "vocabulary must be at least 1"),
         ("equivariant/target_sum", {"target": 7.5}, "target must be an integer"),
