@@ -50,7 +50,10 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 
 
 def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any]:
-    """Train one cell, if it is to be trained, and score it on the test split: its line of the store. ``flags`` override its recipe's scalars."""
+    """Train one cell, unless it is zero-shot, and score it on the test split: its line of the store.
+
+    ``flags`` override its recipes' scalars.
+    """
     start = time.perf_counter()
     recipe = grid.recipe(cell, flags)
     training, output = recipe.training, Path(recipe.training.output_dir)
