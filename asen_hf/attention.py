@@ -48,13 +48,15 @@ def eager_attention_forward(
     """
     flat_target, flat_source = target.flatten(2).unsqueeze(2), source.flatten(2).unsqueeze(1)
     features = F.embedding(graph.labels, edge_table.flatten(1)) + flat_target + flat_source  # (B, n, n, H·C)
-    weights = module.score(features).softmax(dim=2).permute(0, 3, 1, 2)  # (B, H, n, n)
+    weights = module.score(features).softmax(dim=2)  # (B, n, n, H)
+    by_head = weights.permute(0, 3, 1, 2)
     if gate_table is None:
-        output = (weights @ source.transpose(1, 2)).transpose(1, 2)
+        output = (by_head @ source.transpose(1, 2)).transpose(1, 2)
     else:
-        gates = 1 + F.embedding(graph.labels, gate_table.flatten(1)).unflatten(-1, source.shape[2:])
-        output = torch.einsum("bhij,ijhc,bjhc->bihc", weights, gates, source)
-    return output, weights
+        # Product and sum again: einsum would copy (B, n, n, H, C) into the order that its matrix products want.
+        gates = F.embedding(graph.labels, 1 + gate_table.flatten(1)).unflatten(-1, source.shape[2:])
+        output = (weights.unsqueeze(-1) * source.unsqueeze(1) * gates).sum(dim=2)
+    return output, by_head
 
 
 def pyg_attention_forward(
