@@ -22,6 +22,9 @@ import experiment_report
 import experiments
 from experiment_grid import Grid
 
+from asen_hf import AsenForMultitask
+from asen_hf.objective import evaluate
+
 ROOT = Path(__file__).resolve().parents[2]
 GRID = {
     "description": "A toy.",
@@ -196,6 +199,103 @@ def test_a_store_takes_a_cell_once_and_mends_a_missing_line_end(toy):
     assert (toy / "results.csv").read_text() == "\n".join(lines[:4]) + "\n"
 
 
+# --- pretraining ------------------------------------------------------------------------------------------------------
+
+PRETRAINED = {
+    "base": {
+        **GRID["base"],
+        "task": {"source": "equivariant/intersect", "num_rows": 90},
+        "pretrain": {
+            "tasks": {
+                "intersect-4": {"source": "equivariant/intersect", "num_rows": 90, "options": {"length": 4}},
+                "cyclic_sum-6": {"source": "equivariant/cyclic_sum", "num_rows": 90, "options": {"length": 6}},
+                "left out": {"source": "equivariant/nothing"},
+            },
+            "training": {"max_steps": 3, "rows_per_task": 8},
+        },
+    },
+    "axes": {
+        "kind": {"any": {"pretrain": {"tasks": {"left out": None}}}},
+        "train_rows": {"0": {"finetune": {"zero_shot": True}}, "20": {"training": {"train_rows": 20}}},
+        "start": {
+            "scratch": {"finetune": {"from_scratch": True}},
+            "fresh": None,
+            "donor": {"finetune": {"init_from": "intersect-4"}},
+        },
+        "seed": [0, 1],
+    },
+    "report": {
+        "compare": "start",
+        "columns": "train_rows",
+        "thresholds": [0.0, 1.1],
+        "references": {"paper": {"loss": {"any": {20: 0.25}}}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A grid with pretraining, run once: its folder."""
+    folder = tmp_path_factory.mktemp("pretraining")
+    command = [sys.executable, ROOT / "training" / "experiments.py", write_grid(folder / "toy", **PRETRAINED)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "12 cells to run, of 12; 2 pretrainings" in done.stdout and "14/14" in done.stderr
+    return folder
+
+
+def test_cells_of_one_seed_share_a_pretraining(pretrained):
+    with (pretrained / "toy" / "pretrainings.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["seed"] for row in rows) == ["0", "1"] and {row["tasks"] for row in rows} == {"2"}
+    assert {row["steps"] for row in rows} == {"3"} and all(all(row.values()) for row in rows)
+    folders = {path.name for path in (pretrained / "runs/experiments/toy").glob("pretrained-*")}
+    assert folders == {row["pretraining"] for row in rows}
+
+
+def test_a_zero_shot_cell_scores_the_pretrained_weights_as_they_are(pretrained, monkeypatch):
+    monkeypatch.chdir(pretrained)
+    grid = Grid.read(pretrained / "toy")
+    cell = {"kind": "any", "train_rows": "0", "start": "donor", "seed": "1"}
+    [row] = [row for row in rows_of(pretrained / "toy") if grid.results.key_of(row) == cell]
+    assert (row["rows"], row["steps"], row["best_step"]) == ("0", "0", "0")
+    model = AsenForMultitask.from_pretrained(grid.pretraining(cell).training.output_dir)
+    task, data = grid.recipe(cell).tasks[0].load(seed=1)
+    with pytest.warns(UserWarning, match="initialised from"):
+        model.add_task("new", task, init_from="intersect-4")
+    score = evaluate(model, {"new": data["test"]})["new"]
+    assert (score.loss, score.value) == (float(row["loss"]), float(row["value"]))
+
+
+def test_starts_differ_in_what_they_start_from(pretrained):
+    losses = {(row["start"], row["seed"]): row["loss"] for row in rows_of(pretrained / "toy") if row["rows"] == "0"}
+    assert len(set(losses.values())) == 6
+
+
+def test_a_missing_pretraining_is_made_again_for_the_cells_that_need_it(pretrained, tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(pretrained / "toy", tmp_path / "toy")
+    lines = (folder / "results.csv").read_text().splitlines(keepends=True)
+    [removed] = [line for line in lines if line.startswith("any,20,donor,0,")]
+    (folder / "results.csv").write_text("".join(line for line in lines if line is not removed))
+    status, shown = call(folder, "--dry_run")
+    assert status == 0 and "1 cells to run, of 12; 1 pretrainings" in shown.out
+    assert "pretraining for kind any, train_rows 20, start donor, seed 0" in shown.out
+    assert call(folder, "--workers", 1)[0] == 0
+    [again] = [line for line in (folder / "results.csv").read_text().splitlines() if line.startswith("any,20,donor,0,")]
+    assert again.split(",")[:10] == removed.split(",")[:10]  # scores among them
+    assert len((folder / "pretrainings.csv").read_text().splitlines()) == 3
+
+
+def test_a_report_counts_pretrainings_and_shows_thresholds_and_references(pretrained, call):
+    assert call(pretrained / "toy", "--report")[0] == 0
+    text = (pretrained / "toy" / "report.md").read_text()
+    assert "Before them 2 pretrainings" in text
+    assert report_line(text, "First train_rows", "any", "donor") == ["0", "> 20"]
+    assert report_line(text, "Test loss: mean", "any", "paper") == ["–", "0.2500"]
+
+
 # --- the report -------------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +386,18 @@ BAD_GRIDS = {
     ),
     "seeds compared": ({**GRID, "report": {"compare": "seed"}}, "'seed' is not an axis that can be compared"),
     "an axis compared with itself": ({**GRID, "report": {"compare": "arm", "columns": "arm"}}, "must differ"),
+    "thresholds without columns": (
+        {**GRID, "report": {"compare": "arm", "thresholds": [0.9]}},
+        "thresholds are looked for along columns",
+    ),
+    "an unknown start": (
+        {**GRID, "base": {"pretrain": {}, "finetune": {"zero": 1}}},
+        "cell .* finetune: unknown key zero",
+    ),
+    "an ill-formed pretraining": (
+        {**GRID, "base": {"pretrain": {"tasks": {"a": {"sauce": 1}}}}},
+        "cell .*unknown key sauce",
+    ),
     "an unknown metric": ({**GRID, "report": {"compare": "arm", "metric": "f1"}}, "metric must be value or loss"),
 }
 
@@ -326,9 +438,10 @@ def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in experiments.EXPERIMENTS.glob("*/grid.yaml")))
 def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    grid = Grid.read(experiments.EXPERIMENTS / name)
+    grid = Grid.read(shutil.copytree(experiments.EXPERIMENTS / name, tmp_path / name))  # pretraining adds to a store
     grid.check()
     grid.pending()  # the committed store is that grid's
-    row = experiments.run_cell(grid, grid.cells[-1], TOY_SIZE)
-    assert row["steps"] == 2 and row["loss"] > 0
+    cell = grid.cells[-1]
+    row = experiments.run_cell(grid, cell, TOY_SIZE)
+    assert row["steps"] == (0 if grid.start(cell).zero_shot else 2) and row["loss"] > 0
     json.dumps(row)
