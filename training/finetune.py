@@ -85,6 +85,8 @@ def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_imple
         )
     model = AsenForMultitask.from_pretrained(arguments.checkpoint, attn_implementation=attn_implementation)
     known = config.tasks.get(name)
+    if known and arguments.init_from is not None:
+        raise ValueError(f"the checkpoint has a task {name!r} itself: --init_from is for tasks that are new to it")
     if known and _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
         model.drop_task(name)
     if name not in model.config.tasks:

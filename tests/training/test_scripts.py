@@ -257,6 +257,16 @@ def test_a_task_that_the_checkpoint_knows_with_another_group_starts_with_new_emb
     assert starts_with_the_same_backbone(tmp_path / "out", checkpoint)
 
 
+def test_a_new_task_may_start_from_the_rows_of_one_that_the_checkpoint_knows(tmp_path, checkpoint, call):
+    arguments = ("--task", "equivariant/cyclic_product", "--task_options", '{"length": 6}', *UNMOVED)
+    donor = ("--init_from", "equivariant/cyclic_sum")
+    call(finetune, "--checkpoint", checkpoint, *arguments, *donor, "--output_dir", tmp_path / "out")
+    before, after = weights_of(checkpoint), weights_of(tmp_path / "out")
+    for name in [name for name in before if "equivariant/cyclic_sum" in name]:
+        copied = after[name.replace("cyclic_sum", "cyclic_product")]
+        torch.testing.assert_close(before[name], copied, rtol=0, atol=1e-6)
+
+
 def test_generators_override_the_group_and_the_checkpoint_remembers_them(tmp_path, checkpoint, call):
     arguments = (*INTERSECT, *SHORT, "--generators", "[[[0, 1], [2, 3]], [[4, 5]]]")
     finetuned = call(finetune, "--checkpoint", checkpoint, *arguments, "--output_dir", tmp_path / "out")
@@ -545,6 +555,16 @@ BAD_COMMANDS = {
         finetune,
         "--checkpoint {checkpoint} --task equivariant/intersect --lr 1e-3 --backbone_lr 2e-3",
         "backbone_lr 0.002.* lr 0.001",
+    ),
+    "an unknown donor": (
+        finetune,
+        "--checkpoint {checkpoint} --task equivariant/intersect --init_from mother",
+        "unknown task 'mother'.*equivariant/cyclic_sum",
+    ),
+    "a donor for a task that is not new": (
+        finetune,
+        "--checkpoint {checkpoint} --task equivariant/cyclic_sum --init_from equivariant/palindrome",
+        "has a task 'equivariant/cyclic_sum' itself",
     ),
     "no checkpoint flag": (finetune, "--task equivariant/intersect", "--checkpoint"),
     "missing checkpoint": (finetune, "--checkpoint {tmp}/gone --task equivariant/intersect", "gone"),
