@@ -9,7 +9,8 @@ grid.yaml has these keys (see architecture_screen/grid.yaml and, with pretrainin
 - ``axes``: each a list of values of the training field of its name, or a mapping of names to sections that are merged
   over the base, later axes over earlier ones. One is ``seed``. A cell takes one value of every axis;
 - ``report``: see :class:`Report`;
-- ``keep``: true keeps the folders of finished runs.
+- ``keep``: true keeps the folders of finished runs;
+- ``retired``: why its cells can no longer be run, and with which revision they could. Its report can always be made.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class Grid:
     report: Report
     base: dict[str, Any] = dataclasses.field(default_factory=dict)
     keep: bool = False
+    retired: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Grid:
@@ -103,14 +105,16 @@ class Grid:
                 str(name): _axis(str(name), axis) for name, axis in _mapping(content.pop("axes", {}), "axes").items()
             }
             report = Report(**_known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
-            known = _known(content, ["description", "base", "keep"])
+            known = _known(content, ["description", "base", "keep", "retired"])
             grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
         except (ValueError, TypeError, yaml.YAMLError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error
         return grid
 
     def check(self) -> None:
-        """Raise ``ValueError`` for an axis' value whose recipe is ill-formed."""
+        """Raise ``ValueError`` for an axis' value whose recipe is ill-formed, and for a grid that is retired."""
+        if self.retired:
+            raise ValueError(f"grid {self.folder / 'grid.yaml'} is retired: {self.retired.strip()}")
         first = self.cells[0]
         for cell in [{**first, axis: value} for axis, values in self.axes.items() for value in values]:
             self.recipe(cell)

@@ -32,6 +32,8 @@ def write_report(grid: Grid) -> Path:
         f"no number here is written by hand. {len(rows)} of {len(cells)} cells are finished, "
         f"over {len(grid.axes['seed'])} seeds.",
     ]
+    if grid.retired:
+        lines += ["", f"Its cells can no longer be run: {grid.retired.strip()}"]
     if stale:
         lines += ["", f"**{stale} of them were run with another grid.yaml than there is now.**"]
     if rows:
