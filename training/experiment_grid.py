@@ -2,7 +2,7 @@
 
 grid.yaml has these keys (see architecture_screen/grid.yaml and, with pretraining, family_transfer/grid.yaml):
 
-- ``description``: what is asked, for the report;
+- ``description``: what is asked, and ``findings``: what people read in the tables; both for the report;
 - ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``; for
   cells that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of
   TaskRecipe, null for none, and ``training``), run once for all cells that share it, and ``finetune`` (:class:`Start`);
@@ -90,6 +90,7 @@ class Grid:
     base: dict[str, Any] = dataclasses.field(default_factory=dict)
     keep: bool = False
     retired: str = ""
+    findings: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Grid:
@@ -105,7 +106,7 @@ class Grid:
                 str(name): _axis(str(name), axis) for name, axis in _mapping(content.pop("axes", {}), "axes").items()
             }
             report = Report(**_known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
-            known = _known(content, ["description", "base", "keep", "retired"])
+            known = _known(content, ["description", "findings", "base", "keep", "retired"])
             grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
         except (ValueError, TypeError, yaml.YAMLError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error

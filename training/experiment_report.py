@@ -28,6 +28,7 @@ def write_report(grid: Grid) -> Path:
         "",
         grid.description.strip(),
         "",
+        *(["**Findings.** " + grid.findings.strip(), ""] if grid.findings else []),
         f"Run and reported by `python training/experiments.py {grid.name}`, then `… {grid.name} --report`; "
         f"no number here is written by hand. {len(rows)} of {len(cells)} cells are finished, "
         f"over {len(grid.axes['seed'])} seeds.",
