@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -28,6 +31,8 @@ GRAPHS = {
     "eager, trivial": ("eager", trivial(5), None),
     "eager, symmetric": ("eager", symmetric(6), None),
     "eager, wreath": ("eager", wreath_product(symmetric(3), cyclic(2)), None),
+    "compiled, trivial": ("gatv2_compile", trivial(5), None),
+    "compiled, wreath": ("gatv2_compile", wreath_product(symmetric(3), cyclic(2)), None),
     "pyg, trivial": ("gatv2_pyg", trivial(5), None),
     "pyg, symmetric": ("gatv2_pyg", symmetric(6), None),
     "pyg, dihedral": ("gatv2_pyg", dihedral(6), None),
@@ -218,3 +223,41 @@ def test_the_pyg_layer_is_a_copy_with_the_dtype_of_the_original():
     assert conv.lin_l.weight.dtype == torch.float64
     conv.lin_l.weight.data.zero_()
     assert layer.source_projection.weight.abs().min() > 0
+
+
+# --- torch.compile ----------------------------------------------------------------------------------------------------
+
+
+def test_other_batch_sizes_tasks_and_layers_compile_nothing_new():
+    def step(group, batch, gated):
+        graph = orbit_graph(group)
+        output, _ = make_layer("gatv2_compile", gated_messages=gated)(*make_inputs(graph, batch=batch), graph)
+        output.sum().backward()
+
+    for gated in (False, True):
+        step(symmetric(6), 3, gated)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for group, batch in ((symmetric(6), 5), (cyclic(7), 3), (trivial(4), 2)):
+            for gated in (False, True):
+                step(group, batch, gated)
+
+
+def test_without_a_compiler_it_falls_back_to_eager_with_one_warning(tmp_path):
+    program = """
+import warnings
+import torch
+from asen_hf import AsenConfig, AsenModel, TaskConfig
+config = AsenConfig(tasks={"t": TaskConfig(group="D5", vocab_size=3)}, hidden_size=8, num_attention_heads=2)
+models = [AsenModel._from_config(config, attn_implementation=each) for each in ("eager", "gatv2_compile")]
+models[1].load_state_dict(models[0].state_dict())
+tokens = torch.randint(3, (2, 5))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    outputs = [model(tokens).last_hidden_state for model in models for _ in range(2)]
+assert all(torch.equal(outputs[0], other) for other in outputs)
+print([str(each.message) for each in caught if "falls back to eager" in str(each.message)])
+"""
+    environment = {**os.environ, "PATH": str(tmp_path), "CXX": str(tmp_path / "none"), "HOME": str(tmp_path)}
+    environment |= {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count("gatv2_compile falls back to eager") == 1

@@ -41,7 +41,13 @@ GRID = {
     },
     "report": {"compare": "arm", "columns": "train_rows", "metric": "loss"},
 }
-TOY_SIZE = ["--hidden_size=16", "--num_hidden_layers=1", "--num_attention_heads=2", "--max_steps=2"]
+TOY_SIZE = [
+    "--hidden_size=16",
+    "--num_hidden_layers=1",
+    "--num_attention_heads=2",
+    "--max_steps=2",
+    "--attn_implementation=eager",
+]
 
 
 def write_grid(folder, **changes):
