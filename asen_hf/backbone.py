@@ -15,10 +15,7 @@ from .triples import TripleMessages
 
 
 class AsenLayer(GradientCheckpointingLayer):
-    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → ReLU → residual sum.
-
-    With ``intermediate_size`` a feed-forward block follows: LayerNorm → Linear → ReLU → Linear → residual sum.
-    """
+    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → ReLU → residual sum."""
 
     triples: TripleMessages | None
 
@@ -30,30 +27,16 @@ class AsenLayer(GradientCheckpointingLayer):
         self.projection = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.pre_norm = config.pre_norm
-        self.feed_forward = _feed_forward(config) if config.intermediate_size else None
 
     def forward(
         self, hidden_states: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
     ) -> tuple[Tensor, Tensor]:
         """``(B, n, d)`` states to ``(B, n, d)`` states and the attention weights."""
-        incoming = self.norm(hidden_states) if self.pre_norm else hidden_states
-        update, weights = self.attention(incoming, orbital_features, graph)
+        update, weights = self.attention(hidden_states, orbital_features, graph)
         if self.triples is not None and triple_features is not None:
-            update = update + self.triples(incoming, triple_features, graph.triple_labels)
-        update = self.projection(update)
-        update = (update if self.pre_norm else self.norm(update)).relu()
-        hidden_states = hidden_states + self.dropout(update)
-        if self.feed_forward is not None:
-            hidden_states = hidden_states + self.dropout(self.feed_forward(hidden_states))
-        return hidden_states, weights
-
-
-def _feed_forward(config: AsenConfig) -> nn.Sequential:
-    size, width = config.hidden_size, config.intermediate_size
-    return nn.Sequential(
-        nn.LayerNorm(size, eps=config.layer_norm_eps), nn.Linear(size, width), nn.ReLU(), nn.Linear(width, size)
-    )
+            update = update + self.triples(hidden_states, triple_features, graph.triple_labels)
+        update = self.norm(self.projection(update)).relu()
+        return hidden_states + self.dropout(update), weights
 
 
 class AsenBackbone(nn.Module):
@@ -66,7 +49,6 @@ class AsenBackbone(nn.Module):
             nn.LayerNorm(size, eps=eps), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size, eps=eps)
         )
         self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
-        self.norm = nn.LayerNorm(size, eps=eps) if config.pre_norm else nn.Identity()
 
     def forward(
         self, node_features: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
@@ -88,5 +70,4 @@ class AsenBackbone(nn.Module):
             states, weights = layer(hidden_states[-1], orbital_features, triple_features, graph)
             hidden_states.append(states)
             attentions.append(weights)
-        hidden_states[-1] = self.norm(hidden_states[-1])
         return hidden_states, attentions

@@ -42,10 +42,6 @@ class AsenConfig(PreTrainedConfig):
         layer_norm_eps: epsilon of every LayerNorm.
         gated_messages: let the orbital feature also gate the message, ``(1 + g) ⊙ W_s h_j``. Plain GATv2 cannot express
             the order-1 equivariant maps of the paper's Theorem 1, since its attention rows sum to one; the gate can.
-        intermediate_size: width of a feed-forward block after the attention in each layer; 0, as in the paper, for
-            none.
-        pre_norm: normalise what enters a layer instead of what it adds, and the last states.
-        initializer_range: standard deviation of fresh token and orbital embeddings.
         pooling: how node states become one graph state, ``"sum"`` or ``"mean"``.
 
     Raises:
@@ -62,9 +58,6 @@ class AsenConfig(PreTrainedConfig):
     hidden_dropout_prob: float | int = 0.0
     layer_norm_eps: float = 1e-5
     gated_messages: bool = False
-    intermediate_size: int = 0
-    pre_norm: bool = False
-    initializer_range: float = 1.0
     pooling: Literal["sum", "mean"] = "sum"
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -77,8 +70,6 @@ class AsenConfig(PreTrainedConfig):
             self.hidden_size % self.num_attention_heads == 0,
             f"num_attention_heads must divide hidden_size, got {self.num_attention_heads} and {self.hidden_size}",
         )
-        require(self.intermediate_size >= 0, f"intermediate_size must not be negative, got {self.intermediate_size}")
-        require(self.initializer_range > 0, f"initializer_range must be positive, got {self.initializer_range}")
         require(self.layer_norm_eps > 0, f"layer_norm_eps must be positive, got {self.layer_norm_eps}")
         require(0 <= self.negative_slope <= 1, f"negative_slope must be in [0, 1], got {self.negative_slope}")
         require(

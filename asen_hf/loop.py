@@ -23,7 +23,6 @@ from accelerate import Accelerator
 from accelerate.utils import load, send_to_device
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
@@ -111,12 +110,6 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     progress = Progress()
     # The scheduler is not prepared: Accelerate would step it once a process.
     accelerator.register_for_checkpointing(scheduler, progress)
-    validated = accelerator.unwrap_model(objective).model
-    average = None
-    if training.ema_decay:
-        average = AveragedModel(validated, multi_avg_fn=get_ema_multi_avg_fn(training.ema_decay))
-        accelerator.register_for_checkpointing(average)
-        validated = average.module
     if training.resume_from_checkpoint is not None:
         _resume(accelerator, output, training.resume_from_checkpoint)
 
@@ -142,15 +135,13 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
             recent.append(loss.detach())
             losses = {task: each.detach() for task, each in losses.items()}
         scheduler.step()
-        if average is not None:
-            average.update_parameters(accelerator.unwrap_model(objective).model)
         progress.step += 1
         bar.update()
         if progress.step % training.logging_steps == 0:
             _report(accelerator, bar, progress.step, recent, losses, scheduler.get_last_lr()[-1])
             recent.clear()
         if progress.step % eval_steps == 0 or progress.step == num_steps:
-            _validate(accelerator, validated, validation, progress, recipe, bar)
+            _validate(accelerator, model, validation, progress, recipe, bar)
     bar.close()
     scores = _finish(accelerator, model, validation, recipe, progress)
     accelerator.end_training()  # closes trackers, and the process group with them

@@ -47,7 +47,6 @@ class TrainingRecipe:
     lr: float = described("Peak learning rate of AdamW (embedders and heads).", 2e-3)
     backbone_lr: float | None = described("The shared backbone's peak rate; the same as lr when not given.", None)
     weight_decay: float = described("AdamW's decoupled weight decay.", 0.01)
-    ema_decay: float = described("Validate and keep a moving average of the weights with this decay; 0 for none.", 0.0)
     warmup_ratio: float = described("Share of the steps in which the rate rises; then it decays as a cosine.", 0.05)
     max_grad_norm: float = described("Clip the gradient to this norm.", 1.0)
     mixed_precision: Literal["no", "fp16", "bf16"] = described("Accelerate's mixed precision.", "no")
@@ -71,8 +70,6 @@ class TrainingRecipe:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.backbone_lr is not None and not self.backbone_lr >= 0:
             raise ValueError(f"backbone_lr must not be negative, got {self.backbone_lr}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         if not 0 <= self.warmup_ratio <= 1:
             raise ValueError(f"warmup_ratio must be in [0, 1], got {self.warmup_ratio}")
         if self.max_steps < 1 and not self.num_epochs > 0:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data.features import to_dataset
 from asen_hf.loop import total_steps, train
-from asen_hf.objective import MultitaskObjective, evaluate, parameter_groups
+from asen_hf.objective import MultitaskObjective, evaluate
 from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 MARK = TaskConfig(degree=4, generators=[[[0, 1, 2, 3]]], vocab_size=3)  # which tokens are zero
@@ -286,33 +286,6 @@ def test_a_resumed_run_continues_bit_for_bit_with_accumulation(tmp_path):
     other = make_model(hidden_dropout_prob=0.3, seed=99)
     resumed = run(tmp_path / "broken", other, resume_from_checkpoint="latest", **settings)
     assert_same(resumed.state_dict(), whole.state_dict())
-
-
-def test_a_resumed_run_continues_bit_for_bit_with_averaged_weights(tmp_path):
-    settings = {"eval_steps": 2, "max_steps": 6, "ema_decay": 0.5}
-    whole = run(tmp_path / "whole", **settings)
-    run_and_die(tmp_path / "broken", 5, **settings)
-    resumed = run(tmp_path / "broken", make_model(seed=99), resume_from_checkpoint="latest", **settings)
-    assert_same(resumed.state_dict(), whole.state_dict())
-
-
-def test_averaged_weights_are_what_is_validated_and_kept(tmp_path):
-    weights, step = [], torch.optim.AdamW.step
-
-    def record(self, *arguments, **settings):
-        result = step(self, *arguments, **settings)
-        weights.append([each.clone() for group in self.param_groups for each in group["params"]])
-        return result
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", record)
-        kept = run(tmp_path, ema_decay=0.75, max_steps=3, eval_steps=3)
-    average = weights[0]
-    for later in weights[1:]:
-        average = [0.75 * old + 0.25 * new for old, new in zip(average, later, strict=True)]
-    found = [each for group in parameter_groups(kept, 1.0) for each in group["params"]]
-    for expected, actual in zip(average, found, strict=True):
-        torch.testing.assert_close(actual, expected)
 
 
 def test_a_named_checkpoint_can_be_resumed_from(tmp_path):
