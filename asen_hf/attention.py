@@ -11,7 +11,6 @@ The orbital table (rank × d) is projected before it is gathered, so no product 
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 
@@ -63,7 +62,20 @@ def compiled_attention_forward(
     fast on a CPU. Falls back to eager, with one warning, where no compiler is found.
     """
     tensors = (target, source, edge_table, gate_table, graph.labels, module.attention_vector)
-    return _compiled_or_eager()(*tensors, module.negative_slope)
+    device = target.device.type
+    if device not in _fused:
+        try:
+            _fused[device] = torch.compile(_dense, dynamic=True)
+            return _fused[device](*tensors, module.negative_slope)
+        except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
+            warnings.warn(f"gatv2_compile falls back to eager: {str(error).splitlines()[0]}", stacklevel=2)
+            _fused[device] = _dense
+    return _fused[device](*tensors, module.negative_slope)
+
+
+# By type of device. Functions of tensors alone, so that all layers, models and tasks share the graphs; compiled for the
+# first sizes that come, since a small example would leave kernels that are slow on larger ones.
+_fused: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {}
 
 
 def _dense(
@@ -93,19 +105,6 @@ def _score(features: Tensor, attention_vector: Tensor, negative_slope: float) ->
     # Product and sum: as matrix products with so few columns, this and its gradient take over twice as long.
     by_head = F.leaky_relu(features, negative_slope).unflatten(-1, attention_vector.shape)
     return (by_head * attention_vector).sum(dim=-1)
-
-
-@functools.cache
-def _compiled_or_eager() -> Callable[..., tuple[Tensor, Tensor]]:
-    """A function of tensors alone, so that all layers, models and tasks share its graphs."""
-    compiled = torch.compile(_dense, dynamic=True)
-    probe = torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 2, 2), torch.zeros(4, 2, 2), None
-    try:
-        compiled(*probe, torch.zeros(3, 3, dtype=torch.int64), torch.zeros(2, 2), 0.2)
-    except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
-        warnings.warn(f"gatv2_compile falls back to eager: {str(error).splitlines()[0]}", stacklevel=2)
-        return _dense
-    return compiled
 
 
 def pyg_attention_forward(

@@ -19,12 +19,14 @@ from typing import Any, Literal, get_origin
 
 import yaml
 from datasets import DatasetDict, disable_progress_bars
+from sympy.combinatorics import PermutationGroup
 from transformers import HfArgumentParser
 from transformers.utils import CONFIG_NAME, cached_file
 from transformers.utils import logging as transformers_logging
 
 from .configuration_asen import AsenConfig, TaskConfig
 from .data import get_task, load_table
+from .group_notation import parse_group
 
 
 def described(help_text: str, default: Any = dataclasses.MISSING) -> Any:
@@ -125,6 +127,13 @@ class TaskRecipe:
             return self._with_generators(task.config), task.load(seed=seed, **size)
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
+
+    def augmenting_group(self, degree: int) -> PermutationGroup:
+        """The group that ``augmentation`` means. ``ValueError`` names the task."""
+        try:
+            return parse_group(str(self.augmentation), degree)
+        except ValueError as error:
+            raise ValueError(f"task {self.name!r}: augmentation: {error}") from error
 
     def _with_generators(self, config: TaskConfig) -> TaskConfig:
         if self.generators is None:

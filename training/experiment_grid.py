@@ -49,7 +49,7 @@ class Report:
         compare: the axis whose first value is the baseline.
         columns: an ordered axis.
         metric: what is plotted, ``value`` or ``loss``.
-        thresholds: values of the metric; the report says from which column on each is reached.
+        thresholds: values of a metric that grows with success; the report names the first column that reaches each.
         references: results from elsewhere, ``{name: {"loss" or "value": {subject: {column: number}}}}``.
     """
 
@@ -119,6 +119,7 @@ class Grid:
         first = self.cells[0]
         for cell in [{**first, axis: value} for axis, values in self.axes.items() for value in values]:
             self.recipe(cell)
+            self.start(cell)
             self.pretraining(cell)
 
     def __post_init__(self) -> None:
@@ -170,6 +171,10 @@ class Grid:
         sections = self.sections(cell)
         if "pretrain" not in sections or self.start(cell).from_scratch:
             return None
+        unknown = sections["pretrain"].get("tasks", {}).keys() - self.base.get("pretrain", {}).get("tasks", {}).keys()
+        if unknown:  # a misspelt one would not be left out
+            where = f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}"
+            raise ValueError(f"{where}: pretrain: the base has no task {min(unknown)!r}")
         parts = {part: sections.get(part, {}) for part in ("model", "pretrain")}
         tasks = [{"name": name, **fields} for name, fields in sections["pretrain"].get("tasks", {}).items() if fields]
         training = {**sections["pretrain"].get("training", {}), "seed": int(cell["seed"])}
@@ -180,7 +185,10 @@ class Grid:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""
         try:
             fields = [field.name for field in dataclasses.fields(Start)]
-            return Start(**_known(self.sections(cell).get("finetune", {}), fields))
+            start = Start(**_known(self.sections(cell).get("finetune", {}), fields))
+            if start.from_scratch and start.init_from is not None:
+                raise ValueError("from_scratch has no trained rows, so there is no init_from")
+            return start
         except ValueError as error:
             raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune: {error}") from error
 

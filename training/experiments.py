@@ -54,8 +54,10 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
 
     ``flags`` override its recipes' scalars.
     """
+    recipe, pretraining = grid.recipe(cell, flags), grid.pretraining(cell, flags)
+    if pretraining is not None:
+        pretrain(grid, pretraining)  # or wait for the worker that does; it has its own line and time
     start = time.perf_counter()
-    recipe = grid.recipe(cell, flags)
     training, output = recipe.training, Path(recipe.training.output_dir)
     shutil.rmtree(output, ignore_errors=True)
     configs, data = recipe.load()
@@ -94,8 +96,6 @@ def starting_model(grid: Grid, cell: Cell, flags: Sequence[str], name: str, task
     implementation = recipe.training.attn_implementation
     if pretraining is None:
         return AsenForMultitask(AsenConfig(**recipe.model, tasks={name: task}, attn_implementation=implementation))
-    pretrain(grid, pretraining)
-    set_seed(recipe.training.seed)  # whether or not the pretraining has just been run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ties and fresh rows are what is measured
         checkpoint = FinetuneArguments(pretraining.training.output_dir, init_from=grid.start(cell).init_from)
@@ -181,10 +181,11 @@ def serve(grid: Grid) -> None:
     A job is a cell, or the pretraining that a cell starts from; the latter's row is null.
     """
     out = sys.stdout
+    revision()  # of the code that this process has read, whatever happens to the files
     for line in sys.stdin:  # ends when the parent does
         with contextlib.redirect_stdout(sys.stderr):
             try:
-                answer: dict[str, Any] = {"row": do(grid, Job(**json.loads(line)))}
+                answer: dict[str, Any] = {"row": run_job(grid, Job(**json.loads(line)))}
             except (ValueError, OSError) as error:
                 answer = {"error": str(error)}
             except Exception:
@@ -192,13 +193,14 @@ def serve(grid: Grid) -> None:
         print(json.dumps(answer), file=out, flush=True)
 
 
-def do(grid: Grid, job: Job) -> dict[str, Any] | None:
+def run_job(grid: Grid, job: Job) -> dict[str, Any] | None:
     """The row of a cell; of a pretraining, which adds its own to the store, ``None``."""
     if not job.is_pretraining:
         return run_cell(grid, job.cell)
     pretraining = grid.pretraining(job.cell)
     assert pretraining is not None
-    return pretrain(grid, pretraining)
+    pretrain(grid, pretraining)
+    return None
 
 
 def plan(grid: Grid, cells: list[Cell]) -> list[Job]:

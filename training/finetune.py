@@ -77,6 +77,8 @@ def task_recipe(arguments: FinetuneArguments) -> TaskRecipe:
 
 def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_implementation: str) -> AsenForMultitask:
     """The checkpoint with the task added: anew if it is new to it or has changed, else as it was trained."""
+    if arguments.from_scratch and arguments.init_from is not None:
+        raise ValueError("--from_scratch has no trained rows: --init_from cannot be given too")
     config = load_config(arguments.checkpoint)
     if arguments.from_scratch:
         warn_if_not_closed(name, task)

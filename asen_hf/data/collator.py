@@ -81,8 +81,8 @@ class MultitaskBatches(torch.utils.data.Dataset):
         self.rows_per_task = rows_per_task
         self.seed = seed
         self._columns = {task: _all_rows(task, datasets[task], configs[task]) for task in sorted(datasets)}
-        self._is_moved = {  # the columns that have a dimension for the points
-            task: {"inputs": True, "labels": config.output_level == "node"} for task, config in configs.items()
+        self._moved = {  # the columns that have a dimension for the points
+            task: _COLUMNS if config.output_level == "node" else ("inputs",) for task, config in configs.items()
         }
         self._inverses = {}
         for task, group in (augmentations or {}).items():
@@ -108,9 +108,8 @@ class MultitaskBatches(torch.utils.data.Dataset):
     def _move(self, task: str, columns: dict[str, torch.Tensor], elements: np.ndarray) -> None:
         points = self._inverses[task][torch.from_numpy(elements)]  # (B, n)
         rows = torch.arange(len(points)).unsqueeze(1)
-        for name, is_moved in self._is_moved[task].items():
-            if is_moved:
-                columns[name] = columns[name][rows, points]
+        for name in self._moved[task]:
+            columns[name] = columns[name][rows, points]
 
     def _rows(self, task: str, samples: np.ndarray, num_rows: int) -> np.ndarray:
         epochs, positions = np.divmod(samples, num_rows)

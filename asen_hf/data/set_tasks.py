@@ -36,9 +36,14 @@ class SetsTask(SequenceTask):
         return rng.integers(self.vocabulary, size=(num_rows, self.length))
 
 
+def as_sets(sequences: np.ndarray, num_sets: int) -> np.ndarray:
+    """``(N, n)`` to ``(N, m, n/m)``."""
+    return sequences.reshape(len(sequences), num_sets, sequences.shape[1] // num_sets)
+
+
 def in_another_set(sought: np.ndarray, sequences: np.ndarray, num_sets: int) -> np.ndarray:
     """Whether the number sought at a position occurs in another set of the sequence; all arrays are ``(N, n)``."""
-    parts = np.stack(np.split(sequences, num_sets, axis=1), axis=1)  # (N, m, n/m)
+    parts = as_sets(sequences, num_sets)
     wanted = sought.reshape(parts.shape)
     found = np.zeros(parts.shape, dtype=bool)
     for shift in range(1, num_sets):
@@ -106,7 +111,7 @@ class IntersectionSize(SetsTask):
         return graph_number("common tokens", label_scale=self.length)
 
     def rule(self, sequences: np.ndarray) -> np.ndarray:
-        parts = np.stack(np.split(sequences, self.num_sets, axis=1), axis=1)  # (N, m, n/m)
+        parts = as_sets(sequences, self.num_sets)
         count = np.zeros(len(sequences), dtype=np.int64)
         for token in range(self.vocabulary):
             count += (parts == token).any(axis=2).all(axis=1)
