@@ -514,6 +514,18 @@ def test_a_run_that_diverges_from_the_start_says_so(tmp_path):
         run(tmp_path, lr=1e15, warmup_ratio=0.0)
 
 
+def test_augmentation_moves_the_training_rows_and_no_others(tmp_path):
+    recipe = make_recipe(tmp_path)
+    recipe.tasks[0].augmentation = "C4"
+    augmented, plain = make_model(), make_model()
+    train(augmented, make_data(), recipe)
+    train(plain, make_data(), make_recipe(tmp_path / "plain"))
+    assert not is_same(augmented.state_dict(), plain.state_dict())
+    recipe.tasks[0].augmentation = "C5"
+    with pytest.raises(ValueError, match="task 'mark': augmentation: the group 'C5' acts on 5 points, not on 4"):
+        train(make_model(), make_data(), recipe)
+
+
 def test_no_tasks_at_all_are_refused(tmp_path):
     with pytest.raises(ValueError, match="task"):
         train(make_model(), {}, make_recipe(tmp_path))

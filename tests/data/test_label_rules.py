@@ -55,22 +55,22 @@ def test_every_task_has_an_example():
     assert {name for name, *_ in EXAMPLES} == set(NAMES)
 
 
-def halves(x):
-    half = len(x) // 2
-    return x[:half], x[half:]
+def sets(x, task):
+    size = len(x) // task.num_sets
+    return [x[start : start + size] for start in range(0, len(x), size)]
 
 
-def other_half(x, i):
-    left, right = halves(x)
-    return right if i < len(left) else left
+def in_other_sets(x, i, task):
+    size = len(x) // task.num_sets
+    return [token for j, token in enumerate(x) if j // size != i // size]
 
 
 def intersect(x, task):
-    return [int(x[i] in other_half(x, i)) for i in range(len(x))]
+    return [int(x[i] in in_other_sets(x, i, task)) for i in range(len(x))]
 
 
 def target_sum(x, task):
-    return [int(any(x[i] + y == task.target for y in other_half(x, i))) for i in range(len(x))]
+    return [int(any(x[i] + y == task.target for y in in_other_sets(x, i, task))) for i in range(len(x))]
 
 
 def palindromes(x, window):
@@ -158,7 +158,7 @@ ORACLES = {
     "equivariant/cyclic_sum": best_window(sum),
     "equivariant/cyclic_product": best_window(product),
     "equivariant/cyclic_alternating_sum": best_window(alternating_sum),
-    "invariant/intersect": lambda x, task: len(set.intersection(*map(set, halves(x)))),
+    "invariant/intersect": lambda x, task: len(set.intersection(*map(set, sets(x, task)))),
     "invariant/palindrome": lambda x, task: int(bool(palindromes(x, task.window))),
     "invariant/detect_capital": capitals,
     "invariant/longest_palindrome": spelled_palindrome,
@@ -168,16 +168,16 @@ ORACLES = {
 
 # Beside the defaults, other sizes: long ones, odd windows, and vocabularies so small that ties are common.
 OTHER_OPTIONS = {
-    "equivariant/intersect": [{"length": 24, "vocabulary": 30}],
+    "equivariant/intersect": [{"length": 24, "vocabulary": 30}, {"length": 12, "num_sets": 4}],
     "equivariant/symmetric_difference": [{"length": 2, "vocabulary": 2}],
-    "equivariant/target_sum": [{"length": 6, "vocabulary": 12, "target": 11}],
+    "equivariant/target_sum": [{"length": 6, "vocabulary": 12, "target": 11}, {"length": 9, "num_sets": 3}],
     "equivariant/palindrome": [{"vocabulary": 2}, {"length": 13, "vocabulary": 3, "window": 5}],
     "equivariant/monotone_run": [{"length": 7, "window": 3, "vocabulary": 5}, {"length": 30}],
     "equivariant/constant_run": [{"vocabulary": 2}, {"length": 9, "window": 2}],
     "equivariant/cyclic_sum": [{"length": 7, "vocabulary": 3, "window": 3}],
     "equivariant/cyclic_product": [{"length": 6, "vocabulary": 3, "window": 5}],
     "equivariant/cyclic_alternating_sum": [{"length": 9, "vocabulary": 4, "window": 3}],
-    "invariant/intersect": [{"length": 12, "vocabulary": 6}],
+    "invariant/intersect": [{"length": 12, "vocabulary": 6}, {"length": 12, "num_sets": 3}],
     "invariant/palindrome": [{"length": 5, "vocabulary": 3, "window": 5}],
     "invariant/detect_capital": [{"length": 2}],
     "invariant/longest_palindrome": [{"length": 9, "vocabulary": 4}],

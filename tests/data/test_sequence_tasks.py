@@ -129,6 +129,7 @@ def test_a_bad_group_is_refused(group, message):
     ("name", "options", "message"),
     [
         ("equivariant/intersect", {"length": 9}, "divide the length, [0-9]+, got 2"),
+        ("equivariant/intersect", {"num_sets": 1}, "num_sets must be at least 2"),
         ("invariant/intersect", {"length": 7}, "divide the length, [0-9]+, got 2"),
         ("equivariant/intersect", {"length": 0}, "length must be at least 1"),
         ("equivariant/intersect", {"vocabulary": 0}, "vocabulary must be at least 1"),

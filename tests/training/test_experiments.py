@@ -400,6 +400,18 @@ BAD_GRIDS = {
         {**GRID, "base": {"pretrain": {}, "finetune": {"zero": 1}}},
         "cell .* finetune: unknown key zero",
     ),
+    "a donor and no weights": (
+        {**GRID, "base": {"pretrain": {}, "finetune": {"from_scratch": True, "init_from": "a"}}},
+        "cell .*from_scratch has no trained rows",
+    ),
+    "an unknown task left out": (
+        {
+            **GRID,
+            "base": {"pretrain": {"tasks": {"a": {}}}},
+            "axes": axes(arm={"b": {"pretrain": {"tasks": {"A": None}}}}),
+        },
+        "cell .*the base has no task 'A'",
+    ),
     "an ill-formed pretraining": (
         {**GRID, "base": {"pretrain": {"tasks": {"a": {"sauce": 1}}}}},
         "cell .*unknown key sauce",

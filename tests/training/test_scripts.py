@@ -561,6 +561,11 @@ BAD_COMMANDS = {
         "--checkpoint {checkpoint} --task equivariant/intersect --init_from mother",
         "unknown task 'mother'.*equivariant/cyclic_sum",
     ),
+    "a donor and no weights": (
+        finetune,
+        "--checkpoint {checkpoint} --task equivariant/intersect --init_from equivariant/cyclic_sum --from_scratch",
+        "--init_from cannot be given too",
+    ),
     "a donor for a task that is not new": (
         finetune,
         "--checkpoint {checkpoint} --task equivariant/cyclic_sum --init_from equivariant/palindrome",
