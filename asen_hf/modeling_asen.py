@@ -211,13 +211,17 @@ class AsenForMultitask(AsenPreTrainedModel):
         self.post_init()
 
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
-        """As :meth:`AsenModel.add_task`. The head is fresh too, unless the donor has as many outputs of that kind."""
+        """As :meth:`AsenModel.add_task`. The head is fresh too, unless the donor's outputs mean the same.
+
+        They do if they are as many, of one kind, and bear the same ``label_names`` in any order (or one side has none).
+        """
         self.asen.add_task(name, task, init_from)
         own = self.config.tasks[name]
         head = nn.Linear(self.config.hidden_size, own.output_size)
         self.heads = self._add_module(self.heads, name, head)
-        if init_from is not None and _output_kind(own) == _output_kind(self.config.tasks[init_from]):
-            self.heads[name].load_state_dict(self.heads[init_from].state_dict())
+        if init_from is not None and (outputs := _equal_outputs(own, self.config.tasks[init_from])) is not None:
+            donor = self.heads[init_from].state_dict()
+            self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
 
     def drop_task(self, name: str) -> None:
         """As :meth:`AsenModel.drop_task`, with its head."""
@@ -281,8 +285,16 @@ def _input_kind(task: TaskConfig) -> tuple:
     return task.vocab_size, task.num_features
 
 
-def _output_kind(task: TaskConfig) -> tuple:
-    return task.output_level, task.problem_type, task.num_labels
+def _equal_outputs(task: TaskConfig, donor: TaskConfig) -> list[int] | None:
+    """For each output of a task the donor's that means the same; ``None`` if there is one without."""
+    kinds = [(each.output_level, each.problem_type, each.output_size) for each in (task, donor)]
+    if kinds[0] != kinds[1]:
+        return None
+    if task.label_names is None or donor.label_names is None:
+        return list(range(task.output_size))
+    if sorted(task.label_names) != sorted(donor.label_names):
+        return None
+    return [donor.label_names.index(name) for name in task.label_names]
 
 
 def _asked(argument: bool | None, config: AsenConfig, name: str) -> bool:

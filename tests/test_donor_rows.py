@@ -52,6 +52,17 @@ def test_rows_tokens_and_head_come_from_the_donor():
     assert are_equal(model.heads)
 
 
+def test_outputs_are_matched_by_their_names():
+    donor = task("S3 wr S2", label_names=["single", "shared"])
+    model = quietly_grown(donor, task("S4 wr S2", label_names=["shared", "single"]))
+    for new, old in zip(model.heads["new"].parameters(), model.heads["donor"].parameters(), strict=True):
+        assert torch.equal(new, old.flip(0))
+    assert are_equal(quietly_grown(donor, task("S4 wr S2")).heads)  # unnamed ones go by their place
+    other = quietly_grown(donor, task("S4 wr S2", label_names=["single", "paired"]))
+    assert not are_equal(other.heads)
+    assert are_equal(other.asen.token_embedders)
+
+
 def test_the_donor_is_left_alone_and_shares_no_memory():
     model = quietly_grown(task("S3 wr S2"), task("S4 wr S2"))
     before = {key: value.clone() for key, value in model.state_dict().items() if ".donor." in key}

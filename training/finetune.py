@@ -32,7 +32,9 @@ from asen_hf.recipe import (
 )
 from asen_hf.scoreboard import format_scoreboard, scoreboard
 
-BACKBONE_SLOWDOWN = 2  # the backbone's rate is the others' divided by this, unless --backbone_lr says otherwise
+# The backbone's rate is the others' divided by these, unless --backbone_lr says otherwise. A donor's rows fit the backbone
+# as it is: if it moves away from them, ten rows spoil what needed none (training/experiments/orbital_transfer).
+BACKBONE_SLOWDOWN, BACKBONE_SLOWDOWN_WITH_DONOR = 2, 20
 
 
 @dataclasses.dataclass
@@ -104,7 +106,8 @@ def main() -> None:
     parser = argument_parser([FinetuneArguments, TrainingRecipe], description=__doc__)
     arguments, training = parser.parse_args_into_dataclasses(sys.argv[1:])
     if training.backbone_lr is None:
-        training.backbone_lr = training.lr / (1 if arguments.from_scratch else BACKBONE_SLOWDOWN)
+        slowdown = BACKBONE_SLOWDOWN if arguments.init_from is None else BACKBONE_SLOWDOWN_WITH_DONOR
+        training.backbone_lr = training.lr / (1 if arguments.from_scratch else slowdown)
     if training.backbone_lr > training.lr:
         raise ValueError(f"backbone_lr {training.backbone_lr} must not exceed lr {training.lr}")
     source = task_recipe(arguments)

@@ -261,6 +261,8 @@ def test_a_new_task_may_start_from_the_rows_of_one_that_the_checkpoint_knows(tmp
     arguments = ("--task", "equivariant/cyclic_product", "--task_options", '{"length": 6}', *UNMOVED)
     donor = ("--init_from", "equivariant/cyclic_sum")
     call(finetune, "--checkpoint", checkpoint, *arguments, *donor, "--output_dir", tmp_path / "out")
+    rates = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())["training"]
+    assert rates["backbone_lr"] == pytest.approx(rates["lr"] / 20)
     before, after = weights_of(checkpoint), weights_of(tmp_path / "out")
     for name in [name for name in before if "equivariant/cyclic_sum" in name]:
         copied = after[name.replace("cyclic_sum", "cyclic_product")]
