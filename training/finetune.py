@@ -32,8 +32,8 @@ from asen_hf.recipe import (
 )
 from asen_hf.scoreboard import format_scoreboard, scoreboard
 
-# The backbone's rate is the others' divided by these, unless --backbone_lr says otherwise. A donor's rows fit the backbone
-# as it is: if it moves away from them, ten rows spoil what needed none (training/experiments/orbital_transfer).
+# The backbone's rate is the others' divided by these, unless --backbone_lr says otherwise. A donor's rows fit the
+# backbone as it is: if it moves away, ten rows spoil what needed none (training/experiments/orbital_transfer).
 BACKBONE_SLOWDOWN, BACKBONE_SLOWDOWN_WITH_DONOR = 2, 20
 
 
