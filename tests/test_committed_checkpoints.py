@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from asen_hf import AsenForMultitask
+from asen_hf.data import get_task
 from asen_hf.objective import evaluate
 from asen_hf.recipe import Recipe
 
@@ -28,3 +30,18 @@ def test_a_committed_checkpoint_reproduces_its_scores(folder):
 
 def test_there_is_one_to_load():
     assert FOLDERS
+
+
+@pytest.mark.parametrize(
+    "options", [{"length": 14}, {"length": 12, "num_sets": 3}, {"length": 10, "group": "S5 x S5"}], ids=str
+)
+@pytest.mark.filterwarnings("ignore:task .* initialised from:UserWarning")  # orbitals of S5 x S5 tie
+def test_the_base_checkpoint_solves_intersect_under_groups_that_it_has_not_seen(options):
+    model = AsenForMultitask.from_pretrained(FOLDERS[0].parent / "asen-sequence-base")
+    task = get_task("equivariant/intersect", **options)
+    tokens, labels = map(torch.from_numpy, task.sample(300))
+    model.add_task("new", task.config, init_from="equivariant/intersect-16")
+    assert (model.predict(tokens, task="new") == labels).float().mean() >= 0.98
+    model.drop_task("new")
+    model.add_task("new", task.config)
+    assert (model.predict(tokens, task="new") == labels).float().mean() < 0.9  # fresh rows
