@@ -35,7 +35,7 @@ from typing import Any
 import torch
 import transformers
 from accelerate.utils import set_seed
-from experiment_grid import RUNS, Cell, Grid, describe
+from experiment_grid import RUNS, Cell, Grid, Start, describe
 from experiment_report import write_report
 from finetune import FinetuneArguments, prepare_model
 from tqdm.auto import tqdm
@@ -62,9 +62,10 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
     shutil.rmtree(output, ignore_errors=True)
     configs, data = recipe.load()
     [(name, task)] = configs.items()
-    model = starting_model(grid, cell, flags, name, task)
+    start_from = grid.start(cell)
+    model = starting_model(recipe, pretraining, start_from, name, task)
     rows = steps = best_step = 0
-    if not grid.start(cell).zero_shot:
+    if not start_from.zero_shot:
         train(model, data, recipe)
         rows = training.train_rows or len(data[name]["train"])
         steps = total_steps(training, rows, num_processes=1)
@@ -89,16 +90,17 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
     }
 
 
-def starting_model(grid: Grid, cell: Cell, flags: Sequence[str], name: str, task: TaskConfig) -> AsenForMultitask:
+def starting_model(
+    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig
+) -> AsenForMultitask:
     """What the cell's training starts from: random weights, or pretrained ones with the task added."""
-    recipe, pretraining = grid.recipe(cell, flags), grid.pretraining(cell, flags)
     set_seed(recipe.training.seed)
     implementation = recipe.training.attn_implementation
     if pretraining is None:
         return AsenForMultitask(AsenConfig(**recipe.model, tasks={name: task}, attn_implementation=implementation))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ties and fresh rows are what is measured
-        checkpoint = FinetuneArguments(pretraining.training.output_dir, init_from=grid.start(cell).init_from)
+        checkpoint = FinetuneArguments(pretraining.training.output_dir, init_from=start.init_from)
         return prepare_model(checkpoint, name, task, implementation)
 
 
