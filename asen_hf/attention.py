@@ -11,6 +11,7 @@ The orbital table (rank × d) is projected before it is gathered, so no product 
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -18,11 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
-from torch_geometric.utils import scatter, softmax
+from torch_geometric.utils import scatter
+from torch_geometric.utils import softmax as edge_softmax
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_asen import AsenConfig
+from .pair_passes import PairPasses, compiled_passes, plain_passes, softmax
+from .recomputed_attention import recomputed_attention
 from .symmetry import OrbitGraph
 
 AttentionFunction = Callable[..., tuple[Tensor, Tensor]]
@@ -36,18 +40,46 @@ def eager_attention_forward(
     gate_table: Tensor | None,
     graph: OrbitGraph,
 ) -> tuple[Tensor, Tensor]:
-    """Dense implementation for the complete support.
+    """Dense implementation for the complete support, differentiated by autograd.
 
     Args:
         module: gives the attention vector.
         target, source: projected nodes, ``(B, n, H, C)``.
         edge_table, gate_table: projected orbital features, ``(rank, H, C)``.
-        graph: labels ``(n, n)``.
+        graph: labels ``(n, n)``, or ``(B, n, n)``.
 
     Returns:
         Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``, rows = targets.
     """
-    return _dense(target, source, edge_table, gate_table, graph.labels, module.attention_vector, module.negative_slope)
+    passes = _plain_passes(module)
+    flat_target, flat_source, edges, labels = (
+        target.flatten(2),
+        source.flatten(2),
+        edge_table.flatten(1),
+        _by_row(graph),
+    )
+    weights = softmax(passes.scores(flat_target, flat_source, edges, labels, module.attention_vector))
+    if gate_table is None:
+        output = (weights @ source.transpose(1, 2)).transpose(1, 2)
+    else:
+        output = passes.messages(weights, flat_source, 1 + gate_table.flatten(1), labels)
+    return output, weights
+
+
+def chunked_attention_forward(
+    module: GATv2Attention,
+    target: Tensor,
+    source: Tensor,
+    edge_table: Tensor,
+    gate_table: Tensor | None,
+    graph: OrbitGraph,
+) -> tuple[Tensor, Tensor]:
+    """:func:`eager_attention_forward` block by block of targets, in forward and backward: it keeps nothing of size
+    pairs × channels (see :mod:`asen_hf.recomputed_attention`). Differentiable once.
+    """
+    pairs_by_channel = source.numel()  # of one target
+    block = max(1, _BLOCK.get(target.device.type, _LARGE_BLOCK) // pairs_by_channel)
+    return _recomputed(module, target, source, edge_table, gate_table, graph, _plain_passes(module), block)
 
 
 def compiled_attention_forward(
@@ -58,53 +90,70 @@ def compiled_attention_forward(
     gate_table: Tensor | None,
     graph: OrbitGraph,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`eager_attention_forward`, fused by ``torch.compile``: half a minute once a process, then about twice as
-    fast on a CPU. Falls back to eager, with one warning, where no compiler is found.
+    """:func:`eager_attention_forward` in kernels fused by ``torch.compile``, which takes some seconds once a process.
+
+    Keeps nothing of size pairs × channels and is differentiable once. Falls back to eager, with one warning, where no
+    compiler is found.
     """
-    tensors = (target, source, edge_table, gate_table, graph.labels, module.attention_vector)
-    device = target.device.type
-    if device not in _fused:
-        try:
-            _fused[device] = torch.compile(_dense, dynamic=True)
-            return _fused[device](*tensors, module.negative_slope)
-        except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
-            warnings.warn(f"gatv2_compile falls back to eager: {str(error).splitlines()[0]}", stacklevel=2)
-            _fused[device] = _dense
-    return _fused[device](*tensors, module.negative_slope)
+    heads, channels = module.attention_vector.shape
+    try:
+        passes = compiled_passes(
+            heads,
+            channels,
+            module.negative_slope,
+            torch.promote_types(target.dtype, module.attention_vector.dtype),
+            target.device,
+            gated=gate_table is not None,
+            one_row=len(target) == 1,
+            shared=graph.labels.dim() == 2,
+        )
+    except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
+        _warn_of_fallback(str(error).splitlines()[0])
+        return eager_attention_forward(module, target, source, edge_table, gate_table, graph)
+    return _recomputed(module, target, source, edge_table, gate_table, graph, passes, block=target.shape[1])
 
 
-# By type of device. Functions of tensors alone, so that all layers, models and tasks share the graphs; compiled for the
-# first sizes that come, since a small example would leave kernels that are slow on larger ones.
-_fused: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {}
+# Elements of a tensor (pairs of a block) × channels: about the second-level cache of a CPU's core.
+_BLOCK = {"cpu": 2**19}
+_LARGE_BLOCK = 2**25  # elsewhere
+# Elements of (B, n, n, d) above which chunks are used instead of eager, which keeps about four such tensors a layer. On
+# a CPU that is also where they are faster.
+_EAGER_LIMIT = {"cpu": 2**22}
+_LARGE_EAGER_LIMIT = 2**27
 
 
-def _dense(
+@functools.cache
+def _warn_of_fallback(reason: str) -> None:
+    warnings.warn(f"gatv2_compile falls back to eager: {reason}", stacklevel=2)
+
+
+def _recomputed(
+    module: GATv2Attention,
     target: Tensor,
     source: Tensor,
     edge_table: Tensor,
     gate_table: Tensor | None,
-    labels: Tensor,
-    attention_vector: Tensor,
-    negative_slope: float,
+    graph: OrbitGraph,
+    passes: PairPasses,
+    block: int,
 ) -> tuple[Tensor, Tensor]:
-    flat_target, flat_source = target.flatten(2).unsqueeze(2), source.flatten(2).unsqueeze(1)
-    features = F.embedding(labels, edge_table.flatten(1)) + flat_target + flat_source  # (B, n, n, H·C)
-    weights = _score(features, attention_vector, negative_slope).softmax(dim=2)  # (B, n, n, H)
-    by_head = weights.permute(0, 3, 1, 2)
-    if gate_table is None:
-        output = (by_head @ source.transpose(1, 2)).transpose(1, 2)
-    else:
-        # Product and sum again: einsum would copy (B, n, n, H, C) into the order that its matrix products want.
-        gates = F.embedding(labels, 1 + gate_table.flatten(1)).unflatten(-1, source.shape[2:])
-        output = (weights.unsqueeze(-1) * source.unsqueeze(1) * gates).sum(dim=2)
-    return output, by_head
+    gates = None if gate_table is None else 1 + gate_table
+    labels = _by_row(graph)
+    return recomputed_attention(target, source, edge_table, gates, labels, module.attention_vector, passes, block)
 
 
-def _score(features: Tensor, attention_vector: Tensor, negative_slope: float) -> Tensor:
-    """Attention scores before the softmax, ``(…, H·C)`` to ``(…, H)``."""
-    # Product and sum: as matrix products with so few columns, this and its gradient take over twice as long.
-    by_head = F.leaky_relu(features, negative_slope).unflatten(-1, attention_vector.shape)
-    return (by_head * attention_vector).sum(dim=-1)
+def _is_large(hidden_states: Tensor) -> bool:
+    limit = _EAGER_LIMIT.get(hidden_states.device.type, _LARGE_EAGER_LIMIT)
+    return hidden_states.numel() * hidden_states.shape[1] > limit
+
+
+def _plain_passes(module: GATv2Attention) -> PairPasses:
+    return plain_passes(*module.attention_vector.shape, module.negative_slope)
+
+
+def _by_row(graph: OrbitGraph) -> Tensor:
+    """Labels ``(1, n, n)`` for all rows of the batch, or ``(B, n, n)``."""
+    return graph.labels.view(-1, graph.num_nodes, graph.num_nodes)
 
 
 def pyg_attention_forward(
@@ -122,20 +171,22 @@ def pyg_attention_forward(
         ``(B, H, n, n)`` on the complete support.
     """
     targets, sources, labels = graph.to_edges()
+    labels = labels.view(-1, len(targets)).T  # (E, 1) or (E, B)
     # Edges first: gathering and scattering whole rows along the first dimension is several times faster on a CPU.
     incoming = source.transpose(0, 1).index_select(0, sources)  # (E, B, H, C)
-    features = target.transpose(0, 1).index_select(0, targets) + incoming + edge_table[labels].unsqueeze(1)
-    scores = _score(features.flatten(-2), module.attention_vector, module.negative_slope)
-    weights = softmax(scores, targets, num_nodes=graph.num_nodes)  # (E, B, H)
-    messages = incoming if gate_table is None else incoming * (1 + gate_table[labels]).unsqueeze(1)
+    features = target.transpose(0, 1).index_select(0, targets) + incoming + edge_table[labels]
+    scores = (F.leaky_relu(features, module.negative_slope) * module.attention_vector).sum(dim=-1)
+    weights = edge_softmax(scores, targets, num_nodes=graph.num_nodes)  # (E, B, H)
+    messages = incoming if gate_table is None else incoming * (1 + gate_table)[labels]
     output = scatter(weights.unsqueeze(-1) * messages, targets, dim_size=graph.num_nodes, reduce="sum")
     weights = weights.permute(1, 2, 0)
     if graph.edge_index is None:
-        weights = weights.unflatten(-1, graph.labels.shape)
+        weights = weights.unflatten(-1, (graph.num_nodes, -1))
     return output.transpose(0, 1), weights
 
 
 AttentionInterface.register("gatv2_pyg", pyg_attention_forward)
+AttentionInterface.register("gatv2_chunked", chunked_attention_forward)
 AttentionInterface.register("gatv2_compile", compiled_attention_forward)
 
 
@@ -144,8 +195,9 @@ class GATv2Attention(nn.Module):
 
     Args:
         config: ``hidden_size`` d, ``num_attention_heads`` H, ``negative_slope``, ``gated_messages`` and the
-            implementation (``"eager"``, ``"gatv2_compile"`` or ``"gatv2_pyg"``). A graph with a sparse support always
-            takes message passing.
+            implementation: ``"eager"``, ``"gatv2_chunked"``, ``"gatv2_compile"`` or ``"gatv2_pyg"``. A sparse support
+            always takes message passing, and eager gives way to chunks where a tensor ``(B, n, n, d)`` would have more
+            than 2²² elements (on a CPU; 2²⁷ elsewhere).
     """
 
     def __init__(self, config: AsenConfig):
@@ -168,6 +220,8 @@ class GATv2Attention(nn.Module):
         )
         if graph.edge_index is not None:
             attention = pyg_attention_forward
+        elif attention is eager_attention_forward and _is_large(hidden_states):
+            attention = chunked_attention_forward
         output, weights = attention(
             self,
             self._split_heads(self.target_projection(hidden_states)),

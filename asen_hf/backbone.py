@@ -10,6 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import GATv2Attention
 from .configuration_asen import AsenConfig
+from .joining import EmbeddedRows
 from .symmetry import OrbitGraph
 from .triples import TripleMessages
 
@@ -50,24 +51,12 @@ class AsenBackbone(nn.Module):
         )
         self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(
-        self, node_features: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Run the layers.
-
-        Args:
-            node_features: ``(B, n, d)``.
-            orbital_features: ``(rank, d)``, row r for the pairs labelled r.
-            triple_features: the same for the triples, where the graph labels them.
-            graph: the support and its labels.
-
-        Returns:
-            The states ``(B, n, d)`` at the input and after each layer, and each layer's attention weights.
-        """
-        hidden_states = [self.input_layers(node_features)]
+    def forward(self, rows: EmbeddedRows) -> tuple[list[Tensor], list[Tensor]]:
+        """The states ``(B, n, d)`` at the input and after each layer, and each layer's attention weights."""
+        hidden_states = [self.input_layers(rows.node_features)]
         attentions = []
         for layer in self.layers:
-            states, weights = layer(hidden_states[-1], orbital_features, triple_features, graph)
+            states, weights = layer(hidden_states[-1], rows.orbital_features, rows.triple_features, rows.graph)
             hidden_states.append(states)
             attentions.append(weights)
         return hidden_states, attentions

@@ -81,6 +81,7 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     if training.report_to != "none":
         scalars = {key: value for key, value in dataclasses.asdict(training).items() if value is not None}
         accelerator.init_trackers("asen", config=scalars)
+    keep_freed_memory()
     if training.gradient_checkpointing:
         model.activation_checkpointing_enable()
 
@@ -155,6 +156,15 @@ def total_steps(training: TrainingRecipe, largest: int, num_processes: int) -> i
         return training.max_steps
     rows_per_step = training.rows_per_task * training.gradient_accumulation_steps * num_processes
     return max(1, math.ceil(training.num_epochs * largest / rows_per_step))
+
+
+def keep_freed_memory() -> None:
+    """Let a step find the memory that the one before has freed: an eager step on a CPU takes about a third less.
+
+    glibc hands memory back to the system beyond a limit of twice the largest block that was ever mapped and freed, up
+    to 32 MiB, and every step then spends its time on page faults. One such block is enough; elsewhere it does nothing.
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def machine() -> dict[str, Any]:

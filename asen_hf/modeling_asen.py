@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +28,7 @@ from transformers.utils.generic import can_return_tuple
 from .backbone import AsenBackbone
 from .configuration_asen import AsenConfig, TaskConfig
 from .donor_rows import copy_rows, find_donor_rows
+from .joining import EmbeddedRows, join, tasks_to_join
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages
@@ -174,23 +175,49 @@ class AsenModel(AsenPreTrainedModel):
         Raises:
             ValueError: unknown task, or inputs of the wrong shape or dtype, out of vocabulary or not finite.
         """
-        name, task_config = self.config.task(task)
-        _check(task_config.check_inputs, inputs, name)
-        node_features = self.token_embedders[name](inputs if task_config.vocab_size is None else inputs.long())
+        name, _ = self.config.task(task)
+        hidden_states, attentions = self.run({name: inputs})[name]
+        last = hidden_states[-1]
+        return BaseModelOutputWithPooling(
+            last_hidden_state=last,
+            pooler_output=self.pool(last),
+            hidden_states=tuple(hidden_states) if _asked(output_hidden_states, self.config, "hidden_states") else None,
+            attentions=tuple(attentions) if _asked(output_attentions, self.config, "attentions") else None,
+        )
+
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+        """Run several tasks' samples through the backbone, those of equal degree on the complete support together.
+
+        Args:
+            inputs: for each task, inputs as in :meth:`forward`.
+
+        Returns:
+            For each task, the states ``(B, n, d)`` at the input and after each layer, and each layer's attentions.
+        """
+        embedded = {name: self._embed(name, rows) for name, rows in inputs.items()}
+        outputs = {}
+        for names in tasks_to_join(embedded):
+            sizes = [len(inputs[name]) for name in names]
+            layers = self.backbone(join([embedded[name] for name in names]))
+            parts = [[tensor.split(sizes) for tensor in tensors] for tensors in layers]
+            for position, name in enumerate(names):
+                states, attentions = ([part[position] for part in each] for each in parts)
+                outputs[name] = states, attentions
+        return {name: outputs[name] for name in inputs}
+
+    def _embed(self, name: str, inputs: Tensor) -> EmbeddedRows:
+        name, task = self.config.task(name)
+        _check(task.check_inputs, inputs, name)
+        node_features = self.token_embedders[name](inputs if task.vocab_size is None else inputs.long())
         breaker = self.symmetry_breakers[name]
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_labels)
         triple_features = self.triple_embedders[name]() if name in self.triple_embedders else None
-        hidden_states, attentions = self.backbone(
-            node_features, self.edge_embedders[name](), triple_features, breaker()
-        )
-        last = hidden_states[-1]
-        return BaseModelOutputWithPooling(
-            last_hidden_state=last,
-            pooler_output=last.sum(dim=1) if self.config.pooling == "sum" else last.mean(dim=1),
-            hidden_states=tuple(hidden_states) if _asked(output_hidden_states, self.config, "hidden_states") else None,
-            attentions=tuple(attentions) if _asked(output_attentions, self.config, "attentions") else None,
-        )
+        return EmbeddedRows(node_features, self.edge_embedders[name](), triple_features, breaker())
+
+    def pool(self, states: Tensor) -> Tensor:
+        """Node states ``(B, n, d)`` to graph states ``(B, d)``, invariant to every permutation."""
+        return states.sum(dim=1) if self.config.pooling == "sum" else states.mean(dim=1)
 
 
 class AsenForMultitask(AsenPreTrainedModel):
@@ -247,7 +274,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         Raises:
             ValueError: as :meth:`AsenModel.forward`, or labels of the wrong shape, dtype or range.
         """
-        name, task_config = self.config.task(task)
+        name, _ = self.config.task(task)
         output = self.asen(
             inputs,
             task=name,
@@ -255,17 +282,34 @@ class AsenForMultitask(AsenPreTrainedModel):
             output_attentions=output_attentions,
             return_dict=True,
         )
-        is_node = task_config.output_level == "node"
-        logits = self.heads[name](output.last_hidden_state if is_node else output.pooler_output)
-        loss = None
-        if labels is not None:
-            _check(task_config.check_labels, labels, name)
-            if len(labels) != len(inputs):
-                raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
-            loss = task_loss(task_config, logits, labels, inputs)
+        logits = self._logits(name, output.last_hidden_state)
+        loss = None if labels is None else self._loss(name, logits, inputs, labels)
         return AsenMultitaskOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )
+
+    def losses(self, batch: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Each task's loss on its own rows, in one run (see :meth:`AsenModel.run`).
+
+        Args:
+            batch: ``{task: {"inputs", "labels"}}``, both as in :meth:`forward`.
+        """
+        outputs = self.asen.run({name: columns["inputs"] for name, columns in batch.items()})
+        return {
+            name: self._loss(name, self._logits(name, outputs[name][0][-1]), **columns)
+            for name, columns in batch.items()
+        }
+
+    def _logits(self, name: str, states: Tensor) -> Tensor:
+        is_node = self.config.tasks[name].output_level == "node"
+        return self.heads[name](states if is_node else self.asen.pool(states))
+
+    def _loss(self, name: str, logits: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        task = self.config.tasks[name]
+        _check(task.check_labels, labels, name)
+        if len(labels) != len(inputs):
+            raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
+        return task_loss(task, logits, labels, inputs)
 
     def predict(self, inputs: Tensor, task: str | None = None) -> Tensor:
         """Predictions of the shape that labels have, without dropout or gradients.

@@ -37,7 +37,7 @@ class MultitaskObjective(nn.Module):
         """``{task: {"inputs", "labels"}}`` to the mean of the tasks' losses and ``{task: loss}``, all scalars."""
         if not batch:
             raise ValueError("a batch needs rows of at least one task")
-        losses = {task: self.model(**columns, task=task).loss for task, columns in batch.items()}
+        losses = self.model.losses(batch)
         return torch.stack(list(losses.values())).mean(), losses
 
 

@@ -53,7 +53,10 @@ class TrainingRecipe:
     max_grad_norm: float = described("Clip the gradient to this norm.", 1.0)
     mixed_precision: Literal["no", "fp16", "bf16"] = described("Accelerate's mixed precision.", "no")
     gradient_checkpointing: bool = described("Recompute layers in the backward pass to save memory.", False)
-    attn_implementation: str = described("How attention is computed: eager, gatv2_compile or gatv2_pyg.", "eager")
+    attn_implementation: str = described(
+        "How attention is computed: eager, gatv2_compile (faster, needs a C++ compiler), gatv2_chunked or gatv2_pyg.",
+        "eager",
+    )
     train_rows: int | None = described("Train on this many rows a task, drawn from the train split.", None)
     eval_steps: int = described("Validate and save a checkpoint every so many steps; 0 for ten times over the run.", 0)
     eval_batch_size: int = described("Rows a forward pass in validation.", 256)

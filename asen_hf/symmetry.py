@@ -24,7 +24,8 @@ class OrbitGraph:
 
     Attributes:
         num_nodes: number of nodes n.
-        labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), else ``(E,)``.
+        labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), or ``(B, n, n)`` where
+            each row of a batch has a graph of its own; ``(E,)`` on a sparse support.
         edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
         triple_labels: int64 ``(n, n, n)``, target first, where triples carry messages too; else ``None``.
     """
@@ -35,12 +36,15 @@ class OrbitGraph:
     triple_labels: Tensor | None = None
 
     def to_edges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Targets, sources and labels of all pairs, int64 ``(E,)`` each; row-major on the complete support."""
+        """Targets, sources and labels of all pairs, int64 ``(E,)`` each; row-major on the complete support.
+
+        Where each row has a graph of its own, labels are ``(B, E)``.
+        """
         if self.edge_index is not None:
             return self.edge_index[0], self.edge_index[1], self.labels
         nodes = torch.arange(self.num_nodes, device=self.labels.device)
         targets, sources = nodes.repeat_interleave(self.num_nodes), nodes.repeat(self.num_nodes)
-        return targets, sources, self.labels.flatten()
+        return targets, sources, self.labels.flatten(-2)
 
 
 class SymmetryBreaker(nn.Module):

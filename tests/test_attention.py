@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from asen_hf import AsenConfig, TaskConfig
+from asen_hf import AsenConfig, TaskConfig, attention
 from asen_hf.attention import GATv2Attention
 from asen_hf.groups import cyclic, dihedral, symmetric, to_cycles, trivial, wreath_product
 from asen_hf.symmetry import OrbitGraph, SymmetryBreaker
@@ -33,6 +33,10 @@ GRAPHS = {
     "eager, wreath": ("eager", wreath_product(symmetric(3), cyclic(2)), None),
     "compiled, trivial": ("gatv2_compile", trivial(5), None),
     "compiled, wreath": ("gatv2_compile", wreath_product(symmetric(3), cyclic(2)), None),
+    "compiled, long rows": ("gatv2_compile", cyclic(17), None),  # from 16 nodes on, the softmax is another
+    "chunked, trivial": ("gatv2_chunked", trivial(5), None),
+    "chunked, wreath": ("gatv2_chunked", wreath_product(symmetric(3), cyclic(2)), None),
+    "chunked, long rows": ("gatv2_chunked", cyclic(17), None),
     "pyg, trivial": ("gatv2_pyg", trivial(5), None),
     "pyg, symmetric": ("gatv2_pyg", symmetric(6), None),
     "pyg, dihedral": ("gatv2_pyg", dihedral(6), None),
@@ -41,7 +45,16 @@ GRAPHS = {
     "eager falls back, sparse dihedral": ("eager", dihedral(6), SPARSE),
 }
 every_graph = pytest.mark.parametrize(("implementation", "group", "edges"), GRAPHS.values(), ids=GRAPHS.keys())
+DENSE = ("eager", "gatv2_chunked", "gatv2_compile")
+every_dense = pytest.mark.parametrize("implementation", DENSE)
+gated_or_not = pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
 every_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+
+
+@pytest.fixture(autouse=True)
+def two_targets_a_chunk(monkeypatch):
+    """So that the small graphs here take several chunks, the last of them smaller."""
+    monkeypatch.setitem(attention._BLOCK, "cpu", 2 * BATCH * 6 * SIZE)
 
 
 def orbit_graph(group, edges=None) -> OrbitGraph:
@@ -123,7 +136,7 @@ def test_forward_and_gradients_equal_those_of_pyg_sample_by_sample(implementatio
 
 
 @every_graph
-@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+@gated_or_not
 def test_output_equals_the_formula_written_as_loops(implementation, group, edges, gated):
     graph = orbit_graph(group, edges)
     states, table = make_inputs(graph, batch=2)
@@ -134,11 +147,11 @@ def test_output_equals_the_formula_written_as_loops(implementation, group, edges
     torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+@gated_or_not
 def test_implementations_give_equal_weights_and_gradients(gated):
     graph = orbit_graph(dihedral(6))
     found = []
-    for implementation in ("eager", "gatv2_pyg", "gatv2_compile"):
+    for implementation in ("eager", "gatv2_pyg", "gatv2_compile", "gatv2_chunked"):
         layer = make_layer(implementation, gated_messages=gated)
         states, table = make_inputs(graph)
         output, weights = layer(states, table, graph)
@@ -150,7 +163,7 @@ def test_implementations_give_equal_weights_and_gradients(gated):
             torch.testing.assert_close(eager, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("implementation", ["eager", "gatv2_pyg", "gatv2_compile"])
+@pytest.mark.parametrize("implementation", [*DENSE, "gatv2_pyg"])
 def test_gates_of_zero_leave_the_plain_layer(implementation):
     graph = orbit_graph(cyclic(5))
     gated, plain = make_layer(implementation, gated_messages=True), make_layer(implementation)
@@ -174,14 +187,14 @@ def test_weights_of_the_sources_of_each_target_sum_to_one(implementation, group,
 
 def test_scores_far_apart_do_not_overflow():
     graph = orbit_graph(trivial(4))
-    for implementation in ("eager", "gatv2_pyg"):
+    for implementation in (*DENSE, "gatv2_pyg"):
         states, table = make_inputs(graph)
         output, weights = make_layer(implementation)(states * 1e4, table, graph)
         assert output.isfinite().all()
         assert weights.isfinite().all()
 
 
-@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+@gated_or_not
 def test_a_node_that_receives_nothing_gets_the_bias_and_no_nan(gated):
     graph = orbit_graph(trivial(6), SPARSE)
     layer = make_layer(gated_messages=gated)
@@ -226,21 +239,114 @@ def test_the_pyg_layer_is_a_copy_with_the_dtype_of_the_original():
     assert layer.source_projection.weight.abs().min() > 0
 
 
+# --- rows with graphs of their own ------------------------------------------------------------------------------------
+
+
+def several_graphs(batch):
+    """One of three colourings of six nodes for each row, all in one table."""
+    parts = [orbit_graph(group).labels for group in (dihedral(6), trivial(6), symmetric(6))]
+    firsts = itertools.accumulate((int(labels.max()) + 1 for labels in parts), initial=0)
+    shifted = [labels + first for labels, first in zip(parts, firsts, strict=False)]
+    return OrbitGraph(6, torch.stack([shifted[row % 3] for row in range(batch)]))
+
+
+@gated_or_not
+@pytest.mark.parametrize("implementation", [*DENSE, "gatv2_pyg"])
+def test_rows_with_graphs_of_their_own_are_as_if_each_came_alone(implementation, gated):
+    graph = several_graphs(BATCH)
+    layer = make_layer(implementation, torch.float64, gated_messages=gated)
+    states, table = make_inputs(graph, torch.float64)
+    output, weights = layer(states, table, graph)
+    cotangent = torch.randn_like(output)
+    output.backward(cotangent)
+    gradients = [each.grad.clone() for each in (states, table, *layer.parameters())]
+
+    other = make_layer("gatv2_pyg", torch.float64, gated_messages=gated)
+    alone, alone_table = (each.detach().clone().requires_grad_() for each in (states, table))
+    parts = [other(alone[row : row + 1], alone_table, OrbitGraph(6, labels)) for row, labels in enumerate(graph.labels)]
+    expected = torch.cat([part[0] for part in parts])
+    expected.backward(cotangent)
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(weights, torch.cat([part[1] for part in parts]), rtol=1e-10, atol=1e-10)
+    for ours, theirs in zip(gradients, (alone, alone_table, *other.parameters()), strict=True):
+        torch.testing.assert_close(ours, theirs.grad, rtol=1e-10, atol=1e-10)
+
+
+# --- gradients and memory of those that recompute ---------------------------------------------------------------------
+
+
+@gated_or_not
+@every_dense
+def test_gradients_equal_finite_differences(implementation, gated):
+    layer = make_layer(implementation, torch.float64, gated_messages=gated)
+    graph = orbit_graph(dihedral(5))
+    states, table = make_inputs(graph, torch.float64, batch=2)
+    assert torch.autograd.gradcheck(
+        lambda states, table, *_: layer(states, table, graph), (states, table, *layer.parameters()), atol=1e-6
+    )
+
+
+@gated_or_not
+@pytest.mark.parametrize("implementation", ["gatv2_chunked", "gatv2_compile"])
+def test_no_channel_of_a_pair_is_kept_for_the_backward(implementation, gated):
+    graph = orbit_graph(cyclic(17))
+
+    def largest_kept(name):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda each: sizes.append(each.numel()) or each, lambda x: x):
+            make_layer(name, gated_messages=gated)(*make_inputs(graph), graph)
+        return max(sizes)
+
+    assert largest_kept(implementation) == BATCH * HEADS * 17 * 17  # the attention weights
+    assert largest_kept("eager") >= BATCH * SIZE * 17 * 17
+
+
+def test_eager_gives_way_to_chunks_above_its_memory_bound(monkeypatch):
+    graph = orbit_graph(cyclic(6))
+    layer = make_layer("eager")
+    states, table = make_inputs(graph)
+    expected, _ = layer(states, table, graph)
+    called = []
+    chunked = attention.chunked_attention_forward
+    monkeypatch.setattr(attention, "chunked_attention_forward", lambda *x: called.append(1) or chunked(*x))
+    bound = BATCH * 6 * 6 * SIZE
+    for limit, chunks in ((bound, 0), (bound - 1, 1)):
+        monkeypatch.setitem(attention._EAGER_LIMIT, "cpu", limit)
+        torch.testing.assert_close(layer(states, table, graph)[0], expected)
+        assert len(called) == chunks
+
+
+@gated_or_not
+@every_dense
+def test_under_autocast_outputs_and_gradients_stay_close(implementation, gated):
+    graph = orbit_graph(dihedral(6))
+    layer = make_layer(implementation, gated_messages=gated)
+    states, table = make_inputs(graph)
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output, _ = layer(states, table, graph)
+        gradients.append(torch.autograd.grad(output.float().sin().sum(), (states, table)))
+    for exact, rough in zip(*gradients, strict=True):
+        assert (exact - rough).norm() < 0.05 * exact.norm()
+
+
 # --- torch.compile ----------------------------------------------------------------------------------------------------
 
 
-def test_other_batch_sizes_tasks_and_layers_compile_nothing_new():
-    def step(group, batch, gated):
-        graph = orbit_graph(group)
+@gated_or_not
+def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated):
+    def step(graph, batch):
         output, _ = make_layer("gatv2_compile", gated_messages=gated)(*make_inputs(graph, batch=batch), graph)
         output.sum().backward()
 
-    for gated in (False, True):
-        step(symmetric(6), 3, gated)
+    for graph, batch in ((orbit_graph(symmetric(6)), 3), (orbit_graph(symmetric(6)), 1), (several_graphs(4), 4)):
+        step(graph, batch)
     with torch.compiler.set_stance("fail_on_recompile"):
-        for group, batch in ((symmetric(6), 5), (cyclic(7), 3), (trivial(4), 2)):
-            for gated in (False, True):
-                step(group, batch, gated)
+        for group, batch in ((symmetric(6), 5), (cyclic(7), 7), (trivial(4), 2), (cyclic(17), 3), (cyclic(4), 1)):
+            step(orbit_graph(group), batch)  # among them as many rows as nodes as orbitals
+        for batch in (2, 6, 7):
+            step(several_graphs(batch), batch)
 
 
 def test_without_a_compiler_it_falls_back_to_eager_with_one_warning(tmp_path):

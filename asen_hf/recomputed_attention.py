@@ -1,0 +1,162 @@
+"""GATv2 attention that keeps nothing of size pairs × channels: its backward computes such things anew.
+
+Autograd would keep tensors ``(B, n, n, d)`` of every layer and pass over them in memory. Here only the attention
+weights ``(B, H, n, n)`` are kept. What else has a channel for each pair exists for one block of targets at a time,
+small enough for the cache, or, in compiled passes, not at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .pair_passes import PairPasses, softmax
+
+
+def recomputed_attention(
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    gates: Tensor | None,
+    labels: Tensor,
+    attention_vector: Tensor,
+    passes: PairPasses,
+    block: int,
+) -> tuple[Tensor, Tensor]:
+    """Attention on the complete graph; differentiable once, in all tensors and through both results.
+
+    Args:
+        target, source: projected nodes, ``(B, n, H, C)``.
+        edges: projected orbital features, ``(rank, H, C)``.
+        gates: factors of the messages, ``(rank, H, C)``; ``None`` leaves the messages as they are.
+        labels: int64 ``(1, n, n)`` or ``(B, n, n)``, row = target, column = source.
+        attention_vector: ``(H, C)``.
+        passes: how the pairs are passed over.
+        block: number of targets whose pairs are passed over at a time.
+
+    Returns:
+        Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``.
+    """
+    # One dtype for all: under autocast the projections come in another than the attention vector.
+    dtype = torch.promote_types(target.dtype, attention_vector.dtype)
+    target, source, edges = (each.flatten(-2).to(dtype) for each in (target, source, edges))
+    gates = None if gates is None else gates.flatten(1).to(dtype)
+    output, weights = _RecomputedAttention.apply(
+        target, source, edges, gates, labels, attention_vector.to(dtype), passes, block
+    )
+    return output, weights
+
+
+class _RecomputedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        target: Tensor,
+        source: Tensor,
+        edges: Tensor,
+        gates: Tensor | None,
+        labels: Tensor,
+        attention_vector: Tensor,
+        passes: PairPasses,
+        block: int,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.passes, ctx.block = passes, block
+        # Compiled passes tell tensors that require gradients from others, even where none are recorded.
+        target, source, edges, attention_vector = (x.detach() for x in (target, source, edges, attention_vector))
+        gates = None if gates is None else gates.detach()
+        heads = len(attention_vector)
+        output, weights = _Blocks(dim=1), _Blocks(dim=2)
+        with torch.autocast(target.device.type, enabled=False):
+            for rows in _slices(target, block):
+                some_labels = labels[:, rows]
+                scores = passes.scores(target[:, rows], source, edges, some_labels, attention_vector)
+                some = softmax(scores).contiguous()
+                weights.append(some)
+                if gates is None:
+                    output.append((some @ _by_head(source, heads)).transpose(1, 2))
+                else:
+                    output.append(passes.messages(some, source, gates, some_labels))
+        results = output.joined(), weights.joined()
+        ctx.save_for_backward(target, source, edges, gates, labels, attention_vector, *results)
+        return results
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, output_gradient: Tensor | None, weights_gradient: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        target, source, edges, gates, labels, attention_vector, *results = ctx.saved_tensors
+        output, weights = (each.detach() for each in results)
+        passes, (heads, channels) = ctx.passes, attention_vector.shape
+        output_gradient = torch.zeros_like(output) if output_gradient is None else output_gradient
+        # Σ_j weight · gradient, which the softmax's backward needs: a product of two things that are there already.
+        expected = (output_gradient * output).sum(-1).transpose(1, 2).unsqueeze(-1)
+        if weights_gradient is not None:
+            expected = expected + (weights_gradient * weights).sum(-1, keepdim=True)
+        output_gradient = output_gradient.flatten(2)
+        edges_gradient = edges.new_zeros(len(edges), heads, channels)
+        gates_gradient = None if gates is None else torch.zeros_like(edges_gradient)
+        target_gradient, attention_vector_gradient = _Blocks(dim=1), _Blocks(dim=1)
+        source_gradient, through_messages = _Sum(), _Sum()
+        for rows in _slices(target, ctx.block):
+            gradient, some_weights, some_labels = output_gradient[:, rows], weights[:, :, rows], labels[:, rows]
+            if gates is None:
+                by_head = _by_head(gradient, heads)
+                weight_gradient = by_head @ _by_head(source, heads).mT
+                through_messages.add((some_weights.mT @ by_head).transpose(1, 2))
+            else:
+                weight_gradient = passes.weight_gradients(gradient, source, gates, some_labels)
+                through_messages.add(
+                    passes.message_gradients(gradient, some_weights, source, gates, some_labels, gates_gradient)
+                )
+            if weights_gradient is not None:
+                weight_gradient = weight_gradient + weights_gradient[:, :, rows]
+            score_gradient = weight_gradient.sub_(expected[:, :, rows]).mul_(some_weights).contiguous()
+            sums = passes.score_gradients(score_gradient, target[:, rows], source, edges, some_labels, edges_gradient)
+            target_gradient.append(sums[0])
+            source_gradient.add(sums[1])
+            attention_vector_gradient.append(sums[2])
+        return (
+            (target_gradient.joined() * attention_vector).flatten(2),
+            torch.addcmul(through_messages.total, source_gradient.total, attention_vector).flatten(2),
+            (edges_gradient * attention_vector).flatten(1),
+            None if gates_gradient is None else gates_gradient.flatten(1),
+            None,
+            attention_vector_gradient.joined().sum((0, 1)),
+            None,
+            None,
+        )
+
+
+class _Blocks(list[Tensor]):
+    """Results for one block of targets after another."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.dim = dim
+
+    def joined(self) -> Tensor:
+        return torch.cat(self, self.dim) if len(self) > 1 else self[0]
+
+
+class _Sum:
+    """A running sum of fresh tensors."""
+
+    total: Tensor
+
+    def add(self, term: Tensor) -> None:
+        self.total = self.total.add_(term) if hasattr(self, "total") else term
+
+
+def _slices(target: Tensor, block: int) -> list[slice]:
+    nodes = target.shape[1]
+    return [slice(start, min(start + block, nodes)) for start in range(0, nodes, block)]
+
+
+def _by_head(tensor: Tensor, heads: int) -> Tensor:
+    """``(B, n, d)`` to ``(B, H, n, C)``."""
+    return tensor.unflatten(-1, (heads, -1)).transpose(1, 2)
