@@ -31,5 +31,5 @@ lint: setup ## check style and types
 	$(PYTHON) -m mypy asen_hf
 
 bench: setup ## measure speed and memory
-	$(PYTHON) tests/benchmarks/training_step.py
+	$(PYTHON) tests/benchmarks/kernels.py
 	$(PYTHON) tests/benchmarks/group_engine.py

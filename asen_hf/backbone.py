@@ -11,6 +11,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .attention import GATv2Attention
 from .configuration_asen import AsenConfig
 from .joining import EmbeddedRows
+from .linear import Linear
 from .symmetry import OrbitGraph
 from .triples import TripleMessages
 
@@ -25,7 +26,7 @@ class AsenLayer(GradientCheckpointingLayer):
         self.attention = GATv2Attention(config)
         # Registered even where there are none, so that weights which come later take the same place.
         self.register_module("triples", TripleMessages(config.hidden_size) if config.has_triples else None)
-        self.projection = nn.Linear(config.hidden_size, config.hidden_size)
+        self.projection = Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -47,7 +48,7 @@ class AsenBackbone(nn.Module):
         super().__init__()
         size, eps = config.hidden_size, config.layer_norm_eps
         self.input_layers = nn.Sequential(
-            nn.LayerNorm(size, eps=eps), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size, eps=eps)
+            nn.LayerNorm(size, eps=eps), nn.ReLU(), Linear(size, size), nn.LayerNorm(size, eps=eps)
         )
         self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
 

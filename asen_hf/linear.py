@@ -1,0 +1,61 @@
+"""A linear layer that takes PyTorch's faster matrix product where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """``torch.nn.Linear``, in float32 on a CPU by oneDNN instead of MKL.
+
+    PyTorch's CPU builds carry both. MKL keeps to AVX2 on processors that are not Intel's, and there takes twice as long
+    as oneDNN, which Inductor uses for the same purpose. Everywhere else, and for small inputs, this is the base class.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not _is_faster(input, self.weight):
+            return super().forward(input)
+        return _Product.apply(input, self.weight, self.bias)
+
+
+class _Product(torch.autograd.Function):
+    """``input @ weight.T + bias``; its backward is made of such products again, and so differentiable."""
+
+    @staticmethod
+    def forward(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        input, weight = ctx.saved_tensors
+        rows = gradient.flatten(0, -2)
+        to_input = to_weight = to_bias = None
+        if ctx.needs_input_grad[0]:
+            to_input = _Product.apply(gradient, weight.T, None)
+        if ctx.needs_input_grad[1]:
+            to_weight = _Product.apply(rows.T, input.flatten(0, -2).T, None)
+        if ctx.needs_input_grad[2]:
+            to_bias = rows.sum(0)
+        return to_input, to_weight, to_bias
+
+
+_SMALL = 2**15  # elements of the input, up to which a call costs as much as it saves
+
+
+def _is_faster(input: Tensor, weight: Tensor) -> bool:
+    return (
+        input.dtype == weight.dtype == torch.float32
+        and input.device.type == "cpu"
+        and input.numel() > _SMALL
+        and torch.backends.mkldnn.is_available()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()  # vmap knows no rule for it
+    )
