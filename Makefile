@@ -30,6 +30,8 @@ lint: setup ## check style and types
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy asen_hf
 
-bench: setup ## measure speed and memory
-	$(PYTHON) tests/benchmarks/kernels.py
+bench: setup ## measure speed and memory (METR_LA=file.npz for its roads)
+	$(PYTHON) tests/benchmarks/attention_kernels.py $(METR_LA)
+	$(PYTHON) tests/benchmarks/variants.py
+	$(PYTHON) tests/benchmarks/scaling.py
 	$(PYTHON) tests/benchmarks/group_engine.py

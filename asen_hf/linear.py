@@ -18,19 +18,20 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if not _is_faster(input, self.weight):
             return super().forward(input)
-        return _Product.apply(input, self.weight, self.bias)
+        return (_Product.apply if torch.is_grad_enabled() else _product)(input, self.weight, self.bias)
+
+
+def _product(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
 
 
 class _Product(torch.autograd.Function):
     """``input @ weight.T + bias``; its backward is made of such products again, and so differentiable."""
 
     @staticmethod
-    def forward(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        return _product(input, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -44,10 +44,33 @@ def recomputed_attention(
     dtype = torch.promote_types(target.dtype, attention_vector.dtype)
     target, source, edges = (each.flatten(-2).to(dtype) for each in (target, source, edges))
     gates = None if gates is None else gates.flatten(1).to(dtype)
-    output, weights = _RecomputedAttention.apply(
-        target, source, edges, gates, labels, attention_vector.to(dtype), passes, block
-    )
-    return output, weights
+    run = _RecomputedAttention.apply if torch.is_grad_enabled() else _forward
+    return run(target, source, edges, gates, labels, attention_vector.to(dtype), passes, block)
+
+
+def _forward(
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    gates: Tensor | None,
+    labels: Tensor,
+    attention_vector: Tensor,
+    passes: PairPasses,
+    block: int,
+) -> tuple[Tensor, Tensor]:
+    heads, nodes = len(attention_vector), target.shape[1]
+    output, weights = _Blocks(nodes, dim=1), _Blocks(nodes, dim=2)
+    with torch.autocast(target.device.type, enabled=False):
+        for rows in _slices(nodes, block):
+            some_labels = labels[:, rows]
+            scores = passes.scores(target[:, rows], source, edges, some_labels, attention_vector)
+            some = softmax(scores).contiguous()
+            weights.put(rows, some)
+            if gates is None:
+                output.put(rows, (some @ _by_head(source, heads)).transpose(1, 2))
+            else:
+                output.put(rows, passes.messages(some, source, gates, some_labels))
+    return output.whole, weights.whole
 
 
 class _RecomputedAttention(torch.autograd.Function):
@@ -68,19 +91,7 @@ class _RecomputedAttention(torch.autograd.Function):
         # Compiled passes tell tensors that require gradients from others, even where none are recorded.
         target, source, edges, attention_vector = (x.detach() for x in (target, source, edges, attention_vector))
         gates = None if gates is None else gates.detach()
-        heads = len(attention_vector)
-        output, weights = _Blocks(dim=1), _Blocks(dim=2)
-        with torch.autocast(target.device.type, enabled=False):
-            for rows in _slices(target, block):
-                some_labels = labels[:, rows]
-                scores = passes.scores(target[:, rows], source, edges, some_labels, attention_vector)
-                some = softmax(scores).contiguous()
-                weights.append(some)
-                if gates is None:
-                    output.append((some @ _by_head(source, heads)).transpose(1, 2))
-                else:
-                    output.append(passes.messages(some, source, gates, some_labels))
-        results = output.joined(), weights.joined()
+        results = _forward(target, source, edges, gates, labels, attention_vector, passes, block)
         ctx.save_for_backward(target, source, edges, gates, labels, attention_vector, *results)
         return results
 
@@ -100,9 +111,10 @@ class _RecomputedAttention(torch.autograd.Function):
         output_gradient = output_gradient.flatten(2)
         edges_gradient = edges.new_zeros(len(edges), heads, channels)
         gates_gradient = None if gates is None else torch.zeros_like(edges_gradient)
-        target_gradient, attention_vector_gradient = _Blocks(dim=1), _Blocks(dim=1)
+        nodes = target.shape[1]
+        target_gradient, attention_vector_gradient = _Blocks(nodes, dim=1), _Blocks(nodes, dim=1)
         source_gradient, through_messages = _Sum(), _Sum()
-        for rows in _slices(target, ctx.block):
+        for rows in _slices(nodes, ctx.block):
             gradient, some_weights, some_labels = output_gradient[:, rows], weights[:, :, rows], labels[:, rows]
             if gates is None:
                 by_head = _by_head(gradient, heads)
@@ -117,30 +129,34 @@ class _RecomputedAttention(torch.autograd.Function):
                 weight_gradient = weight_gradient + weights_gradient[:, :, rows]
             score_gradient = weight_gradient.sub_(expected[:, :, rows]).mul_(some_weights).contiguous()
             sums = passes.score_gradients(score_gradient, target[:, rows], source, edges, some_labels, edges_gradient)
-            target_gradient.append(sums[0])
+            target_gradient.put(rows, sums[0])
             source_gradient.add(sums[1])
-            attention_vector_gradient.append(sums[2])
+            attention_vector_gradient.put(rows, sums[2])
         return (
-            (target_gradient.joined() * attention_vector).flatten(2),
+            (target_gradient.whole * attention_vector).flatten(2),
             torch.addcmul(through_messages.total, source_gradient.total, attention_vector).flatten(2),
             (edges_gradient * attention_vector).flatten(1),
             None if gates_gradient is None else gates_gradient.flatten(1),
             None,
-            attention_vector_gradient.joined().sum((0, 1)),
+            attention_vector_gradient.whole.sum((0, 1)),
             None,
             None,
         )
 
 
-class _Blocks(list[Tensor]):
-    """Results for one block of targets after another."""
+class _Blocks:
+    """Results for one block of targets after another; one tensor for all, since small pieces would fragment memory."""
 
-    def __init__(self, dim: int):
-        super().__init__()
-        self.dim = dim
+    def __init__(self, nodes: int, dim: int):
+        self.nodes, self.dim = nodes, dim
 
-    def joined(self) -> Tensor:
-        return torch.cat(self, self.dim) if len(self) > 1 else self[0]
+    def put(self, rows: slice, part: Tensor) -> None:
+        if part.shape[self.dim] == self.nodes:
+            self.whole = part
+            return
+        if rows.start == 0:
+            self.whole = part.new_empty((*part.shape[: self.dim], self.nodes, *part.shape[self.dim + 1 :]))
+        self.whole.narrow(self.dim, rows.start, part.shape[self.dim]).copy_(part)
 
 
 class _Sum:
@@ -152,8 +168,7 @@ class _Sum:
         self.total = self.total.add_(term) if hasattr(self, "total") else term
 
 
-def _slices(target: Tensor, block: int) -> list[slice]:
-    nodes = target.shape[1]
+def _slices(nodes: int, block: int) -> list[slice]:
     return [slice(start, min(start + block, nodes)) for start in range(0, nodes, block)]
 
 

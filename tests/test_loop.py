@@ -11,6 +11,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
 from datasets import DatasetDict
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data.features import to_dataset
@@ -529,3 +530,25 @@ def test_augmentation_moves_the_training_rows_and_no_others(tmp_path):
 def test_no_tasks_at_all_are_refused(tmp_path):
     with pytest.raises(ValueError, match="task"):
         train(make_model(), {}, make_recipe(tmp_path))
+
+
+class Transfers(TorchDispatchMode):
+    """Counts the operations that wait for the device to hand a number over."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "equal", "is_nonzero")
+        return func(*args, **(kwargs or {}))
+
+
+def test_only_logging_waits_for_the_device(tmp_path):
+    def transfers(steps, logging_steps):
+        with Transfers() as counted:
+            run(tmp_path / f"{steps}-{logging_steps}", max_steps=steps, eval_steps=100, logging_steps=logging_steps)
+        return counted.count
+
+    assert transfers(8, 100) == transfers(4, 100)
+    assert transfers(8, 1) > transfers(4, 1)

@@ -1,13 +1,13 @@
 """Time and memory of the network in each attention implementation, beside the published way, PyG and a transformer.
 
-All on one thread; ratios are of medians taken in one run. ``python tests/benchmarks/kernels.py`` (about ten minutes on
-a quiet machine) writes ``tests/benchmarks/results/kernels.json``; scaling.py makes tables, plots and
-``training/SCALING.md`` of it.
+All on one thread; ratios are of medians taken in one run. Run it on a quiet machine, METR-LA's file as its argument;
+it writes ``results/attention_kernels.json``, of which scaling.py makes tables, plots and ``training/SCALING.md``.
 """
 
 import copy
 import itertools
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,17 +107,17 @@ def transformer_steps(nodes: int, rows: int, vocab_size: int) -> dict[str, Calla
     return steps | {"transformer, inference": without_gradients(lambda: ready(inputs))}
 
 
-def model_steps(nodes: int, rows: int) -> dict[str, Callable]:
-    """Training step and inference of whole models on one task with a cyclic group, beside a transformer."""
+def model_steps(nodes: int, rows: int, **settings: Any) -> dict[str, Callable]:
+    """Training step and inference of a whole model on one task with a cyclic group, by implementation."""
     inputs, labels = torch.randint(10, (2, rows, nodes)).unbind()
     steps: dict[str, Callable] = {}
     for name in DENSE:
         torch.manual_seed(0)
         task = TaskConfig(group=f"C{nodes}", vocab_size=10, num_labels=10)
-        model = AsenForMultitask(AsenConfig(tasks={"t": task}, attn_implementation=name))
+        model = AsenForMultitask(AsenConfig(tasks={"t": task}, attn_implementation=name, **settings))
         steps[name] = training_step(model, lambda model=model: model(inputs, labels=labels).loss)
         steps[f"{name}, inference"] = without_gradients(lambda model=model: model(inputs).logits)
-    return steps | transformer_steps(nodes, rows, vocab_size=10)
+    return steps
 
 
 def task_steps(number: int) -> Callable:
@@ -202,11 +202,25 @@ def run_all() -> dict[str, Any]:
         size: part(f"width {size}", layer_steps(random_graph(32, 100), 16, 100, size=size))
         for size in (32, 64, 256, 512)
     }
-    record["model"] = {n: part(f"model, n = {n}", model_steps(n, ROWS[n])) for n in (10, 32, 64, 128, 207, 512)}
+    record["model"] = {
+        n: part(f"model, n = {n}", model_steps(n, ROWS[n]) | transformer_steps(n, ROWS[n], vocab_size=10))
+        for n in (10, 32, 64, 128, 207, 512)
+    }
+    record["depth"] = {
+        depth: part(f"depth {depth}", model_steps(10, 64, num_hidden_layers=depth)) for depth in (1, 2, 4, 8)
+    }
     record["tasks"] = part("tasks", {str(number): task_steps(number) for number in (1, 2, 3, 4, 6, 8, 9)})
     graph = road_graph(sys.argv[1] if len(sys.argv) > 1 else None)
     record["road graph"] = part("road graph", layer_steps(graph, 64, 1722))
     record["data"] = data_share()
+    record["threads"] = {
+        threads: json.loads(
+            subprocess.run(
+                [sys.executable, __file__, "--threads", str(threads)], capture_output=True, check=True, text=True
+            ).stdout
+        )
+        for threads in (1, 2)
+    }
     record["memory"] = {}
     for name, n in itertools.product((*DENSE, "batched PyG"), (207, 512, 1024, 2048)):
         bar.set_description(f"memory, {name}, n = {n}")
@@ -235,15 +249,18 @@ def one_layer(name: str, nodes: int) -> None:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(sys.argv[2]) if sys.argv[1:2] == ["--threads"] else 1)
     attention._EAGER_LIMIT["cpu"] = 2**40  # eager is to be measured where it would have given way to chunks, too
     if sys.argv[1:2] == ["--memory"]:
         one_layer(sys.argv[2], int(sys.argv[3]))
         return
     keep_freed_memory()
+    if sys.argv[1:2] == ["--threads"]:
+        print(json.dumps(milliseconds(measure(layer_steps(random_graph(207, 4284), 4, 4284)))))
+        return
     record = run_all()
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "kernels.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / "attention_kernels.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
