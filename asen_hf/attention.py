@@ -14,7 +14,8 @@ from __future__ import annotations
 import functools
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_asen import AsenConfig
 from .linear import Linear
-from .pair_passes import PairPasses, compiled_passes, plain_passes, softmax
+from .pair_passes import PairPasses, compiled_passes, plain_passes, softmax_over_sources
 from .recomputed_attention import recomputed_attention
 from .symmetry import OrbitGraph
 
@@ -53,14 +54,14 @@ def eager_attention_forward(
     Returns:
         Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``, rows = targets.
     """
-    passes = _plain_passes(module)
+    passes = plain_passes(*module.attention_vector.shape, module.negative_slope)
     flat_target, flat_source, edges, labels = (
         target.flatten(2),
         source.flatten(2),
         edge_table.flatten(1),
         _by_row(graph),
     )
-    weights = softmax(passes.scores(flat_target, flat_source, edges, labels, module.attention_vector))
+    weights = softmax_over_sources(passes.scores(flat_target, flat_source, edges, labels, module.attention_vector))
     if gate_table is None:
         output = (weights @ source.transpose(1, 2)).transpose(1, 2)
     else:
@@ -79,9 +80,19 @@ def chunked_attention_forward(
     """:func:`eager_attention_forward` block by block of targets, in forward and backward: it keeps nothing of size
     pairs × channels (see :mod:`asen_hf.recomputed_attention`). Differentiable once.
     """
-    pairs_by_channel = source.numel()  # of one target
-    block = max(1, _BLOCK.get(target.device.type, _LARGE_BLOCK) // pairs_by_channel)
-    return _recomputed(module, target, source, edge_table, gate_table, graph, _plain_passes(module), block)
+    size = source.shape[1] * module.bias.numel()  # of one target's pairs × channels
+    most = _BLOCK.get(target.device.type, _LARGE_BLOCK)
+    rows = max(1, most // size)
+    passes = plain_passes(*module.attention_vector.shape, module.negative_slope)
+    gates = None if gate_table is None else 1 + gate_table
+    parts = []
+    for some_target, some_source, labels in _some_rows(rows, target, source, _by_row(graph)):
+        block = max(1, most // (size * max(1, len(some_target))))
+        part = recomputed_attention(
+            some_target, some_source, edge_table, gates, labels, module.attention_vector, passes, block
+        )
+        parts.append(part)
+    return _join(parts)
 
 
 def compiled_attention_forward(
@@ -92,27 +103,49 @@ def compiled_attention_forward(
     gate_table: Tensor | None,
     graph: OrbitGraph,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`eager_attention_forward` in kernels fused by ``torch.compile``, which takes some seconds once a process.
+    """:func:`eager_attention_forward` in kernels fused by ``torch.compile``.
 
-    Keeps nothing of size pairs × channels and is differentiable once. Falls back to eager, with one warning, where no
-    compiler is found.
+    Compiling takes some seconds: once a process for a model, and once more for batches of one row, and for rows with
+    graphs of their own. Keeps nothing of size pairs × channels and is differentiable once. Falls back to eager, with
+    one warning, where no compiler is found.
     """
-    heads, channels = module.attention_vector.shape
-    try:
-        passes = compiled_passes(
-            heads,
-            channels,
-            module.negative_slope,
-            torch.promote_types(target.dtype, module.attention_vector.dtype),
-            target.device,
-            gated=gate_table is not None,
-            one_row=len(target) == 1,
-            shared=graph.labels.dim() == 2,
-        )
-    except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
-        _warn_of_fallback(str(error).splitlines()[0])
+    passes = _compiled_passes(
+        *module.attention_vector.shape,
+        module.negative_slope,
+        torch.promote_types(target.dtype, module.attention_vector.dtype),
+        target.device,
+        gate_table is not None,
+        len(target) == 1,
+        graph.labels.dim() == 2,
+    )
+    if passes is None:
         return eager_attention_forward(module, target, source, edge_table, gate_table, graph)
-    return _recomputed(module, target, source, edge_table, gate_table, graph, passes, block=target.shape[1])
+    gates = None if gate_table is None else 1 + gate_table
+    block = target.shape[1]
+    return recomputed_attention(
+        target, source, edge_table, gates, _by_row(graph), module.attention_vector, passes, block
+    )
+
+
+@functools.cache
+def _compiled_passes(*arguments: Any) -> PairPasses | None:
+    """:func:`compiled_passes`, or ``None`` where there is no compiler."""
+    try:
+        return compiled_passes(*arguments)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
+        _warn_of_fallback(arguments[4], str(error))
+        return None
+
+
+_warned: set[torch.device] = set()
+
+
+def _warn_of_fallback(device: torch.device, reason: str) -> None:
+    if device not in _warned:
+        _warned.add(device)
+        warnings.warn(f"gatv2_compile falls back to eager: {reason.partition(chr(10))[0]}", stacklevel=2)
 
 
 # Elements of a tensor (pairs of a block) × channels: about the second-level cache of a CPU's core.
@@ -124,33 +157,20 @@ _EAGER_LIMIT = {"cpu": 2**22}
 _LARGE_EAGER_LIMIT = 2**27
 
 
-@functools.cache
-def _warn_of_fallback(reason: str) -> None:
-    warnings.warn(f"gatv2_compile falls back to eager: {reason}", stacklevel=2)
+def _some_rows(rows: int, target: Tensor, source: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Parts of a batch of that many rows; labels of a single row belong to all."""
+    some_labels = labels.split(rows) if len(labels) > 1 else itertools.repeat(labels)
+    return zip(target.split(rows), source.split(rows), some_labels, strict=False)
 
 
-def _recomputed(
-    module: GATv2Attention,
-    target: Tensor,
-    source: Tensor,
-    edge_table: Tensor,
-    gate_table: Tensor | None,
-    graph: OrbitGraph,
-    passes: PairPasses,
-    block: int,
-) -> tuple[Tensor, Tensor]:
-    gates = None if gate_table is None else 1 + gate_table
-    labels = _by_row(graph)
-    return recomputed_attention(target, source, edge_table, gates, labels, module.attention_vector, passes, block)
+def _join(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    outputs, weights = zip(*parts, strict=True)
+    return (torch.cat(outputs), torch.cat(weights)) if len(outputs) > 1 else (outputs[0], weights[0])
 
 
 def _is_large(hidden_states: Tensor) -> bool:
     limit = _EAGER_LIMIT.get(hidden_states.device.type, _LARGE_EAGER_LIMIT)
     return hidden_states.numel() * hidden_states.shape[1] > limit
-
-
-def _plain_passes(module: GATv2Attention) -> PairPasses:
-    return plain_passes(*module.attention_vector.shape, module.negative_slope)
 
 
 def _by_row(graph: OrbitGraph) -> Tensor:
@@ -175,13 +195,11 @@ def pyg_attention_forward(
     targets, sources, labels = graph.to_edges()
     labels = labels.view(-1, len(targets))  # (1, E) or (B, E)
     # Some rows at a time, so that what belongs to edges fits in the cache: a large batch takes a third of the time.
-    rows = max(1, 2 * _BLOCK.get(target.device.type, _LARGE_BLOCK) // (len(targets) * module.bias.numel()))
-    some_labels = labels.split(rows) if len(labels) > 1 else itertools.repeat(labels)
-    parts = [
-        _pass_messages(module, some_targets, some_sources, edge_table, gate_table, targets, sources, some)
-        for some_targets, some_sources, some in zip(target.split(rows), source.split(rows), some_labels, strict=False)
-    ]
-    output, weights = (torch.cat(each) if len(parts) > 1 else each[0] for each in zip(*parts, strict=True))
+    rows = max(1, 2 * _BLOCK.get(target.device.type, _LARGE_BLOCK) // max(1, len(targets) * module.bias.numel()))
+    output, weights = _join(
+        _pass_messages(module, some_target, some_source, edge_table, gate_table, targets, sources, some_labels)
+        for some_target, some_source, some_labels in _some_rows(rows, target, source, labels)
+    )
     if graph.edge_index is None:
         weights = weights.unflatten(-1, (graph.num_nodes, -1))
     return output, weights
@@ -219,8 +237,8 @@ class GATv2Attention(nn.Module):
     Args:
         config: ``hidden_size`` d, ``num_attention_heads`` H, ``negative_slope``, ``gated_messages`` and the
             implementation: ``"eager"``, ``"gatv2_chunked"``, ``"gatv2_compile"`` or ``"gatv2_pyg"``. A sparse support
-            always takes message passing, and eager gives way to chunks where a tensor ``(B, n, n, d)`` would have more
-            than 2²² elements (on a CPU; 2²⁷ elsewhere).
+            always takes message passing, and eager gives way to chunks, which are differentiable once, where a tensor
+            ``(B, n, n, d)`` would have more than 2²² elements (on a CPU; 2²⁷ elsewhere).
     """
 
     def __init__(self, config: AsenConfig):

@@ -5,43 +5,48 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
     """``torch.nn.Linear``, in float32 on a CPU by oneDNN instead of MKL.
 
-    PyTorch's CPU builds carry both. MKL keeps to AVX2 on processors that are not Intel's, and there takes twice as long
-    as oneDNN, which Inductor uses for the same purpose. Everywhere else, and for small inputs, this is the base class.
+    PyTorch's CPU builds for x86 carry both. MKL keeps to AVX2 on processors that are not Intel's, and there takes twice
+    as long as oneDNN, which Inductor uses too. Everywhere else, and for small inputs, this is the base class.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _is_faster(input, self.weight):
-            return super().forward(input)
-        return (_Product.apply if torch.is_grad_enabled() else _product)(input, self.weight, self.bias)
+        return _linear(input, self.weight, self.bias)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if not _is_faster(input, weight):
+        return F.linear(input, weight, bias)
+    return (_Linear.apply if torch.is_grad_enabled() else _product)(input, weight, bias)
 
 
 def _product(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
 
 
-class _Product(torch.autograd.Function):
-    """``input @ weight.T + bias``; its backward is made of such products again, and so differentiable."""
+class _Linear(torch.autograd.Function):
+    """Its backward is made of such products again, and so differentiable."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(input, weight)
+        ctx.save_for_backward(input if ctx.needs_input_grad[1] else None, weight)
         return _product(input, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         input, weight = ctx.saved_tensors
-        rows = gradient.flatten(0, -2)
+        rows = gradient.reshape(-1, gradient.shape[-1])
         to_input = to_weight = to_bias = None
         if ctx.needs_input_grad[0]:
-            to_input = _Product.apply(gradient, weight.T, None)
+            to_input = _linear(gradient, weight.T, None)
         if ctx.needs_input_grad[1]:
-            to_weight = _Product.apply(rows.T, input.flatten(0, -2).T, None)
+            to_weight = _linear(rows.T, input.reshape(-1, input.shape[-1]).T, None)
         if ctx.needs_input_grad[2]:
             to_bias = rows.sum(0)
         return to_input, to_weight, to_bias
@@ -55,7 +60,9 @@ def _is_faster(input: Tensor, weight: Tensor) -> bool:
         input.dtype == weight.dtype == torch.float32
         and input.device.type == "cpu"
         and input.numel() > _SMALL
+        and torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()  # vmap knows no rule for it

@@ -11,6 +11,7 @@ a graph and ``(B, m, n)`` where each has its own.
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -49,8 +50,8 @@ class _Terms(NamedTuple):
     message: Callable[..., tuple[Tensor, Tensor]]
 
 
-def softmax(scores: Tensor) -> Tensor:
-    """Over the last dimension, the sources."""
+def softmax_over_sources(scores: Tensor) -> Tensor:
+    """Scores to weights, of any layout ``(…, n)``."""
     if scores.shape[-1] >= 16:
         return scores.softmax(-1)
     # PyTorch's kernel takes over ten times as long along rows that are shorter than a vector register as across them.
@@ -74,13 +75,14 @@ def compiled_passes(
     one_row: bool,
     shared: bool,
 ) -> PairPasses:
-    """The passes as kernels fused by ``torch.compile``, for any number of rows, nodes and orbitals.
+    """The passes as kernels fused by ``torch.compile``, for any number of nodes and orbitals from two up.
 
     Args:
-        heads, channels, negative_slope: constants of the kernels.
-        dtype, device: of the tensors.
-        gated: whether messages have gates; if not, three of the functions are not for use.
-        one_row: whether the batch is a single row: torch.compile takes a size of one for a constant.
+        heads, channels, negative_slope, dtype, device: constants of the kernels.
+        gated: whether messages have gates; if not, ``messages``, ``weight_gradients`` and ``message_gradients``, which
+            are for those, are not compiled yet.
+        one_row: whether the batch is a single row: torch.compile takes a size of one for a constant. If not, any other
+            number of rows is as good.
         shared: whether all rows share a graph.
 
     Raises:
@@ -112,7 +114,10 @@ def compiled_passes(
         by_label.index_put_((labels.expand(len(product), -1, -1),), product, accumulate=True)
 
     def compiled(function: Callable, options: Any = None) -> Callable:
-        return torch.compile(function, dynamic=True, options=options)
+        # Dynamo counts compilations by code object, and above eight quietly compiles no more: each gets its own.
+        code = function.__code__.replace()
+        own = types.FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
+        return torch.compile(own, dynamic=True, options=options)
 
     # Several threads would have to add atomically, which is many times slower than one thread alone.
     one_thread = {"cpp.threads": 1}
@@ -153,16 +158,24 @@ def _try_out(
     one_row: bool,
     shared: bool,
 ) -> None:
-    """Compile on sizes no two of which are equal: torch.compile would take those to be equal for ever."""
-    rows, nodes, rank, size = 1 if one_row else 6, 28, 50, heads * channels
+    """Compile, on sizes of which no two are equal: torch.compile would take those to be equal for ever."""
+    size = heads * channels
+    rows, nodes, rank = [each for each in (6, 28, 50, 7, 29, 51) if each not in (heads, channels, size)][:3]
+    rows = 1 if one_row else rows
 
     def new(*shape: int) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=device)
 
-    target, source, edges = new(rows, nodes, size), new(rows, nodes, size), new(rank, size)
-    labels = torch.zeros(1 if shared else rows, nodes, nodes, dtype=torch.int64, device=device)
-    # Numbers become constants of the kernels, which are several times slower where the inner loop's length is unknown.
-    with torch.no_grad(), torch._dynamo.config.patch(specialize_int=True, specialize_float=True):
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+        # Numbers become constants of the kernels, which are several times slower where the length of the inner loop is
+        # not known.
+        torch._dynamo.config.patch(specialize_int=True, specialize_float=True),
+    ):
+        target, source, edges = new(rows, nodes, size), new(rows, nodes, size), new(rank, size)
+        labels = torch.zeros(1 if shared else rows, nodes, nodes, dtype=torch.int64, device=device)
         weights = passes.scores(target, source, edges, labels, new(heads, channels))
         passes.score_gradients(weights, target, source, edges, labels, new(rank, heads, channels))
         if gated:

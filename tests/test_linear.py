@@ -21,8 +21,8 @@ def products(monkeypatch):
     """Every size is large enough; counts the products that the layer takes instead of PyTorch's."""
     monkeypatch.setattr(linear, "_SMALL", 0)
     counted = []
-    apply = linear._Product.apply
-    monkeypatch.setattr(linear._Product, "apply", lambda *tensors: counted.append(1) or apply(*tensors))
+    apply = linear._Linear.apply
+    monkeypatch.setattr(linear._Linear, "apply", lambda *tensors: counted.append(1) or apply(*tensors))
     return counted
 
 
@@ -62,6 +62,16 @@ def test_function_transforms_are_left_to_pytorch(products):
         layer.jacobian = torch.func.jacrev(lambda x, layer=layer: layer(x).sum(0))(inputs)
     assert torch.equal(ours.jacobian, theirs.jacobian)
     assert not products
+
+
+def test_batched_gradients_work(products):
+    ours, theirs = pair()
+    inputs = torch.randn(5, 24, requires_grad=True)
+    found = [
+        torch.autograd.grad(layer(inputs), inputs, torch.eye(200).view(200, 5, 40), is_grads_batched=True)[0]
+        for layer in (ours, theirs)
+    ]
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """How benchmarks measure: contestants in turn, medians, and peak memory in a process of its own."""
 
-import dataclasses
 import json
 import statistics
 import subprocess
@@ -13,18 +12,8 @@ from typing import Any
 import torch
 
 
-@dataclasses.dataclass(frozen=True)
-class Times:
-    """Median seconds of each contestant, all taken in one run."""
-
-    seconds: Mapping[str, float]
-
-    def ratio(self, slow: str, fast: str) -> float:
-        return self.seconds[slow] / self.seconds[fast]
-
-
-def measure(contestants: Mapping[str, Callable[[], Any]], budget: float = 3.0) -> Times:
-    """Run all in turn, so that a drift of the machine's speed meets every one, and take medians.
+def measure(contestants: Mapping[str, Callable[[], Any]], budget: float = 3.0) -> dict[str, float]:
+    """Median seconds of each; all run in turn, so that a drift of the machine's speed meets every one.
 
     Every turn is two runs of which the second is timed: in use, a step follows one of its own kind.
 
@@ -46,7 +35,7 @@ def measure(contestants: Mapping[str, Callable[[], Any]], budget: float = 3.0) -
             start = time.perf_counter()
             run()
             taken[name].append(time.perf_counter() - start)
-    return Times({name: statistics.median(values) for name, values in taken.items()})
+    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def training_step(module: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:

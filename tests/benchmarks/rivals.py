@@ -24,9 +24,9 @@ class SampleLoop(nn.Module):
         asen = self.model.asen
         targets, sources, labels = asen.symmetry_breakers[task]().to_edges()
         edge_index = torch.stack([sources, targets])
+        edge_features = asen.edge_embedders[task]()[labels]
         outputs = []
         for sample in inputs:
-            edge_features = asen.edge_embedders[task]()[labels]
             states = asen.backbone.input_layers(asen.token_embedders[task](sample))
             for layer, conv in zip(asen.backbone.layers, self.convs, strict=True):
                 states = states + layer.norm(layer.projection(conv(states, edge_index, edge_features))).relu()

@@ -67,7 +67,7 @@ def bars(record: Mapping[str, Any]) -> str:
     best = min(DENSE, key=lambda name: published[name])
     quick = min(DENSE, key=lambda name: published[f"{name}, inference"])
     middle, large = layer["207"], min(DENSE, key=lambda name: record["model"]["207"][name])
-    chunked, data = record["memory"]["1024"]["gatv2_chunked"], record["data"]
+    chunked, data = record["memory"]["1024"]["gatv2_chunked"] or float("nan"), record["data"]
     rows = [
         (
             "training step, 64 rows over three tasks, n = 10: sample loop / eager",
