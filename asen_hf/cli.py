@@ -14,7 +14,7 @@ from sympy.combinatorics import PermutationGroup
 from .closures import ClosureReport, closure_report, order_text
 from .configuration_asen import TaskConfig
 from .group_notation import parse_group
-from .orbits import orbit_labels
+from .orbits import orbit_labels, refine_by_support
 
 _LISTED_ORBITS = 12  # more than this are counted, not listed
 
@@ -75,7 +75,7 @@ def _inspect_checkpoint(options: argparse.Namespace) -> None:
     for name in names:
         task = model.config.tasks[name]
         group = task.permutation_group()
-        report = closure_report(group, task.edges, task.symmetry_breaking)
+        report = closure_report(group, task.edges, task.symmetry_breaking, task.weak_support)
         print(f"{name}: {task.group_name or 'a group without a name'}, symmetry_breaking={task.symmetry_breaking!r}")
         print(format_report(report), end="\n\n")
         if options.plot is not None:
@@ -114,7 +114,9 @@ def _plot(
     from .plotting import plot_symmetry  # only here: matplotlib takes a second to import
 
     labels = orbit_labels(group)
-    if task is not None and task.edges is not None:
+    if task is not None and task.edges is not None and task.weak_support:
+        labels = refine_by_support(labels, task.edges)
+    elif task is not None and task.edges is not None:
         targets, sources = np.array(task.edges).T
         on_support = np.full_like(labels, -1)
         on_support[targets, sources] = orbit_labels(group, edges=task.edges)

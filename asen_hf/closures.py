@@ -18,7 +18,7 @@ from sympy.combinatorics import PermutationGroup
 from .automorphisms import ColoredTuples, from_networkx, graph_automorphisms
 from .configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
 from .groups import symmetric
-from .orbits import check_edges, is_invariant_support, orbit_labels
+from .orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
 from .stabilizer_chain import prove_order
 
 __all__ = [
@@ -176,7 +176,10 @@ def group_order(group: PermutationGroup) -> int | None:
 
 
 def closure_report(
-    group: PermutationGroup, edges: ArrayLike | None = None, symmetry_breaking: str = "pairs"
+    group: PermutationGroup,
+    edges: ArrayLike | None = None,
+    symmetry_breaking: str = "pairs",
+    weak_support: bool = False,
 ) -> ClosureReport:
     """What ``group`` is, and what a network that gets its orbitals will really be equivariant to.
 
@@ -185,7 +188,7 @@ def closure_report(
     Args:
         group: a permutation group of degree n.
         edges: the support, distinct pairs ``(target i, source j)``, integer array ``(E, 2)``; ``None`` for all pairs.
-        symmetry_breaking: as in ``TaskConfig``: what of the group the network gets to see.
+        symmetry_breaking, weak_support: as in ``TaskConfig``: what of the group and of the support the network sees.
 
     Raises:
         ValueError: for edges of another shape or dtype, out of range or given twice.
@@ -201,11 +204,13 @@ def closure_report(
         pairs = check_edges(edges, group.degree)
         is_invariant = is_invariant_support(group, pairs)
         has_pairs = symmetry_breaking != "nodes"
-        coloring = ColoredTuples(
-            np.zeros_like(points) if has_pairs else points,
-            pairs.T,
-            orbit_labels(group if has_pairs else symmetric(group.degree), edges=pairs),
-        )
+        colors = np.zeros_like(points) if has_pairs else points
+        seen = group if has_pairs else symmetric(group.degree)
+        if weak_support:
+            everywhere = np.indices(labels.shape).reshape(2, -1)
+            coloring = ColoredTuples(colors, everywhere, refine_by_support(orbit_labels(seen), pairs).ravel())
+        else:
+            coloring = ColoredTuples(colors, pairs.T, orbit_labels(seen, edges=pairs))
     elif symmetry_breaking == "nodes":
         coloring = _orbit_coloring(group, 1)
     elif symmetry_breaking == "triples":
@@ -242,7 +247,7 @@ def warn_if_not_closed(name: str, task: TaskConfig) -> None:
     """
     if task.degree > _MOST_CHECKED_POINTS or task.symmetry_breaking == "nodes":
         return
-    report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking)
+    report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
     if report.is_exact is False:
         warnings.warn(f"task {name!r}: {report.sentence}", stacklevel=2)
 

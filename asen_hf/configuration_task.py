@@ -65,6 +65,8 @@ class TaskConfig:
         edges: support, a list of pairs ``[target i, source j]`` that carry messages; ``None`` for all n² pairs. The
             pairs keep the labels of their orbitals, so the network is equivariant to the elements of G (or of its
             2-closure) that map the support to itself.
+        weak_support: let all pairs carry messages and only tell those of ``edges`` from the others: the support is one
+            more colour (the paper's *weakly sparse*).
         symmetry_breaking: ``"pairs"`` colours node pairs by orbital (2-closure of G, paper Section 3.2); ``"nodes"``
             colours nodes by orbit and pairs only as equal or different (1-closure of G); ``"triples"`` colours pairs
             and triples (3-closure of G), at the cost of n³ messages a layer.
@@ -95,6 +97,7 @@ class TaskConfig:
     generators: list = dataclasses.field(default_factory=list)
     group_name: str = ""
     edges: list | None = None
+    weak_support: bool = False
     symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
     orbital_names: list[str] | None = None
     point_order: PointOrder | None = None
@@ -130,6 +133,7 @@ class TaskConfig:
         self.generators = [[[int(point) for point in cycle] for cycle in cycles] for cycles in self.generators]
         if self.edges is not None:
             self.edges = check_edges(self.edges, self.degree).tolist()
+        require(not self.weak_support or self.edges is not None, "weak_support needs edges to tell from other pairs")
         require(
             self.symmetry_breaking != "triples" or (self.edges is None and self.degree <= MOST_POINTS_FOR_TRIPLES),
             f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {MOST_POINTS_FOR_TRIPLES} '

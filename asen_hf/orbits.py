@@ -15,7 +15,7 @@ from sympy.combinatorics import PermutationGroup
 
 from .groups import array_forms
 
-__all__ = ["check_edges", "is_invariant_support", "number_by_first_appearance", "orbit_labels"]
+__all__ = ["check_edges", "is_invariant_support", "number_by_first_appearance", "orbit_labels", "refine_by_support"]
 
 Moves = tuple[NDArray[np.integer], NDArray[np.integer]]
 """The tuples that a generator moves, by number, and what it moves them to; two integer arrays of equal length."""
@@ -52,6 +52,25 @@ def orbit_labels(group: PermutationGroup, order: int = 2, edges: ArrayLike | Non
         return number_by_first_appearance(_components(len(pairs), _edge_moves(group, pairs)))
     targets, sources = pairs.T
     return number_by_first_appearance(_tuple_labels(group, 2)[targets * group.degree + sources])
+
+
+def refine_by_support(labels: NDArray[np.integer], edges: ArrayLike) -> NDArray[np.int32]:
+    """Orbitals ``(n, n)`` split in two where some of their pairs are in the support and some are not.
+
+    Args:
+        labels: int ``(n, n)``, row = target.
+        edges: distinct pairs ``(target i, source j)``, integer array ``(E, 2)``.
+
+    Returns:
+        int32 ``(n, n)``, numbered by first appearance in row-major order.
+
+    Raises:
+        ValueError: for edges of another shape or dtype, out of range or given twice.
+    """
+    targets, sources = check_edges(edges, len(labels)).T
+    split = 2 * labels.astype(np.int32)
+    split[targets, sources] += 1
+    return number_by_first_appearance(split.ravel()).reshape(labels.shape)
 
 
 def is_invariant_support(group: PermutationGroup, edges: ArrayLike) -> bool:

@@ -91,6 +91,9 @@ class TaskRecipe:
             several tasks, say at several lengths.
         options: what ``get_task`` takes besides the name, such as ``length``, ``group`` or ``data_path``.
         generators: replaces the group, as cycles.
+        group_name: what people call the group of ``generators``.
+        support: what becomes of the task's edges: ``"complete"`` lets all pairs carry messages, ``"sparse"`` the edges
+            only, ``"weak"`` all pairs, the edges told from the others; as the task has it when not given.
         num_rows: rows over all splits; the task's own default when not given.
         dataset: a user's own table instead of a source: a CSV, JSON lines or Parquet file, a folder or a Hub id.
         task_config: the table's TaskConfig: a path to its JSON, or its fields.
@@ -108,12 +111,16 @@ class TaskRecipe:
     inputs_columns: list[str] = dataclasses.field(default_factory=lambda: ["inputs"])
     labels_columns: list[str] = dataclasses.field(default_factory=lambda: ["labels"])
     augmentation: str | None = None
+    group_name: str | None = None
+    support: str | None = None
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
             raise ValueError(f"task {self.name!r}: a table needs both dataset and task_config")
         if not isinstance(self.options, dict):
             raise ValueError(f"task {self.name!r}: options must be a mapping, got {self.options!r}")
+        if self.support not in (None, "complete", "sparse", "weak"):
+            raise ValueError(f"task {self.name!r}: support must be complete, sparse or weak, got {self.support!r}")
 
     def load(self, seed: int) -> tuple[TaskConfig, DatasetDict]:
         """The task's config and its rows.
@@ -121,15 +128,25 @@ class TaskRecipe:
         Raises:
             ValueError: unknown source or option, an ill-formed file or config; names the task.
         """
+        config = self.config()
         try:
             if self.dataset is not None:
-                config = self._with_generators(_read_task_config(self.task_config))
                 return config, load_table(self.dataset, config, self.inputs_columns, self.labels_columns, seed=seed)
-            task = get_task(self.source or self.name, **self.options)
             size = {} if self.num_rows is None else {"num_rows": self.num_rows}
-            return self._with_generators(task.config), task.load(seed=seed, **size)
+            return config, self._task().load(seed=seed, **size)
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
+
+    def config(self) -> TaskConfig:
+        """The task's config, without its rows. ``ValueError`` as for :meth:`load`."""
+        try:
+            config = _read_task_config(self.task_config) if self.dataset is not None else self._task().config
+            return self._with_support(self._with_generators(config))
+        except ValueError as error:
+            raise ValueError(f"task {self.name!r}: {error}") from error
+
+    def _task(self) -> Any:
+        return get_task(self.source or self.name, **self.options)
 
     def augmenting_group(self, degree: int) -> PermutationGroup:
         """The group that ``augmentation`` means. ``ValueError`` names the task."""
@@ -141,7 +158,16 @@ class TaskRecipe:
     def _with_generators(self, config: TaskConfig) -> TaskConfig:
         if self.generators is None:
             return config
-        return TaskConfig(**{**config.to_dict(), "generators": self.generators, "group_name": "given by generators"})
+        name = self.group_name or "given by generators"
+        return TaskConfig(**{**config.to_dict(), "generators": self.generators, "group_name": name})
+
+    def _with_support(self, config: TaskConfig) -> TaskConfig:
+        if self.support is None:
+            return config
+        if self.support != "complete" and config.edges is None:
+            raise ValueError(f"it has no edges that could be a {self.support} support")
+        edges = None if self.support == "complete" else config.edges
+        return TaskConfig(**{**config.to_dict(), "edges": edges, "weak_support": self.support == "weak"})
 
 
 @dataclasses.dataclass

@@ -623,3 +623,12 @@ def test_nodes_on_a_support_are_told_by_their_orbits_and_their_neighbours():
 
 def test_a_graph_without_edges_has_all_automorphisms():
     assert graph_automorphisms([[], []], 3).order() == 6
+
+
+def test_a_weak_support_leaves_what_keeps_it_among_all_orbitals():
+    path = [[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]]
+    sparse, weak = (closure_report(symmetric(4), path, weak_support=weak) for weak in (False, True))
+    assert (sparse.network_order, weak.network_order) == (2, 2)  # the path's reversal
+    # Of the ring's points 2 and 3 a sparse support of one edge shows nothing; a weak one shows how they lie.
+    sparse, weak = (closure_report(cyclic(4), [[0, 1], [1, 0]], weak_support=weak) for weak in (False, True))
+    assert (sparse.network_order, weak.network_order) == (2, 1)

@@ -267,3 +267,14 @@ def test_an_unknown_task_and_unfit_inputs_are_refused():
         equivariance_error(model, "nope", make_inputs(8))
     with pytest.raises(ValueError, match=r"task 't'.*shape"):
         equivariance_error(model, "t", make_inputs(7))
+
+
+@pytest.mark.parametrize("settings", [{}, {"gated_messages": True}], ids=["plain", "gated"])
+def test_a_weak_support_breaks_what_does_not_keep_it(settings):
+    ring = [[i, (i + 1) % 6] for i in range(6)]
+    task = TaskConfig(degree=6, generators=to_cycles(dihedral(6)), vocab_size=3, edges=ring, weak_support=True)
+    torch.manual_seed(0)
+    model = AsenForMultitask(AsenConfig(tasks={"t": task}, hidden_size=16, num_attention_heads=2, **settings)).double()
+    inputs = torch.randint(3, (4, 6))
+    assert equivariance_error(model, "t", inputs, group=cyclic(6)) < 1e-10
+    assert equivariance_error(model, "t", inputs, group=reversal(6)) > 1e-6  # it turns the arrows round

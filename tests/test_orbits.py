@@ -23,7 +23,7 @@ from asen_hf.groups import (
     wreath_product,
     young_subgroup,
 )
-from asen_hf.orbits import check_edges, is_invariant_support, orbit_labels
+from asen_hf.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
 
 NAMED = {
     "trivial(1)": trivial(1),
@@ -277,3 +277,16 @@ def test_too_many_tuples_are_refused_before_memory_runs_out():
 def test_orbitals_of_large_families_equal_those_of_sympy(family, degree):
     group = family(degree)
     np.testing.assert_array_equal(orbit_labels(group), sympy_labels(group, 2))
+
+
+@given(st.integers(2, 6), st.randoms(use_true_random=False))
+def test_refined_labels_agree_where_orbital_and_support_do(n, random):
+    labels = orbit_labels(random.choice([cyclic, dihedral, trivial, symmetric])(n))
+    pairs = list(itertools.product(range(n), repeat=2))
+    edges = random.sample(pairs, random.randint(1, len(pairs)))
+    refined = refine_by_support(labels, edges)
+    for first, second in itertools.combinations(pairs, 2):
+        same = labels[first] == labels[second] and (first in edges) == (second in edges)
+        assert (refined[first] == refined[second]) == same
+    flat = refined.ravel()
+    assert list(dict.fromkeys(flat.tolist())) == list(range(flat.max() + 1))  # numbered by first appearance

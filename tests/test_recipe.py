@@ -304,6 +304,30 @@ def test_generators_override_a_tables_group(table):
     assert config.generators == [[[0, 1]]]
 
 
+def test_generators_may_have_a_name(table):
+    task = TaskRecipe("mine", dataset=str(table), task_config=MINE, generators=[[[0, 1]]], group_name="swap")
+    assert task.load(0)[0].group_name == task.config().group_name == "swap"
+
+
+def test_support_says_what_becomes_of_a_tasks_edges(table):
+    fields = {**MINE, "edges": [[0, 1], [1, 0]]}
+    supports = {}
+    for support in (None, "complete", "sparse", "weak"):
+        config = TaskRecipe("mine", dataset=str(table), task_config=fields, support=support).load(0)[0]
+        supports[support] = config.edges, config.weak_support
+    edges = fields["edges"]
+    assert supports == {
+        None: (edges, False),
+        "complete": (None, False),
+        "sparse": (edges, False),
+        "weak": (edges, True),
+    }
+    with pytest.raises(ValueError, match=r"task 'mine': it has no edges that could be a weak support"):
+        TaskRecipe("mine", dataset=str(table), task_config=MINE, support="weak").config()
+    with pytest.raises(ValueError, match="support must be complete, sparse or weak"):
+        TaskRecipe("mine", support="dense")
+
+
 def test_a_task_config_may_be_a_file_or_its_fields(table, task_config_file):
     in_line, rows = TaskRecipe("mine", dataset=str(table), task_config=MINE).load(0)
     from_file, same_rows = TaskRecipe("mine", dataset=str(table), task_config=str(task_config_file())).load(0)

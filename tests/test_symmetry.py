@@ -6,7 +6,7 @@ import torch
 
 from asen_hf import AsenConfig, AsenModel, TaskConfig
 from asen_hf.groups import alternating, cyclic, dihedral, reversal, symmetric, to_cycles, trivial, young_subgroup
-from asen_hf.orbits import orbit_labels
+from asen_hf.orbits import orbit_labels, refine_by_support
 from asen_hf.symmetry import OrbitGraph, SymmetryBreaker
 
 GROUPS = {
@@ -52,6 +52,17 @@ def test_sparse_support_carries_the_orbit_labels_of_its_edges(group, mode):
     graph = SymmetryBreaker(task(group, symmetry_breaking=mode, edges=edges))()
     assert graph.edge_index.T.tolist() == edges
     np.testing.assert_array_equal(graph.labels, expected_pair_labels(group, mode, edges))
+
+
+@every_group
+@every_mode
+def test_weak_support_is_one_more_colour_of_all_pairs(group, mode):
+    edges = some_edges(group.degree)
+    graph = SymmetryBreaker(task(group, symmetry_breaking=mode, edges=edges, weak_support=True))()
+    assert graph.edge_index is None
+    expected = refine_by_support(expected_pair_labels(group, mode, None), edges)
+    np.testing.assert_array_equal(graph.labels, expected)
+    assert graph.labels.max() > expected_pair_labels(group, mode, None).max() or group.degree < 4 or group.order() == 1
 
 
 @every_group

@@ -9,7 +9,7 @@ grid.yaml has these keys (see architecture_screen/grid.yaml and, with pretrainin
 - ``axes``: each a list of values of the training field of its name, or a mapping of names to sections that are merged
   over the base, later axes over earlier ones. One is ``seed``. A cell takes one value of every axis;
 - ``report``: see :class:`Report`;
-- ``keep``: true keeps the folders of finished runs;
+- ``keep``: true keeps the folders of finished runs, which lie under ``runs`` (by default runs/experiments/NAME);
 - ``retired``: why its cells can no longer be run, and with which revision they could. Its report can always be made.
 """
 
@@ -89,6 +89,7 @@ class Grid:
     report: Report
     base: dict[str, Any] = dataclasses.field(default_factory=dict)
     keep: bool = False
+    runs: str = ""
     retired: str = ""
     findings: str = ""
 
@@ -106,7 +107,7 @@ class Grid:
                 str(name): _axis(str(name), axis) for name, axis in _mapping(content.pop("axes", {}), "axes").items()
             }
             report = Report(**_known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
-            known = _known(content, ["description", "findings", "base", "keep", "retired"])
+            known = _known(content, ["description", "findings", "base", "keep", "runs", "retired"])
             grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
         except (ValueError, TypeError, yaml.YAMLError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error
@@ -195,7 +196,7 @@ class Grid:
     def _parse(
         self, cell: Cell, tasks: list[dict[str, Any]], training: dict[str, Any], folder: str, flags: Sequence[str]
     ) -> Recipe:
-        training = {**training, "output_dir": str(RUNS / self.name / folder)}
+        training = {**training, "output_dir": str(Path(self.runs or RUNS / self.name) / folder)}
         content = {"model": self.sections(cell).get("model", {}), "tasks": tasks, "training": training}
         with tempfile.TemporaryDirectory() as aside:
             path = Path(aside) / "recipe.yaml"

@@ -6,8 +6,6 @@ z-scores with training statistics, missing readings masked. Predictions are rela
 
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -19,6 +17,7 @@ from ..configuration_asen import TaskConfig
 from ..groups import to_cycles, young_subgroup
 from .features import to_dataset
 from .group_option import GroupOption, NamedGroup, resolve_group
+from .npz_files import read_npz
 from .registry import register
 
 _NUM_INPUT_STEPS = 3
@@ -53,7 +52,7 @@ class MetrLa:
     def __post_init__(self) -> None:
         if self.support not in _SUPPORTS:
             raise ValueError(f"{self.name}: support must be one of {', '.join(_SUPPORTS)}, got {self.support!r}")
-        arrays = _read_npz(self.data_path)
+        arrays = read_npz(self.data_path)
         speed, adjacency = self._checked_arrays(arrays)
         degree = speed.shape[1]
         try:
@@ -123,14 +122,6 @@ class MetrLa:
         if adjacency.shape != square:
             raise ValueError(f"{self.data_path}: adjacency must have shape {square}, got {adjacency.shape}")
         return speed.astype(np.float32, copy=False), adjacency
-
-
-def _read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:  # np.load alone may leave it open
-            return dict(arrays.items())
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not a readable .npz file: {error}") from error
 
 
 def _cluster_groups(arrays: Mapping[str, np.ndarray], degree: int, path: object) -> dict[str, NamedGroup]:

@@ -1,0 +1,98 @@
+"""training/select_symmetry.py at toy size: it ranks, keeps the winner, resumes, and refuses what it cannot compare."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asen_hf import AsenForMultitask
+
+SCRIPT = Path(__file__).parents[2] / "training" / "select_symmetry.py"
+SMALL = (
+    *("--max_steps=3", "--hidden_size=16", "--num_attention_heads=2", "--num_hidden_layers=1"),
+    *("--attn_implementation=eager", "--train_rows=20", "--eval_steps=3", "--seeds=2"),
+)
+
+
+def select(*arguments, check=True):
+    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def ranking(output):
+    with (output / "ranking.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path):
+    output = tmp_path / "out"
+    arguments = ("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}")
+    done = select(*arguments, "--groups", "trivial", "[[[0, 4], [1, 3]]]", "S_5")
+    rows = ranking(output)
+    assert sorted(row["group"] for row in rows) == ["S_5", "[[[0, 4], [1, 3]]]", "trivial"]
+    assert {row["group"]: (row["orbitals"], row["order"]) for row in rows} == {
+        "trivial": ("25", "1"),
+        "[[[0, 4], [1, 3]]]": ("13", "2"),
+        "S_5": ("2", "120"),
+    }
+    scores = [float(row["validation accuracy"].split()[0]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(int(row["first on"].split()[0]) for row in rows) == 2  # of two seeds
+    assert rows[0]["group"] in done.stdout
+    model = AsenForMultitask.from_pretrained(output / "best")
+    assert model.config.tasks["equivariant/palindrome"].group_name == rows[0]["group"]
+    assert not list((output / "runs").glob("**/*.safetensors"))
+    assert (output / "ranking.png").stat().st_size > 1000
+
+    again = select(*arguments, "--groups", "trivial", "[[[0, 4], [1, 3]]]", "S_5")
+    assert "0 of 6 runs to go" in again.stdout
+    assert AsenForMultitask.from_pretrained(output / "best").num_parameters() == model.num_parameters()
+    refused = select(*arguments, "--groups", "trivial", check=False)
+    assert refused.returncode == 2
+    assert "holds another selection" in refused.stderr
+
+
+def test_every_candidate_gets_the_learning_rate_that_suits_it(tmp_path):
+    output = tmp_path / "out"
+    arguments = ("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}")
+    select(*arguments, "--max_steps=60", "--eval_steps=60", "--groups", "reversal", "--lrs", "1e-9", "1e-2")
+    [row] = ranking(output)
+    assert row["lr"] == "0.01"
+
+
+def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_path):
+    config = {"degree": 4, "vocab_size": 2, "edges": [[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]]}
+    (tmp_path / "task.json").write_text(json.dumps(config))
+    table = [{"inputs": [k >> bit & 1 for bit in range(4)], "labels": [k & 1] * 4} for k in range(16)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in table * 3))
+    output = tmp_path / "out"
+    select(
+        *("--dataset", str(tmp_path / "rows.jsonl"), "--task_config", str(tmp_path / "task.json")),
+        *("--supports", "complete", "sparse", "weak", *SMALL, "--seeds=1", f"--output_dir={output}"),
+    )
+    rows = {(row["group"], row["support"]): row for row in ranking(output)}
+    assert {group for group, _ in rows} == {"trivial", "reversal", "cyclic", "dihedral", "symmetric"}
+    # Of 8 orbitals of the reversal of four points, those of the path's edges are two.
+    assert [rows["reversal", support]["orbitals"] for support in ("complete", "sparse", "weak")] == ["8", "3", "8"]
+    assert [rows["symmetric", support]["orbitals"] for support in ("complete", "sparse", "weak")] == ["2", "1", "3"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((), "say what to learn"),
+        (("--task=equivariant/palindrome", "--supports", "dense"), "expected some of complete, sparse, weak"),
+        (("--task=equivariant/palindrome", "--supports", "sparse"), "no edges"),
+        (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
+        (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),
+        (("--task=equivariant/palindrome", "--steps=3"), "--steps"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path, arguments, message):
+    done = select(*arguments, f"--output_dir={tmp_path / 'out'}", check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
