@@ -86,6 +86,9 @@ class TaskConfig:
         residual_feature: index of the raw feature that node regression predicts the change from: the normalised
             target is ``(labels - inputs[..., residual_feature] - label_mean) / label_scale``.
         loss: ``"cross_entropy"`` (classification), ``"l1"`` (regression's default) or ``"mse"``.
+        metric: what evaluation reports besides: ``"accuracy"`` (classification's default), ``"auc"`` (of two classes),
+            ``"mae"`` (regression's default), or, of nodes whose several labels are a position, ``"mpjpe"`` (mean
+            Euclidean distance) and ``"p_mpjpe"`` (the same after the best alignment of each row); in raw units.
 
     Raises:
         ValueError: for an unknown key, a value of the wrong type or out of range, generators that are not permutations
@@ -113,6 +116,7 @@ class TaskConfig:
     label_scale: float | int | list = 1.0
     residual_feature: int | None = None
     loss: Literal["cross_entropy", "l1", "mse"] | None = None
+    metric: Literal["accuracy", "auc", "mae", "mpjpe", "p_mpjpe"] | None = None
 
     def __post_init__(self, group: str | None) -> None:
         if group is not None:
@@ -164,6 +168,15 @@ class TaskConfig:
             (self.loss == "cross_entropy") == is_classes,
             f"loss must be {'cross_entropy' if is_classes else 'l1 or mse'} for {self.problem_type}, got {self.loss!r}",
         )
+        if self.metric is None:
+            self.metric = "accuracy" if is_classes else "mae"
+        is_position = self.output_level == "node" and self.num_labels > 1
+        suits = (
+            ["accuracy", *["auc"] * (self.num_labels == 2)]
+            if is_classes
+            else ["mae", *["mpjpe", "p_mpjpe"] * is_position]
+        )
+        require(self.metric in suits, f"metric must be {' or '.join(suits)} for this task, got {self.metric!r}")
         if self.label_names is not None:
             require(
                 len(set(self.label_names)) == self.num_labels == len(self.label_names),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .backbone import AsenBackbone
 from .configuration_asen import TaskConfig
 from .data import collate
+from .metrics import METRICS
 from .modeling_asen import AsenForMultitask
 from .pretrained_asen import evaluating
 from .triples import TripleMessages
@@ -77,7 +78,7 @@ class Scores:
 
     Attributes:
         loss: mean loss in normalised units, as in training.
-        metric: ``"accuracy"`` (classes) or ``"mae"`` (values, raw units).
+        metric: the task's (see ``TaskConfig``), in raw units.
         value: the metric.
     """
 
@@ -100,16 +101,24 @@ def evaluate(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size:
     scores = {}
     for name, split in splits.items():
         task = model.config.tasks[name]
-        totals = torch.zeros(3, dtype=torch.float64)  # loss, metric, count
-        for batch in _batches(collate(task, split), batch_size):
+        metric = METRICS[str(task.metric)]
+        columns = collate(task, split)
+        loss = torch.zeros(2, dtype=torch.float64)  # its sum, and the number of labels
+        predicted = []
+        for batch in _batches(columns, batch_size):
             batch = {key: column.to(model.device) for key, column in batch.items()}
             with evaluating(model):
                 output = model(**batch, task=name)
-            correct_or_error, counts = _metric(task, predictions(task, output.logits, batch["inputs"]), batch["labels"])
-            count = int(counts.sum())
-            totals += torch.tensor([float(output.loss) * count, float(correct_or_error[counts].sum()), count])
-        loss, value = (totals[:2] / totals[2]).tolist()
-        scores[name] = Scores(loss, metric_name(task), value)
+            count = int(_is_known(task, batch["labels"]).sum())
+            loss += torch.tensor([float(output.loss) * count, count])
+            logits = output.logits
+            guess = (
+                (logits[..., 1] - logits[..., 0]) if metric.uses_scores else predictions(task, logits, batch["inputs"])
+            )
+            predicted.append(guess.cpu())
+        labels = columns["labels"]
+        value = metric.compute(torch.cat(predicted), labels, _is_known(task, labels))
+        scores[name] = Scores(float(loss[0] / loss[1]), str(task.metric), value)
     return scores
 
 
@@ -117,11 +126,6 @@ def check_labels_known(task: TaskConfig, split: Dataset, where: str) -> None:
     """Raise ``ValueError`` for a split all of whose labels are ignored: it has neither a loss nor a score."""
     if not _is_known(task, collate(task, split)["labels"]).any():
         raise ValueError(f"{where}: every label is missing (-100 or NaN)")
-
-
-def metric_name(task: TaskConfig) -> str:
-    """``"mae"`` for regression, in raw units, else ``"accuracy"``."""
-    return "mae" if task.is_regression else "accuracy"
 
 
 def baselines(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, float]:
@@ -137,7 +141,7 @@ def baselines(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, floa
         test: split to score on.
 
     Returns:
-        ``{baseline: accuracy or mean absolute error in raw units}``.
+        ``{baseline: the task's metric}``.
     """
     fit, held_out = collate(task, train), collate(task, test)
     guesses: dict[str, Tensor] = {}
@@ -153,11 +157,10 @@ def baselines(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, floa
         if task.residual_feature is not None:
             last = held_out["inputs"][..., task.residual_feature, None]
             guesses["persistence"] = last.expand(*last.shape[:-1], several)
-    scores = {}
-    for name, guess in guesses.items():
-        correct_or_error, counts = _metric(task, guess.reshape(held_out["labels"].shape), held_out["labels"])
-        scores[name] = float(correct_or_error[counts].double().mean())
-    return scores
+    labels = held_out["labels"]
+    known = _is_known(task, labels)
+    compute = METRICS[str(task.metric)].compute
+    return {name: compute(guess.reshape(labels.shape), labels, known) for name, guess in guesses.items()}
 
 
 def _linear(fit: Mapping[str, Tensor], inputs: Tensor, num_labels: int) -> Tensor:
@@ -169,12 +172,6 @@ def _linear(fit: Mapping[str, Tensor], inputs: Tensor, num_labels: int) -> Tenso
     known = ~np.isnan(labels).any(axis=1)
     weights = np.linalg.lstsq(design(fit["inputs"])[known], labels[known], rcond=None)[0]
     return torch.from_numpy(design(inputs) @ weights)
-
-
-def _metric(task: TaskConfig, predicted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Entry by entry: whether the class is right or the absolute error, and whether the label counts."""
-    correct_or_error = (predicted - labels).abs() if task.is_regression else predicted == labels
-    return correct_or_error, _is_known(task, labels)
 
 
 def _is_known(task: TaskConfig, labels: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Score:
         rank: number of pair labels in use.
         rows: rows of the split.
         loss: in normalised units.
-        metric, value: ``"accuracy"``, or ``"mae"`` in raw units.
+        metric, value: the task's (see ``TaskConfig``), in raw units.
         baselines: the same metric without a network, by name.
         equivariance_error: over random elements of the group.
         outside_error: the same for a random permutation that is no symmetry of the network; ``None`` if all are.

@@ -35,6 +35,7 @@ from asen_hf import TaskConfig
 from asen_hf.closures import graph_automorphisms, group_order, order_text
 from asen_hf.data.group_option import resolve_group
 from asen_hf.groups import from_cycles, to_cycles
+from asen_hf.metrics import METRICS
 from asen_hf.recipe import Recipe, TaskRecipe, argument_parser, described, script
 from asen_hf.symmetry import SymmetryBreaker
 
@@ -220,7 +221,7 @@ def rank(grid: Grid, candidates: dict[tuple[str, str], Candidate]) -> list[Stand
         runs.setdefault((cell["group"], cell["support"]), {}).setdefault(cell["lr"], []).append(found)
 
     def badness(scores: Iterable[float]) -> float:
-        return statistics.mean(scores) * (1 if metric == "mae" else -1)
+        return statistics.mean(scores) * (-1 if METRICS[metric].larger_is_better else 1)
 
     standings = []
     for key, by_rate in runs.items():
@@ -247,7 +248,7 @@ def folder(grid: Grid, cell: Cell) -> Path:
 
 def keep_best(grid: Grid, winner: Standing) -> None:
     """Copy the winner's best seed by validation to best/; the other runs keep their scores only."""
-    sign = 1 if winner.metric == "mae" else -1
+    sign = -1 if METRICS[winner.metric].larger_is_better else 1
     seed = min(winner.validation, key=lambda each: sign * winner.validation[each])
     cell = {"group": winner.candidate.group, "support": winner.candidate.support, "lr": winner.lr, "seed": seed}
     best = grid.folder / "best"

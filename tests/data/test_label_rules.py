@@ -7,7 +7,7 @@ from asen_hf.data import get_task, list_tasks
 from asen_hf.groups import array_forms, from_cycles
 from asen_hf.orbits import orbit_labels
 
-NAMES = [name for name in list_tasks() if not name.startswith("traffic/")]
+NAMES = [name for name in list_tasks() if name.startswith(("equivariant/", "invariant/"))]
 
 EXAMPLES = [
     ("equivariant/intersect", {}, [0, 1, 1, 2, 3, 1, 4, 5, 3, 3], [0, 1, 1, 0, 1, 1, 0, 0, 1, 1]),
