@@ -64,7 +64,6 @@ def plain_passes(heads: int, channels: int, negative_slope: float) -> PairPasses
     return _plain(heads, channels, negative_slope)[0]
 
 
-@functools.cache
 def compiled_passes(
     heads: int,
     channels: int,
@@ -237,9 +236,8 @@ def _plain(heads: int, channels: int, negative_slope: float) -> tuple[PairPasses
         return to_source.sum(1)
 
     def add_by_label(by_label: Tensor, labels: Tensor, terms: Tensor) -> None:
-        terms = (
-            terms.sum(0) if len(labels) == 1 else terms
-        )  # first, where rows share labels: then there is less to scatter
+        if len(labels) == 1:  # rows share labels: summed first, there is less to scatter
+            terms = terms.sum(0)
         by_label.index_add_(0, labels.flatten(), terms.reshape(-1, heads, channels))
 
     passes = PairPasses(scores, messages, score_gradients, weight_gradients, message_gradients)

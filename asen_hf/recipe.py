@@ -128,20 +128,22 @@ class TaskRecipe:
         Raises:
             ValueError: unknown source or option, an ill-formed file or config; names the task.
         """
-        config = self.config()
         try:
             if self.dataset is not None:
+                config = self._changed(_read_task_config(self.task_config))
                 return config, load_table(self.dataset, config, self.inputs_columns, self.labels_columns, seed=seed)
+            task = self._task()  # once: it may read a large file
             size = {} if self.num_rows is None else {"num_rows": self.num_rows}
-            return config, self._task().load(seed=seed, **size)
+            return self._changed(task.config), task.load(seed=seed, **size)
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
 
     def config(self) -> TaskConfig:
         """The task's config, without its rows. ``ValueError`` as for :meth:`load`."""
         try:
-            config = _read_task_config(self.task_config) if self.dataset is not None else self._task().config
-            return self._with_support(self._with_generators(config))
+            return self._changed(
+                _read_task_config(self.task_config) if self.dataset is not None else self._task().config
+            )
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
 
@@ -154,6 +156,9 @@ class TaskRecipe:
             return parse_group(str(self.augmentation), degree)
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: augmentation: {error}") from error
+
+    def _changed(self, config: TaskConfig) -> TaskConfig:
+        return self._with_support(self._with_generators(config))
 
     def _with_generators(self, config: TaskConfig) -> TaskConfig:
         if self.generators is None:

@@ -46,22 +46,22 @@ def recomputed_attention(
     gates = None if gates is None else gates.flatten(1).to(dtype)
     tensors = (target, source, edges, gates, labels, attention_vector.to(dtype))
     if torch.is_grad_enabled():
-        return _RecomputedAttention.apply(*tensors, passes, block)
+        return _RecomputedAttention.apply(passes, block, *tensors)
     # Compiled passes would be compiled anew for the tensors of inference mode.
     with torch.inference_mode(False), torch.no_grad():
         normal = [each.clone() if each is not None and each.is_inference() else each for each in tensors]
-        return _forward(*normal, passes, block)  # type: ignore[arg-type, call-arg]
+        return _forward(passes, block, *normal)  # type: ignore[arg-type]
 
 
 def _forward(
+    passes: PairPasses,
+    block: int,
     target: Tensor,
     source: Tensor,
     edges: Tensor,
     gates: Tensor | None,
     labels: Tensor,
     attention_vector: Tensor,
-    passes: PairPasses,
-    block: int,
 ) -> tuple[Tensor, Tensor]:
     # Compiled passes tell parameters, and tensors that require gradients, from others even where none are recorded.
     target, source, edges, attention_vector = (x.detach() for x in (target, source, edges, attention_vector))
@@ -83,21 +83,11 @@ def _forward(
 
 class _RecomputedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        target: Tensor,
-        source: Tensor,
-        edges: Tensor,
-        gates: Tensor | None,
-        labels: Tensor,
-        attention_vector: Tensor,
-        passes: PairPasses,
-        block: int,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, passes: PairPasses, block: int, *tensors: Any) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         ctx.passes, ctx.block = passes, block
-        results = _forward(target, source, edges, gates, labels, attention_vector, passes, block)
-        ctx.save_for_backward(target, source, edges, gates, labels, attention_vector, *results)
+        results = _forward(passes, block, *tensors)
+        ctx.save_for_backward(*tensors, *results)
         return results
 
     @staticmethod
@@ -108,7 +98,7 @@ class _RecomputedAttention(torch.autograd.Function):
         tensors: list[Any] = [None if each is None else each.detach() for each in ctx.saved_tensors]
         with torch.autocast(tensors[0].device.type, enabled=False):
             gradients = _backward(ctx.passes, ctx.block, output_gradient, weights_gradient, *tensors)
-        return *gradients, None, None
+        return None, None, *gradients
 
 
 def _backward(

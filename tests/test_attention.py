@@ -396,7 +396,6 @@ def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated, heads):
     size = 6 * heads
     torch._dynamo.reset()
     attention._compiled_passes.cache_clear()
-    attention.compiled_passes.cache_clear()
 
     def step(graph, batch):
         layer = make_layer("gatv2_compile", gated_messages=gated, hidden_size=size, num_attention_heads=heads)

@@ -198,11 +198,13 @@ def proposals(config: TaskConfig) -> dict[str, list]:
 def describe_candidates(grid: Grid) -> dict[tuple[str, str], Candidate]:
     candidates = {}
     for cell in grid.cells:
+        key = cell["group"], cell["support"]
+        if key in candidates:  # of another learning rate or seed
+            continue
         [source] = grid.recipe(cell).tasks
         config = source.config()
-        candidates[cell["group"], cell["support"]] = Candidate(
-            cell["group"],
-            cell["support"],
+        candidates[key] = Candidate(
+            *key,
             SymmetryBreaker(config).num_pair_orbits,
             group_order(config.permutation_group()),
         )
