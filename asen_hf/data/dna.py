@@ -19,6 +19,7 @@ from .group_option import GroupOption, resolve_group
 from .npz_files import read_npz, take
 from .registry import register
 from .seeding import random_generator
+from .splits import proportional_sizes
 
 BASES = 4
 _FOLDS = 5
@@ -106,14 +107,11 @@ class DnaNfe2:
             "validation": folds[self.fold],
             "test": np.flatnonzero(self._is_test),
         }
-        total = len(self._labels)
-        num_rows = total if num_rows is None else num_rows
-        wanted = {split: round(num_rows * len(each) / total) for split, each in rows.items()}
-        if num_rows > total or min(wanted.values()) < 1:
-            raise ValueError(
-                f"{self.name}: num_rows must leave rows in every split and be at most {total}, got {num_rows}"
-            )
-        return DatasetDict({split: self._split(each[: wanted[split]]) for split, each in rows.items()})
+        try:
+            sizes = proportional_sizes({split: len(each) for split, each in rows.items()}, num_rows)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        return DatasetDict({split: self._split(each[: sizes[split]]) for split, each in rows.items()})
 
     def _split(self, rows: np.ndarray) -> object:
         one_hot = np.eye(BASES, dtype=np.int64)[self._sequences[rows]]  # (N, L, 4)

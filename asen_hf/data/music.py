@@ -19,6 +19,7 @@ from .group_option import GroupOption, resolve_group
 from .npz_files import read_npz, take
 from .registry import register
 from .seeding import random_generator
+from .splits import proportional_sizes
 
 PITCH_CLASSES = 12
 _SPLITS = ("train", "validation", "test")
@@ -77,17 +78,13 @@ class JsbChorales:
         Raises:
             ValueError: more rows than there are windows, or too few for three splits.
         """
-        sizes = {split: len(inputs) for split, (inputs, _) in self._rows.items()}
-        total = sum(sizes.values())
-        num_rows = total if num_rows is None else num_rows
-        wanted = {split: round(num_rows * size / total) for split, size in sizes.items()}
-        if num_rows > total or min(wanted.values()) < 1:
-            raise ValueError(
-                f"{self.name}: num_rows must leave rows in every split and be at most {total}, got {num_rows}"
-            )
+        try:
+            sizes = proportional_sizes({split: len(inputs) for split, (inputs, _) in self._rows.items()}, num_rows)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
         splits = DatasetDict()
         for split, (inputs, labels) in self._rows.items():
-            chosen = random_generator(seed, self.name, split).permutation(len(inputs))[: wanted[split]]
+            chosen = random_generator(seed, self.name, split).permutation(len(inputs))[: sizes[split]]
             chosen.sort()
             splits[split] = to_dataset(self.config, inputs[chosen], labels[chosen])
         return splits

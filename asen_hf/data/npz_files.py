@@ -1,11 +1,15 @@
-"""``.npz`` files of users: read whole, without pickles, with errors that say which file and key."""
+"""``.npz`` files of users: read without running code from them, with errors that say which file and key."""
 
 import os
+import pickle
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+_UNREADABLE = (OSError, EOFError, ValueError, AttributeError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -13,7 +17,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:  # np.load alone may leave it open
             return dict(arrays.items())
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path}: not a readable .npz file: {error}") from error
 
 
@@ -24,3 +28,36 @@ def take(arrays: Mapping[str, np.ndarray], key: str, ndim: int, path: str | os.P
     if arrays[key].ndim != ndim:
         raise ValueError(f"{path}: {key} must have {ndim} dimensions, got shape {arrays[key].shape}")
     return arrays[key]
+
+
+def read_pickled_entry(path: str | os.PathLike[str], key: str) -> Any:
+    """The Python object that ``numpy.savez`` has pickled under a key, if it is made of plain containers and arrays.
+
+    A pickle can run any code when it is read. This one may only build dicts, lists, numbers, text and NumPy arrays.
+
+    Raises:
+        ValueError: the file is missing or no ``.npz``, lacks the key, or its object is made of anything else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as entry:
+            is_first = np.lib.format.read_magic(entry) == (1, 0)
+            read_header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read_header(entry)
+            if shape or dtype.kind != "O":
+                raise ValueError(f"expected one pickled object, got an array of {dtype}, shape {shape}")
+            return _PlainUnpickler(entry).load().item()
+    except (*_UNREADABLE, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path}: no readable {key!r}: {error}") from error
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    _ALLOWED = frozenset(
+        (module, name)
+        for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+        for name in ("ndarray", "dtype", "_reconstruct", "scalar")
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"refused to load {module}.{name} from a pickle")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)

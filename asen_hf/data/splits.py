@@ -1,7 +1,7 @@
 """Sizes of the train, validation and test splits."""
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _HELD_OUT_PERCENT = 15
 
@@ -21,4 +21,18 @@ def split_sizes(num_rows: int, held_out: Sequence[str] = ("validation", "test"))
     sizes[held_out[-1]] += num_rows - sum(sizes.values())
     if min(sizes.values()) < 1:
         raise ValueError(f"{num_rows} rows are too few to split into train, {', '.join(held_out)}: {sizes}")
+    return sizes
+
+
+def proportional_sizes(available: Mapping[str, int], num_rows: int | None) -> dict[str, int]:
+    """How many rows to take of each split so that there are about ``num_rows``; all of them if not given.
+
+    Raises:
+        ValueError: if there are not as many, or a split would be left empty.
+    """
+    total = sum(available.values())
+    num_rows = total if num_rows is None else num_rows
+    sizes = {split: round(num_rows * size / total) for split, size in available.items()}
+    if num_rows > total or min(sizes.values()) < 1:
+        raise ValueError(f"num_rows must leave rows in every split and be at most {total}, got {num_rows}")
     return sizes
