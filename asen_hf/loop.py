@@ -269,7 +269,7 @@ def _finish(
     output = Path(recipe.training.output_dir)
     if progress.best_step == 0:
         raise ValueError("training diverged: the validation loss was never finite; lower the learning rate")
-    best = AsenForMultitask.from_pretrained(output / f"checkpoint-{progress.best_step}")
+    best = type(model).from_pretrained(output / f"checkpoint-{progress.best_step}")
     model.load_state_dict(best.state_dict())
     scores = evaluate(model, validation, recipe.training.eval_batch_size)
     if accelerator.is_main_process:

@@ -9,6 +9,8 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+from .configuration_task import TaskConfig
+
 
 class Metric(NamedTuple):
     """One way of scoring a split.
@@ -17,11 +19,15 @@ class Metric(NamedTuple):
         compute: predictions, labels and which labels are known, all of the labels' shape ``(N, …)``, to a number.
         larger_is_better: whether a higher score is the better one.
         uses_scores: whether predictions are scores of the second class instead of classes.
+        further: names of other metrics that people ask for beside it.
+        by_label: whether people ask for each regressed value's own.
     """
 
     compute: Callable[[Tensor, Tensor, Tensor], float]
     larger_is_better: bool
     uses_scores: bool = False
+    further: tuple[str, ...] = ()
+    by_label: bool = False
 
 
 def accuracy(predicted: Tensor, labels: Tensor, known: Tensor) -> float:
@@ -78,7 +84,22 @@ def procrustes(points: Tensor, targets: Tensor) -> Tensor:
 METRICS = {
     "accuracy": Metric(accuracy, larger_is_better=True),
     "auc": Metric(auc, larger_is_better=True, uses_scores=True),
-    "mae": Metric(mae, larger_is_better=False),
-    "mpjpe": Metric(mpjpe, larger_is_better=False),
-    "p_mpjpe": Metric(p_mpjpe, larger_is_better=False),
+    "mae": Metric(mae, larger_is_better=False, by_label=True),
+    "mpjpe": Metric(mpjpe, larger_is_better=False, further=("p_mpjpe",)),
+    "p_mpjpe": Metric(p_mpjpe, larger_is_better=False, further=("mpjpe",)),
 }
+
+
+def details(task: TaskConfig, predicted: Tensor, labels: Tensor, known: Tensor) -> dict[str, float]:
+    """What people ask for beside the task's metric: other metrics, by name, or the same one of each label.
+
+    Args:
+        task: what the labels are of.
+        predicted, labels, known: as a metric takes them.
+    """
+    metric = METRICS[str(task.metric)]
+    found = {name: METRICS[name].compute(predicted, labels, known) for name in metric.further}
+    if metric.by_label and task.output_size > 1:
+        for number, name in enumerate(task.label_names or map(str, range(task.output_size))):
+            found[name] = metric.compute(predicted[..., number], labels[..., number], known[..., number])
+    return found

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .backbone import AsenBackbone
 from .configuration_asen import TaskConfig
 from .data import collate
-from .metrics import METRICS
+from .metrics import METRICS, details
 from .modeling_asen import AsenForMultitask
 from .pretrained_asen import evaluating
 from .triples import TripleMessages
@@ -80,11 +80,13 @@ class Scores:
         loss: mean loss in normalised units, as in training.
         metric: the task's (see ``TaskConfig``), in raw units.
         value: the metric.
+        details: further numbers in raw units, by name (see :func:`asen_hf.metrics.details`).
     """
 
     loss: float
     metric: str
     value: float
+    details: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def evaluate(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size: int = 256) -> dict[str, Scores]:
@@ -109,58 +111,74 @@ def evaluate(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size:
             batch = {key: column.to(model.device) for key, column in batch.items()}
             with evaluating(model):
                 output = model(**batch, task=name)
-            count = int(_is_known(task, batch["labels"]).sum())
+            count = int(is_known(task, batch["labels"]).sum())
             loss += torch.tensor([float(output.loss) * count, count])
             logits = output.logits
             guess = (
                 (logits[..., 1] - logits[..., 0]) if metric.uses_scores else predictions(task, logits, batch["inputs"])
             )
             predicted.append(guess.cpu())
-        labels = columns["labels"]
-        value = metric.compute(torch.cat(predicted), labels, _is_known(task, labels))
-        scores[name] = Scores(float(loss[0] / loss[1]), str(task.metric), value)
+        compared = torch.cat(predicted), columns["labels"], is_known(task, columns["labels"])
+        scores[name] = Scores(
+            float(loss[0] / loss[1]), str(task.metric), metric.compute(*compared), details(task, *compared)
+        )
     return scores
 
 
 def check_labels_known(task: TaskConfig, split: Dataset, where: str) -> None:
     """Raise ``ValueError`` for a split all of whose labels are ignored: it has neither a loss nor a score."""
-    if not _is_known(task, collate(task, split)["labels"]).any():
+    if not is_known(task, collate(task, split)["labels"]).any():
         raise ValueError(f"{where}: every label is missing (-100 or NaN)")
 
 
-def baselines(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, float]:
-    """What a predictor without a network reaches, in the task's metric.
+def reference_predictions(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, Tensor]:
+    """What others than the network say about a split, by name, each of its labels' shape.
 
     ``majority`` (classes) or ``constant`` (values: the train median, by label); for node regression on continuous
     features also ``linear``, one least-squares map from a node's features to its labels, shared by all nodes (on a time
-    series: a shared autoregression); with a ``residual_feature`` also ``persistence``, that feature itself.
+    series: a shared autoregression); with a ``residual_feature`` also ``persistence``, that feature itself. Then every
+    column of the split beside ``inputs`` and ``labels``: whoever made the split has put predictions there to compare
+    with.
 
     Args:
         task: what the splits hold.
         train: split to fit on.
-        test: split to score on.
+        test: split to predict.
 
-    Returns:
-        ``{baseline: the task's metric}``.
+    Raises:
+        ValueError: a column of another shape than the labels'.
     """
     fit, held_out = collate(task, train), collate(task, test)
+    labels = held_out["labels"]
     guesses: dict[str, Tensor] = {}
     if not task.is_regression:
         seen = fit["labels"][fit["labels"] >= 0]
-        guesses["majority"] = seen.mode().values.expand(held_out["labels"].shape)
+        guesses["majority"] = seen.mode().values.expand(labels.shape)
     else:
         several = task.output_size
         median = fit["labels"].reshape(-1, several).nanmedian(dim=0).values
-        guesses["constant"] = median.expand(held_out["labels"].numel() // median.numel(), -1)
+        guesses["constant"] = median.expand(labels.numel() // median.numel(), -1).reshape(labels.shape)
         if task.num_features is not None and task.output_level == "node":
-            guesses["linear"] = _linear(fit, held_out["inputs"], several)
+            guesses["linear"] = _linear(fit, held_out["inputs"], several).reshape(labels.shape)
         if task.residual_feature is not None:
             last = held_out["inputs"][..., task.residual_feature, None]
-            guesses["persistence"] = last.expand(*last.shape[:-1], several)
-    labels = held_out["labels"]
-    known = _is_known(task, labels)
+            guesses["persistence"] = last.expand(*last.shape[:-1], several).reshape(labels.shape)
+    for name in sorted(set(test.column_names) - set(held_out)):
+        guesses[name] = torch.from_numpy(np.asarray(test.with_format("numpy")[name][:]))
+        if guesses[name].shape != labels.shape:
+            raise ValueError(
+                f"column {name}: expected predictions of the labels' shape {tuple(labels.shape)}, got "
+                f"{tuple(guesses[name].shape)}"
+            )
+    return guesses
+
+
+def baselines(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, float]:
+    """What :func:`reference_predictions` reach on the test split, in the task's metric."""
+    labels = collate(task, test)["labels"]
+    known = is_known(task, labels)
     compute = METRICS[str(task.metric)].compute
-    return {name: compute(guess.reshape(labels.shape), labels, known) for name, guess in guesses.items()}
+    return {name: compute(guess, labels, known) for name, guess in reference_predictions(task, train, test).items()}
 
 
 def _linear(fit: Mapping[str, Tensor], inputs: Tensor, num_labels: int) -> Tensor:
@@ -174,7 +192,8 @@ def _linear(fit: Mapping[str, Tensor], inputs: Tensor, num_labels: int) -> Tenso
     return torch.from_numpy(design(inputs) @ weights)
 
 
-def _is_known(task: TaskConfig, labels: Tensor) -> Tensor:
+def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
+    """Which labels are not ignored."""
     return ~labels.isnan() if task.is_regression else labels >= 0
 
 

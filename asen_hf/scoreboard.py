@@ -29,6 +29,7 @@ class Score:
         rows: rows of the split.
         loss: in normalised units.
         metric, value: the task's (see ``TaskConfig``), in raw units.
+        details: further numbers in raw units, by name.
         baselines: the same metric without a network, by name.
         equivariance_error: over random elements of the group.
         outside_error: the same for a random permutation that is no symmetry of the network; ``None`` if all are.
@@ -47,6 +48,7 @@ class Score:
     equivariance_error: float
     outside_error: float | None
     support_is_invariant: bool
+    details: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def scoreboard(
@@ -74,6 +76,7 @@ def scoreboard(
                 equivariance_error=equivariance_error(model, name, inputs, num_elements=_ELEMENTS),
                 outside_error=None if outsider is None else equivariance_error(model, name, inputs, outsider),
                 support_is_invariant=task.edges is None or is_invariant_support(group, task.edges),
+                details=scores.details,
             )
         )
     return board
@@ -101,11 +104,15 @@ def _cells(score: Score) -> list[object]:
         score.rank,
         score.rows,
         score.loss,
-        f"{score.metric} {score.value:.4f}",
-        ", ".join(f"{name} {value:.4f}" for name, value in score.baselines.items()),
+        f"{score.metric} {score.value:.4f}" + f" ({_named(score.details)})" * bool(score.details),
+        _named(score.baselines),
         f"{score.equivariance_error:.1e}",
         "-" if score.outside_error is None else f"{score.outside_error:.1e}",
     ]
+
+
+def _named(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
 
 
 def _format_cell(cell: object) -> str:

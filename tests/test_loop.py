@@ -1,5 +1,6 @@
 """The training loop: it learns, repeats itself, survives its own death, and leaves the best model behind."""
 
+import dataclasses
 import json
 import shutil
 
@@ -195,7 +196,7 @@ def test_the_best_weights_by_validation_end_at_the_top_with_scores_and_recipe(tm
     assert Recipe.read(tmp_path / "recipe.yaml") == make_recipe(tmp_path, eval_steps=2, max_steps=10)
     record = json.loads((tmp_path / "scores.json").read_text())
     scores = evaluate(model, {"mark": data["mark"]["validation"]})["mark"]
-    assert record["scores"] == {"mark": {"loss": scores.loss, "metric": "accuracy", "value": scores.value}}
+    assert record["scores"] == {"mark": dataclasses.asdict(scores)}
     assert (record["split"], record["step"], record["seed"]) == ("validation", 2, 0)
     assert record["machine"]["torch"] == torch.__version__
 
