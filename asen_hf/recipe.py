@@ -147,6 +147,11 @@ class TaskRecipe:
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
 
+    def changed_fields(self) -> dict[str, Any]:
+        """The fields that are not at their defaults: what a recipe file says of the task."""
+        fields = {field.name: (getattr(self, field.name), _default(field)) for field in dataclasses.fields(self)}
+        return {name: value for name, (value, default) in fields.items() if value not in (None, {}, default)}
+
     def _task(self) -> Any:
         return get_task(self.source or self.name, **self.options)
 
@@ -226,14 +231,7 @@ class Recipe:
 
     def write(self, path: str | Path) -> None:
         """Write the recipe as YAML that :meth:`read` takes back."""
-        tasks = [
-            {
-                field.name: getattr(task, field.name)
-                for field in dataclasses.fields(task)
-                if getattr(task, field.name) not in (None, {}) and getattr(task, field.name) != _default(field)
-            }
-            for task in self.tasks
-        ]
+        tasks = [task.changed_fields() for task in self.tasks]
         sections = {"model": self.model, "tasks": tasks, "training": dataclasses.asdict(self.training)}
         Path(path).write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
 

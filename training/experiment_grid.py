@@ -3,7 +3,8 @@
 grid.yaml has these keys (see architecture_screen/grid.yaml and, with pretraining, family_transfer/grid.yaml):
 
 - ``description``: what is asked, and ``findings``: what people read in the tables; both for the report;
-- ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``; for
+- ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
+  ``baseline``, for cells that train one of baselines.py's networks instead, with its ``architecture``; for
   cells that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of
   TaskRecipe, null for none, and ``training``), run once for all cells that share it, and ``finetune`` (:class:`Start`);
 - ``axes``: each a list of values of the training field of its name, or a mapping of names to sections that are merged
@@ -34,8 +35,9 @@ PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threa
 MEASURED = (
     *("loss", "metric", "value", "baseline", "parameters", "rows", "steps", "best_step", "wall_seconds"),
     *("recipe", *PROVENANCE),
+    *("validation", "details"),  # added later: the metric on the validation split, and further test scores as JSON
 )
-SECTIONS = ("model", "task", "training", "pretrain", "finetune")
+SECTIONS = ("model", "task", "training", "baseline", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
 
 Cell = dict[str, str]  # an axis' name to its value's
@@ -181,6 +183,10 @@ class Grid:
         training = {**sections["pretrain"].get("training", {}), "seed": int(cell["seed"])}
         folder = f"pretrained-{_fingerprint([parts, cell['seed'], *flags])}"
         return self._parse(cell, tasks, training, folder, flags)
+
+    def architecture(self, cell: Cell) -> str | None:
+        """The baseline that the cell trains instead of the model, if any."""
+        return self.sections(cell).get("baseline", {}).get("architecture")
 
     def start(self, cell: Cell) -> Start:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""

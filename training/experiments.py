@@ -35,6 +35,7 @@ from typing import Any
 import torch
 import transformers
 from accelerate.utils import set_seed
+from baselines import BaselineConfig, BaselineForMultitask
 from experiment_grid import RUNS, Cell, Grid, Start, describe
 from experiment_report import write_report
 from finetune import FinetuneArguments, prepare_model
@@ -63,10 +64,11 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
     configs, data = recipe.load()
     [(name, task)] = configs.items()
     start_from = grid.start(cell)
-    model = starting_model(recipe, pretraining, start_from, name, task)
+    model = starting_model(recipe, pretraining, start_from, name, task, grid.architecture(cell))
     rows = steps = best_step = 0
+    validation: float | str = ""
     if not start_from.zero_shot:
-        train(model, data, recipe)
+        validation = train(model, data, recipe)[name].value
         rows = training.train_rows or len(data[name]["train"])
         steps = total_steps(training, rows, num_processes=1)
         best_step = json.loads((output / "scores.json").read_text(encoding="utf-8"))["step"]
@@ -87,14 +89,18 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
         "wall_seconds": round(time.perf_counter() - start, 1),
         "recipe": grid.fingerprint(cell),
         **provenance(),
+        "validation": validation,
+        "details": json.dumps(score.details),
     }
 
 
 def starting_model(
-    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig
+    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig, architecture: str | None
 ) -> AsenForMultitask:
     """What the cell's training starts from: random weights, or pretrained ones with the task added."""
     set_seed(recipe.training.seed)
+    if architecture is not None:
+        return BaselineForMultitask(BaselineConfig(**recipe.model, tasks={name: task}, architecture=architecture))
     implementation = recipe.training.attn_implementation
     if pretraining is None:
         return AsenForMultitask(AsenConfig(**recipe.model, tasks={name: task}, attn_implementation=implementation))

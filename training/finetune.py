@@ -7,22 +7,20 @@ The result is an ordinary checkpoint. --from_scratch keeps the backbone's shape 
 """
 
 import dataclasses
-import json
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
+from row_arguments import RowArguments, parse_json
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures import warn_if_not_closed
 from asen_hf.loop import train
 from asen_hf.recipe import (
     Recipe,
-    TaskRecipe,
     TrainingRecipe,
     argument_parser,
     backbone_fields,
@@ -40,41 +38,18 @@ BACKBONE_SLOWDOWN, BACKBONE_SLOWDOWN_WITH_DONOR = 2, 20
 @dataclasses.dataclass
 class FinetuneArguments:
     checkpoint: str = described("A checkpoint folder or Hub id.")
-    task: str | None = described("A registered task, or the name to give to the table's.", None)
     group: str | None = described("The task's group: a name that the task offers, or a notation: S5 wr S2.", None)
     generators: str | None = described("Replaces the group: generators as JSON lists of cycles.", None)
-    data_path: str | None = described("The file a registered task on real data reads.", None)
-    task_options: str = described('Further options of a registered task, as JSON: {"length": 16}.', "{}")
-    dataset: str | None = described("Your own table: a CSV, JSON lines or Parquet file, a folder or a Hub id.", None)
-    task_config: str | None = described("The table's TaskConfig, a JSON file.", None)
-    inputs_columns: str = described("Columns of the table, with commas: one of whole rows, or one a node.", "inputs")
-    labels_columns: str = described("The same for the labels.", "labels")
+    support: str | None = described(
+        "What becomes of the task's edges: complete (all pairs carry messages), sparse (the edges only) or weak (all "
+        "pairs, the edges told from the others); as the task has it when not given.",
+        None,
+    )
     init_from: str | None = described(
         "Start a new group's embedding rows, and the head, from those of this task of the checkpoint's.", None
     )
     from_scratch: bool = described("Start from random weights of the same shape.", False)
     keep_tasks: bool = described("Keep the checkpoint's other tasks, frozen, though the backbone moves on.", False)
-
-
-def task_recipe(arguments: FinetuneArguments) -> TaskRecipe:
-    """Where the rows come from, as the run's recipe will record it."""
-    if (arguments.task is None) == (arguments.task_config is None) and arguments.dataset is None:
-        raise ValueError("say what to finetune on: --task NAME, or --dataset FILE with --task_config JSON")
-    options = _json(arguments.task_options, "task_options")
-    if not isinstance(options, dict):
-        raise ValueError(f"--task_options must be a JSON object, got {arguments.task_options}")
-    options |= {name: value for name in ("group", "data_path") if (value := getattr(arguments, name)) is not None}
-    if arguments.dataset is not None and options:
-        raise ValueError(f"{', '.join(options)} are options of registered tasks; a table's task_config says all that")
-    return TaskRecipe(
-        name=arguments.task or Path(str(arguments.task_config)).stem.replace(".", "_"),
-        options=options,
-        generators=None if arguments.generators is None else _json(arguments.generators, "generators"),
-        dataset=arguments.dataset,
-        task_config=arguments.task_config,
-        inputs_columns=arguments.inputs_columns.split(","),
-        labels_columns=arguments.labels_columns.split(","),
-    )
 
 
 def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_implementation: str) -> AsenForMultitask:
@@ -103,14 +78,15 @@ def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_imple
 
 @script
 def main() -> None:
-    parser = argument_parser([FinetuneArguments, TrainingRecipe], description=__doc__)
-    arguments, training = parser.parse_args_into_dataclasses(sys.argv[1:])
+    parser = argument_parser([FinetuneArguments, RowArguments, TrainingRecipe], description=__doc__)
+    arguments, rows_from, training = parser.parse_args_into_dataclasses(sys.argv[1:])
     if training.backbone_lr is None:
         slowdown = BACKBONE_SLOWDOWN if arguments.init_from is None else BACKBONE_SLOWDOWN_WITH_DONOR
         training.backbone_lr = training.lr / (1 if arguments.from_scratch else slowdown)
     if training.backbone_lr > training.lr:
         raise ValueError(f"backbone_lr {training.backbone_lr} must not exceed lr {training.lr}")
-    source = task_recipe(arguments)
+    generators = None if arguments.generators is None else parse_json(arguments.generators, "generators")
+    source = rows_from.task_recipe(arguments.group, generators=generators, support=arguments.support)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(training.seed)
     with state.main_process_first():
@@ -129,13 +105,6 @@ def main() -> None:
 
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:
     return dataclasses.replace(task, group_name="", orbital_names=None, point_order=None)
-
-
-def _json(text: str, flag: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--{flag} is not JSON: {error}") from error
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path):
     arguments = ("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}")
     done = select(*arguments, "--groups", "trivial", "[[[0, 4], [1, 3]]]", "S_5")
     rows = ranking(output)
-    assert sorted(row["group"] for row in rows) == ["S_5", "[[[0, 4], [1, 3]]]", "trivial"]
-    assert {row["group"]: (row["orbitals"], row["order"]) for row in rows} == {
+    assert sorted(row["candidate"] for row in rows) == ["S_5", "[[[0, 4], [1, 3]]]", "trivial"]
+    assert {row["candidate"]: (row["orbitals"], row["order"]) for row in rows} == {
         "trivial": ("25", "1"),
         "[[[0, 4], [1, 3]]]": ("13", "2"),
         "S_5": ("2", "120"),
@@ -42,9 +42,9 @@ def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path):
     scores = [float(row["validation accuracy"].split()[0]) for row in rows]
     assert scores == sorted(scores, reverse=True)
     assert sum(int(row["first on"].split()[0]) for row in rows) == 2  # of two seeds
-    assert rows[0]["group"] in done.stdout
+    assert rows[0]["candidate"] in done.stdout
     model = AsenForMultitask.from_pretrained(output / "best")
-    assert model.config.tasks["equivariant/palindrome"].group_name == rows[0]["group"]
+    assert model.config.tasks["equivariant/palindrome"].group_name == rows[0]["candidate"]
     assert not list((output / "runs").glob("**/*.safetensors"))
     assert (output / "ranking.png").stat().st_size > 1000
 
@@ -74,11 +74,35 @@ def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_pa
         *("--dataset", str(tmp_path / "rows.jsonl"), "--task_config", str(tmp_path / "task.json")),
         *("--supports", "complete", "sparse", "weak", *SMALL, "--seeds=1", f"--output_dir={output}"),
     )
-    rows = {(row["group"], row["support"]): row for row in ranking(output)}
-    assert {group for group, _ in rows} == {"trivial", "reversal", "cyclic", "dihedral", "symmetric"}
-    # Of 8 orbitals of the reversal of four points, those of the path's edges are two.
-    assert [rows["reversal", support]["orbitals"] for support in ("complete", "sparse", "weak")] == ["8", "3", "8"]
-    assert [rows["symmetric", support]["orbitals"] for support in ("complete", "sparse", "weak")] == ["2", "1", "3"]
+    rows = {row["candidate"]: row["orbitals"] for row in ranking(output)}
+    # Of 8 orbitals of the reversal of four points, those of the path's edges are two. Where the group keeps the edges,
+    # telling them from the other pairs adds nothing.
+    expected = {"trivial": (16, 6), "reversal": (8, 3), "dihedral": (3, 1, 4), "symmetric": (2, 1, 3)}
+    expected |= {"cyclic": (4, 2, 6)}
+    supports = ("complete", "sparse", "weak")
+    assert rows == {
+        f"{group}, {support}": str(number)
+        for group, numbers in expected.items()
+        for support, number in zip(supports, numbers, strict=False)
+    }
+    said = (output / "ranking.md").read_text()
+    assert "reversal, weak: the same network as reversal, complete." in said
+
+
+def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
+    output = tmp_path / "out"
+    select(
+        *("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}"),
+        *("--groups", "reversal", "trivial", "--baselines", "mlp", "transformer"),
+    )
+    rows = {row["candidate"]: row for row in ranking(output)}
+    sizes = {name: int(row["parameters"]) for name, row in rows.items()}
+    for name in ("MLP, node by node", "Transformer with positions"):
+        assert sizes[name] == pytest.approx(max(sizes["reversal"], sizes["trivial"]), rel=0.2)
+        assert rows[name]["orbitals"] == ""
+    best = AsenForMultitask.from_pretrained(output / "best")  # a symmetry's, whoever is first
+    assert best.config.tasks["equivariant/palindrome"].group_name in ("reversal", "trivial")
+    assert "majority" in (output / "ranking.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +111,8 @@ def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_pa
         ((), "say what to learn"),
         (("--task=equivariant/palindrome", "--supports", "dense"), "expected some of complete, sparse, weak"),
         (("--task=equivariant/palindrome", "--supports", "sparse"), "no edges"),
+        (("--task=equivariant/palindrome", "--baselines", "cnn"), "expected some of mlp, gcn"),
+        (("--task=equivariant/palindrome", "--baselines", "gcn"), "edges, of which the task has none"),
         (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
         (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),
         (("--task=equivariant/palindrome", "--steps=3"), "--steps"),
