@@ -1,11 +1,18 @@
 """``.npz`` files of users: read whole, without pickles, with errors that say which file and key."""
 
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
 
 import numpy as np
+
+# What NumPy raises on broken files; it reads an array's header with tokenize.
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, AttributeError, TypeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -13,7 +20,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:  # np.load alone may leave it open
             return dict(arrays.items())
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path}: not a readable .npz file: {error}") from error
 
 
