@@ -1,5 +1,6 @@
 """Typed ``datasets`` columns for a task, from its ``TaskConfig``; NumPy arrays into them and out again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,27 @@ def task_dtypes(config: TaskConfig) -> tuple[type, type]:
     return np.int64 if config.vocab_size is not None else np.float32, np.float32 if config.is_regression else np.int64
 
 
-def to_table(config: TaskConfig, inputs: np.ndarray, labels: np.ndarray) -> pa.Table:
-    """An Arrow table of N rows from valid arrays ``(N,) + input_shape()`` and ``(N,) + label_shape()``."""
-    schema = task_features(config).arrow_schema
-    columns = [
-        _to_arrow(array.astype(dtype, copy=False), schema.field(name).type)
-        for name, array, dtype in zip(("inputs", "labels"), (inputs, labels), task_dtypes(config), strict=True)
-    ]
-    return pa.table(columns, schema=schema)
+def to_table(
+    config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, predictions: Mapping[str, np.ndarray] | None = None
+) -> pa.Table:
+    """An Arrow table of N rows from valid arrays ``(N,) + input_shape()`` and ``(N,) + label_shape()``.
+
+    ``predictions`` are further columns by name, of the labels' shape and type: somebody else's, to be compared with.
+    """
+    predictions = predictions or {}
+    features, (input_dtype, label_dtype) = task_features(config), task_dtypes(config)
+    schema = Features({**features, **dict.fromkeys(predictions, features["labels"])}).arrow_schema
+    arrays: dict[str, np.ndarray] = {"inputs": inputs.astype(input_dtype, copy=False)}
+    for name, array in {"labels": labels, **predictions}.items():
+        arrays[name] = array.astype(label_dtype, copy=False)
+    return pa.table([_to_arrow(array, schema.field(name).type) for name, array in arrays.items()], schema=schema)
 
 
-def to_dataset(config: TaskConfig, inputs: np.ndarray, labels: np.ndarray) -> Dataset:
+def to_dataset(
+    config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, predictions: Mapping[str, np.ndarray] | None = None
+) -> Dataset:
     """An in-memory dataset, as :func:`to_table`."""
-    return Dataset(to_table(config, inputs, labels))
+    return Dataset(to_table(config, inputs, labels, predictions))
 
 
 def _shaped(feature: Any, shape: tuple[int, ...]) -> Any:

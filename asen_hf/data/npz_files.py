@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -9,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
-_UNREADABLE = (OSError, EOFError, ValueError, AttributeError, TypeError, KeyError, zipfile.BadZipFile, zlib.error)
+# What NumPy raises on broken files; it reads an array's header with tokenize.
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, AttributeError, TypeError, KeyError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -1,9 +1,12 @@
 """traffic/metr_la on a small file made here, and on the real week where it is at hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from asen_hf.data import collate, get_task
+
+START = int(pd.Timestamp("2012-03-01 22:00").timestamp())  # the small file's midnight comes after 24 steps
 
 
 @pytest.fixture
@@ -12,7 +15,12 @@ def arrays():
     speed = rng.uniform(20, 70, size=(65, 4)).astype(np.float32)
     adjacency = np.eye(4, dtype=np.float32)
     adjacency[2, 0] = 0.5  # target 2 hears source 0, not the other way round
-    return {"speed_mph": speed, "adjacency": adjacency, "cluster2": np.array([0, 1, 0, 1], dtype=np.int8)}
+    return {
+        "speed_mph": speed,
+        "timestamps": START + 300 * np.arange(65),
+        "adjacency": adjacency,
+        "cluster2": np.array([0, 1, 0, 1], dtype=np.int8),
+    }
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def test_windows_are_in_time_order_and_raw(arrays, save):
     assert {name: split.num_rows for name, split in splits.items()} == {"train": 42, "validation": 6, "test": 12}
     speed, rows = arrays["speed_mph"], rows_of(splits["validation"])
     for row in range(6):
-        np.testing.assert_array_equal(rows["inputs"][row], speed[42 + row : 45 + row].T)
+        np.testing.assert_array_equal(rows["inputs"][row, :, :3], speed[42 + row : 45 + row].T)
         np.testing.assert_array_equal(rows["labels"][row], speed[45 + row : 48 + row].T)
     assert rows["inputs"].dtype == rows["labels"].dtype == np.float32
 
@@ -52,9 +60,12 @@ def test_num_rows_keeps_the_first_windows(arrays, save):
 def test_statistics_are_those_of_the_training_windows(arrays, save):
     task = get_task("traffic/metr_la", data_path=save(arrays))
     train, config = rows_of(task.load()["train"]), task.config
-    change = train["labels"] - train["inputs"][..., 2:]
-    assert config.input_mean == pytest.approx(train["inputs"].mean(), rel=1e-5)
-    assert config.input_scale == pytest.approx(train["inputs"].std(), rel=1e-5)
+    speeds = train["inputs"][..., :3]
+    change = train["labels"] - speeds[..., 2:]
+    assert config.input_mean == pytest.approx([speeds.mean()] * 3 + [0, 0], rel=1e-5)
+    assert config.input_scale == pytest.approx([speeds.std()] * 3 + [1, 1], rel=1e-5)
+    plain = get_task("traffic/metr_la", data_path=task.data_path, time_of_day=False).config
+    assert (plain.input_mean, plain.input_scale) == (config.input_mean[0], config.input_scale[0])
     np.testing.assert_allclose(config.label_mean, change.mean(axis=(0, 1)), atol=1e-4)
     assert config.label_scale == pytest.approx(change.std(), rel=1e-5)
     assert (config.residual_feature, config.loss, config.num_labels) == (2, "l1", 3)
@@ -69,11 +80,67 @@ def test_a_missing_reading_is_an_ignored_label_and_repeats_the_last_one_as_input
     train = rows_of(task.load()["train"])
     assert np.isnan(train["labels"][7, 1]).tolist() == [True, True, False]
     assert np.isnan(train["labels"]).sum() == 6
-    assert train["inputs"][9, 1].tolist() == [arrays["speed_mph"][9, 1]] * 3
+    assert train["inputs"][9, 1, :3].tolist() == [arrays["speed_mph"][9, 1]] * 3
     assert train["inputs"][0, 3, 0] == pytest.approx(arrays["speed_mph"][arrays["speed_mph"] > 0].mean())
-    assert np.isfinite(task.config.label_mean).all() and (train["inputs"] > 0).all()
+    assert np.isfinite(task.config.label_mean).all() and (train["inputs"][..., :3] > 0).all()
     batch = collate(task.config, train)
     assert batch["labels"].shape == (42, 4, 3)
+
+
+def test_time_of_day_comes_in_as_the_angle_of_the_last_reading(arrays, save):
+    path = save(arrays)
+    task = get_task("traffic/metr_la", data_path=path)
+    assert (task.config.num_features, task.config.residual_feature) == (5, 2)
+    splits = task.load()
+    inputs = np.concatenate([rows_of(split)["inputs"] for split in splits.values()])
+    # Window k ends at step k + 2: 22:10 for the first, midnight for k = 22, 02:30 (an eighth and a 48th) for k = 52.
+    for window, hours in {0: 22 + 1 / 6, 22: 0, 40: 1.5, 52: 2.5}.items():
+        expected = [np.sin(2 * np.pi * hours / 24), np.cos(2 * np.pi * hours / 24)]
+        np.testing.assert_allclose(inputs[window, :, 3:], [expected] * 4, atol=1e-6)
+    plain = get_task("traffic/metr_la", data_path=path, time_of_day=False)
+    assert plain.config.num_features == 3
+    for split, rows in plain.load().items():
+        np.testing.assert_array_equal(rows_of(rows)["inputs"], rows_of(splits[split])["inputs"][..., :3])
+
+
+def test_without_timestamps_there_is_no_time_of_day_and_no_historical_average(arrays, save):
+    del arrays["timestamps"]
+    path = save(arrays)
+    with pytest.raises(ValueError, match=r"speeds\.npz has no times; time_of_day must be False"):
+        get_task("traffic/metr_la", data_path=path)
+    splits = get_task("traffic/metr_la", data_path=path, time_of_day=False).load()
+    assert all(split.column_names == ["inputs", "labels"] for split in splits.values())
+
+
+@pytest.mark.parametrize("num_rows", [None, 500])
+def test_historical_average_is_the_mean_of_the_train_split_by_sensor_and_time(arrays, save, num_rows):
+    rng = np.random.default_rng(1)
+    speed = rng.uniform(20, 70, size=(3 * 288, 4)).astype(np.float32)
+    speed[rng.random(speed.shape) < 0.2] = 0
+    speed[[100, 388], 2] = 0  # 06:20 is known of the other sensors only
+    speed[:, 3] = np.where(np.arange(len(speed)) < 620, 0, speed[:, 3])  # no reading in training
+    stamps = START + 300 * np.arange(len(speed))
+    splits = get_task("traffic/metr_la", data_path=save(arrays | {"speed_mph": speed, "timestamps": stamps})).load(
+        num_rows
+    )
+    assert splits["train"].column_names == ["inputs", "labels"]
+    first = splits["train"].num_rows
+    index = pd.to_datetime(stamps, unit="s")
+    train = pd.DataFrame(speed, index=index).iloc[: first + 5].replace(0, np.nan)
+    by_time = train.groupby(train.index.time).mean().fillna(train.mean()).fillna(np.nanmean(train))
+    expected = by_time.reindex(index.time).fillna(train.mean()).fillna(np.nanmean(train)).to_numpy()
+    for name in ("validation", "test"):
+        average = rows_of(splits[name])["historical_average"]
+        assert average.dtype == np.float32
+        for row in range(splits[name].num_rows):
+            np.testing.assert_allclose(average[row], expected[first + row + 3 : first + row + 6].T, rtol=1e-5)
+        first += splits[name].num_rows
+
+
+def test_at_a_time_never_seen_in_training_the_historical_average_is_the_sensors_mean(arrays, save):
+    splits = get_task("traffic/metr_la", data_path=save(arrays)).load()
+    expected = np.broadcast_to(arrays["speed_mph"][:47].mean(axis=0)[:, None], (12, 4, 3))
+    np.testing.assert_allclose(rows_of(splits["test"])["historical_average"], expected, rtol=1e-5)
 
 
 def test_groups_come_from_the_file_and_from_the_families(arrays, save):
@@ -100,64 +167,20 @@ def test_support_is_the_road_graph_target_first(arrays, save):
         get_task("traffic/metr_la", data_path=path, support="rail")
 
 
-@pytest.mark.parametrize("key", ["speed_mph", "adjacency"])
-def test_a_missing_key_is_named(arrays, save, key):
-    del arrays[key]
-    with pytest.raises(ValueError, match=rf"speeds\.npz: no key '{key}'; there are .*cluster2"):
-        get_task("traffic/metr_la", data_path=save(arrays))
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("adjacency", np.eye(3), r"adjacency must have shape \(4, 4\), got \(3, 3\)"),
-        ("cluster2", np.zeros(5), r"cluster2 must have shape \(4,\), got \(5,\)"),
-        ("speed_mph", np.full((30, 4), np.nan), "speed_mph must hold finite speeds"),
-        ("speed_mph", np.full((30, 4), -1.0), "speed_mph must hold finite speeds"),
-        ("speed_mph", np.ones((5, 4)), "speed_mph must have at least 6 steps, got 5"),
-        ("speed_mph", np.ones((7, 4)), "2 windows are too few"),
-        ("speed_mph", np.array([["a"]]), "speed_mph must hold finite speeds"),
-    ],
-)
-def test_an_ill_formed_array_is_named(arrays, save, key, value, message):
-    with pytest.raises(ValueError, match=message):
-        get_task("traffic/metr_la", data_path=save(arrays | {key: value}))
-
-
-@pytest.mark.parametrize("content", [None, b"", b"speed", b"PK\x03\x04truncated"])
-def test_a_missing_or_broken_file_is_named(tmp_path, content):
-    path = tmp_path / "gone.npz"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"gone\.npz: not a readable \.npz file"):
-        get_task("traffic/metr_la", data_path=path)
-
-
-def test_a_corrupted_or_other_file_is_named(arrays, tmp_path):
-    path = tmp_path / "bad.npz"
-    np.savez_compressed(path, **arrays)
-    content = bytearray(path.read_bytes())
-    content[200:260] = bytes(60)
-    path.write_bytes(content)
-    np.save(tmp_path / "bad.npy", arrays["adjacency"])
-    for name in ("bad.npz", "bad.npy"):
-        with pytest.raises(ValueError, match=r"bad\.np.: not a readable \.npz file"):
-            get_task("traffic/metr_la", data_path=tmp_path / name)
-
-
 def test_the_real_week_has_the_published_protocol(shared_data):
     path = shared_data / "metr_la_week" / "metr_la_week.npz"
     if not path.is_file():
         pytest.skip(f"needs {path}")
     task = get_task("traffic/metr_la", data_path=path)
     splits = task.load()
+    assert (task.config.num_features, task.config.input_mean[3:], task.config.input_scale[3:]) == (5, [0, 0], [1, 1])
     assert {name: split.num_rows for name, split in splits.items()} == {"train": 1408, "validation": 201, "test": 402}
-    assert task.config.input_mean == pytest.approx(59.36, abs=0.005)
-    assert task.config.input_scale == pytest.approx(12.33, abs=0.005)
+    assert task.config.input_mean[0] == pytest.approx(59.36, abs=0.005)
+    assert task.config.input_scale[0] == pytest.approx(12.33, abs=0.005)
     assert len(task.config.edges) == 1722
     assert task.config.group_name == "S_130 x S_77"
     test = rows_of(splits["test"])
-    error_of_last_value = np.abs(test["labels"] - test["inputs"][..., 2:]).mean(axis=(0, 1))
+    error_of_last_value = np.abs(test["labels"] - test["inputs"][..., 2:3]).mean(axis=(0, 1))
     np.testing.assert_allclose(error_of_last_value, [2.70, 3.19, 3.54], atol=0.006)
     nine = get_task("traffic/metr_la", data_path=path, group="clusters_9").config
     assert nine.group_name == "S_10 x S_38 x S_10 x S_23 x S_8 x S_15 x S_21 x S_71 x S_11"
