@@ -69,6 +69,7 @@ class MetrLa:
             group_name=group_name,
             edges=np.argwhere(adjacency).tolist() if self.support == "road" else None,
             symmetry_breaking=self.symmetry_breaking,
+            node_coordinates=_coordinates(arrays, degree, self.data_path),
             num_features=_NUM_INPUT_STEPS,
             output_level="node",
             problem_type="regression",
@@ -137,6 +138,16 @@ def _cluster_groups(arrays: Mapping[str, np.ndarray], degree: int, path: object)
         name = " x ".join(f"S_{len(block)}" for block in blocks)
         offered[f"clusters_{match[1]}"] = (young_subgroup(blocks), name)
     return offered
+
+
+def _coordinates(arrays: Mapping[str, np.ndarray], degree: int, path: object) -> list | None:
+    """``[longitude, latitude]`` of every sensor, where the file has both."""
+    degrees = [arrays[key] for key in ("longitude", "latitude") if key in arrays]
+    if len(degrees) < 2:
+        return None
+    if not all(each.shape == (degree,) and each.dtype.kind in "iuf" and np.isfinite(each).all() for each in degrees):
+        raise ValueError(f"{path}: longitude and latitude must hold finite numbers, shape ({degree},)")
+    return np.stack(degrees, axis=1).tolist()
 
 
 def _windows(speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
