@@ -75,6 +75,8 @@ class TaskConfig:
             new task from each other (``add_task(…, init_from=…)``). Their number is checked when a model is built.
         point_order: how points 0 … n-1 lie: along a ``"line"``, around a ``"ring"``, or ``None`` in no order. Read only
             by ``add_task(…, init_from=…)``, which can then tell a shift by 1 from one by 3; no layer sees it.
+        node_coordinates: where nodes lie, one pair ``[x, y]`` each (longitude and latitude, say), for maps; no layer
+            sees it.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids; exclusive with ``num_features``.
         num_features: features F a node, for inputs ``(B, n, F)`` of floats.
         output_level: ``"node"`` (one output a node, equivariant) or ``"graph"`` (one a sample, invariant).
@@ -104,6 +106,7 @@ class TaskConfig:
     symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
     orbital_names: list[str] | None = None
     point_order: PointOrder | None = None
+    node_coordinates: list | None = None
     vocab_size: int | None = None
     num_features: int | None = None
     output_level: Literal["node", "graph"] = "node"
@@ -138,11 +141,27 @@ class TaskConfig:
         if self.edges is not None:
             self.edges = check_edges(self.edges, self.degree).tolist()
         require(not self.weak_support or self.edges is not None, "weak_support needs edges to tell from other pairs")
+        if self.node_coordinates is not None:
+            self._read_coordinates()
         require(
             self.symmetry_breaking != "triples" or (self.edges is None and self.degree <= MOST_POINTS_FOR_TRIPLES),
             f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {MOST_POINTS_FOR_TRIPLES} '
             f"and no edges, got degree {self.degree}{'' if self.edges is None else ' and edges'}",
         )
+
+    def _read_coordinates(self) -> None:
+        expected = f"node_coordinates must be {self.degree} pairs of finite numbers [x, y], one a node"
+        try:
+            array = np.array(self.node_coordinates)
+        except ValueError:  # pairs and triples mixed, say
+            raise ValueError(f"{expected}, got lists of unequal length") from None
+        require(
+            array.shape == (self.degree, 2) and array.dtype.kind in "iuf",
+            f"{expected}, got an array of shape {array.shape} and type {array.dtype}",
+        )
+        for node in np.flatnonzero(~np.isfinite(array).all(axis=1)):
+            raise ValueError(f"{expected}, got {array[node].tolist()} for node {node}")
+        self.node_coordinates = array.tolist()
 
     def _check_inputs_declared(self) -> None:
         require(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+STYLE: Any = {"font.size": 9, "axes.titlesize": 10, "font.family": "DejaVu Sans"}
 _QUALITATIVE = 20  # more colours than this cannot be told apart one by one
 
 
@@ -36,7 +38,7 @@ def plot_symmetry(
     """
     order = np.argsort(node_labels, kind="stable")
     panels = 1 if distances is None else 2
-    with matplotlib.rc_context({"font.size": 9, "axes.titlesize": 10, "font.family": "DejaVu Sans"}):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.2 * panels, 6.2), layout="constrained")  # not pyplot's: a notebook keeps its own
         axes = figure.subplots(1, panels, squeeze=False)
         figure.suptitle(title, wrap=True, fontsize=11)
@@ -51,13 +53,13 @@ def _draw_orbitals(
 ) -> None:
     n, num_orbitals, num_orbits = len(labels), int(labels.max()) + 1, int(node_labels.max()) + 1
     absent = np.ma.masked_less(labels, 0)
-    axes.imshow(absent, cmap=_palette(num_orbitals), vmin=-0.5, vmax=num_orbitals - 0.5, interpolation="nearest")
+    axes.imshow(absent, cmap=palette(num_orbitals), vmin=-0.5, vmax=num_orbitals - 0.5, interpolation="nearest")
     axes.set_facecolor("#f4f4f4")
     axes.set_title(f"orbitals on pairs: {num_orbitals:,}; orbits on points: {num_orbits:,}")
     axes.set_xlabel("source j")
     axes.set_ylabel("target i")
     strip = axes.inset_axes((-0.035, 0, 0.02, 1), sharey=axes)  # the points' own orbits, beside their rows
-    strip.imshow(node_labels[:, None], cmap=_palette(num_orbits), aspect="auto", interpolation="nearest")
+    strip.imshow(node_labels[:, None], cmap=palette(num_orbits), aspect="auto", interpolation="nearest")
     strip.set_axis_off()
     for boundary in np.flatnonzero(np.diff(node_labels)) + 0.5:
         if num_orbits <= _QUALITATIVE:
@@ -86,7 +88,7 @@ def _draw_distances(axes: Axes, distances: NDArray[np.floating]) -> None:
     axes.figure.colorbar(image, ax=axes, shrink=0.8)
 
 
-def _palette(size: int) -> ListedColormap:
+def palette(size: int) -> ListedColormap:
     """Distinct colours for few labels; for many a cyclic map in scrambled order, so that neighbours differ."""
     if size <= _QUALITATIVE:
         return ListedColormap([matplotlib.colormaps.get_cmap("tab20")(index) for index in _spread(_QUALITATIVE)[:size]])

@@ -27,6 +27,7 @@ FULL = {
     "label_scale": [0.25, 4.0],
     "residual_feature": 1,
     "loss": "mse",
+    "node_coordinates": [[-118.25, 34], [0.0, 1e3], [0.0, 1e3], [-1, -1]],
 }
 
 
@@ -57,6 +58,12 @@ def test_a_config_survives_saving(config, tmp_path):
     assert {**again.to_dict(), "_name_or_path": None} == {**config.to_dict(), "_name_or_path": None}
     again.save_pretrained(tmp_path / "again")
     assert (tmp_path / "again" / "config.json").read_text() == (tmp_path / "config.json").read_text()
+
+
+def test_a_config_saved_before_a_field_existed_still_loads():
+    plain = TaskConfig(**TOKENS).to_dict()
+    del plain["node_coordinates"]
+    assert AsenConfig(tasks={"old": plain}).tasks["old"] == TaskConfig(**TOKENS)
 
 
 def test_to_dict_shares_nothing_with_the_config():
@@ -120,6 +127,12 @@ def test_task_finds_the_only_one_and_lists_those_known():
         ({"edges": [[0, 1, 2]]}, "shape"),
         ({"edges": [["a", "b"]]}, "integer"),
         ({"edges": []}, "edges"),
+        ({"node_coordinates": [[0, 1]] * 3}, r"4 pairs of finite numbers \[x, y\].*shape \(3, 2\)"),
+        ({"node_coordinates": [0, 1, 2, 3]}, r"4 pairs.*shape \(4,\)"),
+        ({"node_coordinates": [[0, 1], [0, 1], [0, 1], [0]]}, "4 pairs.*unequal length"),
+        ({"node_coordinates": [[0, 1], [2, float("inf")]] * 2}, r"4 pairs.*got \[2.0, inf\] for node 1"),
+        ({"node_coordinates": [["0", "1"]] * 4}, "4 pairs.*type <U1"),
+        ({"node_coordinates": "map"}, "node_coordinates.*list"),
         ({"symmetry_breaking": "triples", "edges": [[0, 1]]}, "triples.*no edges"),
         ({"symmetry_breaking": "triples", "degree": 65, "generators": []}, "triples.*at most 64.*got degree 65"),
         ({"symmetry_breaking": "edges"}, "'nodes', 'pairs', 'triples'.*got edges"),

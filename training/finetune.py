@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:
-    return dataclasses.replace(task, group_name="", orbital_names=None, point_order=None)
+    return dataclasses.replace(task, group_name="", orbital_names=None, point_order=None, node_coordinates=None)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,12 @@ class MetrLa:
     Args:
         data_path: readings every five minutes, in one of three layouts. An ``.npz`` with ``speed_mph`` ``(T, n)`` in
             time order (0 = no reading), ``timestamps`` ``(T,)`` (Unix seconds of naive local time; only ``time_of_day``
-            needs them), ``adjacency`` ``(n, n)`` (row = target), and any number of sensor clusterings ``clusterK``
-            ``(n,)``. DCRNN's ``metr-la.h5``, a pandas frame ``(T, n)`` under the key ``df``. A folder with
-            ``train.npz``, ``val.npz`` and ``test.npz``, consecutive windows ``x`` and ``y`` ``(N, steps, n,
-            channels)`` (speed, and the time of day as a fraction of a day), whose splits are kept.
-        adjacency_path: an ``.npz`` with ``adjacency`` and any ``clusterK``, for a ``data_path`` that has none.
+            needs them), ``adjacency`` ``(n, n)`` (row = target), any number of sensor clusterings ``clusterK`` ``(n,)``
+            and, for maps, ``longitude`` and ``latitude`` ``(n,)``. DCRNN's ``metr-la.h5``, a pandas frame ``(T, n)``
+            under the key ``df``. A folder with ``train.npz``, ``val.npz`` and ``test.npz``, consecutive windows ``x``
+            and ``y`` ``(N, steps, n, channels)`` (speed, and the time of day as a fraction of a day), whose splits are
+            kept.
+        adjacency_path: an ``.npz`` with ``adjacency``, any ``clusterK`` and coordinates, for a ``data_path`` without.
         group: ``"clusters_K"`` for a clustering of the file (sensors of a cluster may be exchanged), ``"symmetric"``,
             ``"trivial"`` or another family, a ``PermutationGroup``, or generators as cycles.
         support: ``"road"``, messages along the non-zero entries of ``adjacency``; ``"complete"``, between all sensors.
@@ -82,6 +83,7 @@ class MetrLa:
             group_name=group_name,
             edges=_edges(roads, degree, roads_path) if self.support == "road" else None,
             symmetry_breaking=self.symmetry_breaking,
+            node_coordinates=_coordinates(roads, degree, roads_path),
             num_features=INPUT_STEPS + 2 * self.time_of_day,
             output_level="node",
             problem_type="regression",
@@ -166,6 +168,16 @@ def _cluster_groups(arrays: Mapping[str, np.ndarray], degree: int, path: object)
         name = " x ".join(f"S_{len(block)}" for block in blocks)
         offered[f"clusters_{match[1]}"] = (young_subgroup(blocks), name)
     return offered
+
+
+def _coordinates(arrays: Mapping[str, np.ndarray], degree: int, path: object) -> list | None:
+    """``[longitude, latitude]`` of every sensor, where the file has both."""
+    degrees = [arrays[key] for key in ("longitude", "latitude") if key in arrays]
+    if len(degrees) < 2:
+        return None
+    if not all(each.shape == (degree,) and each.dtype.kind in "iuf" and np.isfinite(each).all() for each in degrees):
+        raise ValueError(f"{path}: longitude and latitude must hold finite numbers, shape ({degree},)")
+    return np.stack(degrees, axis=1).tolist()
 
 
 def _windows(speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -167,6 +167,20 @@ def test_support_is_the_road_graph_target_first(arrays, save):
         get_task("traffic/metr_la", data_path=path, support="rail")
 
 
+def test_sensors_lie_where_the_file_says(arrays, save):
+    assert get_task("traffic/metr_la", data_path=save(arrays)).config.node_coordinates is None
+    arrays["longitude"] = np.array([-118.0, -118.5, -118.25, -118])
+    assert get_task("traffic/metr_la", data_path=save(arrays)).config.node_coordinates is None
+    arrays["latitude"] = np.array([34, 33, 32, 31])
+    task = get_task("traffic/metr_la", data_path=save(arrays))
+    assert task.config.node_coordinates == [[-118.0, 34], [-118.5, 33], [-118.25, 32], [-118, 31]]
+    for wrong in (np.zeros(5), np.full(4, np.nan), np.array(["a"] * 4)):
+        with pytest.raises(
+            ValueError, match=r"speeds\.npz: longitude and latitude must hold finite numbers, shape \(4,\)"
+        ):
+            get_task("traffic/metr_la", data_path=save(arrays | {"latitude": wrong}))
+
+
 def test_the_real_week_has_the_published_protocol(shared_data):
     path = shared_data / "metr_la_week" / "metr_la_week.npz"
     if not path.is_file():

@@ -1,6 +1,7 @@
 """The scripts as people run them: pretrain, finetune, evaluate, from the command line to a reloaded model."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -292,6 +293,15 @@ def test_kept_tasks_stay_bit_for_bit_as_they_were(tmp_path, checkpoint, call):
 def test_the_printed_evaluation_command_reproduces_the_printed_scores(tmp_path, checkpoint, call):
     text = call(finetune, "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--output_dir", tmp_path / "out")
     assert table_of(call(evaluate, *printed_command(text, "evaluate"))) == table_of(text)
+
+
+def test_what_no_layer_sees_does_not_start_a_task_anew(checkpoint):
+    arguments = finetune.FinetuneArguments(checkpoint=str(checkpoint))
+    model = AsenForMultitask.from_pretrained(checkpoint)
+    name = "equivariant/cyclic_sum"
+    task = dataclasses.replace(model.config.tasks[name], group_name="hours", node_coordinates=[[0, 1]] * 6)
+    again = finetune.prepare_model(arguments, name, task, "eager")
+    assert torch.equal(again.heads[name].weight, model.heads[name].weight)
 
 
 def test_finetuning_the_finetuned_goes_on_from_it(tmp_path, checkpoint, call):
