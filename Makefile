@@ -4,7 +4,7 @@ CONSTRAINTS := .ci/constraints.txt
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test lint bench
+.PHONY: help setup pretrain test upstream lint bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +24,9 @@ pretrain: setup ## train the default multitask recipe
 
 test: setup ## run the tests (without the slow ones)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2
+
+upstream: setup ## run transformers' own tests on the models (fetches its sources)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m upstream -rsx tests/upstream
 
 lint: setup ## check style and types
 	$(PYTHON) -m ruff check

@@ -220,10 +220,11 @@ def _pass_messages(
     incoming = source.transpose(0, 1).index_select(0, sources)  # (E, B, H, C)
     features = target.transpose(0, 1).index_select(0, targets).add_(incoming).add_(edge_table[labels.T])
     scores = (F.leaky_relu_(features, module.negative_slope) * module.attention_vector).sum(dim=-1)
-    weights = edge_softmax(scores, targets, num_nodes=num_nodes)  # (E, B, H)
+    weights = edge_softmax(scores, targets, num_nodes=num_nodes).permute(1, 2, 0)  # (B, H, E)
     messages = incoming if gate_table is None else incoming * (1 + gate_table)[labels.T]
-    output = scatter(weights.unsqueeze(-1) * messages, targets, dim_size=num_nodes, reduce="sum")
-    return output.transpose(0, 1), weights.permute(1, 2, 0)
+    # From the weights that are returned, so that these too can be asked for their gradient.
+    output = scatter(weights.permute(2, 0, 1).unsqueeze(-1) * messages, targets, dim_size=num_nodes, reduce="sum")
+    return output.transpose(0, 1), weights
 
 
 AttentionInterface.register("gatv2_pyg", pyg_attention_forward)

@@ -11,17 +11,12 @@ from .configuration_task import TaskConfig, require, with_value_errors
 
 __all__ = ["AsenConfig", "TaskConfig"]
 
-# Keyword arguments that PreTrainedConfig takes besides its dataclass fields; any other unknown one is a mistake.
+# Keyword arguments that PreTrainedConfig takes besides its dataclass fields, with those that Trainer and others set on
+# the config of any model, so that they are saved; any other unknown one is a mistake.
 _INHERITED_KEYS = {
     *("_attn_implementation", "_commit_hash", "_name_or_path", "attn_implementation", "auto_map", "model_type"),
-    *(
-        "experts_implementation",
-        "name_or_path",
-        "num_labels",
-        "output_attentions",
-        "quantization_config",
-        "torch_dtype",
-    ),
+    *("experts_implementation", "name_or_path", "num_labels", "output_attentions", "quantization_config"),
+    *("tie_word_embeddings", "torch_dtype", "use_cache"),
 }
 
 

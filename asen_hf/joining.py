@@ -52,3 +52,13 @@ def join(several: Sequence[EmbeddedRows]) -> EmbeddedRows:
         None,
         OrbitGraph(several[0].graph.num_nodes, torch.cat(labels)),
     )
+
+
+def split(tensors: Sequence[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]:
+    """Joined rows' tensors, to each task its own.
+
+    Those of a single task stay what they are: a view of them would be on no way to the outputs, and get no gradient.
+    """
+    if len(sizes) == 1:
+        return [list(tensors)]
+    return [list(parts) for parts in zip(*(tensor.split(list(sizes)) for tensor in tensors), strict=True)]

@@ -28,7 +28,7 @@ from transformers.utils.generic import can_return_tuple
 from .backbone import AsenBackbone
 from .configuration_asen import AsenConfig, TaskConfig
 from .donor_rows import copy_rows, find_donor_rows
-from .joining import EmbeddedRows, join, tasks_to_join
+from .joining import EmbeddedRows, join, split, tasks_to_join
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages
@@ -195,14 +195,11 @@ class AsenModel(AsenPreTrainedModel):
             For each task, the states ``(B, n, d)`` at the input and after each layer, and each layer's attentions.
         """
         embedded = {name: self._embed(name, rows) for name, rows in inputs.items()}
-        outputs = {}
+        outputs: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
         for names in tasks_to_join(embedded):
             sizes = [len(inputs[name]) for name in names]
-            layers = self.backbone(join([embedded[name] for name in names]))
-            parts = [[tensor.split(sizes) for tensor in tensors] for tensors in layers]
-            for position, name in enumerate(names):
-                states, attentions = ([part[position] for part in each] for each in parts)
-                outputs[name] = states, attentions
+            states, attentions = self.backbone(join([embedded[name] for name in names]))
+            outputs |= zip(names, zip(split(states, sizes), split(attentions, sizes), strict=True), strict=True)
         return {name: outputs[name] for name in inputs}
 
     def _embed(self, name: str, inputs: Tensor) -> EmbeddedRows:

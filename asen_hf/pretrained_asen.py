@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import torch
 from safetensors import SafetensorError
@@ -58,10 +58,14 @@ class AsenPreTrainedModel(PreTrainedModel):
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint, whole or not at all. Arguments as in ``transformers.PreTrainedModel.from_pretrained``.
 
+        Without one (``None``, with ``config`` and ``state_dict``), tensors that ``state_dict`` lacks are new.
+
         Raises:
             OSError: a file is missing (it is named).
             ValueError: the weights file is truncated or corrupt, or does not hold exactly what the config calls for.
         """
+        if pretrained_model_name_or_path is None:
+            return super().from_pretrained(None, *args, **kwargs)
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches are refused below, by name
         wants_info = kwargs.pop("output_loading_info", False)
         if kwargs.get("config") is None:  # transformers would take a default one
@@ -91,6 +95,30 @@ class AsenPreTrainedModel(PreTrainedModel):
             # a cache line: copied into memory of their own they give the saved model's outputs bit for bit.
             tensor.data = tensor.data.clone()
         return (model, info) if wants_info else model
+
+    def get_input_embeddings(self) -> nn.Module:
+        """What embeds the inputs of the only task.
+
+        Raises:
+            NotImplementedError: there are several tasks, each with an embedder of its own.
+        """
+        embedders, name = self._only_embedder()
+        return embedders[name]
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace what embeds the inputs of the only task. Raises as :meth:`get_input_embeddings`."""
+        embedders, name = self._only_embedder()
+        embedders[name] = value
+
+    def _only_embedder(self) -> tuple[nn.ModuleDict, str]:
+        tasks = list(self.config.tasks)
+        if len(tasks) != 1:
+            raise NotImplementedError(f"each of this model's {len(tasks)} tasks has input embeddings of its own")
+        return cast(nn.ModuleDict, self.base_model.token_embedders), tasks[0]
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises ``NotImplementedError``: a task's vocabulary is part of what it is."""
+        raise NotImplementedError("a task keeps its vocabulary: add_task another one, and drop_task the old one")
 
     def _add_module(self, modules: nn.ModuleDict, name: str, module: nn.Module) -> nn.ModuleDict:
         """``modules`` with one more, initialised; sorted by name, since optimiser state is matched by position."""

@@ -1,5 +1,6 @@
 """The model: shapes, losses and units, growing by tasks, reloading bit for bit, and refusing what it cannot compute."""
 
+import copy
 import json
 import math
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 import asen_hf
@@ -217,6 +219,17 @@ def test_states_and_attentions_are_returned_on_request_only(name, implementation
         assert [states.shape for states in output.hidden_states] == [(ROWS, each.degree, HIDDEN)] * (LAYERS + 1)
         assert [weights.shape for weights in output.attentions] == [(ROWS, HEADS, *pairs)] * LAYERS
     assert torch.equal(output.hidden_states[-1], output.last_hidden_state)
+
+
+@every_task
+def test_states_and_attentions_that_are_returned_have_gradients(name):
+    model = make_model()
+    output = model(make_inputs(TASKS[name]), task=name, output_hidden_states=True, output_attentions=True)
+    returned = [*output.hidden_states, *output.attentions]
+    for tensor in returned:
+        tensor.retain_grad()
+    output.logits.sum().backward()
+    assert all(tensor.grad.any() for tensor in returned)
 
 
 def test_the_config_may_ask_for_states_and_attentions():
@@ -434,6 +447,32 @@ def test_dropping_a_task_removes_all_of_it_and_nothing_else(tmp_path):
         model.drop_task("graph/values")
 
 
+@every_task
+def test_an_only_tasks_input_embeddings_can_be_had_and_replaced(name):
+    model, inputs = make_model(tasks={name: TASKS[name]}), make_inputs(TASKS[name])
+    embedder = copy.deepcopy(model.get_input_embeddings())
+    expected = model(inputs).logits
+    torch.nn.init.zeros_(model.get_input_embeddings().weight)
+    assert not torch.equal(model(inputs).logits, expected)
+    model.set_input_embeddings(embedder)
+    assert torch.equal(model(inputs).logits, expected)
+
+
+def test_several_tasks_share_no_input_embeddings():
+    model = make_model()
+    with pytest.raises(NotImplementedError, match="each of this model's 4 tasks"):
+        model.get_input_embeddings()
+    with pytest.raises(NotImplementedError, match="each of this model's 4 tasks"):
+        model.set_input_embeddings(torch.nn.Embedding(5, HIDDEN))
+
+
+def test_a_vocabulary_is_not_resized():
+    model = make_model(tasks={"only": TASKS["node/classes"]})
+    with pytest.raises(NotImplementedError, match="a task keeps its vocabulary"):
+        model.resize_token_embeddings(9)
+    assert model.get_input_embeddings().weight.shape == (5, HIDDEN)
+
+
 # Bad input
 
 
@@ -580,6 +619,23 @@ def test_a_bare_model_saved_alone_starts_a_multitask_model_with_new_heads(tmp_pa
 def test_a_bare_model_passes_over_the_heads_without_a_warning(checkpoint, caplog):
     AsenModel.from_pretrained(checkpoint)
     assert not caplog.records
+
+
+def test_without_a_checkpoint_weights_come_from_the_state_dict_and_are_else_new():
+    saved = make_model()
+    given = {name: each for name, each in saved.state_dict().items() if name.startswith("asen.backbone.layers.1.")}
+    model = AsenForMultitask.from_pretrained(None, config=saved.config, state_dict=given)
+    weights = model.state_dict()
+    assert all_equal({name: weights[name] for name in given}, given)
+    assert not weights["asen.backbone.layers.0.attention.bias"].any()
+    assert weights["asen.token_embedders.node/classes.weight"].any()
+
+
+@pytest.mark.parametrize("cls", [AsenModel, AsenForMultitask])
+def test_what_a_trainer_saves_loads_again(cls, tmp_path):
+    model = make_model(cls)
+    transformers.Trainer(model, transformers.TrainingArguments(str(tmp_path), report_to=[])).save_model()
+    assert all_equal(cls.from_pretrained(tmp_path).state_dict(), model.state_dict())
 
 
 def test_a_checkpoint_loads_in_the_precision_asked_for(checkpoint):
