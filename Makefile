@@ -4,7 +4,7 @@ CONSTRAINTS := .ci/constraints.txt
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test upstream lint bench
+.PHONY: help setup pretrain test upstream lint package bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,10 @@ lint: setup ## check style and types
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy asen_hf
+
+# Without isolation, so that the pinned setuptools builds it.
+package: setup ## build the sdist, and from it the wheel, into dist/
+	$(PYTHON) -m build --no-isolation
 
 bench: setup ## measure speed and memory (METR_LA=file.npz for its roads)
 	$(PYTHON) tests/benchmarks/attention_kernels.py $(METR_LA)

@@ -1,20 +1,28 @@
-"""The ``asen`` command. ``asen inspect``: what does a group or a checkpoint make the network equivariant to?"""
+"""The ``asen`` command: what a group or a checkpoint makes the network equivariant to, its scores, its model card."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from datasets import disable_progress_bars
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
+from transformers.utils import logging
 
 from .closures import ClosureReport, closure_report, order_text
 from .configuration_asen import TaskConfig
+from .discovery import orbital_distances
+from .evaluation import EvaluateOptions, evaluate_checkpoint
 from .group_notation import parse_group
+from .model_card import model_card
+from .modeling_asen import AsenModel
 from .orbits import orbit_labels, refine_by_support
+from .recipe import argument_parser, load_config
 
 _LISTED_ORBITS = 12  # more than this are counted, not listed
 
@@ -34,18 +42,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inspect.add_argument("--degree", type=int, help="number of points, for a group given by cycles")
     inspect.add_argument("--task", help="the checkpoint's task; all of them when not given")
     inspect.add_argument("--plot", type=Path, metavar="FILE", help="draw node orbits and orbitals (.png, .svg, .pdf)")
+    inspect.set_defaults(run=_inspect)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score a checkpoint on held-out rows",
+        description="Each task's group, scores, baselines and equivariance errors, on the rows that recipe.yaml names.",
+        parents=[argument_parser([EvaluateOptions], add_help=False)],
+    )
+    evaluate.add_argument("checkpoint", metavar="CHECKPOINT", help="a folder or a Hub id")
+    evaluate.set_defaults(run=_evaluate)
+    card = commands.add_parser(
+        "card",
+        help="render a checkpoint's model card",
+        description="The card as the files of the checkpoint and its measured scores make it.",
+    )
+    card.add_argument("checkpoint", metavar="CHECKPOINT", help="a folder or a Hub id")
+    card.add_argument("--scores", metavar="FILE", help="what `asen evaluate --output` wrote; default: the checkpoint's")
+    card.add_argument("--output", type=Path, metavar="FILE", help="such as README.md; printed when not given")
+    card.set_defaults(run=_card)
     options = parser.parse_args(arguments)
+    logging.disable_progress_bar()
+    disable_progress_bars()
     try:
-        return _inspect(options)
+        options.run(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # some libraries' have several lines
         return 2
+    return 0
 
 
-def _inspect(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> None:
+    names = [field.name for field in dataclasses.fields(EvaluateOptions)]
+    evaluate_checkpoint(options.checkpoint, EvaluateOptions(**{name: getattr(options, name) for name in names}))
+
+
+def _card(options: argparse.Namespace) -> None:
+    card = model_card(options.checkpoint, options.scores)
+    if options.output is None:
+        print(card, end="")
+    else:
+        card.save(options.output)
+
+
+def _inspect(options: argparse.Namespace) -> None:
     if _is_checkpoint(options.subject):
         _inspect_checkpoint(options)
-        return 0
+        return
     if options.task is not None:
         raise ValueError(f"--task needs a checkpoint, and there is no folder {options.subject!r}")
     group = parse_group(options.subject, options.degree)
@@ -53,7 +95,6 @@ def _inspect(options: argparse.Namespace) -> int:
     print(format_report(report))
     if options.plot is not None:
         _plot(options.plot, f"{options.subject}\n{report.sentence}", group, None, None)
-    return 0
 
 
 def _is_checkpoint(subject: str) -> bool:
@@ -62,13 +103,6 @@ def _is_checkpoint(subject: str) -> bool:
 
 
 def _inspect_checkpoint(options: argparse.Namespace) -> None:
-    from transformers.utils import logging
-
-    from .discovery import orbital_distances
-    from .modeling_asen import AsenModel
-    from .recipe import load_config
-
-    logging.disable_progress_bar()
     load_config(options.subject)  # has the clearest error for a checkpoint that is not there
     model = AsenModel.from_pretrained(options.subject)
     names = list(model.config.tasks) if options.task is None else [model.config.task(options.task)[0]]

@@ -33,7 +33,7 @@ __all__ = [
     "warn_if_not_closed",
 ]
 
-_MOST_CHECKED_POINTS = 256
+MOST_CHECKED_POINTS = 256
 _MAX_FACTORS = 4  # of a direct product of symmetric groups that is called by its name
 
 
@@ -245,7 +245,7 @@ def warn_if_not_closed(name: str, task: TaskConfig) -> None:
     Nothing is said of ``symmetry_breaking="nodes"``, which asks for as much, of groups whose order could not be proved,
     and of more points than can be looked at in a few seconds.
     """
-    if task.degree > _MOST_CHECKED_POINTS or task.symmetry_breaking == "nodes":
+    if task.degree > MOST_CHECKED_POINTS or task.symmetry_breaking == "nodes":
         return
     report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
     if report.is_exact is False:

@@ -274,7 +274,8 @@ def backbone_fields(config: AsenConfig) -> dict[str, Any]:
 def load_config(checkpoint: str) -> AsenConfig:
     """A checkpoint's config. ``ValueError`` names a checkpoint that is neither a folder here nor on the Hub."""
     try:
-        cached_file(checkpoint, CONFIG_NAME)  # transformers would take a default config where there is none
+        if cached_file(checkpoint, CONFIG_NAME) is None:  # transformers would take a default config
+            raise OSError(f"the folder has no {CONFIG_NAME}")
         return AsenConfig.from_pretrained(checkpoint)
     except OSError as error:
         raise ValueError(

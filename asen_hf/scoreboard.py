@@ -104,14 +104,15 @@ def _cells(score: Score) -> list[object]:
         score.rank,
         score.rows,
         score.loss,
-        f"{score.metric} {score.value:.4f}" + f" ({_named(score.details)})" * bool(score.details),
-        _named(score.baselines),
+        f"{score.metric} {score.value:.4f}" + f" ({named(score.details)})" * bool(score.details),
+        named(score.baselines),
         f"{score.equivariance_error:.1e}",
         "-" if score.outside_error is None else f"{score.outside_error:.1e}",
     ]
 
 
-def _named(values: Mapping[str, float]) -> str:
+def named(values: Mapping[str, float]) -> str:
+    """Numbers by name as a list for people."""
     return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
 
 

@@ -1,5 +1,6 @@
 """The ``asen`` command, as people type it."""
 
+import json
 import subprocess
 import sys
 
@@ -9,9 +10,12 @@ import torch
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.cli import main
+from asen_hf.evaluation import EvaluateOptions, evaluate_checkpoint
 from asen_hf.groups import dihedral, young_subgroup
+from asen_hf.model_card import model_card
 from asen_hf.orbits import orbit_labels
 from asen_hf.plotting import plot_symmetry
+from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 
 @pytest.fixture
@@ -24,6 +28,19 @@ def checkpoint(tmp_path):
     model = AsenForMultitask(AsenConfig(tasks=tasks, hidden_size=16, num_hidden_layers=1, num_attention_heads=2))
     model.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A folder as training leaves it, of a network that has learned nothing."""
+    torch.manual_seed(0)
+    source = TaskRecipe("equivariant/cyclic_sum", options={"length": 6}, num_rows=60)
+    config = AsenConfig(tasks={source.name: source.config()}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    AsenForMultitask(config).save_pretrained(tmp_path / "run")
+    Recipe(backbone_fields(config), [source], TrainingRecipe()).write(tmp_path / "run" / "recipe.yaml")
+    machine = {"platform": "", "python": "", "torch": "", "cpus": 1, "threads": 1, "accelerator": None}
+    (tmp_path / "run" / "scores.json").write_text(json.dumps({"step": 1, "machine": machine}))
+    return tmp_path / "run"
 
 
 def test_a_group_that_pairs_can_tell_is_reported_exact(capsys):
@@ -77,6 +94,38 @@ def test_bad_input_is_an_error_and_status_two(arguments, message, capsys):
 def test_a_task_that_the_checkpoint_lacks_is_refused(checkpoint, capsys):
     assert main(["inspect", str(checkpoint), "--task", "gone"]) == 2
     assert "ring/all, ring/sparse" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_evaluated_as_the_flags_say(finished, tmp_path, capsys):
+    output = tmp_path / "scores.json"
+    assert main(["evaluate", str(finished), "--split", "validation", "--output", str(output)]) == 0
+    shown = capsys.readouterr().out
+    evaluate_checkpoint(str(finished), EvaluateOptions(split="validation"))
+    assert shown == capsys.readouterr().out and "equivariant/cyclic_sum  D_6" in shown
+    record = json.loads(output.read_text())
+    assert record["split"] == "validation" and record["scores"][0]["rows"] == 9
+    assert f"accuracy {record['scores'][0]['value']:.4f}" in shown
+
+
+def test_a_card_is_printed_or_written_from_measured_scores(finished, tmp_path, capsys):
+    assert main(["card", str(finished)]) == 2
+    assert "has no test_scores.json: asen evaluate" in capsys.readouterr().err
+    scores = str(tmp_path / "scores.json")
+    assert main(["evaluate", str(finished), "--output", scores]) == 0
+    capsys.readouterr()
+    assert main(["card", str(finished), "--scores", scores]) == 0
+    assert capsys.readouterr().out == str(model_card(str(finished), scores))
+    assert main(["card", str(finished), "--scores", scores, "--output", str(finished / "README.md")]) == 0
+    assert (finished / "README.md").read_text(encoding="utf-8") == str(model_card(str(finished), scores))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "card"])
+def test_a_checkpoint_that_is_not_there_is_one_line_and_status_two(command, tmp_path, capsys):
+    assert main([command, str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.startswith(f"error: checkpoint {tmp_path}: no such folder with a config.json") and error.count("\n") == 1
+    )
 
 
 def test_it_is_installed_as_a_module_that_runs():

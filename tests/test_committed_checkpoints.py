@@ -8,10 +8,11 @@ import torch
 
 from asen_hf import AsenForMultitask
 from asen_hf.data import get_task
+from asen_hf.model_card import model_card
 from asen_hf.objective import evaluate
 from asen_hf.recipe import Recipe
 
-FOLDERS = [path.parent for path in sorted((Path(__file__).parents[1] / "hub_configs").glob("*/scores.json"))]
+FOLDERS = [path.parent for path in sorted((Path(__file__).parents[1] / "hub_configs").glob("*/model.safetensors"))]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -26,6 +27,12 @@ def test_a_committed_checkpoint_reproduces_its_scores(folder):
         assert score.metric == expected["metric"]
         assert score.value == pytest.approx(expected["value"], abs=1e-3)
         assert score.loss == pytest.approx(expected["loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_committed_card_is_what_the_code_renders(folder):
+    committed = (folder / "README.md").read_text(encoding="utf-8")
+    assert committed == str(model_card(str(folder))), f"asen card {folder} --output {folder}/README.md renders it anew"
 
 
 def test_there_is_one_to_load():

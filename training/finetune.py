@@ -19,6 +19,7 @@ from row_arguments import RowArguments, parse_json
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures import warn_if_not_closed
 from asen_hf.loop import train
+from asen_hf.model_card import document_run
 from asen_hf.recipe import (
     Recipe,
     TrainingRecipe,
@@ -28,7 +29,7 @@ from asen_hf.recipe import (
     load_config,
     script,
 )
-from asen_hf.scoreboard import format_scoreboard, scoreboard
+from asen_hf.scoreboard import format_scoreboard
 
 # The backbone's rate is the others' divided by these, unless --backbone_lr says otherwise. A donor's rows fit the
 # backbone as it is: if it moves away, ten rows spoil what needed none (training/experiments/orbital_transfer).
@@ -99,7 +100,8 @@ def main() -> None:
     train(model, data, recipe)
     if state.is_main_process:
         output = training.output_dir
-        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(scoreboard(model, data))}\n")
+        board = document_run(model, data, recipe.training)
+        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(board)}\n")
         print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
 
 

@@ -3,7 +3,8 @@
     accelerate launch training/pretrain.py [--recipe FILE] [--FIELD VALUE ...]
 
 The recipe names the tasks; every scalar of it is a flag (--help lists them). The run's folder ends up with the best
-checkpoint by validation, loadable with AsenForMultitask.from_pretrained, and its scores on the held-out test rows.
+checkpoint by validation, loadable with AsenForMultitask.from_pretrained, its scores on the held-out test rows and a
+model card.
 """
 
 import sys
@@ -16,8 +17,9 @@ from accelerate.utils import set_seed
 from asen_hf import AsenConfig, AsenForMultitask
 from asen_hf.closures import warn_if_not_closed
 from asen_hf.loop import train
+from asen_hf.model_card import document_run
 from asen_hf.recipe import Recipe, script
-from asen_hf.scoreboard import format_scoreboard, scoreboard
+from asen_hf.scoreboard import format_scoreboard
 
 DEFAULT_RECIPE = Path(__file__).parents[1] / "hub_configs" / "asen-sequence-tiny" / "recipe.yaml"
 
@@ -38,7 +40,8 @@ def main() -> None:
     train(model, data, recipe)
     if state.is_main_process:
         output = recipe.training.output_dir.rstrip("/")
-        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(scoreboard(model, data))}\n")
+        board = document_run(model, data, recipe.training)
+        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(board)}\n")
         print(
             "Next, finetune it on a task and a group it has never seen:\n"
             f"  accelerate launch training/finetune.py --checkpoint {output} --task equivariant/intersect"

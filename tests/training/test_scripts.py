@@ -23,6 +23,7 @@ from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
 from asen_hf import AsenForMultitask, AsenModel
+from asen_hf.model_card import model_card
 from asen_hf.objective import MultitaskObjective
 from training import evaluate, finetune, pretrain
 
@@ -174,14 +175,21 @@ def test_pretraining_shows_no_warnings(pretraining):
 
 
 def test_a_pretrained_folder_holds_a_model_a_recipe_and_scores(checkpoint):
-    assert {"config.json", "model.safetensors", "recipe.yaml", "scores.json"} <= {
-        path.name for path in checkpoint.iterdir()
-    }
+    files = {"config.json", "model.safetensors", "recipe.yaml", "scores.json", "test_scores.json", "README.md"}
+    assert files <= {path.name for path in checkpoint.iterdir()}
     model = AsenForMultitask.from_pretrained(checkpoint)
     assert list(model.config.tasks) == ["equivariant/cyclic_sum", "equivariant/palindrome"]
     assert model.config.hidden_size == 16
     scores = json.loads((checkpoint / "scores.json").read_text())["scores"]
     assert scores.keys() == model.config.tasks.keys()
+
+
+def test_a_pretrained_folder_holds_its_card_with_the_printed_test_scores(pretraining):
+    folder, done = pretraining
+    assert (folder / "README.md").read_text(encoding="utf-8") == str(model_card(str(folder)))
+    for line in table_of(done.stdout)[2:]:
+        name, value = line.split()[0], re.search(r"accuracy ([\d.]+)", line)[1]
+        assert re.search(rf"^\| `{name}` \|.* accuracy {value} \|", (folder / "README.md").read_text(), re.MULTILINE)
 
 
 def test_the_printed_next_command_works(pretraining, call):
@@ -368,6 +376,7 @@ def test_a_users_table_goes_from_file_to_finetuned_evaluated_reloaded_model(tmp_
     evaluated = launch(*script_command("evaluate", "--checkpoint", tmp_path / "mine", *scores), cwd=tmp_path)
     reloaded = launch(sys.executable, "-c", RELOAD, tmp_path / "mine", table, cwd=tmp_path)
 
+    assert "`my_task` were read from files" in (tmp_path / "mine" / "README.md").read_text()
     assert table_of(evaluated.stdout) == table_of(finetuned.stdout)
     assert re.match(r"my_task +C_3 wr C_3 +\d+ +45 ", table_of(evaluated.stdout)[2])
     record = json.loads((tmp_path / "scores.json").read_text())
@@ -585,6 +594,7 @@ BAD_COMMANDS = {
     ),
     "no checkpoint flag": (finetune, "--task equivariant/intersect", "--checkpoint"),
     "missing checkpoint": (finetune, "--checkpoint {tmp}/gone --task equivariant/intersect", "gone"),
+    "a folder without a config": (evaluate, "--checkpoint {tmp}", "no such folder with a config.json"),
     "missing checkpoint that looks like a Hub id": (
         finetune,
         "--checkpoint runs/gone --task equivariant/intersect",
