@@ -21,6 +21,7 @@ _INHERITED_KEYS = {
         "output_attentions",
         "quantization_config",
         "torch_dtype",
+        "use_cache",  # Trainer writes it into every model's config
     ),
 }
 
