@@ -6,8 +6,10 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from transformers import pipeline
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.equivariance import equivariance_error
@@ -105,6 +107,17 @@ def test_an_adapter_is_loaded_onto_the_base(name, tmp_path):
     torch.testing.assert_close(logits(reloaded, name), logits(model, name), rtol=1e-4, atol=1e-5)
     with model.disable_adapter():
         assert torch.equal(logits(model, name), logits(make_base().eval(), name))
+
+
+def test_the_pipeline_takes_an_adapted_model():
+    model, name = make_adapted("on pairs"), "on pairs"
+    rows = [{"inputs": row, "task": name} for row in batch(name)[0]]
+    results = pipeline("asen-prediction", model=model, device="cpu")(rows, batch_size=6)
+    scores = logits(model, name).softmax(dim=-1).max(dim=-1)
+    assert [[node["label"] for node in row] for row in results] == [
+        [f"LABEL_{index}" for index in row] for row in scores.indices.tolist()
+    ]
+    np.testing.assert_allclose([[node["score"] for node in row] for row in results], scores.values, rtol=1e-5)
 
 
 def test_faster_products_are_corrected_too():
