@@ -1,9 +1,11 @@
 """Any-Subgroup Equivariant Networks, in the manner of Hugging Face: declare a group, load a checkpoint, finetune."""
 
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_asen import AsenConfig, TaskConfig
 from .modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, new_task_checks
+from .pipeline import PIPELINE_TASK, AsenPredictionPipeline
 from .pretrained_asen import AsenPreTrainedModel
 from .version import __version__
 
@@ -18,6 +20,7 @@ new_task_checks.append(_warn_if_not_closed)
 AutoConfig.register(AsenConfig.model_type, AsenConfig)
 AutoModel.register(AsenConfig, AsenModel)
 AutoModelForPreTraining.register(AsenConfig, AsenForMultitask)
+PIPELINE_REGISTRY.register_pipeline(PIPELINE_TASK, AsenPredictionPipeline, pt_model=AsenForMultitask)
 
 __all__ = [
     "AsenConfig",
@@ -25,6 +28,7 @@ __all__ = [
     "AsenModel",
     "AsenMultitaskOutput",
     "AsenPreTrainedModel",
+    "AsenPredictionPipeline",
     "TaskConfig",
     "__version__",
 ]

@@ -7,8 +7,10 @@ import shlex
 import pytest
 import torch
 import yaml
+from finetune import FinetuneArguments
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
+from row_arguments import RowArguments
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.evaluation import write_scores
@@ -16,7 +18,6 @@ from asen_hf.groups import cyclic, to_cycles
 from asen_hf.model_card import model_card
 from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, argument_parser, backbone_fields
 from asen_hf.scoreboard import Score
-from training.finetune import FinetuneArguments
 
 PATH = [[0, 1], [1, 2], [2, 3], [3, 3]]  # rotations move it
 TASKS = {
@@ -173,7 +174,7 @@ def test_its_code_and_its_command_work(folder, monkeypatch, capsys):
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
     assert capsys.readouterr().out.splitlines() == ["torch.Size([4])", "torch.Size([4, 4, 8])"]
     [command] = re.findall(r"^accelerate launch training/finetune.py (.*)$", text, flags=re.MULTILINE)
-    parser = argument_parser([FinetuneArguments, TrainingRecipe])
+    parser = argument_parser([FinetuneArguments, RowArguments, TrainingRecipe])
     assert parser.parse_args_into_dataclasses(shlex.split(command))[0].checkpoint == "asen-test"
     [fields] = re.findall(r"`({.*})`", text)
     assert TaskConfig(**json.loads(fields)).degree == 10

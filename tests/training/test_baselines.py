@@ -1,15 +1,9 @@
 """training/baselines.py: what each network can see, and that it is as large as it should be."""
 
-import sys
-from pathlib import Path
-
 import networkx
 import numpy as np
 import pytest
 import torch
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "training"))  # as for a script that is run there
-
 from baselines import ARCHITECTURES, BaselineConfig, BaselineForMultitask, DiffusionCell, matched_width
 
 from asen_hf import TaskConfig

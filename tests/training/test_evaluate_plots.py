@@ -3,13 +3,13 @@
 import json
 import sys
 
+import evaluate
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
-from training import evaluate
 
 POSE = {"num_features": 2, "num_labels": 3, "problem_type": "regression", "loss": "mse", "metric": "mpjpe"}
 
@@ -38,7 +38,9 @@ def traffic(tmp_path):
         longitude=np.cos(ring),
         latitude=np.sin(ring),
     )
-    return TaskRecipe(name="traffic/metr_la", options={"data_path": str(path)}, support="complete")
+    return TaskRecipe(
+        name="traffic/metr_la", options={"data_path": str(path), "time_of_day": False}, support="complete"
+    )
 
 
 @pytest.fixture

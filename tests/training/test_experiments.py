@@ -12,15 +12,12 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-import yaml
-from scipy.stats import ttest_rel
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "training"))  # as for a script that is run there
-
 import experiment_report
 import experiments
+import pytest
+import yaml
 from experiment_grid import Grid
+from scipy.stats import ttest_rel
 
 from asen_hf import AsenForMultitask
 from asen_hf.objective import evaluate

@@ -13,7 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+import evaluate
+import finetune
 import numpy as np
+import pretrain
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -25,7 +28,6 @@ from safetensors.torch import load_file
 from asen_hf import AsenForMultitask, AsenModel
 from asen_hf.model_card import model_card
 from asen_hf.objective import MultitaskObjective
-from training import evaluate, finetune, pretrain
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = {

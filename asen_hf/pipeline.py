@@ -1,0 +1,184 @@
+"""``pipeline("asen-prediction", model=…)``: rows in as dicts; labels by name, or values in raw units, out."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Pipeline
+
+from .configuration_asen import TaskConfig
+from .pretrained_asen import evaluating
+from .units import predictions
+
+PIPELINE_TASK = "asen-prediction"
+_ONE_INPUT = Mapping | tuple | str | bytes | np.ndarray | Tensor  # what is not taken apart into rows
+
+
+class AsenPredictionPipeline(Pipeline):
+    """Predicts rows of any of a model's tasks; what ``AsenForMultitask.predict`` says, by name.
+
+    Example:
+
+        >>> from transformers import pipeline
+        >>> from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+        >>> ring = TaskConfig(group="D6", vocab_size=3, label_names=["dull", "bright"], output_level="graph")
+        >>> area = TaskConfig(group="S4", num_features=2, problem_type="regression")
+        >>> model = AsenForMultitask(AsenConfig(tasks={"ring": ring, "area": area}))
+        >>> predict = pipeline("asen-prediction", model=model, device="cpu")  # or a folder, or a Hub id
+        >>> beads, corners = [0, 1, 2, 0, 1, 2], [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+        >>> sorted(predict({"inputs": beads, "task": "ring"}))
+        ['label', 'score']
+        >>> [sorted(each["label"] for each in predict({"inputs": beads, "task": "ring"}, top_k=None))]
+        [['bright', 'dull']]
+        >>> rows = [{"inputs": beads, "task": "ring"}, {"inputs": corners, "task": "area"}]
+        >>> label, values = predict(rows, batch_size=8)  # rows of several tasks, in their order
+        >>> len(values)
+        4
+    """
+
+    # A checkpoint has none of these.
+    _load_processor = _load_tokenizer = _load_feature_extractor = False  # type: ignore[assignment]
+    _load_image_processor = _load_video_processor = False  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if not hasattr(self.model, "predict"):
+            raise ValueError(f"{PIPELINE_TASK} needs an AsenForMultitask, with heads, got {type(self.model).__name__}")
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Predict.
+
+        Args:
+            inputs: a row ``{"inputs": …, "task": name}``, or a list, a dataset or a generator of such rows. A row's
+                inputs are tokens ``(n,)`` or features ``(n, F)`` in raw units, as lists, an array or a tensor; the name
+                may be left out where the model has one task; other keys, such as labels, are ignored.
+            batch_size: rows taken at a time, those of one task running together; 1 by default.
+            top_k: as in transformers' text classification, for tasks with classes: a number asks for a list of the
+                likeliest, ``None`` for all.
+
+        Returns:
+            For a row its result, for a list a list, else an iterator that runs on demand. A result is, for classes,
+            ``{"label": name, "score": probability}`` (with ``top_k`` a list of those); for a value a number, for
+            several ``{name: number}``; for tasks on nodes a list of these, one a node. Outputs without ``label_names``
+            are called ``"LABEL_0"``, ``"LABEL_1"``, …
+
+        Raises:
+            ValueError: a row is not such a dict, its task is unknown, or its inputs have the wrong shape or dtype, are
+                out of vocabulary or not finite; names the row, counted from 0.
+        """
+        if isinstance(inputs, list) and not inputs:
+            return []
+        if isinstance(inputs, Iterable) and not isinstance(inputs, _ONE_INPUT | list):
+            inputs = (row for row in inputs)  # the base class takes generators, but no datasets.Dataset
+        return super().__call__(inputs, *args, **kwargs)
+
+    # Nothing of a pipeline needs saving but its model. (The base class would also save this file, and have the config
+    # ask for trust_remote_code ever after.)
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """As the model's."""
+        self.model.save_pretrained(save_directory, **kwargs)
+
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
+        """As the model's."""
+        return self.model.push_to_hub(*args, **kwargs)
+
+    def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
+        unknown = sorted(parameters.keys() - {"top_k"})
+        if unknown:
+            raise ValueError(f"{PIPELINE_TASK} takes top_k and batch_size; unknown parameter {', '.join(unknown)}")
+        top_k = parameters.get("top_k")
+        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+            raise ValueError(f"top_k must be None or an integer of at least 1, got {top_k!r}")
+        return {}, {}, parameters
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict,
+        forward_params: dict,
+        postprocess_params: dict,
+    ) -> Iterator[Any]:
+        """Results in the order of the rows. The base class batches by a tokenizer's padding; workers are not needed."""
+        rows = (inputs[number] for number in range(len(inputs))) if hasattr(inputs, "__len__") else inputs
+        prepared = (self.preprocess(row, number, **preprocess_params) for number, row in enumerate(rows))
+        while batch := list(itertools.islice(prepared, batch_size)):
+            positions: dict[str, list[int]] = {}
+            for position, row in enumerate(batch):
+                positions.setdefault(row["task"], []).append(position)
+            results: dict[int, Any] = {}
+            for name, places in positions.items():
+                stacked = torch.cat([batch[place]["inputs"] for place in places])
+                output = self.forward({"task": name, "inputs": stacked}, **forward_params)
+                results |= zip(places, self._results(output, **postprocess_params), strict=True)
+            yield from (results[place] for place in range(len(batch)))
+
+    def preprocess(self, row: Any, number: int = 0) -> dict[str, Any]:  # type: ignore[override]
+        """A row's task, and its inputs as a batch of one."""
+        if not isinstance(row, Mapping) or "inputs" not in row:
+            got = f"a dict with {', '.join(map(str, row))}" if isinstance(row, Mapping) else type(row).__name__
+            raise ValueError(f'row {number}: expected a dict {{"inputs": …, "task": name}}, got {got}')
+        try:
+            name, task = self.model.config.task(row.get("task"))
+            inputs = _to_array(row["inputs"])[None]
+            task.check_inputs(inputs, first_row=number, where=f"task {name!r}: ")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"row {number}: {error}") from None
+        return {"task": name, "inputs": torch.from_numpy(inputs)}
+
+    def _forward(self, batch: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
+        with evaluating(self.model):
+            return {**batch, "logits": self.model(**batch, return_dict=True).logits}
+
+    def postprocess(self, output: dict[str, Any], **parameters: Any) -> Any:  # type: ignore[override]
+        """The result of a batch of one."""
+        return self._results(output, **parameters)[0]
+
+    def _results(self, output: dict[str, Any], **parameters: Any) -> list[Any]:
+        """A result a row."""
+        task, logits = self.model.config.tasks[output["task"]], output["logits"]
+        if task.is_regression:
+            flat = _values(task, predictions(task, logits, output["inputs"]))
+        else:
+            flat = _classes(task, logits, **parameters)
+        if task.output_level == "graph":
+            return flat
+        return [flat[first : first + task.degree] for first in range(0, len(flat), task.degree)]
+
+
+def _to_array(inputs: Any) -> np.ndarray:
+    """A copy, of the type that an array or tensor has; numbers in lists become int64 or float32."""
+    if isinstance(inputs, Tensor):
+        inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).numpy(force=True)
+    try:
+        array = np.array(inputs, order="C")
+    except ValueError:  # lists of different lengths: of no task's shape or type
+        array = np.array(inputs, dtype=object)
+    return array.astype(np.float32) if isinstance(inputs, list) and array.dtype == np.float64 else array
+
+
+def _values(task: TaskConfig, values: Tensor) -> list[Any]:
+    if task.output_size == 1:
+        return values.flatten().tolist()
+    return [dict(zip(_names(task), row, strict=True)) for row in values.flatten(0, -2).tolist()]
+
+
+def _classes(task: TaskConfig, logits: Tensor, **parameters: Any) -> list[Any]:
+    names, logits = _names(task), logits.flatten(0, -2).float()
+    best = logits.sort(dim=-1, descending=True, stable=True).indices[:, : parameters.get("top_k", 1)]
+    results = [
+        [{"label": names[index], "score": score} for index, score in zip(*each, strict=True)]
+        for each in zip(best.tolist(), logits.softmax(dim=-1).gather(-1, best).tolist(), strict=True)
+    ]
+    return results if "top_k" in parameters else [likeliest for [likeliest] in results]
+
+
+def _names(task: TaskConfig) -> list[str]:
+    return task.label_names or [f"LABEL_{index}" for index in range(task.output_size)]  # transformers' own default

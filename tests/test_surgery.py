@@ -1,0 +1,211 @@
+"""Renamed, reset and merged tasks: predictions, order and config stay in step, before and after saving."""
+
+import copy
+import doctest
+
+import pytest
+import torch
+
+import asen_hf.surgery
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
+from asen_hf.objective import parameter_groups
+from asen_hf.surgery import merge_tasks, rename_task
+
+RING = [[i, (i + 1) % 5] for i in range(5)]
+COLOURS = {"vocab_size": 5, "label_names": ["a", "b", "c"]}
+TASKS = {
+    "m/pairs": TaskConfig(group="D6", **COLOURS),
+    "m/nodes": TaskConfig(group="S2 x S3", symmetry_breaking="nodes", output_level="graph", **COLOURS),
+    "m/values": TaskConfig(
+        group="C5",
+        num_features=2,
+        problem_type="regression",
+        edges=[[i, (i + 1) % 5] for i in range(5)],
+        label_mean=3.0,
+    ),
+}
+TRIPLES = TaskConfig(group="A4", symmetry_breaking="triples", **COLOURS)
+SIZES = {"hidden_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2}
+
+
+def make_model(tasks=TASKS, cls=AsenForMultitask, **settings):
+    """A model whose every weight differs from its initial value."""
+    torch.manual_seed(0)
+    model = cls(AsenConfig(tasks=tasks, **SIZES | settings)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def outputs(model, name):
+    """The task's output on rows that depend on its input shape alone."""
+    task, generator = model.config.tasks[name], torch.Generator().manual_seed(0)
+    if task.vocab_size is None:
+        inputs = torch.randn(4, *task.input_shape(), generator=generator)
+    else:
+        inputs = torch.randint(task.vocab_size, (4, *task.input_shape()), generator=generator)
+    with torch.no_grad():
+        return model(inputs, task=name, return_dict=True)["last_hidden_state" if type(model) is AsenModel else "logits"]
+
+
+def assert_in_order(model, tmp_path):
+    """Modules are as in a model built from the config, and survive saving bit for bit."""
+    fresh = type(model)(copy.deepcopy(model.config))
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in fresh.named_parameters()]
+    assert [name for name, _ in model.named_buffers()] == [name for name, _ in fresh.named_buffers()]
+    model.save_pretrained(tmp_path)
+    reloaded = type(model).from_pretrained(tmp_path)
+    assert reloaded.config.tasks == model.config.tasks
+    for name in model.config.tasks:
+        assert torch.equal(outputs(reloaded, name), outputs(model, name))
+
+
+@pytest.mark.parametrize("new", ["a", "m/other", "z"])
+@pytest.mark.parametrize("old", TASKS)
+@pytest.mark.parametrize("cls", [AsenForMultitask, AsenModel])
+def test_a_renamed_task_predicts_as_before(cls, old, new, tmp_path):
+    model = make_model(cls=cls)
+    before = {name: outputs(model, name) for name in TASKS}
+    rename_task(model, old, new)
+    assert list(model.config.tasks) == sorted({*TASKS, new} - {old})
+    for name in model.config.tasks:
+        assert torch.equal(outputs(model, name), before[old if name == new else name])
+    assert_in_order(model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("nothing", "x", "unknown task 'nothing'; this model's tasks: m/nodes, m/pairs, m/values"),
+        ("m/pairs", "m/nodes", "there is a task 'm/nodes' already"),
+        ("m/pairs", "m/pairs", "there is a task 'm/pairs' already"),
+        ("m/pairs", "v1.0", "cannot hold a dot"),
+        ("m/pairs", "keys", "cannot be named 'keys'"),
+    ],
+)
+def test_a_rename_that_cannot_be_changes_nothing(old, new, message, tmp_path):
+    model = make_model()
+    with pytest.raises(ValueError, match=message):
+        rename_task(model, old, new)
+    assert list(model.config.tasks) == sorted(TASKS)
+    assert_in_order(model, tmp_path)
+
+
+def apart(*names, cls=AsenForMultitask):
+    """Models with one backbone, each with one of the tasks, and with tables and heads of its own."""
+    model = make_model(cls=cls)
+    parts = []
+    for name in names:
+        part = copy.deepcopy(model)
+        for other in TASKS.keys() - {name}:
+            part.drop_task(other)
+        parts.append(part)
+    return model, parts
+
+
+@pytest.mark.parametrize("cls", [AsenForMultitask, AsenModel])
+def test_merged_tasks_predict_as_they_did_apart(cls, tmp_path):
+    model, parts = apart("m/values", "m/nodes", "m/pairs", cls=cls)
+    merged = parts[0]
+    for part in parts[1:]:
+        merge_tasks(merged, part)
+    assert list(merged.config.tasks) == sorted(TASKS)
+    for name in TASKS:
+        assert torch.equal(outputs(merged, name), outputs(model, name))
+    assert_in_order(merged, tmp_path)
+
+
+def test_merged_tasks_are_copies():
+    _, (merged, other) = apart("m/pairs", "m/values")
+    before = outputs(other, "m/values")
+    merge_tasks(merged, other)
+    with torch.no_grad():
+        for parameter in merged.parameters():
+            parameter.zero_()
+    merged.config.tasks["m/values"].label_mean = 7.0
+    assert torch.equal(outputs(other, "m/values"), before) and other.config.tasks["m/values"].label_mean == 3.0
+    assert list(other.config.tasks) == ["m/values"]
+
+
+@pytest.mark.parametrize("triples_first", [False, True])
+def test_weights_for_triples_come_with_their_task(triples_first, tmp_path):
+    both = make_model({**TASKS, "t": TRIPLES})
+    with_triples, without = copy.deepcopy(both), copy.deepcopy(both)
+    for name in TASKS:
+        with_triples.drop_task(name)
+    without.drop_task("t")
+    merged, other = (with_triples, without) if triples_first else (without, with_triples)
+    merge_tasks(merged, other)
+    for name in both.config.tasks:
+        assert torch.equal(outputs(merged, name), outputs(both, name))
+    assert_in_order(merged, tmp_path)
+
+
+def test_other_backbones_are_refused_by_the_tensor_that_differs(tmp_path):
+    _, (model, other) = apart("m/pairs", "m/values")
+    with torch.no_grad():
+        weight = other.asen.backbone.layers[1].projection.weight
+        weight[0, 0] = torch.nextafter(weight[0, 0], torch.tensor(9.0))
+    with pytest.raises(ValueError, match=r"differ in 1 of \d+ tensors.*backbone\.layers\.1\.projection\.weight"):
+        merge_tasks(model, other)
+    assert list(model.config.tasks) == ["m/pairs"]
+    assert_in_order(model, tmp_path)
+
+
+def test_what_cannot_be_merged_is_refused():
+    _, (model, other) = apart("m/pairs", "m/values")
+    with pytest.raises(ValueError, match="both models have a task 'm/pairs'"):
+        merge_tasks(model, make_model())
+    with pytest.raises(ValueError, match="one class are merged, got AsenForMultitask and AsenModel"):
+        merge_tasks(model, other.asen)
+    for field, value in {"pooling": "mean", "negative_slope": 0.1, "num_attention_heads": 2}.items():
+        with pytest.raises(ValueError, match=rf"backbones differ: {field} is .* and {value}|{field} is .* in one and"):
+            merge_tasks(model, make_model({"x": TASKS["m/values"]}, **{field: value}))
+    with pytest.raises(ValueError, match=r"differ in \d+ of"):
+        merge_tasks(model, copy.deepcopy(other).bfloat16())
+
+
+def follow_recipes(model, name, lines):
+    """Run some lines of the recipes in the module's docstring; return the variables."""
+    examples = doctest.DocTestParser().get_examples(asen_hf.surgery.__doc__)
+    scope = {"model": model, "name": name, "rename_task": rename_task}
+    for example in examples[lines]:
+        exec(example.source, scope)
+    return scope
+
+
+READ, FREEZE, RESET = slice(0, 3), slice(3, 4), slice(4, 7)
+
+
+def test_embeddings_are_read_with_the_pairs_they_belong_to():
+    scope = follow_recipes(make_model(), "m/pairs", READ)
+    assert scope["table"].shape == (4, SIZES["hidden_size"])
+    distances = [{min((i - j) % 6, (j - i) % 6) for i, j in pairs} for pairs in scope["pairs"]]
+    assert distances == [{0}, {1}, {2}, {3}] and [len(pairs) for pairs in scope["pairs"]] == [6, 12, 12, 6]
+    on_a_support = follow_recipes(make_model(), "m/values", READ)
+    assert on_a_support["pairs"] == [[[0], [1], [2], [3], [4]]]
+
+
+def test_a_frozen_backbone_leaves_embedders_and_heads_to_learn():
+    model = make_model()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    follow_recipes(model, "m/pairs", FREEZE)
+    optimizer = torch.optim.AdamW(parameter_groups(model, 1e-2), weight_decay=0.0)
+    model(torch.randint(5, (8, 6)), task="m/pairs", labels=torch.randint(3, (8, 6))).loss.backward()
+    optimizer.step()
+    changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    of_the_task = {name for name in before if "m/pairs" in name.split(".")}
+    assert changed == of_the_task and len(of_the_task) == 4
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_reset_task_has_fresh_weights_and_nothing_else_has(name, tmp_path):
+    model = make_model()
+    before = copy.deepcopy(model)
+    follow_recipes(model, name, RESET)
+    assert list(model.config.tasks) == sorted(TASKS) and model.config.tasks == before.config.tasks
+    after = dict(model.named_parameters())
+    for parameter, value in before.named_parameters():
+        assert torch.equal(after[parameter], value) == (name not in parameter.split("."))
+    assert_in_order(model, tmp_path)
