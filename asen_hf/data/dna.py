@@ -2,7 +2,8 @@
 
 Nodes are (position, base), tokens say which base is there, and the reverse complement is a permutation of the nodes:
 position p, base b to position L - 1 - p, base 3 - b, for A, C, G, T = 0, 1, 2, 3. All pairs of the 4L nodes would be
-too many; messages go between positions that are near.
+too many; messages go between positions that are near. A motif means the same wherever it is: shifts of all positions
+are a symmetry too, but for the ends, where the support has no pairs that go around.
 """
 
 import os
@@ -33,8 +34,9 @@ class DnaNfe2:
     Args:
         data_path: an ``.npz`` with ``sequence`` ``(N, L)`` (A, C, G, T = 0 … 3), ``label`` ``(N,)`` (1 = bound) and
             ``is_test`` ``(N,)``.
-        group: ``"reverse_complement"``, ``"trivial"``, ``"symmetric"`` or another, on 4·length points: base b of
-            position p is point 4p + b.
+        group: ``"reverse_complement"``, ``"shifts"`` (C_length on positions), ``"shifts_and_reverse_complement"``
+            (D_length), ``"trivial"``, ``"symmetric"`` or another, on 4·length points: base b of position p is point
+            4p + b. Under shifts, pairs are told apart by their bases and how far one lies after the other.
         length: take so many positions from the middle; all if not given.
         reach: messages go between positions at most so far apart.
         fold: which fifth of the rows that are not for testing is for validation, 0 … 4.
@@ -70,12 +72,18 @@ class DnaNfe2:
         start = (total - length) // 2
         self._sequences = sequences[:, start : start + length].astype(np.int64)
         degree = BASES * length
-        offered = {"reverse_complement": (from_array_form([list(reversed(range(degree)))]), "reverse complement")}
+        points = np.arange(degree)
+        mirror, shift = points[::-1].tolist(), np.roll(points, -BASES).tolist()
+        offered = {
+            "reverse_complement": (from_array_form([mirror]), "reverse complement"),
+            "shifts": (from_array_form([shift]), f"C_{length}, shifts"),
+            "shifts_and_reverse_complement": (from_array_form([shift, mirror]), f"D_{length}, shifts and strands"),
+        }
         try:
             group, group_name = resolve_group(self.group, degree, offered)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        positions = np.arange(degree) // BASES
+        positions = points // BASES
         near = np.abs(positions[:, None] - positions) <= self.reach
         self.config = TaskConfig(
             degree=degree,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from asen_hf.data import get_task
+from asen_hf.orbits import orbit_labels
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "dna_nfe2" / "dna_nfe2.npz"
 
@@ -49,6 +50,20 @@ def test_the_group_is_the_reverse_complement(arrays, save):
     arrays["sequence"] = 3 - arrays["sequence"][:, ::-1]
     other_strand = rows_of(get_task("sequence/dna_nfe2", data_path=save(arrays)).load()["test"])["inputs"]
     np.testing.assert_array_equal(other_strand[:, image], plain)
+
+
+@pytest.mark.parametrize("group, is_two_stranded", [("shifts", False), ("shifts_and_reverse_complement", True)])
+def test_shifts_tell_pairs_by_bases_and_distance(arrays, save, group, is_two_stranded):
+    config = get_task("sequence/dna_nfe2", data_path=save(arrays), reach=2, group=group).config
+    labels = orbit_labels(config.permutation_group(), edges=config.edges)
+    seen = {}
+    for label, (i, j) in zip(labels.tolist(), config.edges, strict=True):
+        (p, a), (q, b) = divmod(i, 4), divmod(j, 4)
+        key = (q - p, a, b)
+        seen.setdefault(min(key, (p - q, 3 - a, 3 - b)) if is_two_stranded else key, set()).add(label)
+    assert len(seen) == (40 if is_two_stranded else 80)  # 5 distances, 16 pairs of bases
+    assert all(len(labels) == 1 for labels in seen.values())
+    assert len({label for labels in seen.values() for label in labels}) == len(seen)
 
 
 def test_messages_go_between_near_positions_only(arrays, save):
