@@ -19,6 +19,7 @@ from accelerate.utils import set_seed
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures import warn_if_not_closed
+from asen_hf.hub import open_repository, push_run
 from asen_hf.loop import train
 from asen_hf.recipe import (
     Recipe,
@@ -46,7 +47,7 @@ class FinetuneArguments:
     data_path: str | None = described("The file a registered task on real data reads.", None)
     task_options: str = described('Further options of a registered task, as JSON: {"length": 16}.', "{}")
     dataset: str | None = described("Your own table: a CSV, JSON lines or Parquet file, a folder or a Hub id.", None)
-    task_config: str | None = described("The table's TaskConfig, a JSON file.", None)
+    task_config: str | None = described("The table's TaskConfig, a JSON file, here or hf://datasets/….", None)
     inputs_columns: str = described("Columns of the table, with commas: one of whole rows, or one a node.", "inputs")
     labels_columns: str = described("The same for the labels.", "labels")
     init_from: str | None = described(
@@ -113,6 +114,7 @@ def main() -> None:
     source = task_recipe(arguments)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(training.seed)
+    repository = open_repository(training) if state.is_main_process else None
     with state.main_process_first():
         task, rows = source.load(training.seed)
     if not state.is_main_process:
@@ -125,6 +127,8 @@ def main() -> None:
         output = training.output_dir
         print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(scoreboard(model, data))}\n")
         print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
+        if repository is not None:
+            print(f"\nOn the Hub as {repository}: {push_run(output, repository)}")
 
 
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:

@@ -116,6 +116,8 @@ def main() -> None:
     parser = argument_parser([SelectArguments], description=__doc__)
     arguments, flags = parser.parse_args_into_dataclasses(sys.argv[1:], return_remaining_strings=True)
     recipe = Recipe.parse(flags, DEFAULT_RECIPE)
+    if recipe.training.push_to_hub:
+        raise ValueError("--push_to_hub: nothing is uploaded here; asen_hf.hub.push_run uploads the folder best")
     output = Path(recipe.training.output_dir)
     if unknown := sorted(set(arguments.supports) - set(SUPPORTS)):
         raise ValueError(f"--supports: expected some of {', '.join(SUPPORTS)}, got {', '.join(unknown)}")
@@ -147,7 +149,7 @@ def write_grid(arguments: SelectArguments, recipe: Recipe, output: Path) -> Grid
     source = task_recipe(arguments)
     config = TaskRecipe(**source).config()
     groups = {name: named_group(source, config, name) for name in arguments.groups} or proposals(config)
-    training = dataclasses.asdict(recipe.training)
+    training = recipe.training.recorded()
     for key in ("output_dir", "seed", "lr"):
         training.pop(key)
     content = {

@@ -90,6 +90,7 @@ def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_pa
         (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
         (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),
         (("--task=equivariant/palindrome", "--steps=3"), "--steps"),
+        (("--task=equivariant/palindrome", "--push_to_hub"), "nothing is uploaded here"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, arguments, message):
