@@ -9,7 +9,14 @@ from transformers.utils import is_torch_available
 
 from .configuration_task import TaskConfig, require, with_value_errors
 
-__all__ = ["AsenConfig", "TaskConfig"]
+__all__ = ["AUTO_MAP", "AsenConfig", "TaskConfig"]
+
+# What the auto classes find in the code that lies beside a checkpoint, where it does (see carried_code).
+AUTO_MAP = {
+    "AutoConfig": "configuration_asen.AsenConfig",
+    "AutoModel": "modeling_asen.AsenModel",
+    "AutoModelForPreTraining": "modeling_asen.AsenForMultitask",
+}
 
 # Keyword arguments that PreTrainedConfig takes besides its dataclass fields, with those that Trainer and others set on
 # the config of any model, so that they are saved; any other unknown one is a mistake.
@@ -118,6 +125,11 @@ class AsenConfig(PreTrainedConfig):
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
         output["tasks"] = {name: task.to_dict() for name, task in self.tasks.items()}
+        # transformers copies the code into every saved folder if a class is registered with register_for_auto_class. If
+        # not, a config that came from the Hub must not go on naming code that is left behind there.
+        output.pop("auto_map", None)
+        if self._auto_class is not None:
+            output["auto_map"] = dict(AUTO_MAP)
         return output
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
@@ -14,6 +15,7 @@ from transformers import initialization as init
 from transformers.utils import CONFIG_NAME, cached_file
 
 from .attention import GATv2Attention
+from .carried_code import carried_code
 from .configuration_asen import AsenConfig
 from .symmetry import SymmetryBreaker
 from .units import FeatureEmbedder
@@ -61,7 +63,7 @@ class AsenPreTrainedModel(PreTrainedModel):
         Without one (``None``, with ``config`` and ``state_dict``), tensors that ``state_dict`` lacks are new.
 
         Raises:
-            OSError: a file is missing (it is named).
+            OSError: there is no such folder or Hub id, or no access to it, or a file is missing; it is named.
             ValueError: the weights file is truncated or corrupt, or does not hold exactly what the config calls for.
         """
         if pretrained_model_name_or_path is None:
@@ -70,7 +72,10 @@ class AsenPreTrainedModel(PreTrainedModel):
         wants_info = kwargs.pop("output_loading_info", False)
         if kwargs.get("config") is None:  # transformers would take a default one
             hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
-            cached_file(pretrained_model_name_or_path, CONFIG_NAME, **hub)
+            try:
+                cached_file(pretrained_model_name_or_path, CONFIG_NAME, **hub)
+            except OSError as error:  # not all of transformers' say which
+                raise OSError(f"cannot load {pretrained_model_name_or_path}: {error}") from error
         try:
             loaded: Any = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
@@ -119,6 +124,12 @@ class AsenPreTrainedModel(PreTrainedModel):
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises ``NotImplementedError``: a task's vocabulary is part of what it is."""
         raise NotImplementedError("a task keeps its vocabulary: add_task another one, and drop_task the old one")
+
+    def _upload_modified_files(self, working_dir: Any, *args: Any, **kwargs: Any) -> Any:
+        """All of transformers' uploads pass through here. The code goes with them; local folders are left without."""
+        for name, content in carried_code(working_dir).items():
+            Path(working_dir, name).write_bytes(content)
+        return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     def _add_module(self, modules: nn.ModuleDict, name: str, module: nn.Module) -> nn.ModuleDict:
         """``modules`` with one more, initialised; sorted by name, since optimiser state is matched by position."""

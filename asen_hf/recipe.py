@@ -19,6 +19,8 @@ from typing import Any, Literal, get_origin
 
 import yaml
 from datasets import DatasetDict, disable_progress_bars
+from huggingface_hub import hf_hub_download, parse_hf_uri
+from huggingface_hub.errors import HfUriError
 from sympy.combinatorics import PermutationGroup
 from transformers import HfArgumentParser
 from transformers.utils import CONFIG_NAME, cached_file
@@ -63,6 +65,8 @@ class TrainingRecipe:
     logging_steps: int = described("Report the loss every so many steps.", 10)
     report_to: str = described("Accelerate tracker, such as tensorboard; none for no tracker.", "none")
     resume_from_checkpoint: str | None = described("A checkpoint folder of this run, or latest.", None)
+    push_to_hub: bool = described("Upload the finished folder, with the code that runs it, to the Hub.", False)
+    hub_model_id: str | None = described("The repository's id; by default the name of output_dir.", None)
 
     def __post_init__(self) -> None:
         for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size"):
@@ -80,6 +84,11 @@ class TrainingRecipe:
         if self.max_steps < 1 and not self.num_epochs > 0:
             raise ValueError(f"num_epochs must be positive, got {self.num_epochs}")
 
+    def recorded(self) -> dict[str, Any]:
+        """The fields that a file records: not whether to upload, which is for whoever runs the recipe again to say."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name not in ("push_to_hub", "hub_model_id")}
+
 
 @dataclasses.dataclass
 class TaskRecipe:
@@ -95,8 +104,8 @@ class TaskRecipe:
         support: what becomes of the task's edges: ``"complete"`` lets all pairs carry messages, ``"sparse"`` the edges
             only, ``"weak"`` all pairs, the edges told from the others; as the task has it when not given.
         num_rows: rows over all splits; the task's own default when not given.
-        dataset: a user's own table instead of a source: a CSV, JSON lines or Parquet file, a folder or a Hub id.
-        task_config: the table's TaskConfig: a path to its JSON, or its fields.
+        dataset: a user's own table instead of a source, as in :func:`~asen_hf.data.load_table`.
+        task_config: the table's TaskConfig: a path to its JSON, such an ``hf://`` address, or its fields.
         inputs_columns, labels_columns: the table's columns; one holds whole rows, several hold one node each.
         augmentation: a group, in notation, whose random elements move every training row.
     """
@@ -232,7 +241,7 @@ class Recipe:
     def write(self, path: str | Path) -> None:
         """Write the recipe as YAML that :meth:`read` takes back."""
         tasks = [task.changed_fields() for task in self.tasks]
-        sections = {"model": self.model, "tasks": tasks, "training": dataclasses.asdict(self.training)}
+        sections = {"model": self.model, "tasks": tasks, "training": self.training.recorded()}
         Path(path).write_text(yaml.safe_dump(sections, sort_keys=False), encoding="utf-8")
 
 
@@ -342,9 +351,10 @@ def _read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
     if isinstance(source, dict):
         return TaskConfig(**source)
     try:
-        fields = json.loads(Path(str(source)).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"task config {source}: cannot be read: {error.strerror}") from error
+        fields = json.loads(_local(str(source)).read_text(encoding="utf-8"))
+    except (OSError, HfUriError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"task config {source}: cannot be read: {reason}") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"task config {source}: not JSON: {error}") from error
     if not isinstance(fields, dict):
@@ -353,6 +363,14 @@ def _read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
         return TaskConfig(**fields)
     except ValueError as error:
         raise ValueError(f"task config {source}: {error}") from error
+
+
+def _local(source: str) -> Path:
+    """A file's path; one that lies on the Hub is fetched into the cache first."""
+    if not source.startswith("hf://"):
+        return Path(source)
+    uri = parse_hf_uri(source)
+    return Path(hf_hub_download(uri.id, uri.path_in_repo, repo_type=uri.type, revision=uri.revision))
 
 
 def _refuse_unknown(values: Any, known: list[str], where: str) -> None:

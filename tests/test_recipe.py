@@ -43,6 +43,7 @@ OTHER = {
     **{"max_grad_norm": 2.0, "mixed_precision": "bf16", "gradient_checkpointing": True, "train_rows": 12},
     **{"attn_implementation": "gatv2_pyg", "eval_steps": 4, "eval_batch_size": 5, "logging_steps": 6},
     **{"report_to": "tensorboard", "resume_from_checkpoint": "latest"},
+    **{"push_to_hub": True, "hub_model_id": "someone/model"},
 }
 
 
@@ -115,6 +116,8 @@ def test_every_field_survives_writing_and_reading(tmp_path):
         TrainingRecipe(**{name: OTHER[name] for name in TRAINING_FIELDS}),
     )
     recipe.write(tmp_path / "recipe.yaml")
+    # Whoever runs a recipe that came from the Hub does not want to upload to where it came from.
+    recipe.training = dataclasses.replace(recipe.training, push_to_hub=False, hub_model_id=None)
     assert Recipe.read(tmp_path / "recipe.yaml") == recipe
 
 
@@ -333,6 +336,12 @@ def test_a_task_config_may_be_a_file_or_its_fields(table, task_config_file):
     from_file, same_rows = TaskRecipe("mine", dataset=str(table), task_config=str(task_config_file())).load(0)
     assert in_line == from_file == TaskConfig(**MINE)
     assert rows["test"][:] == same_rows["test"][:]
+
+
+@pytest.mark.parametrize("address", ["hf://datasets/mine.json", "hf://datasets/someone/else/mine.json"])
+def test_a_task_config_that_is_not_on_the_hub_is_named(table, address):
+    with pytest.raises(ValueError, match=f"task 'mine': task config {address}: cannot be read: .+"):
+        TaskRecipe("mine", dataset=str(table), task_config=address).config()
 
 
 def test_one_source_can_serve_several_tasks():

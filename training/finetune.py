@@ -18,6 +18,7 @@ from row_arguments import RowArguments, parse_json
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures import warn_if_not_closed
+from asen_hf.hub import open_repository, push_run
 from asen_hf.loop import train
 from asen_hf.model_card import document_run
 from asen_hf.recipe import (
@@ -90,6 +91,7 @@ def main() -> None:
     source = rows_from.task_recipe(arguments.group, generators=generators, support=arguments.support)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(training.seed)
+    repository = open_repository(training) if state.is_main_process else None
     with state.main_process_first():
         task, rows = source.load(training.seed)
     if not state.is_main_process:
@@ -103,6 +105,8 @@ def main() -> None:
         board = document_run(model, data, recipe.training)
         print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(board)}\n")
         print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
+        if repository is not None:
+            print(f"\nOn the Hub as {repository}: {push_run(output, repository)}")
 
 
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:

@@ -16,6 +16,7 @@ from accelerate.utils import set_seed
 
 from asen_hf import AsenConfig, AsenForMultitask
 from asen_hf.closures import warn_if_not_closed
+from asen_hf.hub import open_repository, push_run
 from asen_hf.loop import train
 from asen_hf.model_card import document_run
 from asen_hf.recipe import Recipe, script
@@ -29,6 +30,7 @@ def main() -> None:
     recipe = Recipe.parse(sys.argv[1:], DEFAULT_RECIPE)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(recipe.training.seed)
+    repository = open_repository(recipe.training) if state.is_main_process else None
     with state.main_process_first():  # the others read what the first has cached
         configs, data = recipe.load()
     config = AsenConfig(**recipe.model, tasks=configs, attn_implementation=recipe.training.attn_implementation)
@@ -47,6 +49,8 @@ def main() -> None:
             f"  accelerate launch training/finetune.py --checkpoint {output} --task equivariant/intersect"
             f" --train_rows 175 --output_dir {output}-intersect"
         )
+        if repository is not None:
+            print(f"\nOn the Hub as {repository}: {push_run(output, repository)}")
 
 
 if __name__ == "__main__":

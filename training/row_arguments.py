@@ -16,7 +16,7 @@ class RowArguments:
     data_path: str | None = described("The file a registered task on real data reads.", None)
     task_options: str = described('Further options of a registered task, as JSON: {"length": 16}.', "{}")
     dataset: str | None = described("Your own table: a CSV, JSON lines or Parquet file, a folder or a Hub id.", None)
-    task_config: str | None = described("The table's TaskConfig, a JSON file.", None)
+    task_config: str | None = described("The table's TaskConfig, a JSON file, here or hf://datasets/….", None)
     inputs_columns: str = described("Columns of the table, with commas: one of whole rows, or one a node.", "inputs")
     labels_columns: str = described("The same for the labels.", "labels")
     num_rows: int | None = described("Take this many rows of a registered task, over all splits.", None)

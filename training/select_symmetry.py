@@ -69,6 +69,8 @@ def main() -> None:
     parser = argument_parser([SelectArguments, RowArguments], description=__doc__)
     arguments, rows_from, flags = parser.parse_args_into_dataclasses(sys.argv[1:], return_remaining_strings=True)
     recipe = Recipe.parse(flags, DEFAULT_RECIPE)
+    if recipe.training.push_to_hub:
+        raise ValueError("--push_to_hub: nothing is uploaded here; asen_hf.hub.push_run uploads the folder best")
     output = Path(recipe.training.output_dir)
     for flag, known in (("supports", SUPPORTS), ("baselines", tuple(ARCHITECTURES))):
         if unknown := sorted(set(getattr(arguments, flag)) - set(known)):
@@ -109,7 +111,7 @@ def write_grid(arguments: SelectArguments, source: TaskRecipe, recipe: Recipe, o
                 "baseline": {"architecture": architecture},
                 "model": {"hidden_size": width},
             }
-    training = dataclasses.asdict(recipe.training)
+    training = recipe.training.recorded()
     for key in ("output_dir", "seed", "lr"):
         training.pop(key)
     content = {

@@ -29,7 +29,7 @@ def load_table(
 
     Args:
         source: a ``.csv``, ``.jsonl`` (JSON lines) or ``.parquet`` file, a folder of such files named train, validation
-            and test, or the id of a dataset of the Hub.
+            and test, or the id of a dataset of the Hub: ``OWNER/NAME``, or ``OWNER/NAME/CONFIGURATION``.
         config: the task.
         inputs_columns, labels_columns: with one name, each cell holds a row's whole inputs or labels: a list, as text a
             JSON list or numbers separated by blanks or commas. With several names there is one column a node (in

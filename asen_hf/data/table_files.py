@@ -52,8 +52,9 @@ def _read_folder(folder: Path) -> dict[str, Table]:
 
 
 def _read_hub(name: str) -> dict[str, Table]:
+    parts = name.split("/", 2)
     try:
-        loaded = datasets.load_dataset(name)
+        loaded = datasets.load_dataset("/".join(parts[:2]), *parts[2:])
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{name}: no such file or folder, and no dataset of the Hub that can be loaded: {error}"

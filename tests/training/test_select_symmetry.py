@@ -116,6 +116,7 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
         (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
         (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),
         (("--task=equivariant/palindrome", "--steps=3"), "--steps"),
+        (("--task=equivariant/palindrome", "--push_to_hub"), "nothing is uploaded here"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, arguments, message):
