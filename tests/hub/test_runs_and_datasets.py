@@ -20,7 +20,7 @@ RECIPE = {
     "tasks": [{"name": "equivariant/palindrome", "num_rows": 90}],
     "training": {"max_steps": 2, "rows_per_task": 8},
 }
-RUN_FILES = {"config.json", "model.safetensors", "recipe.yaml", "scores.json"}
+RUN_FILES = {"config.json", "model.safetensors", "recipe.yaml", "scores.json", "test_scores.json", "README.md"}
 
 PUSH = """
 import json, sys
@@ -94,7 +94,7 @@ def test_a_finished_folder_is_uploaded_in_one_commit_with_its_code(hub, pushed):
     assert repository.messages == ["initial commit", "Upload asen-sequence-tiny"]
     files = repository.files()
     code = {path for path in files if path.endswith(".py")}
-    assert "modeling_asen.py" in code and RUN_FILES <= files.keys() - code <= RUN_FILES | {"README.md"}
+    assert "modeling_asen.py" in code and RUN_FILES <= files.keys() - code <= RUN_FILES | {"notes.md"}
     for name in RUN_FILES - {"config.json"}:
         assert files[name].content == (TINY / name).read_bytes()
     config, local = json.loads(files["config.json"].content), json.loads((TINY / "config.json").read_text())
