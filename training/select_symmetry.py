@@ -28,7 +28,7 @@ from baselines import ARCHITECTURES, TITLES, BaselineConfig, matched_width
 from experiment_grid import Cell, Grid
 from experiments import plan, run_jobs
 from row_arguments import RowArguments
-from selection_report import Candidate, Standing, rank, write_ranking
+from selection_report import Candidate, Standing, best_rates, rank, write_ranking
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures import graph_automorphisms, group_order
@@ -57,7 +57,8 @@ class SelectArguments:
     lrs: list[float] = dataclasses.field(
         default_factory=list,
         metadata={
-            "help": "Learning rates; every candidate gets the best for it by validation. The recipe's by default."
+            "help": "Learning rates; on the first seed all are tried, on the others the best for each candidate by "
+            "validation. The recipe's by default."
         },
     )
     seeds: int = described("Runs a candidate and learning rate.", 3)
@@ -78,14 +79,25 @@ def main() -> None:
     grid = write_grid(arguments, rows_from.task_recipe(), recipe, output)
     grid.check()
     candidates = describe_candidates(grid)
-    jobs = plan(grid, grid.pending())
-    print(f"{len(candidates)} candidates, {len(grid.axes['seed'])} seeds; {len(jobs)} of {len(grid.cells)} runs to go")
-    if jobs and run_jobs(grid, jobs, arguments.workers):
-        raise ValueError("some runs failed; the same command tries them again")
+    print(f"{len(candidates)} candidates, {len(grid.axes['seed'])} seeds")
+    first, *others = grid.axes["seed"]
+    run_missing(grid, [cell for cell in grid.cells if cell["seed"] == first], arguments.workers)
+    rates = best_rates(grid)
+    chosen = [cell for cell in grid.cells if cell["lr"] == rates[cell["candidate"]] and cell["seed"] in others]
+    run_missing(grid, chosen, arguments.workers)
     standings = rank(grid, candidates)
     keep_best(grid, next(each for each in standings if each.candidate.group))
     write_ranking(grid, standings)
     print((output / "ranking.md").read_text(encoding="utf-8"))
+
+
+def run_missing(grid: Grid, cells: list[Cell], workers: int) -> None:
+    """Run those of the cells that the store does not have yet."""
+    pending = grid.pending()
+    jobs = plan(grid, [cell for cell in cells if cell in pending])
+    print(f"{len(jobs)} of {len(cells)} runs to go", flush=True)
+    if jobs and run_jobs(grid, jobs, workers):
+        raise ValueError("some runs failed; the same command tries them again")
 
 
 def write_grid(arguments: SelectArguments, source: TaskRecipe, recipe: Recipe, output: Path) -> Grid:

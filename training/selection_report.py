@@ -38,7 +38,7 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-    """How a candidate did, at the learning rate that suits it best.
+    """How a candidate did, at its learning rate.
 
     Attributes:
         validation, test: scores by seed.
@@ -66,20 +66,24 @@ class Standing:
         return statistics.mean(self.validation.values())
 
 
+def best_rates(grid: Grid) -> dict[str, str]:
+    """For each candidate the learning rate that is best by validation on the first seed."""
+    first = next(iter(grid.axes["seed"]))
+    rows = [row for row in grid.results.rows() if row["seed"] == first]
+    rows.sort(key=lambda row: _badness(row["metric"], [float(row["validation"])]), reverse=True)
+    return {row["candidate"]: row["lr"] for row in rows}  # the best comes last, and stays
+
+
+def _badness(metric: str, scores: Iterable[float]) -> float:
+    return statistics.mean(scores) * (-1 if METRICS[metric].larger_is_better else 1)
+
+
 def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
     """Best first, by mean validation score over seeds; tied where a paired t-test over seeds finds no difference."""
-    runs: dict[str, dict[str, list[dict[str, str]]]] = {}
-    for row in grid.results.rows():
-        runs.setdefault(row["candidate"], {}).setdefault(row["lr"], []).append(row)
-    metric = next(iter(next(iter(runs.values())).values()))[0]["metric"]
-
-    def badness(scores: Iterable[float]) -> float:
-        return statistics.mean(scores) * (-1 if METRICS[metric].larger_is_better else 1)
-
     standings = []
-    for name, by_rate in runs.items():
-        lr = min(by_rate, key=lambda each: badness(float(row["validation"]) for row in by_rate[each]))
-        rows = by_rate[lr]
+    for name, lr in best_rates(grid).items():
+        rows = [row for row in grid.results.rows() if (row["candidate"], row["lr"]) == (name, lr)]
+        metric = rows[0]["metric"]
         further = [json.loads(row["details"]) for row in rows]
         standings.append(
             Standing(
@@ -93,9 +97,9 @@ def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
                 seconds=statistics.mean(float(row["wall_seconds"]) for row in rows),
             )
         )
-    standings.sort(key=lambda each: badness(each.validation.values()))
+    standings.sort(key=lambda each: _badness(each.metric, each.validation.values()))
     best = standings[0].validation
-    winners = [min(standings, key=lambda each: badness([each.validation[seed]])) for seed in best]
+    winners = [min(standings, key=lambda each: _badness(each.metric, [each.validation[seed]])) for seed in best]
     compared = []
     for each in standings:
         _, p, count = paired_test(best, each.validation)
@@ -125,8 +129,8 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
         "",
         f"Best by validation {best.metric}: **{best.candidate.name}**. {told}{symmetry}",
         f"Means ± standard deviations over {len(best.validation)} seeds; p of a t-test against the best, paired by "
-        "seed, in which few seeds tell little apart. Every candidate had the same budget and learning rates "
-        f"({', '.join(grid.axes['lr'])}), of which the best by validation counts.",
+        "seed, in which few seeds tell little apart. Every candidate had the same budget and learning rates to choose "
+        f"from ({', '.join(grid.axes['lr'])}), by validation on the first seed.",
         *(["", grid.findings] if grid.findings else []),
         "",
         f"| {' | '.join(rows[0])} |",

@@ -113,7 +113,9 @@ def test_what_cannot_be_uploaded_is_named(pushed):
 def test_rows_that_are_read_from_a_file_are_not_published(tmp_path):
     np.savez(tmp_path / "week.npz", speed_mph=np.arange(1.0, 121.0).reshape(40, 3), adjacency=np.ones((3, 3)))
     with pytest.raises(ValueError, match="task 'traffic/metr_la': its rows are read from a file"):
-        push_task("traffic/metr_la", "ada/tasks", data_path=str(tmp_path / "week.npz"), group="trivial")
+        push_task(
+            "traffic/metr_la", "ada/tasks", data_path=str(tmp_path / "week.npz"), group="trivial", time_of_day=False
+        )
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +135,18 @@ def table_of(text):
     return lines[start : start + 3]
 
 
+PREDICT = """
+import json, sys
+from transformers import pipeline
+import asen_hf
+predict = pipeline("asen-prediction", model=sys.argv[1])
+degree = predict.model.config.task(None)[1].degree
+print(json.dumps(predict([{"inputs": [token % 2] * degree} for token in range(3)])))
+"""
+
+
 @pytest.mark.slow
-def test_a_whole_life_from_pretraining_to_a_finetuned_model_that_others_load(hub, script, pushed, tmp_path):
+def test_a_whole_life_from_pretraining_to_a_pipeline(hub, script, python_at_hub, pushed, tmp_path):
     ada, eve, others = (tmp_path / name for name in ("ada", "eve", "others"))
     for home in (ada, eve, others):
         home.mkdir()
@@ -155,3 +167,7 @@ def test_a_whole_life_from_pretraining_to_a_finetuned_model_that_others_load(hub
     evaluated = script("evaluate", "--checkpoint", "eve/mine", home=others)
     assert table_of(evaluated) == table_of(finetuned)
     assert table_of(evaluated)[2].startswith("sets ")
+
+    answers = python_at_hub(PREDICT, "eve/mine", home=others)
+    assert len(answers) == 3 and answers[0] == answers[2]  # rows in, a label with its probability a node out
+    assert all(0.5 <= node["score"] <= 1 for row in answers for node in row)

@@ -49,7 +49,7 @@ def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path):
     assert (output / "ranking.png").stat().st_size > 1000
 
     again = select(*arguments, "--groups", "trivial", "[[[0, 4], [1, 3]]]", "S_5")
-    assert "0 of 6 runs to go" in again.stdout
+    assert "0 of 3 runs to go" in again.stdout
     assert AsenForMultitask.from_pretrained(output / "best").num_parameters() == model.num_parameters()
     refused = select(*arguments, "--groups", "trivial", check=False)
     assert refused.returncode == 2
@@ -62,6 +62,9 @@ def test_every_candidate_gets_the_learning_rate_that_suits_it(tmp_path):
     select(*arguments, "--max_steps=60", "--eval_steps=60", "--groups", "reversal", "--lrs", "1e-9", "1e-2")
     [row] = ranking(output)
     assert row["lr"] == "0.01"
+    with (output / "results.csv").open(encoding="utf-8") as file:
+        tried = sorted((row["seed"], row["lr"]) for row in csv.DictReader(file))
+    assert tried == [("0", "0.01"), ("0", "1e-09"), ("1", "0.01")]  # all rates on the first seed only
 
 
 def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_path):
