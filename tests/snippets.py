@@ -1,0 +1,187 @@
+"""Runs what a Markdown file shows, as typed: every block of code, section by section, in the current folder.
+
+Python blocks of a section share their names, as in one session. Of bash blocks every command is run, Python scripts and
+``asen`` in this process, since importing torch for each would take most of the time; those that train get the flags of
+``SHORTER``. A block ``text``, or of no language, says lines that the block before it printed; where that one was made
+shorter, numbers may differ. A block ``json`` is a TaskConfig. Any other block is refused.
+
+    python -m tests.snippets FILE SECTION
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+from accelerate.state import AcceleratorState, GradientState
+
+from asen_hf import TaskConfig, cli
+
+# First words of commands that are not run, and why.
+NOT_RUN = {
+    "make pretrain": "it takes minutes; tests/training/test_scripts.py runs the script",
+    "make test": "it runs these tests",
+    ". .venv/bin/activate": "the tests run in the environment already",
+}
+# Flags that come last, and so count.
+SHORTER = {
+    "training/finetune.py": ["--max_steps", "2"],
+    "training/select_symmetry.py": [
+        *("--max_steps", "2", "--seeds", "1", "--workers", "1", "--attn_implementation", "eager"),
+        *("--hidden_size", "16", "--num_attention_heads", "2", "--num_hidden_layers", "1"),
+    ],
+    "examples/pose.py": ["--max_steps", "2"],
+    "examples/traffic.py": ["--max_steps", "2"],
+    "examples/dna.py": ["--max_steps", "2"],
+}
+# Sections that need the Hub: they are run in a process of their own, by tests/hub/test_publish_and_load.py.
+AT_HUB = {("examples/README.md", "Publish and load")}
+_FENCE = re.compile(r"^```(.*)$")
+_NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?|-{2,}")  # and rules of tables, which are as wide as what is above
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the file and line (1 = first) where it begins."""
+
+    language: str
+    text: str
+    where: str
+
+
+def read_sections(path: Path) -> dict[str, list[Block]]:
+    """The blocks under each heading that has any, in order; those before the second heading are under the first."""
+    sections: dict[str, list[Block]] = {}
+    heading, language, lines = "", None, []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if fence := _FENCE.match(line):
+            if language is None:
+                language, lines = fence[1], []
+            else:
+                block = Block(language, "\n".join(lines) + "\n", f"{path}:{number - len(lines)}")
+                sections.setdefault(heading, []).append(block)
+                language = None
+        elif language is not None:
+            lines.append(line)
+        elif line.lstrip().startswith(("```", "~~~")):
+            raise AssertionError(f"{path}:{number}: a block must begin with ``` at the start of its line")
+        elif line.startswith("#"):
+            heading = line.lstrip("# ")
+    assert language is None, f"{path}: a block is not closed"
+    return sections
+
+
+class Session:
+    """Runs a section's blocks one after the other; ``AssertionError`` names the block that is not as it says."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, object] = {"__name__": "snippet"}
+        self.printed, self.is_shorter = "", False
+
+    def run(self, block: Block) -> None:
+        if block.language == "json":
+            TaskConfig(**json.loads(block.text))
+        elif block.language in ("", "text") and block.text.startswith("$ "):
+            command, _, said = block.text.partition("\n")
+            self._run_code(dataclasses.replace(block, language="bash", text=command.removeprefix("$ ")))
+            self._check(said, block.where)
+        elif block.language in ("", "text"):
+            self._check(block.text, block.where)
+        elif block.language in ("python", "bash"):
+            self._run_code(block)
+        else:
+            raise AssertionError(f"{block.where}: nobody knows how to run {block.language!r}")
+
+    def _run_code(self, block: Block) -> None:
+        self.is_shorter, output = False, io.StringIO()
+        try:
+            with contextlib.redirect_stdout(output):
+                if block.language == "python":
+                    exec(compile(block.text, block.where, "exec"), self.names)
+                else:
+                    for words in split_commands(block.text):
+                        self._run_command(words, block.where)
+        finally:
+            self.printed = output.getvalue()
+            print(self.printed, end="")
+
+    def _check(self, said: str, where: str) -> None:
+        """Its lines were printed, in this order, perhaps with others between them."""
+        printed = iter([self._normal(line) for line in self.printed.splitlines()])
+        for line in said.splitlines():
+            assert self._normal(line) in printed, f"{where}: not printed in this place: {line}\nbut:\n{self.printed}"
+
+    def _normal(self, line: str) -> str:
+        return " ".join((_NUMBER.sub("#", line) if self.is_shorter else line).split())
+
+    def _run_command(self, words: list[str], where: str) -> None:
+        if any(" ".join(words).startswith(known) for known in NOT_RUN):
+            return
+        settings = {}
+        while re.match(r"[A-Z_]+=", words[0]):  # read when a process starts
+            name, _, value = words.pop(0).partition("=")
+            settings[name] = value
+        if words[:2] == ["accelerate", "launch"]:
+            words = ["python", *words[2:]]
+        if words[0] == "asen":
+            words = ["python", "-m", "asen_hf.cli", *words[1:]]
+        assert words[0] == "python", f"{where}: nobody knows how to run {shlex.join(words)}"
+        if len(words) > 1 and words[1] in SHORTER:
+            words, self.is_shorter = [*words, *SHORTER[words[1]]], True
+        if settings:
+            subprocess.run([sys.executable, *words[1:]], env={**os.environ, **settings}, check=True)
+        elif words[1] == "-c":
+            exec(compile(words[2], where, "exec"), {"__name__": "__main__"})
+        elif words[1:3] == ["-m", "asen_hf.cli"]:
+            assert cli.main(words[3:]) == 0, f"{where}: {shlex.join(words)} failed"
+        else:
+            self._run_script(words[1:], where)
+
+    def _run_script(self, words: list[str], where: str) -> None:
+        try:
+            with mock.patch.object(sys, "argv", words):
+                runpy.run_path(words[0], run_name="__main__")
+        except SystemExit as end:
+            raise AssertionError(f"{where}: {shlex.join(words)} ended with status {end.code}") from end
+        finally:
+            AcceleratorState._reset_state(reset_partial_state=True)
+            GradientState._reset_state()
+
+
+def split_commands(text: str) -> Iterator[list[str]]:
+    """The words of each command; newlines and ``&&`` end one, ``#`` begins a comment."""
+    assert not re.search("""['"]#""", text), f"a comment or not? {text!r}"  # the lexer forgets what was quoted
+    lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars="&|;<>\n")
+    lexer.whitespace, lexer.commenters, lexer.whitespace_split = " \t", "", True
+    words: list[str] = []
+    in_comment = False
+    for word in [*lexer, "\n"]:
+        if set(word) == {"\n"} or (word == "&&" and not in_comment):
+            if words:
+                yield words
+            words, in_comment = [], False
+        elif in_comment or word.startswith("#"):
+            in_comment = True
+        else:
+            assert not set(word) <= set("&|;<>"), f"nobody knows how to run {word!r} in {text!r}"
+            words.append(word)
+
+
+def main() -> None:
+    path, section = sys.argv[1:]
+    session = Session()
+    for block in read_sections(Path(path))[section]:
+        session.run(block)
+
+
+if __name__ == "__main__":
+    main()
