@@ -17,12 +17,14 @@ _COLUMNS = ("inputs", "labels")
 _AUGMENTING_ELEMENTS = 1000  # drawn once a task; small groups are covered, large ones sampled
 
 
-def collate(config: TaskConfig, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+def collate(
+    config: TaskConfig, rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> dict[str, torch.Tensor]:
     """Validate rows of one task and turn them into tensors.
 
     Args:
         config: the task.
-        rows: a list of ``{"inputs", "labels"}``, or a dict of columns (lists, arrays or tensors).
+        rows: a list of ``{"inputs", "labels"}``, a dict of columns (lists, arrays or tensors), or a dataset.
 
     Returns:
         ``{"inputs", "labels"}``: tokens int64 ``(N, n)`` or features float32 ``(N, n, F)``; classes int64 or regressed
@@ -129,16 +131,17 @@ class MultitaskBatches(torch.utils.data.Dataset):
 
 
 def _all_rows(task: str, dataset: Dataset, config: TaskConfig) -> dict[str, torch.Tensor]:
-    missing = [name for name in _COLUMNS if name not in dataset.column_names]
-    if missing:
-        raise ValueError(f"{task}: no column {', '.join(missing)}; there are {', '.join(dataset.column_names)}")
     try:
-        return collate(config, dataset.select_columns(list(_COLUMNS)).with_format("numpy")[:])
+        return collate(config, dataset)
     except ValueError as error:
         raise ValueError(f"{task}: {error}") from error
 
 
-def _column(rows: Mapping[str, Any] | Sequence[Mapping[str, Any]], name: str) -> Any:
+def _column(rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]], name: str) -> Any:
+    if isinstance(rows, Dataset):
+        if name not in rows.column_names:
+            raise ValueError(f"no column {name!r}; there are {', '.join(rows.column_names)}")
+        return rows.select_columns(name).with_format("numpy")[:][name]  # in one piece: row by row takes seconds
     if isinstance(rows, Mapping):
         if name not in rows:
             raise ValueError(f"no column {name!r}; there are {', '.join(rows)}")

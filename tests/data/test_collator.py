@@ -119,7 +119,7 @@ def test_what_cannot_be_batched_is_refused(tasks):
         MultitaskBatches(datasets, configs, 0)
     with pytest.raises(ValueError, match="a: inputs: no rows"):
         MultitaskBatches({"a": datasets["a"].select([])}, configs, 4)
-    with pytest.raises(ValueError, match="a: no column labels; there are inputs"):
+    with pytest.raises(ValueError, match="a: no column 'labels'; there are inputs"):
         MultitaskBatches({"a": datasets["a"].remove_columns("labels")}, configs, 4)
     with pytest.raises(ValueError, match=r"c: inputs, row 5: expected a token in 0 … 4"):
         MultitaskBatches({"c": datasets["c"]}, {"c": configs["a"]}, 4)
