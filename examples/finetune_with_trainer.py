@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 from transformers import EvalPrediction, Trainer, TrainingArguments, set_seed
 
-from asen_hf import AsenForMultitask, TaskConfig
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 
 BEADS, COLOURS = 12, 3
 NECKLACE = TaskConfig(group=f"D{BEADS}", vocab_size=COLOURS, label_names=["different neighbours", "equal neighbours"])
@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument("--hub_model_id", help="also push the result to this repository of the Hub")
     arguments = parser.parse_args()
 
+    if arguments.hub_model_id is not None:  # Trainer uploads the folder that it saves: let the code be in there
+        AsenConfig.register_for_auto_class()
+        AsenForMultitask.register_for_auto_class("AutoModelForPreTraining")
     set_seed(0)
     model = AsenForMultitask.from_pretrained(arguments.checkpoint)
     model.add_task("necklace", NECKLACE)
