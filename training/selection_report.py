@@ -195,7 +195,7 @@ def plot(standings: list[Standing], path: Path) -> None:
         )
         ranks = [each.candidate.rank for each in points]
         errors = np.nan_to_num([deviation(each.validation) for each in points])
-        axis.errorbar(ranks, [each.mean for each in points], yerr=errors, marker="o", capsize=3, label=support)
+        axis.errorbar(ranks, [each.mean for each in points], yerr=errors, marker="o", capsize=3, label=f"{support} support")
         for each in points:
             place = (each.candidate.rank, each.mean)
             axis.annotate(each.candidate.group, place, xytext=(4, 5), textcoords="offset points", fontsize=8)
@@ -204,7 +204,8 @@ def plot(standings: list[Standing], path: Path) -> None:
     axis.set(
         xscale="log", xlabel="orbitals (pairs that the network tells apart)", ylabel=f"validation {standings[0].metric}"
     )
-    axis.legend(title="support", fontsize=8)
+    axis.legend(fontsize=8)
+    axis.margins(x=0.1)  # room for names
     axis.grid(alpha=0.3)
     figure.savefig(path, dpi=130)
     plt.close(figure)
