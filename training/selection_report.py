@@ -99,7 +99,13 @@ def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
         )
     standings.sort(key=lambda each: _badness(each.metric, each.validation.values()))
     best = standings[0].validation
-    winners = [min(standings, key=lambda each: _badness(each.metric, [each.validation[seed]])) for seed in best]
+    winners = [
+        min(
+            (each for each in standings if seed in each.validation),  # a store may lack runs
+            key=lambda each: _badness(each.metric, [each.validation[seed]]),
+        )
+        for seed in best
+    ]
     compared = []
     for each in standings:
         _, p, count = paired_test(best, each.validation)
@@ -195,7 +201,9 @@ def plot(standings: list[Standing], path: Path) -> None:
         )
         ranks = [each.candidate.rank for each in points]
         errors = np.nan_to_num([deviation(each.validation) for each in points])
-        axis.errorbar(ranks, [each.mean for each in points], yerr=errors, marker="o", capsize=3, label=f"{support} support")
+        axis.errorbar(
+            ranks, [each.mean for each in points], yerr=errors, marker="o", capsize=3, label=f"{support} support"
+        )
         for each in points:
             place = (each.candidate.rank, each.mean)
             axis.annotate(each.candidate.group, place, xytext=(4, 5), textcoords="offset points", fontsize=8)
