@@ -7,7 +7,8 @@ A candidate is a group (a name that the task offers, a notation such as "S5 wr S
 cycles) on a support: "complete"; "sparse", where only the task's edges carry messages; "weak", where all pairs do, and
 those of the edges are told from the others. Without --groups, the candidates are the trivial and the symmetric group,
 the task's own, the edges' automorphisms, and the ways to move a line or ring: reversal, cyclic, dihedral. --baselines
-adds other networks of as many parameters to the table. Every scalar of a recipe is a flag too (paper Section 5.1.1).
+adds other networks, of as many parameters as the median candidate, to the table. Every scalar of a recipe is a flag too
+(paper Section 5.1.1).
 
 DIR gets ranking.md and .csv, a plot, and the checkpoint best/. A run may be stopped and taken up again.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -115,10 +117,11 @@ def write_grid(arguments: SelectArguments, source: TaskRecipe, recipe: Recipe, o
             else:
                 notes.append(f"{name}: the same network as {first}.")
     if arguments.baselines:
-        largest = max(number_of_parameters(source, recipe, each["task"]) for each in candidates.values())
+        # Not the largest: a trivial group on many nodes has a row for every pair, most of its parameters.
+        sizes = [number_of_parameters(source, recipe, each["task"]) for each in candidates.values()]
         for architecture in arguments.baselines:
             model = BaselineConfig(**recipe.model, tasks={source.name: config}, architecture=architecture)
-            width = matched_width(model, largest)
+            width = matched_width(model, statistics.median_low(sizes))
             candidates[TITLES[architecture]] = {
                 "baseline": {"architecture": architecture},
                 "model": {"hidden_size": width},
