@@ -669,6 +669,7 @@ def record(model, *arguments):
 
 asen_hf.loop.evaluate = record
 sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))  # as for a script that is run
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

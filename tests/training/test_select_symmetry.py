@@ -79,14 +79,15 @@ def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_pa
     )
     rows = {row["candidate"]: row["orbitals"] for row in ranking(output)}
     # Of 8 orbitals of the reversal of four points, those of the path's edges are two. Where the group keeps the edges,
-    # telling them from the other pairs adds nothing.
-    expected = {"trivial": (16, 6), "reversal": (8, 3), "dihedral": (3, 1, 4), "symmetric": (2, 1, 3)}
+    # telling them from the other pairs adds nothing; on the edges alone the dihedral group's are as alike as S_4's.
+    expected = {"trivial": (16, 6), "reversal": (8, 3), "dihedral": (3, 1, 4), "symmetric": (2, None, 3)}
     expected |= {"cyclic": (4, 2, 6)}
     supports = ("complete", "sparse", "weak")
     assert rows == {
         f"{group}, {support}": str(number)
         for group, numbers in expected.items()
         for support, number in zip(supports, numbers, strict=False)
+        if number is not None
     }
     said = (output / "ranking.md").read_text()
     assert "reversal, weak: the same network as reversal, complete." in said
