@@ -79,7 +79,10 @@ def _badness(metric: str, scores: Iterable[float]) -> float:
 
 
 def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
-    """Best first, by mean validation score over seeds; tied where a paired t-test over seeds finds no difference."""
+    """Best first, by mean validation score over seeds; tied where a paired t-test over seeds finds no difference.
+
+    A store may lack runs of some seeds: their candidates come last, since a mean over fewer is another thing.
+    """
     standings = []
     for name, lr in best_rates(grid).items():
         rows = [row for row in grid.results.rows() if (row["candidate"], row["lr"]) == (name, lr)]
@@ -97,11 +100,12 @@ def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
                 seconds=statistics.mean(float(row["wall_seconds"]) for row in rows),
             )
         )
-    standings.sort(key=lambda each: _badness(each.metric, each.validation.values()))
+    most = max(len(each.validation) for each in standings)
+    standings.sort(key=lambda each: (len(each.validation) < most, _badness(each.metric, each.validation.values())))
     best = standings[0].validation
     winners = [
         min(
-            (each for each in standings if seed in each.validation),  # a store may lack runs
+            (each for each in standings if len(each.validation) == most),
             key=lambda each: _badness(each.metric, [each.validation[seed]]),
         )
         for seed in best
