@@ -74,12 +74,16 @@ class TaskRecipe:
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
 
-    def config(self) -> TaskConfig:
-        """The task's config, without its rows. ``ValueError`` as for :meth:`load`."""
+    def config(self, own: TaskConfig | None = None) -> TaskConfig:
+        """The task's config, without its rows. ``ValueError`` as for :meth:`load`.
+
+        Args:
+            own: what the source says before this recipe changes group and support, if that has been read already.
+        """
         try:
-            return self._changed(
-                _read_task_config(self.task_config) if self.dataset is not None else self._task().config
-            )
+            if own is None:
+                own = _read_task_config(self.task_config) if self.dataset is not None else self._task().config
+            return self._changed(own)
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
 

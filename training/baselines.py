@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
 from asen_hf.configuration_task import with_value_errors
 from asen_hf.pretrained_asen import AsenPreTrainedModel
 from asen_hf.units import FeatureEmbedder, normalized_features
@@ -62,8 +62,7 @@ class Encoder(nn.Module):
     def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))
 
-    def pool(self, states: Tensor) -> Tensor:
-        return states.sum(dim=1) if self.config.pooling == "sum" else states.mean(dim=1)
+    pool = AsenModel.pool  # asks for nothing but the config
 
 
 class InputLayers(nn.Module):

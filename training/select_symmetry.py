@@ -78,9 +78,11 @@ def main() -> None:
     for flag, known in (("supports", SUPPORTS), ("baselines", tuple(ARCHITECTURES))):
         if unknown := sorted(set(getattr(arguments, flag)) - set(known)):
             raise ValueError(f"--{flag}: expected some of {', '.join(known)}, got {', '.join(unknown)}")
-    grid = write_grid(arguments, rows_from.task_recipe(), recipe, output)
+    source = rows_from.task_recipe()
+    config = source.config()  # once: it may read a large file
+    grid = write_grid(arguments, source, config, recipe, output)
     grid.check()
-    candidates = describe_candidates(grid)
+    candidates = describe_candidates(grid, config)
     print(f"{len(candidates)} candidates, {len(grid.axes['seed'])} seeds")
     first, *others = grid.axes["seed"]
     run_missing(grid, [cell for cell in grid.cells if cell["seed"] == first], arguments.workers)
@@ -102,9 +104,11 @@ def run_missing(grid: Grid, cells: list[Cell], workers: int) -> None:
         raise ValueError("some runs failed; the same command tries them again")
 
 
-def write_grid(arguments: SelectArguments, source: TaskRecipe, recipe: Recipe, output: Path) -> Grid:
+def write_grid(
+    arguments: SelectArguments, source: TaskRecipe, config: TaskConfig, recipe: Recipe, output: Path
+) -> Grid:
     """The experiment of all candidates; an output folder that holds another one is refused."""
-    config, notes = source.config(), []
+    notes, sizes = [], []
     groups = {name: named_group(source, config, name) for name in arguments.groups} or proposals(config)
     candidates: dict[str, dict[str, Any]] = {}
     networks: dict[tuple, str] = {}
@@ -112,13 +116,14 @@ def write_grid(arguments: SelectArguments, source: TaskRecipe, recipe: Recipe, o
         for support in arguments.supports:
             name = group if arguments.supports == ["complete"] else f"{group}, {support}"
             fields = {"generators": cycles, "group_name": group, "support": support}
-            if (first := networks.setdefault(seen_by_network(source, fields), name)) == name:
+            task = dataclasses.replace(source, **fields).config(own=config)
+            if (first := networks.setdefault(seen_by_network(task), name)) == name:
                 candidates[name] = {"task": fields}
+                sizes.append(number_of_parameters(recipe, task))
             else:
                 notes.append(f"{name}: the same network as {first}.")
     if arguments.baselines:
         # Not the largest: a trivial group on many nodes has a row for every pair, most of its parameters.
-        sizes = [number_of_parameters(source, recipe, each["task"]) for each in candidates.values()]
         for architecture in arguments.baselines:
             model = BaselineConfig(**recipe.model, tasks={source.name: config}, architecture=architecture)
             width = matched_width(model, statistics.median_low(sizes))
@@ -174,21 +179,20 @@ def proposals(config: TaskConfig) -> dict[str, list]:
     return dict(different.values())
 
 
-def seen_by_network(source: TaskRecipe, fields: dict[str, Any]) -> tuple:
+def seen_by_network(task: TaskConfig) -> tuple:
     """What a candidate looks like to the network: which pairs carry messages, and which of them look alike."""
-    config = dataclasses.replace(source, **fields).config()
-    sparse = None if config.weak_support else config.edges
-    return json.dumps(sparse), SymmetryBreaker(config).labels.numpy().tobytes()
+    sparse = None if task.weak_support else task.edges
+    return json.dumps(sparse), SymmetryBreaker(task).labels.numpy().tobytes()
 
 
-def number_of_parameters(source: TaskRecipe, recipe: Recipe, fields: dict[str, Any]) -> int:
+def number_of_parameters(recipe: Recipe, task: TaskConfig) -> int:
     """Of the model on a candidate."""
-    config = dataclasses.replace(source, **fields).config()
     with torch.device("meta"):
-        return AsenForMultitask(AsenConfig(**recipe.model, tasks={source.name: config})).num_parameters()
+        return AsenForMultitask(AsenConfig(**recipe.model, tasks={"it": task})).num_parameters()
 
 
-def describe_candidates(grid: Grid) -> dict[str, Candidate]:
+def describe_candidates(grid: Grid, config: TaskConfig) -> dict[str, Candidate]:
+    """What the report says of each; ``config`` is the task's own, before a candidate's group and support."""
     candidates = {}
     for cell in grid.cells:
         name = cell["candidate"]
@@ -198,9 +202,9 @@ def describe_candidates(grid: Grid) -> dict[str, Candidate]:
             candidates[name] = Candidate(name)
             continue
         [source] = grid.recipe(cell).tasks
-        config = source.config()
-        rank_, order = SymmetryBreaker(config).num_pair_orbits, group_order(config.permutation_group())
-        candidates[name] = Candidate(name, config.group_name, str(source.support), rank_, order)
+        task = source.config(own=config)
+        rank_, order = SymmetryBreaker(task).num_pair_orbits, group_order(task.permutation_group())
+        candidates[name] = Candidate(name, task.group_name, str(source.support), rank_, order)
     return candidates
 
 

@@ -115,10 +115,7 @@ class DnaNfe2:
             "validation": folds[self.fold],
             "test": np.flatnonzero(self._is_test),
         }
-        try:
-            sizes = proportional_sizes({split: len(each) for split, each in rows.items()}, num_rows)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
+        sizes = proportional_sizes(self.name, {split: len(each) for split, each in rows.items()}, num_rows)
         return DatasetDict({split: self._split(each[: sizes[split]]) for split, each in rows.items()})
 
     def _split(self, rows: np.ndarray) -> object:

@@ -78,10 +78,9 @@ class JsbChorales:
         Raises:
             ValueError: more rows than there are windows, or too few for three splits.
         """
-        try:
-            sizes = proportional_sizes({split: len(inputs) for split, (inputs, _) in self._rows.items()}, num_rows)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
+        sizes = proportional_sizes(
+            self.name, {split: len(inputs) for split, (inputs, _) in self._rows.items()}, num_rows
+        )
         splits = DatasetDict()
         for split, (inputs, labels) in self._rows.items():
             chosen = random_generator(seed, self.name, split).permutation(len(inputs))[: sizes[split]]

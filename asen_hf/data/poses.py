@@ -99,10 +99,7 @@ class PoseLifting:
         Raises:
             ValueError: more rows than there are, or too few for three splits.
         """
-        try:
-            sizes = proportional_sizes({split: len(rows) for split, rows in self._rows.items()}, num_rows)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
+        sizes = proportional_sizes(self.name, {split: len(rows) for split, rows in self._rows.items()}, num_rows)
         splits = DatasetDict()
         for split, rows in self._rows.items():
             chosen = random_generator(seed, self.name, split).permutation(rows)[: sizes[split]]

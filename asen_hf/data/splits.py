@@ -24,15 +24,15 @@ def split_sizes(num_rows: int, held_out: Sequence[str] = ("validation", "test"))
     return sizes
 
 
-def proportional_sizes(available: Mapping[str, int], num_rows: int | None) -> dict[str, int]:
+def proportional_sizes(task: str, available: Mapping[str, int], num_rows: int | None) -> dict[str, int]:
     """How many rows to take of each split so that there are about ``num_rows``; all of them if not given.
 
     Raises:
-        ValueError: if there are not as many, or a split would be left empty.
+        ValueError: if there are not as many, or a split would be left empty; names the task.
     """
     total = sum(available.values())
     num_rows = total if num_rows is None else num_rows
     sizes = {split: round(num_rows * size / total) for split, size in available.items()}
     if num_rows > total or min(sizes.values()) < 1:
-        raise ValueError(f"num_rows must leave rows in every split and be at most {total}, got {num_rows}")
+        raise ValueError(f"{task}: num_rows must leave rows in every split and be at most {total}, got {num_rows}")
     return sizes
