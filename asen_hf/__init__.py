@@ -3,15 +3,17 @@
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .configuration_asen import AsenConfig, TaskConfig
-from .modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, new_task_checks
+from ._version import __version__
+from .model.configuration_asen import AsenConfig, TaskConfig
+from .model.modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, new_task_checks
+from .model.pretrained_asen import AsenPreTrainedModel
 from .pipeline import PIPELINE_TASK, AsenPredictionPipeline
-from .pretrained_asen import AsenPreTrainedModel
-from .version import __version__
 
 
 def _warn_if_not_closed(name: str, task: TaskConfig) -> None:
-    from .closures import warn_if_not_closed  # only when asked: it takes igraph, which running a model does not need
+    from .closures.report import (
+        warn_if_not_closed,  # only when asked: it takes igraph, which running a model does not need
+    )
 
     warn_if_not_closed(name, task)
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from transformers import Pipeline
 
-from .configuration_asen import TaskConfig
-from .pretrained_asen import evaluating
-from .units import predictions
+from .model.configuration_asen import TaskConfig
+from .model.normalization import predictions
+from .model.pretrained_asen import evaluating
 
 PIPELINE_TASK = "asen-prediction"
 _ONE_INPUT = Mapping | tuple | str | bytes | np.ndarray | Tensor  # what is not taken apart into rows

@@ -28,8 +28,8 @@ import copy
 import torch
 from torch import nn
 
-from .configuration_asen import AsenConfig
-from .modeling_asen import AsenForMultitask, AsenModel
+from .model.configuration_asen import AsenConfig
+from .model.modeling_asen import AsenForMultitask, AsenModel
 
 # What backbones of equal weights must have in common to compute the same.
 _BACKBONE_FIELDS = sorted(AsenConfig.__annotations__.keys() - {"tasks", "hidden_dropout_prob"})

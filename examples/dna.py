@@ -2,7 +2,7 @@
 
     python examples/dna.py --output_dir runs/dna [--data_path sites.npz]
 
-Without a file of yours (sequence, label, is_test: see asen_hf.data.dna), it hides a motif in random sequences.
+Without a file of yours (sequence, label, is_test: see asen_hf.data.real.dna), it hides a motif in random sequences.
 """
 
 import argparse
@@ -13,9 +13,9 @@ import torch
 
 from asen_hf import AsenForMultitask
 from asen_hf.data import collate
-from asen_hf.loop import train
-from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
-from asen_hf.scoreboard import format_scoreboard, scoreboard
+from asen_hf.evaluation.scoreboard import format_scoreboard, scoreboard
+from asen_hf.training.loop import train
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 A, C, G, T = range(4)
 MOTIF = [T, G, A, C, T]

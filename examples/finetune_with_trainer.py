@@ -26,7 +26,7 @@ def necklaces(rows: int, seed: int) -> Dataset:
 
 
 def accuracy(evaluation: EvalPrediction) -> dict[str, float]:
-    """Predictions are the model's logits: for values of a regression, see asen_hf.units.predictions."""
+    """Predictions are the model's logits: for values of a regression, see asen_hf.model.normalization.predictions."""
     return {"accuracy": float((evaluation.predictions.argmax(-1) == evaluation.label_ids).mean())}
 
 

@@ -2,7 +2,7 @@
 
     python examples/pose.py --output_dir runs/poses [--data_path poses.npz]
 
-Without a file of yours (see asen_hf.data.pose_files for the layouts), it makes up people who walk on the spot.
+Without a file of yours (see asen_hf.data.real.pose_files for the layouts), it makes up people who walk on the spot.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 
 from asen_hf import AsenForMultitask
 from asen_hf.data import collate
-from asen_hf.loop import train
-from asen_hf.prediction_plots import plot_predictions
-from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
-from asen_hf.scoreboard import format_scoreboard, scoreboard
+from asen_hf.evaluation.scoreboard import format_scoreboard, scoreboard
+from asen_hf.plots.predictions import plot_predictions
+from asen_hf.training.loop import train
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 PARENTS = [0, 0, 1, 2, 0, 4, 5, 0, 7, 8, 8, 10, 11, 8, 13, 14]
 # Where each joint is from its parent, in mm, for a person who looks along y: hip, legs (right, left), trunk, arms.

@@ -10,10 +10,10 @@ import torch
 from scipy.linalg import null_space
 
 from asen_hf import AsenConfig
-from asen_hf.attention import GATv2Attention
-from asen_hf.groups import alternating, array_forms, cyclic, dihedral, symmetric, wreath_product, young_subgroup
-from asen_hf.orbits import orbit_labels
-from asen_hf.symmetry import OrbitGraph
+from asen_hf.model.attention import GATv2Attention
+from asen_hf.model.groups import alternating, array_forms, cyclic, dihedral, symmetric, wreath_product, young_subgroup
+from asen_hf.model.orbits import orbit_labels
+from asen_hf.model.symmetry import OrbitGraph
 
 GROUPS = {
     "C_5": cyclic(5),

@@ -2,7 +2,7 @@
 
     python examples/traffic.py --output_dir runs/traffic [--data_path speeds.npz]
 
-Without a file of yours (speeds, times, roads, clusters: see asen_hf.data.traffic), it makes up two roads and four days.
+Without a file of yours (speeds, times, roads, clusters: see asen_hf.data.real.traffic), it makes up two roads and four days.
 """
 
 import argparse
@@ -12,10 +12,10 @@ import numpy as np
 
 from asen_hf import AsenForMultitask
 from asen_hf.data import collate
-from asen_hf.loop import train
-from asen_hf.prediction_plots import plot_predictions
-from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
-from asen_hf.scoreboard import format_scoreboard, scoreboard
+from asen_hf.evaluation.scoreboard import format_scoreboard, scoreboard
+from asen_hf.plots.predictions import plot_predictions
+from asen_hf.training.loop import train
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 STEPS_A_DAY, SENSORS_A_ROAD = 288, 8
 

@@ -24,7 +24,8 @@ from unittest import mock
 
 from accelerate.state import AcceleratorState, GradientState
 
-from asen_hf import TaskConfig, cli
+from asen_hf import TaskConfig
+from asen_hf.commands import main as cli
 
 # First words of commands that are not run, and why.
 NOT_RUN = {
@@ -133,7 +134,7 @@ class Session:
         if words[:2] == ["accelerate", "launch"]:
             words = ["python", *words[2:]]
         if words[0] == "asen":
-            words = ["python", "-m", "asen_hf.cli", *words[1:]]
+            words = ["python", "-m", "asen_hf.commands.main", *words[1:]]
         assert words[0] == "python", f"{where}: nobody knows how to run {shlex.join(words)}"
         if len(words) > 1 and words[1] in SHORTER:
             words, self.is_shorter = [*words, *SHORTER[words[1]]], True
@@ -141,7 +142,7 @@ class Session:
             subprocess.run([sys.executable, *words[1:]], env={**os.environ, **settings}, check=True)
         elif words[1] == "-c":
             exec(compile(words[2], where, "exec"), {"__name__": "__main__"})
-        elif words[1:3] == ["-m", "asen_hf.cli"]:
+        elif words[1:3] == ["-m", "asen_hf.commands.main"]:
             assert cli.main(words[3:]) == 0, f"{where}: {shlex.join(words)} failed"
         else:
             self._run_script(words[1:], where)

@@ -8,9 +8,9 @@ import torch
 
 from asen_hf import AsenForMultitask
 from asen_hf.data import get_task
-from asen_hf.model_card import model_card
-from asen_hf.objective import evaluate
-from asen_hf.recipe import Recipe
+from asen_hf.hub.cards import model_card
+from asen_hf.training.objective import evaluate
+from asen_hf.training.recipe import Recipe
 
 FOLDERS = [path.parent for path in sorted((Path(__file__).parents[1] / "hub_configs").glob("*/model.safetensors"))]
 

@@ -8,8 +8,8 @@ import torch
 
 import asen_hf.surgery
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
-from asen_hf.objective import parameter_groups
 from asen_hf.surgery import merge_tasks, rename_task
+from asen_hf.training.objective import parameter_groups
 
 RING = [[i, (i + 1) % 5] for i in range(5)]
 COLOURS = {"vocab_size": 5, "label_names": ["a", "b", "c"]}

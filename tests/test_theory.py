@@ -10,8 +10,8 @@ import torch
 from scipy.linalg import null_space
 
 from asen_hf import AsenConfig, AsenModel, TaskConfig
-from asen_hf.attention import GATv2Attention
-from asen_hf.groups import (
+from asen_hf.model.attention import GATv2Attention
+from asen_hf.model.groups import (
     alternating,
     array_forms,
     cyclic,
@@ -26,8 +26,8 @@ from asen_hf.groups import (
     wreath_product,
     young_subgroup,
 )
-from asen_hf.orbits import orbit_labels
-from asen_hf.symmetry import OrbitGraph
+from asen_hf.model.orbits import orbit_labels
+from asen_hf.model.symmetry import OrbitGraph
 
 # Name: group, order of its 2-closure; that of the last two is larger than the group.
 SMALL_GROUPS = {

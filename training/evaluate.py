@@ -9,8 +9,8 @@ whose config says that they are such.
 
 import sys
 
-from asen_hf.evaluation import EvaluateOptions, evaluate_checkpoint
-from asen_hf.recipe import argument_parser, script
+from asen_hf.training.evaluate import EvaluateOptions, evaluate_checkpoint
+from asen_hf.training.recipe import argument_parser, script
 
 
 @script

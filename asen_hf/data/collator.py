@@ -8,8 +8,8 @@ import torch
 from datasets import Dataset
 from sympy.combinatorics import PermutationGroup
 
-from ..configuration_asen import TaskConfig
-from ..equivariance import random_elements
+from ..model.configuration_asen import TaskConfig
+from ..model.groups import random_elements
 from .features import task_dtypes
 from .seeding import random_generator
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from datasets import Array2D, ClassLabel, Dataset, Features, List, Value
 
-from ..configuration_asen import TaskConfig
+from ..model.configuration_asen import TaskConfig
 
 
 def task_features(config: TaskConfig) -> Features:

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 from sympy.combinatorics import PermutationGroup
 
-from .. import groups
-from ..group_notation import parse_group
+from ..model import groups
+from ..model.group_notation import parse_group
 
 NamedGroup: TypeAlias = tuple[PermutationGroup, str]
 """A group and what people call it."""
@@ -34,7 +34,7 @@ def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedG
     """The group that an option means, and its name ("" for a group given as such or by generators).
 
     Args:
-        option: the name of a family or of an ``offered`` group, the notation of :mod:`asen_hf.group_notation`, a group
+        option: the name of a family or of an ``offered`` group, the notation of :mod:`asen_hf.model.group_notation`, a group
             of this degree, or generators as cycles.
         degree: number of points n.
         offered: further groups by name; they go before the families.

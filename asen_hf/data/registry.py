@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from datasets import DatasetDict
 
-from ..configuration_asen import TaskConfig
+from ..model.configuration_asen import TaskConfig
 
 
 class Task(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 
-from ..configuration_task import IGNORED_CLASS, TaskConfig
+from ..model.configuration_task import IGNORED_CLASS, TaskConfig
 from .features import task_dtypes, to_dataset
 from .seeding import random_generator
 from .splits import split_sizes

@@ -20,11 +20,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, attention
-from asen_hf.attention import GATv2Attention
 from asen_hf.data import MultitaskBatches, get_task, list_tasks
-from asen_hf.loop import keep_freed_memory, machine
-from asen_hf.objective import MultitaskObjective
-from asen_hf.symmetry import OrbitGraph
+from asen_hf.model.attention import GATv2Attention
+from asen_hf.model.symmetry import OrbitGraph
+from asen_hf.training.loop import keep_freed_memory, machine
+from asen_hf.training.objective import MultitaskObjective
 
 RESULTS = Path(__file__).parent / "results"
 DENSE = ("eager", "gatv2_chunked", "gatv2_compile")

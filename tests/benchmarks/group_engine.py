@@ -16,9 +16,9 @@ import numpy as np
 from sympy.combinatorics import Permutation, PermutationGroup
 
 from asen_hf import groups
-from asen_hf.closures import closure_report, two_closure
-from asen_hf.loop import machine
-from asen_hf.orbits import orbit_labels
+from asen_hf.closures.report import closure_report, two_closure
+from asen_hf.model.orbits import orbit_labels
+from asen_hf.training.loop import machine
 
 LARGE = {
     "cyclic, n = 2048, pairs": lambda: orbit_labels(groups.cyclic(2048)),

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
 
 from asen_hf import AsenForMultitask
-from asen_hf.attention import GATv2Attention
-from asen_hf.symmetry import OrbitGraph
+from asen_hf.model.attention import GATv2Attention
+from asen_hf.model.symmetry import OrbitGraph
 
 
 class SampleLoop(nn.Module):

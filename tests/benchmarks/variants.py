@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from measuring import measure
 from torch import Tensor
 
-from asen_hf.loop import keep_freed_memory, machine
+from asen_hf.training.loop import keep_freed_memory, machine
 
 ROWS, NODES, RANK, HEADS, CHANNELS, SLOPE = 4, 207, 4284, 8, 16, 0.2
 

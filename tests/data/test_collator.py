@@ -9,7 +9,7 @@ import torch
 from asen_hf import TaskConfig
 from asen_hf.data import MultitaskBatches, collate, get_task
 from asen_hf.data.features import to_dataset
-from asen_hf.group_notation import parse_group
+from asen_hf.model.group_notation import parse_group
 
 TOKENS = TaskConfig(degree=3, vocab_size=5)
 REGRESSION = TaskConfig(degree=3, num_features=2, problem_type="regression", num_labels=1, output_level="graph")

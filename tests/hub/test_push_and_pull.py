@@ -12,7 +12,7 @@ import torch
 from transformers.dynamic_module_utils import get_imports
 
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
-from asen_hf.carried_code import carried_code
+from asen_hf.model._uploaded_code import carried_code
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENS = torch.tensor([[0, 1, 2, 3, 4, 0], [4, 4, 1, 0, 2, 3]])
@@ -49,7 +49,7 @@ commit, tokens = sys.argv[1], torch.tensor(json.loads(sys.argv[2]))
 
 def states(loader, *args, **kwargs):
     model = loader.from_pretrained(*args, **kwargs)
-    assert type(model).__module__ == "asen_hf.modeling_asen", type(model)
+    assert type(model).__module__ == "asen_hf.model.modeling_asen", type(model)
     return model(tokens, output_hidden_states=True).hidden_states[-1].tolist()
 
 def refusal(*args, **kwargs):
@@ -146,7 +146,7 @@ def test_an_upload_holds_the_code_but_a_local_folder_does_not(hub, pulled, folde
     assert {"README.md", "config.json", "model.safetensors", "modeling_asen.py", "groups.py"} <= files.keys()
     assert {name for name in files if name.startswith(("hub", "recipe", "closures", "loop", "__init__"))} == set()
     for name in files.keys() - {"README.md", "config.json", "model.safetensors"}:
-        assert files[name].content == (ROOT / "asen_hf" / name).read_bytes()
+        assert files[name].content == (ROOT / "asen_hf" / "model" / name).read_bytes()
     assert json.loads(files["config.json"].content)["auto_map"]["AutoModel"] == "modeling_asen.AsenModel"
     for folder in (folders[0], home / "local"):  # the second was saved from a model of the Hub
         assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}

@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard
 
 from asen_hf import TaskConfig
 from asen_hf.data import get_task
-from asen_hf.hub import push_task
+from asen_hf.hub.uploads import push_task
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "hub_configs" / "asen-sequence-tiny"
@@ -26,8 +26,8 @@ PUSH = """
 import json, sys
 from datasets import load_dataset
 from asen_hf.data import get_task
-from asen_hf.hub import open_repository, push_run, push_task
-from asen_hf.recipe import TrainingRecipe
+from asen_hf.hub.uploads import open_repository, push_run, push_task
+from asen_hf.training.recipe import TrainingRecipe
 
 folder = sys.argv[1]
 refused = []

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 POSE = {"num_features": 2, "num_labels": 3, "problem_type": "regression", "loss": "mse", "metric": "mpjpe"}
 

@@ -14,9 +14,7 @@ import time
 from pathlib import Path
 
 import evaluate
-import finetune
 import numpy as np
-import pretrain
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -26,8 +24,9 @@ from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
 from asen_hf import AsenForMultitask, AsenModel
-from asen_hf.model_card import model_card
-from asen_hf.objective import MultitaskObjective
+from asen_hf.hub.cards import model_card
+from asen_hf.training import finetune, pretrain
+from asen_hf.training.objective import MultitaskObjective
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = {
@@ -653,9 +652,9 @@ import sys
 
 import torch
 
-import asen_hf.loop
+import asen_hf.training.loop
 
-evaluate, times = asen_hf.loop.evaluate, 0
+evaluate, times = asen_hf.training.loop.evaluate, 0
 
 
 def record(model, *arguments):
@@ -667,7 +666,7 @@ def record(model, *arguments):
     return evaluate(model, *arguments)
 
 
-asen_hf.loop.evaluate = record
+asen_hf.training.loop.evaluate = record
 sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))  # as for a script that is run
 runpy.run_path(sys.argv[0], run_name="__main__")

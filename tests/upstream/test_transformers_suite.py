@@ -11,7 +11,7 @@ import torch
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
-from asen_hf.groups import dihedral, to_cycles
+from asen_hf.model.groups import dihedral, to_cycles
 from tests.upstream.transformers_tests import import_test_module
 
 ConfigTester = import_test_module("test_configuration_common").ConfigTester

@@ -21,13 +21,13 @@ from matplotlib import pyplot as plt
 
 from asen_hf import AsenConfig, AsenForMultitask
 from asen_hf.data import collate
-from asen_hf.discovery import Discovery, discovered_orbits
-from asen_hf.equivariance import equivariance_error
-from asen_hf.groups import direct_product, from_array_form, symmetric, to_cycles, wreath_product
-from asen_hf.loop import machine, train
-from asen_hf.objective import evaluate
-from asen_hf.orbits import orbit_labels
-from asen_hf.recipe import Recipe, TaskRecipe, TrainingRecipe, script
+from asen_hf.evaluation.discovery import Discovery, discovered_orbits
+from asen_hf.evaluation.equivariance import equivariance_error
+from asen_hf.model.groups import direct_product, from_array_form, symmetric, to_cycles, wreath_product
+from asen_hf.model.orbits import orbit_labels
+from asen_hf.training.loop import machine, train
+from asen_hf.training.objective import evaluate
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, script
 
 HERE = Path(__file__).parent
 TASK, HALF = "intersect", 5

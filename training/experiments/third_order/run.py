@@ -20,13 +20,13 @@ from accelerate.utils import set_seed
 from datasets import DatasetDict
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-from asen_hf.closures import closure_report
+from asen_hf.closures.report import closure_report
 from asen_hf.data import get_task
 from asen_hf.data.features import to_dataset
-from asen_hf.loop import machine, train
-from asen_hf.orbits import orbit_labels
-from asen_hf.recipe import Recipe, TrainingRecipe, script
-from asen_hf.scoreboard import scoreboard
+from asen_hf.evaluation.scoreboard import scoreboard
+from asen_hf.model.orbits import orbit_labels
+from asen_hf.training.loop import machine, train
+from asen_hf.training.recipe import Recipe, TrainingRecipe, script
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)

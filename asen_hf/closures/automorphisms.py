@@ -1,0 +1,139 @@
+"""Automorphism groups of coloured graphs, by igraph's BLISS.
+
+BLISS knows undirected graphs with coloured vertices (its directed ones can run for ever). So a set of points whose
+k-tuples have colours becomes such a graph, ``ColoredTuples``:
+
+- k copies of every point, the first coloured by the point's own colour, the others by the number of the copy, and each
+  joined to the first;
+- one vertex a tuple, coloured by the tuple's colour, joined to copy t of its t-th point.
+
+An automorphism of it moves all copies of a point alike, so it is a permutation of the points that keeps colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import igraph
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sympy.combinatorics import PermutationGroup
+
+from ..model.groups import from_array_form
+
+if TYPE_CHECKING:
+    import networkx
+
+__all__ = ["ColoredTuples", "from_networkx", "graph_automorphisms"]
+
+
+class ColoredTuples:
+    """Points 0 … n-1 with colours, and k-tuples of them with colours.
+
+    Args:
+        point_colors: non-negative integers ``(n,)``.
+        tuples: points, ``(k, M)``, one tuple a column.
+        colors: non-negative integers ``(M,)``, the tuples' colours.
+    """
+
+    def __init__(
+        self, point_colors: NDArray[np.integer], tuples: NDArray[np.integer], colors: NDArray[np.integer]
+    ) -> None:
+        (length, num_tuples), self.degree = tuples.shape, len(point_colors)
+        copies = np.arange(length * self.degree).reshape(length, self.degree)
+        vertices = np.arange(num_tuples) + copies.size
+        edges = [(copies[0], copy) for copy in copies[1:]]
+        edges += [(copy[points], vertices) for copy, points in zip(copies, tuples, strict=True)]
+        copy_colors = np.arange(1, length).repeat(self.degree) + point_colors.max()
+        vertex_colors = [point_colors, copy_colors, colors + point_colors.max() + length]
+        self._colors = np.concatenate(vertex_colors).tolist()
+        self._graph = igraph.Graph(len(self._colors), np.concatenate([np.stack(ends, axis=1) for ends in edges]))
+
+    def automorphisms(self) -> PermutationGroup:
+        """All permutations of the points that keep every colour."""
+        generators = self._graph.automorphism_group(color=self._colors)
+        return from_array_form([range(self.degree), *(generator[: self.degree] for generator in generators)])
+
+    def num_automorphisms(self) -> int:
+        """Their number, an exact integer of any size; only right if no tuple is given twice."""
+        return self._graph.count_automorphisms(color=self._colors)
+
+
+def graph_automorphisms(
+    edge_index: ArrayLike,
+    num_nodes: int,
+    node_colors: ArrayLike | None = None,
+    edge_colors: ArrayLike | None = None,
+) -> PermutationGroup:
+    """The automorphisms of a directed graph, that is, the permutations of nodes that keep edges and colours.
+
+    Args:
+        edge_index: integer array ``(2, E)`` of arcs (source, target), as in PyG; an undirected edge is two arcs. Loops
+            are allowed, and so are repeated arcs, whose number is kept too.
+        num_nodes: number of nodes n.
+        node_colors: ``(n,)`` or ``(n, F)``; nodes have the same colour where their numbers, strings or rows are equal.
+        edge_colors: ``(E,)`` or ``(E, F)``, in the order of ``edge_index``.
+
+    Returns:
+        The group, of degree n.
+
+    Raises:
+        ValueError: for arcs of another shape or dtype or with a node outside 0 … n-1, or too few or too many colours.
+    """
+    arcs = np.asarray(edge_index)
+    if arcs.size == 0:  # NumPy takes empty lists for floats
+        arcs = arcs.astype(np.int64)
+    if num_nodes < 1:
+        raise ValueError(f"num_nodes must be at least 1, not {num_nodes}")
+    if arcs.ndim != 2 or arcs.shape[0] != 2 or arcs.dtype.kind not in "iu":
+        raise ValueError(f"edge_index must be an integer array of shape (2, E), not {arcs.dtype} of shape {arcs.shape}")
+    outside = ((arcs < 0) | (arcs >= num_nodes)).any(axis=0)
+    if outside.any():
+        index = int(outside.argmax())
+        raise ValueError(f"arc {index}, {arcs[:, index].tolist()}, has a node outside 0 … {num_nodes - 1}")
+    nodes = _color_numbers(node_colors, num_nodes, "node_colors")
+    return ColoredTuples(nodes, arcs, _color_numbers(edge_colors, arcs.shape[1], "edge_colors")).automorphisms()
+
+
+def from_networkx(
+    graph: networkx.Graph, node_color: str | None = None, edge_color: str | None = None
+) -> PermutationGroup:
+    """The automorphisms of a networkx graph, directed or not, multigraphs too.
+
+    Args:
+        graph: its nodes become the points 0 … n-1 in the order of ``graph.nodes``.
+        node_color: name of a node attribute to be kept; its values must be hashable.
+        edge_color: name of an edge attribute to be kept; its values must be hashable.
+
+    Raises:
+        ValueError: for a graph without nodes, or if a node or an edge lacks the attribute.
+    """
+    number = {node: index for index, node in enumerate(graph)}
+    edges = list(graph.to_directed(as_view=True).edges(data=True))
+    arcs = np.array([(number[source], number[target]) for source, target, _ in edges], dtype=np.int64)
+    edge_colors = _attribute_numbers([((source, target), data) for source, target, data in edges], "edge", edge_color)
+    node_colors = _attribute_numbers(graph.nodes.items(), "node", node_color)
+    return graph_automorphisms(arcs.reshape(-1, 2).T, len(number), node_colors, edge_colors)
+
+
+def _color_numbers(colors: ArrayLike | None, size: int, name: str) -> NDArray[np.int64]:
+    if colors is None:
+        return np.zeros(size, dtype=np.int64)
+    array = np.asarray(colors)
+    if array.shape[:1] != (size,):
+        raise ValueError(f"{name} must hold {size} colours, one each, not an array of shape {array.shape}")
+    return np.unique(array, axis=0, return_inverse=True)[1].ravel()
+
+
+def _attribute_numbers(items: Iterable[tuple[Any, dict]], what: str, name: str | None) -> list[int] | None:
+    """Each item's value of the attribute, as a number; equal values have equal numbers."""
+    if name is None:
+        return None
+    numbers: dict[Hashable, int] = {}
+    colors = []
+    for item, attributes in items:
+        if name not in attributes:
+            raise ValueError(f"{what} {item!r} has no attribute {name!r}")
+        colors.append(numbers.setdefault(attributes[name], len(numbers)))
+    return colors

@@ -1,0 +1,320 @@
+"""What the network will really be equivariant to: exact k-closures of permutation groups.
+
+The network sees a group G only through the colours of points, pairs or triples by orbit. So it is equivariant to *all*
+permutations that keep those colours: the k-closure G^(k), which contains G and may be larger (paper, Section 3.2).
+Nothing here is needed to run a model.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sympy.combinatorics import PermutationGroup
+
+from ..model.configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
+from ..model.groups import symmetric
+from ..model.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
+from .automorphisms import ColoredTuples, from_networkx, graph_automorphisms
+from .stabilizer_chain import prove_order
+
+__all__ = [
+    "ClosureReport",
+    "closure_report",
+    "from_networkx",
+    "graph_automorphisms",
+    "group_order",
+    "is_k_closed",
+    "order_text",
+    "two_closure",
+    "warn_if_not_closed",
+]
+
+MOST_CHECKED_POINTS = 256
+_MAX_FACTORS = 4  # of a direct product of symmetric groups that is called by its name
+
+
+@dataclass(frozen=True)
+class ClosureReport:
+    """What is known of a group and of the network that is given it; made by ``closure_report``.
+
+    Attributes:
+        degree: number of points n.
+        node_orbits: the orbits on points, each sorted, by first point.
+        rank: number of orbitals.
+        num_self_paired: number of orbitals that equal their converse.
+        is_primitive: whether a transitive group keeps no partition into blocks; ``None`` for an intransitive one.
+        transitivity: the largest t such that any t distinct points go to any others (0: intransitive); where the order
+            is unknown, a lower bound.
+        order: |G|, or ``None`` where it could not be proved.
+        closure_order: order of the 2-closure of G.
+        is_two_closed: whether G equals its 2-closure; ``None`` if unknown.
+        three_closure_order: order of the 3-closure, where triples come into question: G is not 2-closed and has at most
+            64 points, and the support is complete; else ``None``.
+        support_is_invariant: whether G maps the support to itself; true for the complete one.
+        symmetry_breaking: what the network sees coloured, ``"nodes"``, ``"pairs"`` or ``"triples"``.
+        network_group: all permutations that the network is equivariant to: on the complete support the 1-, 2- or
+            3-closure, else the automorphisms of the coloured support.
+        network_order: its order.
+        is_exact: whether that is G; ``None`` if unknown.
+    """
+
+    degree: int
+    node_orbits: list[list[int]]
+    rank: int
+    num_self_paired: int
+    is_primitive: bool | None
+    transitivity: int
+    order: int | None
+    closure_order: int
+    is_two_closed: bool | None
+    three_closure_order: int | None
+    support_is_invariant: bool
+    symmetry_breaking: str
+    network_group: PermutationGroup = field(repr=False, compare=False)
+    network_order: int
+    is_exact: bool | None
+
+    @property
+    def all_self_paired(self) -> bool:
+        """Whether every orbital equals its converse."""
+        return self.num_self_paired == self.rank
+
+    @property
+    def is_transitive(self) -> bool:
+        """Whether there is one orbit on points."""
+        return len(self.node_orbits) == 1
+
+    @property
+    def index(self) -> int | None:
+        """Index of the group in its 2-closure; ``None`` where its order is unknown."""
+        return None if self.order is None else self.closure_order // self.order
+
+    @property
+    def sentence(self) -> str:
+        """What the network will be equivariant to, why that is not the group if it is not, and what helps."""
+        group = f"this group (order {'unknown' if self.order is None else order_text(self.order)})"
+        if self.is_exact:
+            return f"The network will be equivariant to exactly {group}."
+        instead = f"The network will be equivariant to {self._network_text()}"
+        if self.is_exact is None:
+            return f"{instead}, which contains this group; whether it is larger could not be proved."
+        if not self.support_is_invariant:
+            return f"{instead} rather than to {group}, which does not map the support to itself."
+        if self.symmetry_breaking == "nodes":
+            return f"{instead} rather than to {group}: points cannot tell them apart{self._pairs_text()}."
+        if self.symmetry_breaking == "triples":
+            return f"{instead} rather than to {group}: not even triples of points can tell them apart."
+        if self.network_order > self.closure_order:
+            return f"{instead} rather than to {group}: the support lacks pairs that would tell them apart."
+        return f"{instead} rather than to {group}: pairs of points cannot tell them apart{self._triples_text()}."
+
+    def _network_text(self) -> str:
+        sizes = np.bincount(orbit_labels(self.network_group, 1)).tolist()
+        order = order_text(self.network_order)
+        if math.prod(map(math.factorial, sizes)) != self.network_order or len(sizes) > _MAX_FACTORS:
+            return f"a group of order {order}"
+        return f"{' × '.join(f'S_{size}' for size in sizes)} (order {order})"
+
+    def _pairs_text(self) -> str:
+        return "" if self.closure_order == self.network_order else '; symmetry_breaking="pairs" tells more'
+
+    def _triples_text(self) -> str:
+        if self.three_closure_order is None:
+            return ""
+        if self.three_closure_order == self.order:
+            return '; symmetry_breaking="triples" could'
+        if self.three_closure_order == self.closure_order:
+            return "; nor could triples"
+        return f'; symmetry_breaking="triples" would come closer (order {order_text(self.three_closure_order)})'
+
+
+def two_closure(group: PermutationGroup) -> PermutationGroup:
+    """The 2-closure: all permutations that keep every orbital of ``group`` (paper, Section 3.2).
+
+    Takes about n² memory; up to degree 207 a second at most, mostly far less.
+    """
+    return _orbit_coloring(group, 2).automorphisms()
+
+
+def is_k_closed(group: PermutationGroup, k: int) -> bool | None:
+    """Whether ``group`` equals its k-closure, the largest group with the same orbits on k-tuples of points.
+
+    With ``k=3``, all n³ triples are looked at unless the group is 2-closed: a second or two at degree 60.
+
+    Args:
+        group: a permutation group of degree n.
+        k: 1, 2 or 3.
+
+    Returns:
+        The exact answer, or ``None`` where it could not be proved, which takes a group as ``group_order`` describes.
+
+    Raises:
+        ValueError: for another k.
+    """
+    if k not in (1, 2, 3):
+        raise ValueError(f"k must be 1, 2 or 3, not {k!r}")
+    if k == 3 and is_k_closed(group, 2):
+        return True  # the 3-closure lies between the group and its 2-closure
+    coloring = _orbit_coloring(group, k)
+    return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).is_whole
+
+
+def group_order(group: PermutationGroup) -> int | None:
+    """The number of elements of ``group``, exact, also where SymPy's ``order()`` takes minutes.
+
+    Returns:
+        The order, or ``None`` where it could not be proved: beyond degree 60 or so for a few groups that are much
+        smaller than their 2-closure and yet have a long base, such as A_100 wr S_2; beyond degree 512 for all groups
+        with a base of about as many points, such as S_600.
+    """
+    coloring = _orbit_coloring(group, 2)
+    return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).order
+
+
+def closure_report(
+    group: PermutationGroup,
+    edges: ArrayLike | None = None,
+    symmetry_breaking: str = "pairs",
+    weak_support: bool = False,
+) -> ClosureReport:
+    """What ``group`` is, and what a network that gets its orbitals will really be equivariant to.
+
+    Costs about n² memory: seconds at degree 500. Meant for people and scripts, never for loading a model.
+
+    Args:
+        group: a permutation group of degree n.
+        edges: the support, distinct pairs ``(target i, source j)``, integer array ``(E, 2)``; ``None`` for all pairs.
+        symmetry_breaking, weak_support: as in ``TaskConfig``: what of the group and of the support the network sees.
+
+    Raises:
+        ValueError: for edges of another shape or dtype, out of range or given twice.
+    """
+    labels, points = orbit_labels(group), orbit_labels(group, 1)
+    coloring = _orbit_coloring(group, 2)
+    closure_order = coloring.num_automorphisms()
+    order, is_two_closed, transitivity = prove_order(group, coloring.automorphisms(), closure_order)
+    wants_triples = edges is None and is_two_closed is False and group.degree <= MOST_POINTS_FOR_TRIPLES
+    triples = _orbit_coloring(group, 3) if wants_triples else coloring
+    is_invariant = True
+    if edges is not None:
+        pairs = check_edges(edges, group.degree)
+        is_invariant = is_invariant_support(group, pairs)
+        has_pairs = symmetry_breaking != "nodes"
+        colors = np.zeros_like(points) if has_pairs else points
+        seen = group if has_pairs else symmetric(group.degree)
+        if weak_support:
+            everywhere = np.indices(labels.shape).reshape(2, -1)
+            coloring = ColoredTuples(colors, everywhere, refine_by_support(orbit_labels(seen), pairs).ravel())
+        else:
+            coloring = ColoredTuples(colors, pairs.T, orbit_labels(seen, edges=pairs))
+    elif symmetry_breaking == "nodes":
+        coloring = _orbit_coloring(group, 1)
+    elif symmetry_breaking == "triples":
+        coloring = triples
+    network_order = coloring.num_automorphisms()
+    # All these closures contain the group: it is their equal where the orders are.
+    is_exact = is_two_closed if order is None and network_order == closure_order else network_order == order
+    if order is None and symmetry_breaking == "triples":
+        is_exact = is_two_closed or None
+    return ClosureReport(
+        degree=group.degree,
+        node_orbits=[np.flatnonzero(points == orbit).tolist() for orbit in range(points.max() + 1)],
+        rank=int(labels.max()) + 1,
+        num_self_paired=len(np.unique(labels[labels == labels.T])),
+        is_primitive=_is_primitive(labels) if not points.any() else None,
+        transitivity=transitivity,
+        order=order,
+        closure_order=closure_order,
+        is_two_closed=is_two_closed,
+        three_closure_order=triples.num_automorphisms() if wants_triples else None,
+        support_is_invariant=is_invariant,
+        symmetry_breaking=symmetry_breaking,
+        network_group=coloring.automorphisms(),
+        network_order=network_order,
+        is_exact=is_exact if is_invariant else False,
+    )
+
+
+def warn_if_not_closed(name: str, task: TaskConfig) -> None:
+    """Warn when a task's network will have other symmetries than its group: those of the closure or the support.
+
+    Nothing is said of ``symmetry_breaking="nodes"``, which asks for as much, of groups whose order could not be proved,
+    and of more points than can be looked at in a few seconds.
+    """
+    if task.degree > MOST_CHECKED_POINTS or task.symmetry_breaking == "nodes":
+        return
+    report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
+    if report.is_exact is False:
+        warnings.warn(f"task {name!r}: {report.sentence}", stacklevel=2)
+
+
+def _orbit_coloring(group: PermutationGroup, k: int) -> ColoredTuples:
+    """A colouring whose automorphisms are the k-closure of ``group``, with few tuples.
+
+    Tuples of distinct points are enough: their colours fix those of all others, unless there are fewer than k points,
+    where the colours of points fix everything. Any one colour may be left out: it is where the others are not.
+    """
+    labels, points = orbit_labels(group, k), orbit_labels(group, 1)
+    if k == 2:
+        is_kept = _generating_orbitals(labels)[labels]
+        tuples = np.stack(np.nonzero(is_kept))
+    else:
+        tuples = np.indices(labels.shape).reshape(k, -1)
+        tuples = tuples[:, (np.diff(np.sort(tuples, axis=0), axis=0) > 0).all(axis=0)]
+        colors = labels[tuple(tuples)]
+        tuples = tuples[:, colors != np.bincount(colors, minlength=1).argmax()]
+    return ColoredTuples(points, tuples, labels[tuple(tuples)])
+
+
+def _generating_orbitals(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Some orbitals that, with the orbits on points, generate all of them; boolean mask ``(rank,)``.
+
+    A permutation that keeps some orbitals keeps all that can be told apart by counting, for a pair (i, j), the points k
+    such that (i, k) and (k, j) have given colours (B. Weisfeiler and A. Leman, 1968). One product of integer matrices
+    counts, with random weights for colours: equal counts always give equal numbers, and an accident of the other kind
+    can only keep an orbital too many.
+    """
+    rng = np.random.default_rng(0)
+    max_weight = 2 ** ((53 - len(labels).bit_length()) // 2)  # sums of n products stay exact in float64
+    sizes = np.bincount(labels.ravel())
+    rows, columns = np.divmod(np.unique(labels, return_index=True)[1], len(labels))  # a pair of each orbital
+    targets, sources, converses = labels[rows, rows], labels[columns, columns], labels[columns, rows]
+    is_kept = np.zeros(len(sizes), dtype=bool)
+    colors = _number_rows(targets, sources, rows == columns)
+    while colors.max() + 1 < len(sizes):
+        left, right = rng.integers(max_weight, size=(2, len(sizes))).astype(np.float64)[:, colors][:, labels]
+        refined = _number_rows(colors, colors[converses], (left @ right)[rows, columns])
+        if refined.max() == colors.max():
+            mixed = np.flatnonzero(np.bincount(colors)[colors] > 1)
+            mixed = mixed[np.argsort(sizes[mixed], kind="stable")]
+            chosen = mixed[np.unique(targets[mixed], return_index=True)[1]]  # the smallest for each orbit of targets
+            is_kept[chosen] = True
+            refined[chosen] = refined.max() + 1 + np.arange(len(chosen))
+        colors = refined
+    return is_kept
+
+
+def _number_rows(*columns: NDArray) -> NDArray[np.int64]:
+    """Number the rows of a table; equal rows have equal numbers, 0, 1, …"""
+    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].ravel()
+
+
+def _is_primitive(labels: NDArray[np.int32]) -> bool:
+    """Whether a transitive group is primitive: its orbitals but the diagonal are connected graphs (D. G. Higman)."""
+    degree = len(labels)
+    ends = np.cumsum(np.bincount(labels.ravel()))
+    orbitals = np.split(np.argsort(labels, axis=None), ends[:-1])[1:]
+    graphs = (coo_array((np.ones(len(codes)), np.divmod(codes, degree)), shape=(degree, degree)) for codes in orbitals)
+    return all(connected_components(graph, directed=False)[0] == 1 for graph in graphs)
+
+
+def order_text(order: int) -> str:
+    """An order for people: exact up to 10¹⁵, then to three figures."""
+    if order < 10**15:
+        return f"{order:,}"
+    exponent = int(math.log10(order))  # not by str(), which refuses integers of over 4,300 digits
+    return f"about {order // 10 ** (exponent - 2) / 100:.2f} × 10^{exponent}"

@@ -1,0 +1,123 @@
+"""DNA: does a protein bind here? A site reads the same from the other strand: the reverse complement keeps the label.
+
+Nodes are (position, base), tokens say which base is there, and the reverse complement is a permutation of the nodes:
+position p, base b to position L - 1 - p, base 3 - b, for A, C, G, T = 0, 1, 2, 3. All pairs of the 4L nodes would be
+too many; messages go between positions that are near. A motif means the same wherever it is: shifts of all positions
+are a symmetry too, but for the ends, where the support has no pairs that go around.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from datasets import DatasetDict
+
+from ...model.configuration_asen import TaskConfig
+from ...model.groups import from_array_form, to_cycles
+from ..features import to_dataset
+from ..group_option import GroupOption, resolve_group
+from ..registry import register
+from ..seeding import random_generator
+from ..splits import proportional_sizes
+from .npz_files import read_npz, take
+
+BASES = 4
+_FOLDS = 5
+
+
+@register("sequence/dna_nfe2")
+@dataclass(kw_only=True)
+class DnaNfe2:
+    """Graph classification: whether NF-E2 binds a sequence; scored by AUC.
+
+    Args:
+        data_path: an ``.npz`` with ``sequence`` ``(N, L)`` (A, C, G, T = 0 … 3), ``label`` ``(N,)`` (1 = bound) and
+            ``is_test`` ``(N,)``.
+        group: ``"reverse_complement"``, ``"shifts"`` (C_length on positions), ``"shifts_and_reverse_complement"``
+            (D_length), ``"trivial"``, ``"symmetric"`` or another, on 4·length points: base b of position p is point
+            4p + b. Under shifts, pairs are told apart by their bases and how far one lies after the other.
+        length: take so many positions from the middle; all if not given.
+        reach: messages go between positions at most so far apart.
+        fold: which fifth of the rows that are not for testing is for validation, 0 … 4.
+
+    Raises:
+        ValueError: a file that is missing, is no ``.npz``, lacks a key or holds what it should not; an unknown group or
+            an option out of range.
+    """
+
+    name: ClassVar[str]
+    data_path: str | os.PathLike[str]
+    group: GroupOption = "reverse_complement"
+    length: int | None = None
+    reach: int = 4
+    fold: int = 0
+    config: TaskConfig = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        arrays = read_npz(self.data_path)
+        sequences = take(arrays, "sequence", 2, self.data_path)
+        self._labels, self._is_test = (take(arrays, key, 1, self.data_path) for key in ("label", "is_test"))
+        if not len(sequences) == len(self._labels) == len(self._is_test):
+            raise ValueError(f"{self.data_path}: sequence, label and is_test must be equally long")
+        if sequences.max() >= BASES or self._labels.max() > 1:
+            raise ValueError(f"{self.data_path}: sequence must hold 0 … 3 and label 0 and 1")
+        total = sequences.shape[1]
+        length = total if self.length is None else self.length
+        if not 1 <= length <= total or self.reach < 0 or not 0 <= self.fold < _FOLDS:
+            raise ValueError(
+                f"{self.name}: length must be in 1 … {total}, reach at least 0 and fold in 0 … {_FOLDS - 1}, got "
+                f"{length}, {self.reach} and {self.fold}"
+            )
+        start = (total - length) // 2
+        self._sequences = sequences[:, start : start + length].astype(np.int64)
+        degree = BASES * length
+        points = np.arange(degree)
+        mirror, shift = points[::-1].tolist(), np.roll(points, -BASES).tolist()
+        offered = {
+            "reverse_complement": (from_array_form([mirror]), "reverse complement"),
+            "shifts": (from_array_form([shift]), f"C_{length}, shifts"),
+            "shifts_and_reverse_complement": (from_array_form([shift, mirror]), f"D_{length}, shifts and strands"),
+        }
+        try:
+            group, group_name = resolve_group(self.group, degree, offered)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+        positions = points // BASES
+        near = np.abs(positions[:, None] - positions) <= self.reach
+        self.config = TaskConfig(
+            degree=degree,
+            generators=to_cycles(group),
+            group_name=group_name,
+            edges=np.argwhere(near).tolist(),
+            vocab_size=2,
+            output_level="graph",
+            label_names=["background", "bound"],
+            metric="auc",
+        )
+
+    def load(self, num_rows: int | None = None, seed: int = 0) -> DatasetDict:
+        """The file's test rows, one fold of the others for validation, the rest for training; ``seed`` draws the folds.
+
+        With ``num_rows``, as many of them, from every split in proportion.
+
+        Returns:
+            Splits with the columns ``inputs``, tokens ``(4·length,)``, 1 where that base is, and ``labels``, a class.
+
+        Raises:
+            ValueError: more rows than there are, or too few for three splits.
+        """
+        others = np.flatnonzero(~self._is_test.astype(bool))
+        others = random_generator(seed, self.name, "folds").permutation(others)
+        folds = np.array_split(others, _FOLDS)
+        rows = {
+            "train": np.concatenate([fold for number, fold in enumerate(folds) if number != self.fold]),
+            "validation": folds[self.fold],
+            "test": np.flatnonzero(self._is_test),
+        }
+        sizes = proportional_sizes(self.name, {split: len(each) for split, each in rows.items()}, num_rows)
+        return DatasetDict({split: self._split(each[: sizes[split]]) for split, each in rows.items()})
+
+    def _split(self, rows: np.ndarray) -> object:
+        one_hot = np.eye(BASES, dtype=np.int64)[self._sequences[rows]]  # (N, L, 4)
+        return to_dataset(self.config, one_hot.reshape(len(rows), -1), self._labels[rows].astype(np.int64))

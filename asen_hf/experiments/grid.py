@@ -1,0 +1,265 @@
+"""Grids of training/experiments.py: which cells there are, the recipe of each, and the stores of what is finished.
+
+grid.yaml has these keys (see architecture_screen/grid.yaml and, with pretraining, family_transfer/grid.yaml):
+
+- ``description``: what is asked, and ``findings``: what people read in the tables; both for the report;
+- ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
+  ``baseline``, for cells that train one of baselines.py's networks instead, with its ``architecture``; for
+  cells that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of
+  TaskRecipe, null for none, and ``training``), run once for all cells that share it, and ``finetune`` (:class:`Start`);
+- ``axes``: each a list of values of the training field of its name, or a mapping of names to sections that are merged
+  over the base, later axes over earlier ones. One is ``seed``. A cell takes one value of every axis;
+- ``report``: see :class:`Report`;
+- ``keep``: true keeps the folders of finished runs, which lie under ``runs`` (by default runs/experiments/NAME);
+- ``retired``: why its cells can no longer be run, and with which revision they could. Its report can always be made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..training.recipe import Recipe
+from .store import Store
+
+PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
+MEASURED = (
+    *("loss", "metric", "value", "baseline", "parameters", "rows", "steps", "best_step", "wall_seconds"),
+    *("recipe", *PROVENANCE),
+    *("validation", "details"),  # added later: the metric on the validation split, and further test scores as JSON
+)
+SECTIONS = ("model", "task", "training", "baseline", "pretrain", "finetune")
+RUNS = Path("runs/experiments")
+
+Cell = dict[str, str]  # an axis' name to its value's
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What the report sets side by side.
+
+    Attributes:
+        compare: the axis whose first value is the baseline.
+        columns: an ordered axis.
+        metric: what is plotted, ``value`` or ``loss``.
+        thresholds: values of a metric that grows with success; the report names the first column that reaches each.
+        references: results from elsewhere, ``{name: {"loss" or "value": {subject: {column: number}}}}``.
+    """
+
+    compare: str
+    columns: str | None = None
+    metric: str = "value"
+    thresholds: list[float] = dataclasses.field(default_factory=list)
+    references: dict[str, dict[str, dict[str, dict[Any, float]]]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a cell with pretraining starts from.
+
+    Attributes:
+        from_scratch: random weights of the same shape instead: the honest baseline.
+        init_from: the pretrained task whose embedding rows and head the new task starts from; without, from fresh ones.
+        zero_shot: the model is scored as it starts.
+    """
+
+    from_scratch: bool = False
+    init_from: str | None = None
+    zero_shot: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """One experiment: every cell is an ordinary recipe.
+
+    Raises:
+        ValueError: unknown or ill-formed keys.
+    """
+
+    folder: Path
+    description: str
+    axes: dict[str, dict[str, dict[str, Any]]]
+    report: Report
+    base: dict[str, Any] = dataclasses.field(default_factory=dict)
+    keep: bool = False
+    runs: str = ""
+    retired: str = ""
+    findings: str = ""
+
+    @classmethod
+    def read(cls, folder: Path) -> Grid:
+        """The grid of an experiment's folder; ``ValueError`` names the file and what in it is wrong.
+
+        Its recipes are only checked when they are asked for (:meth:`check`): a store outlives options that it has shown
+        to be of no use.
+        """
+        path = folder / "grid.yaml"
+        try:
+            content = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), "the file")
+            axes = {
+                str(name): _axis(str(name), axis) for name, axis in _mapping(content.pop("axes", {}), "axes").items()
+            }
+            report = Report(**_known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
+            known = _known(content, ["description", "findings", "base", "keep", "runs", "retired"])
+            grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
+        except (ValueError, TypeError, yaml.YAMLError) as error:  # TypeError: report without compare
+            raise ValueError(f"grid {path}: {error}") from error
+        return grid
+
+    def check(self) -> None:
+        """Raise ``ValueError`` for an axis' value whose recipe is ill-formed, and for a grid that is retired."""
+        if self.retired:
+            raise ValueError(f"grid {self.folder / 'grid.yaml'} is retired: {self.retired.strip()}")
+        first = self.cells[0]
+        for cell in [{**first, axis: value} for axis, values in self.axes.items() for value in values]:
+            self.recipe(cell)
+            self.start(cell)
+            self.pretraining(cell)
+
+    def __post_init__(self) -> None:
+        _known(self.base, SECTIONS)
+        if "seed" not in self.axes or not all(self.axes.values()):
+            raise ValueError("axes: expected at least one value of every axis, and an axis seed")
+        if taken := sorted(set(self.axes) & set(MEASURED)):
+            raise ValueError(f"axes: {', '.join(taken)} is the name of a column of results.csv")
+        others = [name for name in self.axes if name != "seed"]
+        for name in (self.report.compare, self.report.columns or self.report.compare):
+            if name not in others:
+                raise ValueError(f"report: {name!r} is not an axis that can be compared: {', '.join(others)}")
+        if self.report.compare == self.report.columns:
+            raise ValueError("report: compare and columns must differ")
+        if self.report.thresholds and self.report.columns is None:
+            raise ValueError("report: thresholds are looked for along columns, of which there are none")
+        if self.report.metric not in ("value", "loss"):
+            raise ValueError(f"report: metric must be value or loss, got {self.report.metric!r}")
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells; the last axis varies fastest."""
+        return [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
+
+    def sections(self, cell: Cell) -> dict[str, Any]:
+        """The base with the overrides of the cell's values merged over it."""
+        merged = self.base
+        for axis, value in cell.items():
+            merged = _merge(merged, self.axes[axis][value])
+        return merged
+
+    def fingerprint(self, cell: Cell) -> str:
+        """Tells whether a line of the store was made with the recipe that the grid says now."""
+        return _fingerprint(self.sections(cell))
+
+    def recipe(self, cell: Cell, flags: Sequence[str] = ()) -> Recipe:
+        """The cell's recipe, its scalars overridden by ``flags``. ``ValueError`` names the grid and the cell."""
+        sections = self.sections(cell)
+        task = {"name": sections.get("task", {}).get("source", "task"), **sections.get("task", {})}
+        folder = re.sub(r"[^\w.]+", "_", "-".join(cell.values()))
+        return self._parse(cell, [task], sections.get("training", {}), folder, flags)
+
+    def pretraining(self, cell: Cell, flags: Sequence[str] = ()) -> Recipe | None:
+        """The recipe of the pretraining that the cell starts from, if any; equal ones have the same output folder."""
+        sections = self.sections(cell)
+        if "pretrain" not in sections or self.start(cell).from_scratch:
+            return None
+        unknown = sections["pretrain"].get("tasks", {}).keys() - self.base.get("pretrain", {}).get("tasks", {}).keys()
+        if unknown:  # a misspelt one would not be left out
+            where = f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}"
+            raise ValueError(f"{where}: pretrain: the base has no task {min(unknown)!r}")
+        parts = {part: sections.get(part, {}) for part in ("model", "pretrain")}
+        tasks = [{"name": name, **fields} for name, fields in sections["pretrain"].get("tasks", {}).items() if fields]
+        training = {**sections["pretrain"].get("training", {}), "seed": int(cell["seed"])}
+        folder = f"pretrained-{_fingerprint([parts, cell['seed'], *flags])}"
+        return self._parse(cell, tasks, training, folder, flags)
+
+    def architecture(self, cell: Cell) -> str | None:
+        """The baseline that the cell trains instead of the model, if any."""
+        return self.sections(cell).get("baseline", {}).get("architecture")
+
+    def start(self, cell: Cell) -> Start:
+        """What the cell's training starts from. ``ValueError`` names the grid and the cell."""
+        try:
+            fields = [field.name for field in dataclasses.fields(Start)]
+            start = Start(**_known(self.sections(cell).get("finetune", {}), fields))
+            if start.from_scratch and start.init_from is not None:
+                raise ValueError("from_scratch has no trained rows, so there is no init_from")
+            return start
+        except ValueError as error:
+            raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune: {error}") from error
+
+    def _parse(
+        self, cell: Cell, tasks: list[dict[str, Any]], training: dict[str, Any], folder: str, flags: Sequence[str]
+    ) -> Recipe:
+        training = {**training, "output_dir": str(Path(self.runs or RUNS / self.name) / folder)}
+        content = {"model": self.sections(cell).get("model", {}), "tasks": tasks, "training": training}
+        with tempfile.TemporaryDirectory() as aside:
+            path = Path(aside) / "recipe.yaml"
+            path.write_text(yaml.safe_dump(content), encoding="utf-8")
+            try:
+                return Recipe.parse([*flags], path)
+            except ValueError as error:
+                message = str(error).replace(f"recipe {path}", "its recipe")
+                raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {message}") from error
+
+    @property
+    def results(self) -> Store:
+        """A line a finished cell."""
+        return Store(self.folder / "results.csv", tuple(self.axes), MEASURED)
+
+    @property
+    def pretrainings(self) -> Store:
+        """A line a finished pretraining; its weights are not kept in the repository."""
+        columns = ("seed", "tasks", "validation_loss", "parameters", "steps", "wall_seconds", *PROVENANCE)
+        return Store(self.folder / "pretrainings.csv", ("pretraining",), columns)
+
+    def pending(self) -> list[Cell]:
+        """The cells that the store does not have yet."""
+        finished = [self.results.key_of(row) for row in self.results.rows()]
+        return [cell for cell in self.cells if cell not in finished]
+
+
+def describe(cell: Cell) -> str:
+    """The cell in one line, for people."""
+    return ", ".join(f"{axis} {value}" for axis, value in cell.items())
+
+
+def _fingerprint(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _axis(name: str, axis: Any) -> dict[str, dict[str, Any]]:
+    if isinstance(axis, list):
+        return {str(value): {"training": {name: value}} for value in axis}
+    return {str(value): _known(sections or {}, SECTIONS) for value, sections in _mapping(axis, f"axis {name}").items()}
+
+
+def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(first)
+    for key, value in second.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _mapping(value: Any, what: str) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what}: expected a mapping, got {value!r}")
+    return value
+
+
+def _known(values: Any, known: Sequence[str]) -> dict[str, Any]:
+    if unknown := [str(key) for key in _mapping(values, "a section") if key not in known]:
+        raise ValueError(f"unknown key {', '.join(unknown)}; known: {', '.join(known)}")
+    return values

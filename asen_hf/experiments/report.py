@@ -1,0 +1,237 @@
+"""Reports of training/experiments.py: tables, paired tests and a plot, all from a grid and its store."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from scipy.stats import ttest_rel
+
+from .grid import Grid
+
+MEAN = "mean of all"
+# (what the lines of a table are about, compared value, column) to the score of every seed
+Scores = dict[tuple[str, str, str], dict[str, float]]
+
+
+def write_report(grid: Grid) -> Path:
+    """Write ``report.md`` and ``plot.png`` beside the store, whose lines of cells outside the grid are left out."""
+    cells = grid.cells
+    key = grid.results.key_of
+    rows = [row for row in grid.results.rows() if key(row) in cells]
+    stale = sum(row["recipe"] != grid.fingerprint(key(row)) for row in rows)
+    lines = [
+        f"# {grid.name.replace('_', ' ').capitalize()}",
+        "",
+        grid.description.strip(),
+        "",
+        *(["**Findings.** " + grid.findings.strip(), ""] if grid.findings else []),
+        f"Run and reported by `python training/experiments.py {grid.name}`, then `… {grid.name} --report`; "
+        f"no number here is written by hand. {len(rows)} of {len(cells)} cells are finished, "
+        f"over {len(grid.axes['seed'])} seeds.",
+    ]
+    if grid.retired:
+        lines += ["", f"Its cells can no longer be run: {grid.retired.strip()}"]
+    if stale:
+        lines += ["", f"**{stale} of them were run with another grid.yaml than there is now.**"]
+    if rows:
+        lines += ["", *_provenance(grid, rows), ""]
+        for measure, title in (("loss", "Test loss"), ("value", "Test metric")):
+            scores = collect(grid, rows, measure)
+            means = _means(grid, rows, scores, measure) + _references(grid, measure)
+            lines += [f"## {title}: mean ± standard error over seeds", "", *means, ""]
+            lines += [f"## {title}: difference from {_baseline(grid)}, paired by seed", ""]
+            lines += ["Mean difference, p of a paired t-test, number of seeds.", "", *_differences(grid, scores), ""]
+        if grid.report.thresholds:
+            lines += [f"## First {grid.report.columns} at which the mean metric over seeds reaches a threshold", ""]
+            lines += [*_first_reached(grid, collect(grid, rows, "value")), ""]
+        if grid.report.columns is not None:
+            _plot(grid, collect(grid, rows, grid.report.metric), grid.folder / "plot.png")
+            lines += [f"![Test {grid.report.metric} against {grid.report.columns}](plot.png)", ""]
+    path = grid.folder / "report.md"
+    path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    return path
+
+
+def collect(grid: Grid, rows: list[dict[str, str]], measure: str) -> Scores:
+    """The store's scores by what they are about; a mean over all of that comes last, where it makes sense."""
+    scores: Scores = defaultdict(dict)
+    in_order = {tuple(cell.values()): place for place, cell in enumerate(grid.cells)}
+    for row in sorted(rows, key=lambda row: in_order[tuple(grid.results.key_of(row).values())]):
+        scores[_subject(grid, row), row[grid.report.compare], _column(grid, row)][row["seed"]] = float(row[measure])
+    subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
+    if len(subjects) > 1 and (measure == "loss" or len({row["metric"] for row in rows}) == 1):
+        for _, arm, column in list(scores):
+            each = [scores.get((subject, arm, column), {}) for subject in subjects]
+            if seeds := [seed for seed in grid.axes["seed"] if all(seed in one for one in each)]:
+                scores[MEAN, arm, column] = {seed: statistics.mean(one[seed] for one in each) for seed in seeds}
+    return dict(scores)
+
+
+def paired_test(first: dict[str, float], second: dict[str, float]) -> tuple[float, float, int]:
+    """Mean of ``second - first``, the p-value (NaN: none) of a paired t-test and the number of seeds that both have."""
+    seeds = [seed for seed in first if seed in second]
+    differences = np.array([second[seed] - first[seed] for seed in seeds])
+    if not seeds:
+        return math.nan, math.nan, 0
+    if np.ptp(differences) <= 1e-9 * np.abs(differences).max():  # one seed, or alike: rounding would be tested
+        return float(differences.mean()), math.nan, len(seeds)
+    p = ttest_rel([second[seed] for seed in seeds], [first[seed] for seed in seeds]).pvalue
+    return float(differences.mean()), float(p), len(seeds)
+
+
+def _subject(grid: Grid, row: dict[str, str]) -> str:
+    others = [axis for axis in grid.axes if axis not in ("seed", grid.report.compare, grid.report.columns)]
+    return ", ".join(row[axis] for axis in others) or "all"
+
+
+def _column(grid: Grid, row: dict[str, str]) -> str:
+    return row[grid.report.columns] if grid.report.columns else "score"
+
+
+def _columns(grid: Grid) -> dict[str, str]:
+    """The columns' names and their headings."""
+    axis = grid.report.columns
+    return {"score": "score"} if axis is None else {value: f"{axis} {value}" for value in grid.axes[axis]}
+
+
+def _baseline(grid: Grid) -> str:
+    return next(iter(grid.axes[grid.report.compare]))
+
+
+def _provenance(grid: Grid, rows: list[dict[str, str]]) -> list[str]:
+    hours = sum(float(row["wall_seconds"]) for row in rows) / 3600
+    values = {key: ", ".join(sorted({row[key] for row in rows})) for key in rows[0]}
+    sizes = []
+    for arm in grid.axes[grid.report.compare]:
+        if counts := [int(row["parameters"]) for row in rows if row[grid.report.compare] == arm]:
+            sizes.append(f"{arm} {' – '.join(f'{count:,}' for count in sorted({min(counts), max(counts)}))}")
+    pretrainings = grid.pretrainings.rows()
+    before = sum(float(row["wall_seconds"]) for row in pretrainings) / 3600
+    return [
+        f"Wall time of all cells together: {hours:.2f} hours, with {values['threads']} thread each, on "
+        f"{values['platform']}; torch {values['torch']}, transformers {values['transformers']}, asen_hf "
+        f"{values['asen_hf']}, git {values['revision']} (+: with changes).",
+        *([f"Before them {len(pretrainings)} pretrainings, {before:.2f} hours."] if pretrainings else []),
+        "",
+        f"Parameters: {'; '.join(sizes)}.",
+    ]
+
+
+def _means(grid: Grid, rows: list[dict[str, str]], scores: Scores, measure: str) -> list[str]:
+    details: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        details[_subject(grid, row)][row["metric"]].append(float(row["baseline"]))
+    body = []
+    for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
+        cells = [_mean(scores.get((subject, arm, column), {})) for column in _columns(grid)]
+        about = [f"{metric}, {statistics.mean(values):.4f}" for metric, values in details[subject].items()]
+        body.append([subject, arm, *cells, *(["; ".join(about)] if measure == "value" else [])])
+    note = ["metric, without a network"] if measure == "value" else []
+    return _table(["", grid.report.compare, *_columns(grid).values(), *note], body)
+
+
+def _references(grid: Grid, measure: str) -> list[str]:
+    """Lines below the means, with results from elsewhere."""
+    body = []
+    for name, measures in grid.report.references.items():
+        for subject, numbers in measures.get(measure, {}).items():
+            known = {str(column): number for column, number in numbers.items()}
+            cells = [f"{known[column]:.4f}" if column in known else "–" for column in _columns(grid)]
+            body.append([subject, name, *cells, *([""] if measure == "value" else [])])
+    return [_line(cells) for cells in body]
+
+
+def _first_reached(grid: Grid, scores: Scores) -> list[str]:
+    """For each subject and compared value the first column whose mean reaches each threshold."""
+    body = []
+    for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
+        means = {
+            column: statistics.mean(scores[subject, arm, column].values())
+            for column in _columns(grid)
+            if (subject, arm, column) in scores
+        }
+        reached = [
+            next((column for column, mean in means.items() if mean >= threshold), f"> {list(means)[-1]}")
+            for threshold in grid.report.thresholds
+        ]
+        body.append([subject, arm, *reached])
+    return _table(["", grid.report.compare, *map(str, grid.report.thresholds)], body)
+
+
+def _differences(grid: Grid, scores: Scores) -> list[str]:
+    body = []
+    for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
+        if arm != _baseline(grid):
+            pairs = [
+                [scores.get((subject, name, column), {}) for name in (_baseline(grid), arm)]
+                for column in _columns(grid)
+            ]
+            body.append([subject, arm, *(_difference(*paired_test(*pair)) for pair in pairs)])
+    return _table(["", grid.report.compare, *_columns(grid).values()], body)
+
+
+def _mean(seeds: dict[str, float]) -> str:
+    if not seeds:
+        return "–"
+    error = standard_error(seeds)
+    return f"{statistics.mean(seeds.values()):.4f}" + ("" if math.isnan(error) else f" ± {error:.4f}")
+
+
+def standard_error(seeds: dict[str, float]) -> float:
+    """Of the mean over seeds; NaN for one seed."""
+    return statistics.stdev(seeds.values()) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
+
+
+def _difference(mean: float, p: float, count: int) -> str:
+    return f"{mean:+.4f}, p {'–' if math.isnan(p) else f'{p:.3f}'}, {count}" if count else "–"
+
+
+def _table(head: list[str], body: list[list[str]]) -> list[str]:
+    return [_line(cells) for cells in (head, ["---"] * len(head), *body)]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plot(grid: Grid, scores: Scores, path: Path) -> None:
+    """A small panel a subject, a line a compared value, bars of one standard error."""
+    subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
+    across = min(4, len(subjects))
+    down = math.ceil(len(subjects) / across)
+    figure, axes = plt.subplots(down, across, figsize=(3 * across, 2.5 * down), squeeze=False, layout="constrained")
+    columns = list(_columns(grid))
+    is_numeric = all(column.replace(".", "", 1).isdigit() and float(column) > 0 for column in columns)
+    places = [float(column) for column in columns] if is_numeric else list(range(len(columns)))
+    for panel, subject in zip(axes.flat, subjects, strict=False):
+        for arm in grid.axes[grid.report.compare]:
+            points = [
+                (place, scores.get((subject, arm, column))) for place, column in zip(places, columns, strict=True)
+            ]
+            known = [(place, seeds) for place, seeds in points if seeds]
+            panel.errorbar(
+                [place for place, _ in known],
+                [statistics.mean(seeds.values()) for _, seeds in known],
+                yerr=np.nan_to_num([standard_error(seeds) for _, seeds in known]),
+                **{"label": arm, "marker": "o", "markersize": 3, "linewidth": 1.2, "capsize": 2},
+            )
+        panel.set_title(subject, fontsize=9)
+        panel.set_xscale("log" if is_numeric else "linear")
+        panel.set_xticks(places, columns, fontsize=8)
+        panel.minorticks_off()
+        panel.tick_params(labelsize=8)
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in axes.flat[len(subjects) :]:
+        panel.axis("off")
+    figure.supxlabel(grid.report.columns or "", fontsize=9)
+    figure.supylabel(f"test {grid.report.metric}", fontsize=9)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9, frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

@@ -1,0 +1,227 @@
+"""Networks to compare with: the same input and output layers, losses and training, other layers between.
+
+Width follows from a number of parameters to match (:func:`matched_width`), so that a table compares like with like.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from torch_geometric.nn import GCNConv
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
+
+from ..model.configuration_task import with_value_errors
+from ..model.normalization import FeatureEmbedder, normalized_features
+from ..model.pretrained_asen import AsenPreTrainedModel
+
+
+@with_value_errors
+@strict
+class BaselineConfig(AsenConfig):
+    """An AsenConfig of one task, and the layers that take the place of ASEN's.
+
+    Args:
+        architecture: ``"mlp"``, each node by itself; ``"gcn"``, PyG's graph convolution on the task's edges;
+            ``"transformer"``, an encoder with learned positions; ``"diffusion_gru"``, the recurrent cell of DCRNN (Li
+            et al., ICLR 2018) on the task's edges, for forecasts from the features up to the residual one.
+    """
+
+    model_type = "asen-baseline"
+    architecture: Literal["mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
+
+
+class BaselineForMultitask(AsenForMultitask):
+    """A baseline where training and evaluation expect the model."""
+
+    config_class = BaselineConfig
+    _no_split_modules = []  # noqa: RUF012
+
+    def __init__(self, config: BaselineConfig):
+        AsenPreTrainedModel.__init__(self, config)  # not AsenForMultitask's: it would build ASEN's layers
+        [(name, task)] = config.tasks.items()
+        self.asen = Encoder(config, name, task)
+        self.heads = nn.ModuleDict({name: nn.Linear(config.hidden_size, task.output_size)})
+        self.post_init()
+
+
+class Encoder(nn.Module):
+    """Inputs to node states ``(B, n, d)``, by the methods of ``AsenModel`` that its heads call."""
+
+    def __init__(self, config: BaselineConfig, name: str, task: TaskConfig):
+        super().__init__()
+        self.config, self.name = config, name
+        self.layers = ARCHITECTURES[config.architecture](config, task)
+
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+        return {name: ([self.layers(rows)], []) for name, rows in inputs.items()}
+
+    def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))
+
+    pool = AsenModel.pool  # asks for nothing but the config
+
+
+class InputLayers(nn.Module):
+    """ASEN's own (LayerNorm → ReLU → Linear → LayerNorm), after learned positions if there are any."""
+
+    def __init__(self, config: BaselineConfig, task: TaskConfig, has_positions: bool):
+        super().__init__()
+        size = config.hidden_size
+        self.task = task
+        self.embedder = FeatureEmbedder(task, size) if task.vocab_size is None else nn.Embedding(task.vocab_size, size)
+        self.positions = nn.Embedding(task.degree, size) if has_positions else None
+        self.layers = nn.Sequential(nn.LayerNorm(size), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        states = self.embedder(inputs if self.task.vocab_size is None else inputs.long())
+        return self.layers(states if self.positions is None else states + self.positions.weight)
+
+
+class Mlp(nn.Module):
+    """Residual layers (Linear → LayerNorm → ReLU) on every node by itself, which knows its position."""
+
+    def __init__(self, config: BaselineConfig, task: TaskConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.inputs = InputLayers(config, task, has_positions=True)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(size, size), nn.LayerNorm(size), nn.ReLU()) for _ in range(config.num_hidden_layers)
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        states = self.inputs(inputs)
+        for layer in self.layers:
+            states = states + layer(states)
+        return states
+
+
+class Gcn(nn.Module):
+    """The same with graph convolutions (Kipf and Welling, ICLR 2017) instead of linear maps, and no positions."""
+
+    def __init__(self, config: BaselineConfig, task: TaskConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.inputs = InputLayers(config, task, has_positions=False)
+        self.edges = _edges(task)
+        self.convolutions = nn.ModuleList(GCNConv(size, size) for _ in range(config.num_hidden_layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(config.num_hidden_layers))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        states = self.inputs(inputs)
+        edge_index = torch.tensor(self.edges, device=inputs.device).flip(1).T  # PyG wants sources first
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            states = states + norm(convolution(states, edge_index)).relu()
+        return states
+
+
+class Transformer(nn.Module):
+    """PyTorch's pre-norm encoder with learned positions; feed-forward layers of twice the width."""
+
+    def __init__(self, config: BaselineConfig, task: TaskConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.inputs = InputLayers(config, task, has_positions=True)
+        layer = nn.TransformerEncoderLayer(
+            size, config.num_attention_heads, 2 * size, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(
+            layer, config.num_hidden_layers, norm=nn.LayerNorm(size), enable_nested_tensor=False
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.encoder(self.inputs(inputs))
+
+
+class DiffusionGru(nn.Module):
+    """DCRNN's encoder and decoder: GRU cells whose maps are diffusion convolutions along and against the edges.
+
+    The encoder takes one reading a step, features after the residual one with each. The decoder takes no input, the
+    head reads a linear map of its states at all steps, and edges have no weights, as ASEN's have none.
+    """
+
+    def __init__(self, config: BaselineConfig, task: TaskConfig):
+        super().__init__()
+        if task.residual_feature is None or task.num_features is None:
+            raise ValueError("diffusion_gru forecasts: it needs a task with a residual_feature, the last reading")
+        self.task, self.num_readings = task, task.residual_feature + 1
+        self.steps, self.size = task.output_size, config.hidden_size
+        self.edges = _edges(task)
+        self.encoder = DiffusionCell(1 + task.num_features - self.num_readings, self.size)
+        self.decoder = DiffusionCell(0, self.size)
+        self.outputs = nn.Linear(self.steps * self.size, self.size)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        features = normalized_features(self.task, inputs).to(self.encoder.gates.weight.dtype)
+        readings, others = features[..., : self.num_readings], features[..., self.num_readings :]
+        walks = self._walks(features)
+        state = features.new_zeros(*features.shape[:2], self.size)
+        for step in range(self.num_readings):
+            state = self.encoder(torch.cat([readings[..., step : step + 1], others], dim=-1), state, walks)
+        states = []
+        for _ in range(self.steps):
+            state = self.decoder(features[..., :0], state, walks)
+            states.append(state)
+        return self.outputs(torch.cat(states, dim=-1))
+
+    def _walks(self, like: Tensor) -> list[Tensor]:
+        """Transition matrices ``(n, n)`` of the random walks along the edges and against them."""
+        targets, sources = torch.tensor(self.edges, device=like.device).T
+        adjacency = like.new_zeros(self.task.degree, self.task.degree)
+        adjacency[targets, sources] = 1
+        return [walk / walk.sum(dim=1, keepdim=True).clamp(min=1) for walk in (adjacency, adjacency.T)]
+
+
+class DiffusionCell(nn.Module):
+    """A GRU cell on states ``(B, n, d)``; every map sees 0, 1 and 2 steps of both random walks."""
+
+    def __init__(self, num_inputs: int, size: int):
+        super().__init__()
+        width = 5 * (num_inputs + size)
+        self.gates = nn.Linear(width, 2 * size)
+        self.candidate = nn.Linear(width, size)
+
+    def forward(self, inputs: Tensor, state: Tensor, walks: list[Tensor]) -> Tensor:
+        reset, update = self.gates(_diffused(torch.cat([inputs, state], dim=-1), walks)).sigmoid().chunk(2, dim=-1)
+        candidate = self.candidate(_diffused(torch.cat([inputs, reset * state], dim=-1), walks)).tanh()
+        return update * state + (1 - update) * candidate
+
+
+def _diffused(features: Tensor, walks: list[Tensor]) -> Tensor:
+    seen = [features]
+    for walk in walks:
+        once = walk @ features
+        seen += [once, walk @ once]
+    return torch.cat(seen, dim=-1)
+
+
+def _edges(task: TaskConfig) -> list:
+    if task.edges is None:
+        raise ValueError("this baseline passes messages along edges, of which the task has none")
+    return task.edges
+
+
+ARCHITECTURES = {"mlp": Mlp, "gcn": Gcn, "transformer": Transformer, "diffusion_gru": DiffusionGru}
+TITLES = {
+    "mlp": "MLP, node by node",
+    "gcn": "GCN",
+    "transformer": "Transformer with positions",
+    "diffusion_gru": "Diffusion GRU (DCRNN)",
+}
+
+
+def matched_width(config: BaselineConfig, num_parameters: int) -> int:
+    """The ``hidden_size`` whose baseline has most nearly as many parameters; ``config``'s own does not count."""
+    own = {field.name for field in dataclasses.fields(BaselineConfig)} & {*AsenConfig.__annotations__, "architecture"}
+    fields = {name: getattr(config, name) for name in own}
+
+    def distance(width: int) -> int:
+        with torch.device("meta"):
+            model = BaselineForMultitask(BaselineConfig(**{**fields, "hidden_size": width}))
+        return abs(model.num_parameters() - num_parameters)
+
+    return min(range(config.num_attention_heads, 1025, config.num_attention_heads), key=distance)

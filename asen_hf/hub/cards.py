@@ -1,0 +1,218 @@
+"""The model card of a checkpoint's folder, rendered from the files in it: nothing in a card is written by hand.
+
+It takes ``config.json``, ``recipe.yaml``, the training's ``scores.json``, the test scores that ``asen evaluate``
+measures, and, for what no file can know, the folder's ``notes.md`` if there is one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers.utils import cached_file
+
+from ..closures.report import MOST_CHECKED_POINTS, ClosureReport, closure_report, order_text
+from ..evaluation.scoreboard import Score, named, scoreboard
+from ..model.configuration_asen import TaskConfig
+from ..model.modeling_asen import AsenForMultitask
+from ..model.orbits import orbit_labels
+from ..training.evaluate import TEST_SCORES_NAME, write_scores
+from ..training.recipe import Recipe, TaskRecipe, TrainingRecipe, load_config
+
+CARD_NAME = "README.md"
+NOTES_NAME = "notes.md"
+_TEMPLATE = Path(__file__).with_name("model_card_template.md")
+_TASK_TYPE = "graph-ml"  # the Hub's name for what comes nearest
+_METRIC_TYPES = {"auc": "roc_auc"}  # the Hub's names of metrics, where they are not ours
+_EXAMPLE_ROWS = 4
+# What of a training's settings bears on its result, beside its length.
+_SETTINGS = (
+    *("rows_per_task", "gradient_accumulation_steps", "train_rows", "lr", "backbone_lr"),
+    *("weight_decay", "warmup_ratio", "max_grad_norm", "mixed_precision", "seed"),
+)
+
+
+def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
+    """Render the card of a checkpoint.
+
+    Args:
+        checkpoint: a finished run's folder, or a Hub id.
+        scores: a file that ``asen evaluate --output`` wrote; by default the checkpoint's own ``test_scores.json``.
+
+    Returns:
+        The card; its text is ``str(card)``, its metadata, with the scores as ``model-index``, ``card.data``.
+
+    Raises:
+        ValueError: a checkpoint or a file of it that is missing or ill-formed, or scores of tasks that it lacks.
+    """
+    load_config(checkpoint)  # has the clearest error for a checkpoint that is not there
+    model = AsenForMultitask.from_pretrained(checkpoint)
+    tasks = model.config.tasks
+    recipe = Recipe.read(_file(checkpoint, "recipe.yaml", "training leaves it"))
+    training = _read_json(_file(checkpoint, "scores.json", "training leaves it when it ends"), ("step", "machine"))
+    scores = scores or _file(checkpoint, TEST_SCORES_NAME, f"asen evaluate --output {TEST_SCORES_NAME} measures it")
+    record = _read_json(scores, ("split", "seed", "scores"))
+    board = _read_board(record["scores"], tasks, scores)
+    notes = _file(checkpoint, NOTES_NAME)
+    reports = {name: _report(task) for name, task in tasks.items()}
+    name = Path(checkpoint).resolve().name
+    example, task = next(iter(tasks.items()))
+    return ModelCard.from_template(
+        ModelCardData(
+            model_name=name,
+            license="apache-2.0",
+            library_name="transformers",
+            pipeline_tag=_TASK_TYPE,
+            tags=["asen", "equivariance", "permutation-groups", "symmetry-breaking"],
+            metrics=list(dict.fromkeys(_METRIC_TYPES.get(score.metric, score.metric) for score in board)),
+            eval_results=[result for score in board for result in _eval_results(score, record["split"])],
+        ),
+        template_path=str(_TEMPLATE),
+        name=name,
+        notes=notes and Path(notes).read_text(encoding="utf-8").strip(),
+        num_parameters=f"{model.num_parameters():,}",
+        tasks=[_task_cells(name, task, reports[name]) for name, task in tasks.items()],
+        most_points=MOST_CHECKED_POINTS,
+        not_exact=[(name, report.sentence) for name, report in reports.items() if report and not report.is_exact],
+        scores=[_score_cells(score) for score in board],
+        unmeasured=sorted(tasks.keys() - {score.task for score in board}),
+        record=record,
+        model_settings=_settings(recipe.model, recipe.model),
+        training_settings=_settings(vars(recipe.training), [_length_setting(recipe.training), *_SETTINGS]),
+        training=training,
+        num_sources=len(recipe.tasks),
+        tasks_from_files=[task.name for task in recipe.tasks if _reads_a_file(task)],
+        example=example,
+        example_inputs=_example_inputs(task),
+        example_shape=(_EXAMPLE_ROWS, *task.label_shape()),
+    )
+
+
+def document_run(model: AsenForMultitask, data: Mapping[str, DatasetDict], training: TrainingRecipe) -> list[Score]:
+    """Score a finished run's model on its test rows, and leave the scores and the card in the run's folder.
+
+    Args:
+        model: with the weights that lie in the folder.
+        data: ``{task: DatasetDict}`` with splits train and test.
+        training: says which folder.
+
+    Returns:
+        The test scores.
+    """
+    output = Path(training.output_dir)
+    board = scoreboard(model, data)
+    write_scores(output / TEST_SCORES_NAME, board, str(output), "test", training.seed)
+    model_card(str(output)).save(output / CARD_NAME)
+    return board
+
+
+def _file(checkpoint: str, name: str, origin: str = "") -> str:
+    """Where a file of the checkpoint lies; if ``origin`` does not say where it comes from, it need not exist ("")."""
+    try:
+        return str(cached_file(checkpoint, name))
+    except OSError as error:
+        if not origin:
+            return ""
+        raise ValueError(f"checkpoint {checkpoint} has no {name}: {origin}") from error
+
+
+def _read_json(path: str, keys: Sequence[str]) -> dict[str, Any]:
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(record, dict) or any(key not in record for key in keys):
+        raise ValueError(f"{path}: expected a JSON object with {', '.join(keys)}")
+    return record
+
+
+def _read_board(scores: Any, tasks: Mapping[str, TaskConfig], path: str) -> list[Score]:
+    try:
+        board = [Score(**score) for score in scores]
+    except TypeError as error:
+        raise ValueError(f"{path}: expected a list of scores as asen evaluate writes them: {error}") from error
+    unknown = [score.task for score in board if score.task not in tasks]
+    if unknown:
+        raise ValueError(f"{path}: scores of {', '.join(unknown)}; the checkpoint's tasks are {', '.join(tasks)}")
+    return board
+
+
+def _eval_results(score: Score, split: str) -> list[EvalResult]:
+    values = {_METRIC_TYPES.get(score.metric, score.metric): round(score.value, 4)}
+    values["equivariance_error"] = float(f"{score.equivariance_error:.1e}")
+    return [
+        EvalResult(
+            task_type=_TASK_TYPE,
+            dataset_type="asen_hf",
+            dataset_name=score.task,
+            dataset_config=score.task,  # the Hub tells results apart by it, not by the name
+            dataset_split=split,
+            metric_type=metric,
+            metric_value=value,
+        )
+        for metric, value in values.items()
+    ]
+
+
+def _report(task: TaskConfig) -> ClosureReport | None:
+    """What the task's network is equivariant to; ``None`` where that takes more than seconds."""
+    if task.degree > MOST_CHECKED_POINTS:
+        return None
+    return closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
+
+
+def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None) -> list[str]:
+    rank = int(orbit_labels(task.permutation_group()).max()) + 1
+    order = is_two_closed = "not computed"
+    if report is not None:
+        order = "unknown" if report.order is None else order_text(report.order)
+        is_two_closed = {None: "unknown", True: "yes", False: "no"}[report.is_two_closed]
+    inputs = f"{task.num_features} features" if task.vocab_size is None else f"token of {task.vocab_size}"
+    kind = "classes" if not task.is_regression else "value" if task.output_size == 1 else "values"
+    outputs = f"{task.output_size} {kind} a {task.output_level}"
+    cells = [task.group_name or "no name", f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _coloring(task)]
+    return [f"`{name}`", *map(_escaped, cells), inputs, outputs]
+
+
+def _coloring(task: TaskConfig) -> str:
+    """What carries the symmetry: nodes, pairs or triples, and on which support."""
+    if task.edges is None:
+        return task.symmetry_breaking
+    return f"{task.symmetry_breaking}, {len(task.edges):,} edges {'told apart' if task.weak_support else 'only'}"
+
+
+def _score_cells(score: Score) -> list[str]:
+    return [
+        f"`{score.task}`",
+        f"{score.rows:,}",
+        named({score.metric: score.value} | score.details),
+        named(score.baselines),
+        f"{score.loss:.4f}",
+        f"{score.equivariance_error:.1e}",
+        "–" if score.outside_error is None else f"{score.outside_error:.1e}",
+    ]
+
+
+def _length_setting(training: TrainingRecipe) -> str:
+    return "max_steps" if training.max_steps > 0 else "num_epochs"
+
+
+def _settings(values: Mapping[str, Any], names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}` {values[name]}" for name in names if values[name] is not None)
+
+
+def _reads_a_file(task: TaskRecipe) -> bool:
+    return task.dataset is not None or "data_path" in task.options
+
+
+def _example_inputs(task: TaskConfig) -> str:
+    shape = (_EXAMPLE_ROWS, *task.input_shape())
+    return f"torch.randn{shape}" if task.vocab_size is None else f"torch.randint({task.vocab_size}, {shape})"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", r"\|")

@@ -1,0 +1,182 @@
+"""GATv2 attention that keeps nothing of size pairs × channels: its backward computes such things anew.
+
+Autograd would keep tensors ``(B, n, n, d)`` of every layer and pass over them in memory. Here only the attention
+weights ``(B, H, n, n)`` are kept. What else has a channel for each pair exists for one block of targets at a time,
+small enough for the cache, or, in compiled passes, not at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ._gatv2_kernels import PairPasses, softmax_over_sources
+
+
+def recomputed_attention(
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    gates: Tensor | None,
+    labels: Tensor,
+    attention_vector: Tensor,
+    passes: PairPasses,
+    block: int,
+) -> tuple[Tensor, Tensor]:
+    """Attention on the complete graph; differentiable once, in all tensors and through both results.
+
+    Args:
+        target, source: projected nodes, ``(B, n, H, C)``.
+        edges: projected orbital features, ``(rank, H, C)``.
+        gates: factors of the messages, ``(rank, H, C)``; ``None`` leaves the messages as they are.
+        labels: int64 ``(1, n, n)`` or ``(B, n, n)``, row = target, column = source.
+        attention_vector: ``(H, C)``.
+        passes: how the pairs are passed over.
+        block: number of targets whose pairs are passed over at a time.
+
+    Returns:
+        Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``.
+    """
+    # One dtype for all: under autocast the projections come in another than the attention vector.
+    dtype = torch.promote_types(target.dtype, attention_vector.dtype)
+    target, source, edges = (each.flatten(-2).to(dtype) for each in (target, source, edges))
+    gates = None if gates is None else gates.flatten(1).to(dtype)
+    tensors = (target, source, edges, gates, labels, attention_vector.to(dtype))
+    if torch.is_grad_enabled():
+        return _RecomputedAttention.apply(passes, block, *tensors)
+    # Compiled passes would be compiled anew for the tensors of inference mode.
+    with torch.inference_mode(False), torch.no_grad():
+        normal = [each.clone() if each is not None and each.is_inference() else each for each in tensors]
+        return _forward(passes, block, *normal)  # type: ignore[arg-type]
+
+
+def _forward(
+    passes: PairPasses,
+    block: int,
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    gates: Tensor | None,
+    labels: Tensor,
+    attention_vector: Tensor,
+) -> tuple[Tensor, Tensor]:
+    # Compiled passes tell parameters, and tensors that require gradients, from others even where none are recorded.
+    target, source, edges, attention_vector = (x.detach() for x in (target, source, edges, attention_vector))
+    gates = None if gates is None else gates.detach()
+    heads, nodes = len(attention_vector), target.shape[1]
+    output, weights = _Blocks(nodes, dim=1), _Blocks(nodes, dim=2)
+    with torch.autocast(target.device.type, enabled=False):
+        for rows in _slices(nodes, block):
+            some_labels = labels[:, rows]
+            scores = passes.scores(target[:, rows], source, edges, some_labels, attention_vector)
+            some = softmax_over_sources(scores).contiguous()
+            weights.put(rows, some)
+            if gates is None:
+                output.put(rows, (some @ _by_head(source, heads)).transpose(1, 2))
+            else:
+                output.put(rows, passes.messages(some, source, gates, some_labels))
+    return output.whole, weights.whole
+
+
+class _RecomputedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, passes: PairPasses, block: int, *tensors: Any) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.passes, ctx.block = passes, block
+        results = _forward(passes, block, *tensors)
+        ctx.save_for_backward(*tensors, *results)
+        return results
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, output_gradient: Tensor | None, weights_gradient: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        tensors: list[Any] = [None if each is None else each.detach() for each in ctx.saved_tensors]
+        with torch.autocast(tensors[0].device.type, enabled=False):
+            gradients = _backward(ctx.passes, ctx.block, output_gradient, weights_gradient, *tensors)
+        return None, None, *gradients
+
+
+def _backward(
+    passes: PairPasses,
+    block: int,
+    output_gradient: Tensor | None,
+    weights_gradient: Tensor | None,
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    gates: Tensor | None,
+    labels: Tensor,
+    attention_vector: Tensor,
+    output: Tensor,
+    weights: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of target to attention vector."""
+    heads, channels = attention_vector.shape
+    output_gradient = torch.zeros_like(output) if output_gradient is None else output_gradient
+    # Σ_j weight · gradient, which the softmax's backward needs: a product of two things that are there already.
+    expected = (output_gradient * output).sum(-1).transpose(1, 2).unsqueeze(-1)
+    if weights_gradient is not None:
+        expected = expected + (weights_gradient * weights).sum(-1, keepdim=True)
+    output_gradient = output_gradient.flatten(2).contiguous()
+    edges_gradient = edges.new_zeros(len(edges), heads, channels)
+    gates_gradient = None if gates is None else torch.zeros_like(edges_gradient)
+    nodes = target.shape[1]
+    target_gradient, attention_vector_gradient = _Blocks(nodes, dim=1), _Blocks(nodes, dim=1)
+    source_gradient, through_messages = torch.zeros_like(output), torch.zeros_like(output)
+    for rows in _slices(nodes, block):
+        gradient, some_weights, some_labels = output_gradient[:, rows], weights[:, :, rows], labels[:, rows]
+        if gates is None:
+            by_head = _by_head(gradient, heads)
+            weight_gradient = by_head @ _by_head(source, heads).mT
+            through_messages += (some_weights.mT @ by_head).transpose(1, 2)
+        else:
+            weight_gradient = passes.weight_gradients(gradient, source, gates, some_labels)
+            through_messages += passes.message_gradients(
+                gradient, some_weights, source, gates, some_labels, gates_gradient
+            )
+        if weights_gradient is not None:
+            weight_gradient = weight_gradient + weights_gradient[:, :, rows]
+        score_gradient = weight_gradient.sub_(expected[:, :, rows]).mul_(some_weights).contiguous()
+        to_target, to_source, to_attention_vector = passes.score_gradients(
+            score_gradient, target[:, rows], source, edges, some_labels, edges_gradient
+        )
+        target_gradient.put(rows, to_target)
+        source_gradient += to_source
+        attention_vector_gradient.put(rows, to_attention_vector)
+    return (
+        (target_gradient.whole * attention_vector).flatten(2),
+        through_messages.addcmul_(source_gradient, attention_vector).flatten(2),
+        (edges_gradient * attention_vector).flatten(1),
+        None if gates_gradient is None else gates_gradient.flatten(1),
+        None,
+        attention_vector_gradient.whole.sum((0, 1)),
+    )
+
+
+class _Blocks:
+    """Results for one block of targets after another; one tensor for all, since small pieces would fragment memory."""
+
+    def __init__(self, nodes: int, dim: int):
+        self.nodes, self.dim = nodes, dim
+
+    def put(self, rows: slice, part: Tensor) -> None:
+        if part.shape[self.dim] == self.nodes:
+            self.whole = part
+            return
+        if rows.start == 0:
+            self.whole = part.new_empty((*part.shape[: self.dim], self.nodes, *part.shape[self.dim + 1 :]))
+        self.whole.narrow(self.dim, rows.start, part.shape[self.dim]).copy_(part)
+
+
+def _slices(nodes: int, block: int) -> list[slice]:
+    return [slice(start, min(start + block, nodes)) for start in range(0, nodes, block)]
+
+
+def _by_head(tensor: Tensor, heads: int) -> Tensor:
+    """``(B, n, d)`` to ``(B, H, n, C)``."""
+    return tensor.unflatten(-1, (heads, -1)).transpose(1, 2)

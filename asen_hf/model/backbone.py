@@ -1,0 +1,63 @@
+"""The shared backbone: equivariant to every permutation of the nodes, blind to tasks and groups.
+
+All it sees are node features, a graph whose pairs carry orbital numbers, and one feature vector an orbital.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ._onednn_linear import Linear
+from .attention import GATv2Attention
+from .batching import EmbeddedRows
+from .configuration_asen import AsenConfig
+from .symmetry import OrbitGraph
+from .triples import TripleMessages
+
+
+class AsenLayer(GradientCheckpointingLayer):
+    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → ReLU → residual sum."""
+
+    triples: TripleMessages | None
+
+    def __init__(self, config: AsenConfig):
+        super().__init__()
+        self.attention = GATv2Attention(config)
+        # Registered even where there are none, so that weights which come later take the same place.
+        self.register_module("triples", TripleMessages(config.hidden_size) if config.has_triples else None)
+        self.projection = Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self, hidden_states: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
+    ) -> tuple[Tensor, Tensor]:
+        """``(B, n, d)`` states to ``(B, n, d)`` states and the attention weights."""
+        update, weights = self.attention(hidden_states, orbital_features, graph)
+        if self.triples is not None and triple_features is not None:
+            update = update + self.triples(hidden_states, triple_features, graph.triple_labels)
+        update = self.norm(self.projection(update)).relu()
+        return hidden_states + self.dropout(update), weights
+
+
+class AsenBackbone(nn.Module):
+    """Input layers (LayerNorm → ReLU → Linear → LayerNorm) and the stack of :class:`AsenLayer`."""
+
+    def __init__(self, config: AsenConfig):
+        super().__init__()
+        size, eps = config.hidden_size, config.layer_norm_eps
+        self.input_layers = nn.Sequential(
+            nn.LayerNorm(size, eps=eps), nn.ReLU(), Linear(size, size), nn.LayerNorm(size, eps=eps)
+        )
+        self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(self, rows: EmbeddedRows) -> tuple[list[Tensor], list[Tensor]]:
+        """The states ``(B, n, d)`` at the input and after each layer, and each layer's attention weights."""
+        hidden_states = [self.input_layers(rows.node_features)]
+        attentions = []
+        for layer in self.layers:
+            states, weights = layer(hidden_states[-1], rows.orbital_features, rows.triple_features, rows.graph)
+            hidden_states.append(states)
+            attentions.append(weights)
+        return hidden_states, attentions

@@ -1,0 +1,323 @@
+"""What a checkpoint says about one task: its symmetry, its inputs and its labels, and which rows it can take.
+
+A task's symmetry is data. It is written as generators (lists of disjoint cycles, so JSON can hold it) and turned into
+orbit labels by the model; nothing here or elsewhere asks which task or which group it is.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
+from sympy.combinatorics import PermutationGroup
+
+from .group_notation import parse_group
+from .groups import from_cycles, generators_from_cycles, to_cycles
+from .orbital_matching import PointOrder
+from .orbits import check_edges
+
+IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
+MOST_POINTS_FOR_TRIPLES = 64
+_CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
+
+Class = TypeVar("Class", bound=type)
+
+
+def with_value_errors(cls: Class) -> Class:
+    """Turn unknown keyword arguments and the strict dataclass's own errors into ``ValueError``."""
+    original_init: Any = cls.__init__  # type: ignore[misc]
+    original_setattr: Any = cls.__setattr__
+
+    @functools.wraps(original_init)
+    def __init__(self, **kwargs: Any) -> None:
+        try:
+            original_init(self, **kwargs)
+        except (StrictDataclassError, TypeError) as error:
+            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+
+    @functools.wraps(original_setattr)
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            original_setattr(self, name, value)
+        except StrictDataclassError as error:
+            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    cls.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]
+    return cls
+
+
+@with_value_errors
+@strict
+@dataclasses.dataclass(kw_only=True)
+class TaskConfig:
+    """One task: the group that acts on its points, what comes in and what goes out.
+
+    Args:
+        degree: number of points n the group acts on; inputs have n nodes. May be left out where ``group`` has it.
+        group: the group in the notation of :mod:`asen_hf.model.group_notation`, such as ``"S5 wr S2"``, instead of
+            ``generators``. Only read here: what is kept, and saved, is ``degree``, ``generators`` and ``group_name``.
+        generators: permutations that generate the group G, each a list of disjoint cycles: ``[[[0, 1], [2, 3]]]`` is
+            one generator. ``[]`` is the trivial group.
+        group_name: what people call the group, by default the text of ``group``; never read by the model.
+        edges: support, a list of pairs ``[target i, source j]`` that carry messages; ``None`` for all n² pairs. The
+            pairs keep the labels of their orbitals, so the network is equivariant to the elements of G (or of its
+            2-closure) that map the support to itself.
+        weak_support: let all pairs carry messages and only tell those of ``edges`` from the others: the support is one
+            more colour (the paper's *weakly sparse*).
+        symmetry_breaking: ``"pairs"`` colours node pairs by orbital (2-closure of G, paper Section 3.2); ``"nodes"``
+            colours nodes by orbit and pairs only as equal or different (1-closure of G); ``"triples"`` colours pairs
+            and triples (3-closure of G), at the cost of n³ messages a layer.
+        orbital_names: what people call the pair orbitals, one name each, in the order of their labels (``asen inspect``
+            shows them): ``["itself", "same block", "other block"]`` for a wreath product. Orbitals of one name start a
+            new task from each other (``add_task(…, init_from=…)``). Their number is checked when a model is built.
+        point_order: how points 0 … n-1 lie: along a ``"line"``, around a ``"ring"``, or ``None`` in no order. Read only
+            by ``add_task(…, init_from=…)``, which can then tell a shift by 1 from one by 3; no layer sees it.
+        node_coordinates: where nodes lie, one pair ``[x, y]`` each (longitude and latitude, say), for maps; no layer
+            sees it.
+        vocab_size: number of tokens, for inputs ``(B, n)`` of token ids; exclusive with ``num_features``.
+        num_features: features F a node, for inputs ``(B, n, F)`` of floats.
+        output_level: ``"node"`` (one output a node, equivariant) or ``"graph"`` (one a sample, invariant).
+        problem_type: ``"single_label_classification"`` or ``"regression"``.
+        num_labels: number of classes (default 2, or as many as ``label_names``) or of regressed values (default 1).
+        label_names: names of the classes or values.
+        input_mean, input_scale: features enter as ``(inputs - input_mean) / input_scale``; a number, or one a feature.
+        label_mean, label_scale: regression predicts ``(labels - label_mean) / label_scale``; a number, or one a label.
+        residual_feature: index of the raw feature that node regression predicts the change from: the normalised
+            target is ``(labels - inputs[..., residual_feature] - label_mean) / label_scale``.
+        loss: ``"cross_entropy"`` (classification), ``"l1"`` (regression's default) or ``"mse"``.
+        metric: what evaluation reports besides: ``"accuracy"`` (classification's default), ``"auc"`` (of two classes),
+            ``"mae"`` (regression's default), or, of nodes whose several labels are a position, ``"mpjpe"`` (mean
+            Euclidean distance) and ``"p_mpjpe"`` (the same after the best alignment of each row); in raw units.
+
+    Raises:
+        ValueError: for an unknown key, a value of the wrong type or out of range, generators that are not permutations
+            of 0 … n-1, or settings that contradict each other.
+    """
+
+    degree: int = 0  # only to be left out with `group`
+    group: dataclasses.InitVar[str | None] = None
+    generators: list = dataclasses.field(default_factory=list)
+    group_name: str = ""
+    edges: list | None = None
+    weak_support: bool = False
+    symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
+    orbital_names: list[str] | None = None
+    point_order: PointOrder | None = None
+    node_coordinates: list | None = None
+    vocab_size: int | None = None
+    num_features: int | None = None
+    output_level: Literal["node", "graph"] = "node"
+    problem_type: Literal["single_label_classification", "regression"] = _CLASSIFICATION
+    num_labels: int | None = None
+    label_names: list[str] | None = None
+    input_mean: float | int | list = 0.0
+    input_scale: float | int | list = 1.0
+    label_mean: float | int | list = 0.0
+    label_scale: float | int | list = 1.0
+    residual_feature: int | None = None
+    loss: Literal["cross_entropy", "l1", "mse"] | None = None
+    metric: Literal["accuracy", "auc", "mae", "mpjpe", "p_mpjpe"] | None = None
+
+    def __post_init__(self, group: str | None) -> None:
+        if group is not None:
+            self._read_group(group)
+        self._check_symmetry()
+        self._check_inputs_declared()
+        self._check_outputs_declared()
+
+    def _read_group(self, text: str) -> None:
+        require(not self.generators, f"give the group as text ({text!r}) or as generators, not both")
+        group = parse_group(text, self.degree or None)
+        self.degree, self.generators = group.degree, to_cycles(group)
+        self.group_name = self.group_name or text
+
+    def _check_symmetry(self) -> None:
+        require(self.degree >= 1, f"degree must be at least 1, got {self.degree}")
+        generators_from_cycles(self.generators, self.degree)
+        self.generators = [[[int(point) for point in cycle] for cycle in cycles] for cycles in self.generators]
+        if self.edges is not None:
+            self.edges = check_edges(self.edges, self.degree).tolist()
+        require(not self.weak_support or self.edges is not None, "weak_support needs edges to tell from other pairs")
+        if self.node_coordinates is not None:
+            self._read_coordinates()
+        require(
+            self.symmetry_breaking != "triples" or (self.edges is None and self.degree <= MOST_POINTS_FOR_TRIPLES),
+            f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {MOST_POINTS_FOR_TRIPLES} '
+            f"and no edges, got degree {self.degree}{'' if self.edges is None else ' and edges'}",
+        )
+
+    def _read_coordinates(self) -> None:
+        expected = f"node_coordinates must be {self.degree} pairs of finite numbers [x, y], one a node"
+        try:
+            array = np.array(self.node_coordinates)
+        except ValueError:  # pairs and triples mixed, say
+            raise ValueError(f"{expected}, got lists of unequal length") from None
+        require(
+            array.shape == (self.degree, 2) and array.dtype.kind in "iuf",
+            f"{expected}, got an array of shape {array.shape} and type {array.dtype}",
+        )
+        for node in np.flatnonzero(~np.isfinite(array).all(axis=1)):
+            raise ValueError(f"{expected}, got {array[node].tolist()} for node {node}")
+        self.node_coordinates = array.tolist()
+
+    def _check_inputs_declared(self) -> None:
+        require(
+            (self.vocab_size is None) != (self.num_features is None),
+            "exactly one of vocab_size (token inputs) and num_features (continuous inputs) is needed, got "
+            f"vocab_size={self.vocab_size} and num_features={self.num_features}",
+        )
+        size = self.vocab_size if self.num_features is None else self.num_features
+        require(size is not None and size >= 1, f"vocab_size or num_features must be at least 1, got {size}")
+        for name in ("input_mean", "input_scale"):
+            self._check_statistic(name, self.num_features, "num_features")
+
+    def _check_outputs_declared(self) -> None:
+        is_classes = self.problem_type == _CLASSIFICATION
+        if self.num_labels is None:
+            default = 2 if is_classes else 1
+            self.num_labels = len(self.label_names) if self.label_names is not None else default
+        if self.loss is None:
+            self.loss = "cross_entropy" if is_classes else "l1"
+        least = 2 if is_classes else 1
+        require(self.num_labels >= least, f"{self.problem_type} needs num_labels >= {least}, got {self.num_labels}")
+        require(
+            (self.loss == "cross_entropy") == is_classes,
+            f"loss must be {'cross_entropy' if is_classes else 'l1 or mse'} for {self.problem_type}, got {self.loss!r}",
+        )
+        if self.metric is None:
+            self.metric = "accuracy" if is_classes else "mae"
+        is_position = self.output_level == "node" and self.num_labels > 1
+        suits = (
+            ["accuracy", *["auc"] * (self.num_labels == 2)]
+            if is_classes
+            else ["mae", *["mpjpe", "p_mpjpe"] * is_position]
+        )
+        require(self.metric in suits, f"metric must be {' or '.join(suits)} for this task, got {self.metric!r}")
+        if self.label_names is not None:
+            require(
+                len(set(self.label_names)) == self.num_labels == len(self.label_names),
+                f"label_names must be {self.num_labels} different names, got {self.label_names}",
+            )
+        for name in ("label_mean", "label_scale"):
+            self._check_statistic(name, None if is_classes else self.num_labels, "num_labels of a regression")
+        if self.residual_feature is not None:
+            require(
+                self.num_features is not None and self.output_level == "node" and not is_classes,
+                "residual_feature needs a node-level regression on continuous inputs",
+            )
+            require(
+                0 <= self.residual_feature < (self.num_features or 0),
+                f"residual_feature must be in 0 … {(self.num_features or 0) - 1}, got {self.residual_feature}",
+            )
+
+    def _check_statistic(self, name: str, size: int | None, meaning: str) -> None:
+        """``size`` is how many values there are to normalise; ``None`` where the task has nothing to normalise."""
+        value = getattr(self, name)
+        neutral = 1.0 if name.endswith("scale") else 0.0
+        if size is None:
+            require(value == neutral, f"{name} applies to {meaning}, which this task lacks; got {value}")
+            return
+        try:
+            array = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be a number or a list of numbers, got {value}") from None
+        require(
+            array.shape in ((), (size,)),
+            f"{name} must be one number or {size} ({meaning}), got shape {array.shape}",
+        )
+        require(bool(np.isfinite(array).all()), f"{name} must be finite, got {value}")
+        require(neutral == 0.0 or bool((array > 0).all()), f"{name} must be positive, got {value}")
+
+    @property
+    def is_regression(self) -> bool:
+        return self.problem_type == "regression"
+
+    @property
+    def output_size(self) -> int:
+        """``num_labels``, whose default is settled by now."""
+        assert self.num_labels is not None
+        return self.num_labels
+
+    def permutation_group(self) -> PermutationGroup:
+        """The group G, as SymPy knows it."""
+        return from_cycles(self.generators, self.degree)
+
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one row's inputs: ``(n,)`` tokens or ``(n, F)`` features."""
+        return (self.degree,) if self.num_features is None else (self.degree, self.num_features)
+
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of one row's labels: ``(n,)`` or ``()``, with a trailing ``(K,)`` for K > 1 regressed values."""
+        nodes = (self.degree,) if self.output_level == "node" else ()
+        return (*nodes, self.output_size) if self.is_regression and self.output_size > 1 else nodes
+
+    def check_inputs(self, inputs: np.ndarray, first_row: int = 0, where: str = "") -> None:
+        """Refuse inputs that this task cannot take.
+
+        Args:
+            inputs: ``(N, n)`` integer tokens or ``(N, n, F)`` numbers.
+            first_row: number of the first row, for messages.
+            where: what the rows are (a file, a task), for messages.
+
+        Raises:
+            ValueError: wrong shape or dtype, a token outside 0 … vocab_size-1, a feature that is not finite; names the
+                first offending row.
+        """
+        _check_shape(inputs, self.input_shape(), f"{where}inputs")
+        if self.vocab_size is None:
+            require(np.issubdtype(inputs.dtype, np.number), f"{where}inputs must be numbers, got {inputs.dtype}")
+            _check_entries(inputs, np.isfinite(inputs), "a finite feature", first_row, f"{where}inputs")
+        else:
+            require(
+                np.issubdtype(inputs.dtype, np.integer),
+                f"{where}inputs must be integer tokens in 0 … {self.vocab_size - 1}, got {inputs.dtype}",
+            )
+            allowed = (inputs >= 0) & (inputs < self.vocab_size)
+            _check_entries(inputs, allowed, f"a token in 0 … {self.vocab_size - 1}", first_row, f"{where}inputs")
+
+    def check_labels(self, labels: np.ndarray, first_row: int = 0, where: str = "") -> None:
+        """Refuse labels that this task cannot learn from.
+
+        Args:
+            labels: ``(N,) + label_shape()``; integer classes (-100 is ignored) or numbers (NaN is ignored).
+            first_row, where: as in :meth:`check_inputs`.
+
+        Raises:
+            ValueError: wrong shape or dtype, a class outside 0 … num_labels-1, an infinite value.
+        """
+        _check_shape(labels, self.label_shape(), f"{where}labels")
+        if self.is_regression:
+            require(np.issubdtype(labels.dtype, np.number), f"{where}labels must be numbers, got {labels.dtype}")
+            _check_entries(labels, ~np.isinf(labels), "a finite value or NaN", first_row, f"{where}labels")
+        else:
+            top = self.output_size - 1
+            require(
+                np.issubdtype(labels.dtype, np.integer),
+                f"{where}labels must be integer classes in 0 … {top}, got {labels.dtype}",
+            )
+            allowed = ((labels >= 0) & (labels <= top)) | (labels == IGNORED_CLASS)
+            _check_entries(labels, allowed, f"a class in 0 … {top} (or -100)", first_row, f"{where}labels")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dictionary that JSON can hold and ``TaskConfig(**…)`` takes back."""
+        return dataclasses.asdict(self)
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:
+    expected = "(rows" + "".join(f", {size}" for size in row_shape) + ")"
+    require(array.shape[1:] == row_shape and array.ndim > 0, f"{what} must have shape {expected}, got {array.shape}")
+
+
+def _check_entries(array: np.ndarray, allowed: np.ndarray, expected: str, first_row: int, what: str) -> None:
+    if not allowed.all():
+        entry = tuple(np.argwhere(~allowed)[0])
+        at = f" at {tuple(int(index) for index in entry[1:])}" if len(entry) > 1 else ""
+        raise ValueError(f"{what}, row {first_row + entry[0]}: expected {expected}, got {array[entry]}{at}")

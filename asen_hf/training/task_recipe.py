@@ -1,0 +1,150 @@
+"""Where one task of a recipe gets its rows, and what its symmetry and support are to be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+from huggingface_hub import hf_hub_download, parse_hf_uri
+from huggingface_hub.errors import HfUriError
+from sympy.combinatorics import PermutationGroup
+
+from ..data import get_task, load_table
+from ..model.configuration_asen import TaskConfig
+from ..model.group_notation import parse_group
+
+
+@dataclasses.dataclass
+class TaskRecipe:
+    """Where one task of the model gets its rows.
+
+    Args:
+        name: its name in the checkpoint.
+        source: its name in the registry (``asen_hf.data.list_tasks()``), if that differs; one source can so serve
+            several tasks, say at several lengths.
+        options: what ``get_task`` takes besides the name, such as ``length``, ``group`` or ``data_path``.
+        generators: replaces the group, as cycles.
+        group_name: what people call the group of ``generators``.
+        support: what becomes of the task's edges: ``"complete"`` lets all pairs carry messages, ``"sparse"`` the edges
+            only, ``"weak"`` all pairs, the edges told from the others; as the task has it when not given.
+        num_rows: rows over all splits; the task's own default when not given.
+        dataset: a user's own table instead of a source, as in :func:`~asen_hf.data.load_table`.
+        task_config: the table's TaskConfig: a path to its JSON, such an ``hf://`` address, or its fields.
+        inputs_columns, labels_columns: the table's columns; one holds whole rows, several hold one node each.
+        augmentation: a group, in notation, whose random elements move every training row.
+    """
+
+    name: str
+    source: str | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    generators: list | None = None
+    num_rows: int | None = None
+    dataset: str | None = None
+    task_config: str | dict[str, Any] | None = None
+    inputs_columns: list[str] = dataclasses.field(default_factory=lambda: ["inputs"])
+    labels_columns: list[str] = dataclasses.field(default_factory=lambda: ["labels"])
+    augmentation: str | None = None
+    group_name: str | None = None
+    support: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.dataset is None) != (self.task_config is None):
+            raise ValueError(f"task {self.name!r}: a table needs both dataset and task_config")
+        if not isinstance(self.options, dict):
+            raise ValueError(f"task {self.name!r}: options must be a mapping, got {self.options!r}")
+        if self.support not in (None, "complete", "sparse", "weak"):
+            raise ValueError(f"task {self.name!r}: support must be complete, sparse or weak, got {self.support!r}")
+
+    def load(self, seed: int) -> tuple[TaskConfig, DatasetDict]:
+        """The task's config and its rows.
+
+        Raises:
+            ValueError: unknown source or option, an ill-formed file or config; names the task.
+        """
+        try:
+            if self.dataset is not None:
+                config = self._changed(_read_task_config(self.task_config))
+                return config, load_table(self.dataset, config, self.inputs_columns, self.labels_columns, seed=seed)
+            task = self._task()  # once: it may read a large file
+            size = {} if self.num_rows is None else {"num_rows": self.num_rows}
+            return self._changed(task.config), task.load(seed=seed, **size)
+        except ValueError as error:
+            raise ValueError(f"task {self.name!r}: {error}") from error
+
+    def config(self, own: TaskConfig | None = None) -> TaskConfig:
+        """The task's config, without its rows. ``ValueError`` as for :meth:`load`.
+
+        Args:
+            own: what the source says before this recipe changes group and support, if that has been read already.
+        """
+        try:
+            if own is None:
+                own = _read_task_config(self.task_config) if self.dataset is not None else self._task().config
+            return self._changed(own)
+        except ValueError as error:
+            raise ValueError(f"task {self.name!r}: {error}") from error
+
+    def changed_fields(self) -> dict[str, Any]:
+        """The fields that are not at their defaults: what a recipe file says of the task."""
+        fields = {field.name: (getattr(self, field.name), _default(field)) for field in dataclasses.fields(self)}
+        return {name: value for name, (value, default) in fields.items() if value not in (None, {}, default)}
+
+    def _task(self) -> Any:
+        return get_task(self.source or self.name, **self.options)
+
+    def augmenting_group(self, degree: int) -> PermutationGroup:
+        """The group that ``augmentation`` means. ``ValueError`` names the task."""
+        try:
+            return parse_group(str(self.augmentation), degree)
+        except ValueError as error:
+            raise ValueError(f"task {self.name!r}: augmentation: {error}") from error
+
+    def _changed(self, config: TaskConfig) -> TaskConfig:
+        return self._with_support(self._with_generators(config))
+
+    def _with_generators(self, config: TaskConfig) -> TaskConfig:
+        if self.generators is None:
+            return config
+        name = self.group_name or "given by generators"
+        return TaskConfig(**{**config.to_dict(), "generators": self.generators, "group_name": name})
+
+    def _with_support(self, config: TaskConfig) -> TaskConfig:
+        if self.support is None:
+            return config
+        if self.support != "complete" and config.edges is None:
+            raise ValueError(f"it has no edges that could be a {self.support} support")
+        edges = None if self.support == "complete" else config.edges
+        return TaskConfig(**{**config.to_dict(), "edges": edges, "weak_support": self.support == "weak"})
+
+
+def _read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
+    if isinstance(source, dict):
+        return TaskConfig(**source)
+    try:
+        fields = json.loads(_local(str(source)).read_text(encoding="utf-8"))
+    except (OSError, HfUriError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"task config {source}: cannot be read: {reason}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"task config {source}: not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"task config {source}: expected a JSON object with the fields of TaskConfig")
+    try:
+        return TaskConfig(**fields)
+    except ValueError as error:
+        raise ValueError(f"task config {source}: {error}") from error
+
+
+def _local(source: str) -> Path:
+    """A file's path; one that lies on the Hub is fetched into the cache first."""
+    if not source.startswith("hf://"):
+        return Path(source)
+    uri = parse_hf_uri(source)
+    return Path(hf_hub_download(uri.id, uri.path_in_repo, repo_type=uri.type, revision=uri.revision))
+
+
+def _default(field: dataclasses.Field) -> Any:
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default

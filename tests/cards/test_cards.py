@@ -1,0 +1,208 @@
+"""Model cards say what the checkpoint's files say, in metadata that the Hub's library reads back."""
+
+import json
+import re
+import shlex
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.evaluation.scoreboard import Score
+from asen_hf.hub.cards import model_card
+from asen_hf.model.groups import cyclic, to_cycles
+from asen_hf.training.evaluate import write_scores
+from asen_hf.training.finetune import FinetuneArguments
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, argument_parser, backbone_fields
+from asen_hf.training.row_arguments import RowArguments
+
+PATH = [[0, 1], [1, 2], [2, 3], [3, 3]]  # rotations move it
+TASKS = {
+    "even": TaskConfig(group="A4", vocab_size=3, output_level="graph"),
+    "large": TaskConfig(degree=300, generators=to_cycles(cyclic(300)), group_name="C300", vocab_size=2),
+    "moved": TaskConfig(group="C4", num_features=2, problem_type="regression", edges=PATH),
+    "ring": TaskConfig(group="D5", group_name="turns | mirrors", vocab_size=7),
+}
+MACHINE = {"platform": "Some-OS", "python": "3.0", "torch": "2.0", "cpus": 64, "threads": 3, "accelerator": "GPU 9"}
+
+
+def score(task: str, **values) -> Score:
+    known = {"group": "", "rank": 2, "rows": 1234, "loss": 0.25, "metric": "accuracy", "value": 0.987654}
+    known |= {"baselines": {"majority": 0.5432}, "equivariance_error": 1.234e-7, "outside_error": 0.5}
+    return Score(task=task, support_is_invariant=True, **{**known, **values})
+
+
+SCORES = [
+    score("even", metric="auc", value=0.75, outside_error=None),
+    score("moved", metric="mae", value=2.5, baselines={"constant": 3.0, "linear": 2.75}),
+    score("ring"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A finished run's folder, as training and asen evaluate leave it."""
+    torch.manual_seed(0)
+    model = AsenForMultitask(AsenConfig(tasks=TASKS, hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
+    path = tmp_path / "asen-test"
+    model.save_pretrained(path)
+    sources = [TaskRecipe(name) for name in ("even", "large", "moved")]
+    sources.append(TaskRecipe("ring", dataset="rows.csv", task_config="ring.json"))
+    training = TrainingRecipe(max_steps=77, lr=0.125, seed=5)
+    Recipe(backbone_fields(model.config), sources, training).write(path / "recipe.yaml")
+    (path / "scores.json").write_text(json.dumps({"step": 55, "machine": MACHINE}))
+    write_scores(path / "test_scores.json", SCORES, "asen-test", "test", 5)
+    return path
+
+
+def table_of(card: ModelCard, section: str) -> dict[str, dict[str, str]]:
+    """The rows of a section's table: {first cell: {head: cell}}."""
+    text = str(card).split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
+    cells = [
+        [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    return {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
+
+
+def test_tasks_are_listed_with_what_is_true_of_their_groups(folder):
+    tasks = table_of(model_card(str(folder)), "Tasks")
+    assert list(tasks) == list(TASKS)
+    facts = {name: [row[key] for key in ("points", "order", "rank", "2-closed")] for name, row in tasks.items()}
+    assert facts == {
+        "even": ["4", "12", "2", "no"],
+        "large": ["300", "not computed", "300", "not computed"],
+        "moved": ["4", "4", "4", "yes"],
+        "ring": ["5", "10", "3", "yes"],
+    }
+    assert [tasks["moved"][key] for key in ("coloured", "in, a node", "out")] == [
+        *("pairs, 4 edges only", "2 features", "1 value a node"),
+    ]
+    assert [tasks["even"][key] for key in ("coloured", "in, a node", "out")] == [
+        *("pairs", "token of 3", "2 classes a graph"),
+    ]
+    assert tasks["ring"]["group"] == r"turns \| mirrors"  # one cell, not two
+
+
+def test_scores_stand_beside_their_baselines(folder):
+    card = model_card(str(folder))
+    scores = table_of(card, "Scores")
+    assert list(scores) == [each.task for each in SCORES]
+    assert scores["ring"] == {
+        "task": "ring",
+        "rows": "1,234",
+        "score": "accuracy 0.9877",
+        "baselines": "majority 0.5432",
+        "loss": "0.2500",
+        "equivariance error": "1.2e-07",
+        "outside the group": "5.0e-01",
+    }
+    assert scores["moved"]["baselines"] == "constant 3.0000, linear 2.7500"
+    assert scores["even"]["outside the group"] == "–"
+    assert "Not measured: `large`." in card.text
+
+
+def test_scores_can_come_from_another_file(folder, tmp_path):
+    write_scores(tmp_path / "other.json", [score("large", value=0.125)], "asen-test", "validation", 5)
+    card = model_card(str(folder), str(tmp_path / "other.json"))
+    assert table_of(card, "Scores")["large"]["score"] == "accuracy 0.1250"
+    assert "On the validation split; one run" in card.text
+    assert {result.dataset_split for result in card.data.eval_results} == {"validation"}
+
+
+def test_metadata_is_what_the_hub_asks_for_and_reads_back(folder):
+    model_card(str(folder)).save(folder / "README.md")
+    card = ModelCard.load(folder / "README.md")
+    assert (card.data.license, card.data.library_name) == ("apache-2.0", "transformers")
+    read = {(each.dataset_name, each.metric_type): each.metric_value for each in card.data.eval_results}
+    assert read == {
+        ("even", "roc_auc"): 0.75,
+        ("even", "equivariance_error"): 1.2e-7,
+        ("moved", "mae"): 2.5,
+        ("moved", "equivariance_error"): 1.2e-7,
+        ("ring", "accuracy"): 0.9877,
+        ("ring", "equivariance_error"): 1.2e-7,
+    }
+    metadata = yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    [model] = metadata["model-index"]
+    assert model["name"] == "asen-test" and len(model["results"]) == len(SCORES)  # a result a task, two metrics each
+    for result in model["results"]:
+        assert result["task"]["type"] == "graph-ml"
+        assert result["dataset"]["type"] and result["dataset"]["name"]
+        assert all(isinstance(metric["value"], float) and metric["type"] for metric in result["metrics"])
+    assert model_index_to_eval_results(metadata["model-index"]) == ("asen-test", card.data.eval_results)
+    assert str(card) == str(model_card(str(folder)))
+
+
+def test_only_networks_with_another_symmetry_than_their_group_are_under_limits(folder):
+    limits = model_card(str(folder)).text.split("\n## Limits\n")[1].split("\n## ")[0]
+    assert re.findall(r"^- `(\w+)`: ", limits, flags=re.MULTILINE) == ["even", "moved"]
+    assert "S_4 (order 24)" in limits and "does not map the support to itself" in limits
+
+
+def test_it_says_how_and_where_it_was_trained(folder):
+    text = model_card(str(folder)).text
+    assert "`hidden_size` 8" in text and "`lr` 0.125" in text and "`seed` 5" in text and "step 55" in text
+    assert "`max_steps` 77" in text and "num_epochs" not in text  # it would have been overridden
+    assert "GPU 9, 64 CPU cores, 3 threads; Some-OS" in text
+
+
+def test_rows_from_files_are_not_said_to_be_under_the_codes_licence(folder):
+    licence = model_card(str(folder)).text.split("\n## Licence\n")[1].split("\n## ")[0]
+    assert "The rows of `ring` were read from files" in licence and "The other rows are synthetic" in licence
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe["tasks"] = recipe["tasks"][:2]
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    licence = model_card(str(folder)).text.split("\n## Licence\n")[1].split("\n## ")[0]
+    assert "The rows are synthetic" in licence and "files" not in licence
+
+
+def test_notes_are_taken_as_they_are(folder):
+    before = str(model_card(str(folder)))
+    (folder / "notes.md").write_text("A {{ finding }} of | ours.\n", encoding="utf-8")
+    after = str(model_card(str(folder)))
+    assert after.replace("\n\nA {{ finding }} of | ours.", "") == before != after
+
+
+def test_its_code_and_its_command_work(folder, monkeypatch, capsys):
+    text = model_card(str(folder)).text
+    monkeypatch.chdir(folder.parent)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
+    assert capsys.readouterr().out.splitlines() == ["torch.Size([4])", "torch.Size([4, 4, 8])"]
+    [command] = re.findall(r"^accelerate launch training/finetune.py (.*)$", text, flags=re.MULTILINE)
+    parser = argument_parser([FinetuneArguments, RowArguments, TrainingRecipe])
+    assert parser.parse_args_into_dataclasses(shlex.split(command))[0].checkpoint == "asen-test"
+    [fields] = re.findall(r"`({.*})`", text)
+    assert TaskConfig(**json.loads(fields)).degree == 10
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "scores.json", "test_scores.json", "config.json"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ValueError, match=f"{folder}.*{name}"):
+        model_card(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ('{"step": 1}', "split, seed, scores"),
+        ('{"split": "test", "seed": 0, "scores": [{"task": "ring"}]}', "list of scores.*'group'"),
+        ('{"split": "test", "seed": 0, "scores": 3}', "list of scores"),
+    ],
+)
+def test_scores_that_are_none_are_refused(folder, text, message):
+    (folder / "test_scores.json").write_text(text)
+    with pytest.raises(ValueError, match=f"test_scores.json: .*{message}"):
+        model_card(str(folder))
+
+
+def test_scores_of_another_checkpoint_are_refused(folder):
+    write_scores(folder / "test_scores.json", [score("stars")], "asen-test", "test", 5)
+    with pytest.raises(ValueError, match="scores of stars; the checkpoint's tasks are even, large, moved, ring"):
+        model_card(str(folder))

@@ -1,0 +1,143 @@
+"""The ``asen`` command, as people type it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.commands.main import main
+from asen_hf.hub.cards import model_card
+from asen_hf.model.groups import dihedral, young_subgroup
+from asen_hf.model.orbits import orbit_labels
+from asen_hf.plots.symmetry import plot_symmetry
+from asen_hf.training.evaluate import EvaluateOptions, evaluate_checkpoint
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    tasks = {
+        "ring/all": TaskConfig(group="D5", vocab_size=3),
+        "ring/sparse": TaskConfig(group="C5", vocab_size=3, edges=[[i, (i + 1) % 5] for i in range(5)]),
+    }
+    model = AsenForMultitask(AsenConfig(tasks=tasks, hidden_size=16, num_hidden_layers=1, num_attention_heads=2))
+    model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A folder as training leaves it, of a network that has learned nothing."""
+    torch.manual_seed(0)
+    source = TaskRecipe("equivariant/cyclic_sum", options={"length": 6}, num_rows=60)
+    config = AsenConfig(tasks={source.name: source.config()}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    AsenForMultitask(config).save_pretrained(tmp_path / "run")
+    Recipe(backbone_fields(config), [source], TrainingRecipe()).write(tmp_path / "run" / "recipe.yaml")
+    machine = {"platform": "", "python": "", "torch": "", "cpus": 1, "threads": 1, "accelerator": None}
+    (tmp_path / "run" / "scores.json").write_text(json.dumps({"step": 1, "machine": machine}))
+    return tmp_path / "run"
+
+
+def test_a_group_that_pairs_can_tell_is_reported_exact(capsys):
+    assert main(["inspect", "S5 wr S2"]) == 0
+    shown = capsys.readouterr().out
+    assert "28,800" in shown and "2-closed            yes" in shown
+    assert "exactly this group" in shown
+
+
+def test_a_group_that_pairs_widen_is_reported_with_what_it_becomes_and_what_helps(capsys):
+    assert main(["inspect", "A4"]) == 0
+    shown = capsys.readouterr().out
+    assert "2-closed            no" in shown and "S_4 (order 24)" in shown and "triples" in shown
+
+
+def test_cycles_take_a_degree(capsys):
+    assert main(["inspect", "(0 1 2)", "--degree", "5"]) == 0
+    assert "sizes 3, 1, 1" in capsys.readouterr().out
+
+
+def test_all_tasks_of_a_checkpoint_are_reported_and_drawn(checkpoint, tmp_path, capsys):
+    assert main(["inspect", str(checkpoint), "--plot", str(tmp_path / "out.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "ring/all: D5" in shown and "ring/sparse: C5" in shown
+    for name in ("out-ring-all.png", "out-ring-sparse.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_task_of_a_checkpoint_is_reported_and_drawn_alone(checkpoint, tmp_path, capsys):
+    assert main(["inspect", str(checkpoint), "--task", "ring/all", "--plot", str(tmp_path / "out.svg")]) == 0
+    assert "ring/sparse" not in capsys.readouterr().out
+    assert "<svg" in (tmp_path / "out.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["S5 wr"], "character"),
+        (["Q8"], "Q"),
+        (["S5", "--task", "a"], "--task needs a checkpoint"),
+        (["runs/gone"], "runs/gone"),
+        (["S5", "--plot", "out.nothing"], "nothing"),
+    ],
+)
+def test_bad_input_is_an_error_and_status_two(arguments, message, capsys):
+    assert main(["inspect", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error
+
+
+def test_a_task_that_the_checkpoint_lacks_is_refused(checkpoint, capsys):
+    assert main(["inspect", str(checkpoint), "--task", "gone"]) == 2
+    assert "ring/all, ring/sparse" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_evaluated_as_the_flags_say(finished, tmp_path, capsys):
+    output = tmp_path / "scores.json"
+    assert main(["evaluate", str(finished), "--split", "validation", "--output", str(output)]) == 0
+    shown = capsys.readouterr().out
+    evaluate_checkpoint(str(finished), EvaluateOptions(split="validation"))
+    assert shown == capsys.readouterr().out and "equivariant/cyclic_sum  D_6" in shown
+    record = json.loads(output.read_text())
+    assert record["split"] == "validation" and record["scores"][0]["rows"] == 9
+    assert f"accuracy {record['scores'][0]['value']:.4f}" in shown
+
+
+def test_a_card_is_printed_or_written_from_measured_scores(finished, tmp_path, capsys):
+    assert main(["card", str(finished)]) == 2
+    assert "has no test_scores.json: asen evaluate" in capsys.readouterr().err
+    scores = str(tmp_path / "scores.json")
+    assert main(["evaluate", str(finished), "--output", scores]) == 0
+    capsys.readouterr()
+    assert main(["card", str(finished), "--scores", scores]) == 0
+    assert capsys.readouterr().out == str(model_card(str(finished), scores))
+    assert main(["card", str(finished), "--scores", scores, "--output", str(finished / "README.md")]) == 0
+    assert (finished / "README.md").read_text(encoding="utf-8") == str(model_card(str(finished), scores))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "card"])
+def test_a_checkpoint_that_is_not_there_is_one_line_and_status_two(command, tmp_path, capsys):
+    assert main([command, str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.startswith(f"error: checkpoint {tmp_path}: no such folder with a config.json") and error.count("\n") == 1
+    )
+
+
+def test_it_is_installed_as_a_module_that_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "asen_hf.commands.main", "inspect", "C4"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "order               4" in done.stdout
+
+
+@pytest.mark.parametrize("group", [dihedral(10), dihedral(207), young_subgroup([[0, 2], [1, 3, 4]])], ids=str)
+def test_pictures_of_any_degree_are_drawn(group, tmp_path):
+    rank = int(orbit_labels(group).max()) + 1
+    distances = np.abs(np.arange(rank)[:, None] - np.arange(rank)).astype(float)
+    plot_symmetry(tmp_path / "out.png", orbit_labels(group), orbit_labels(group, order=1), "title", distances)
+    assert (tmp_path / "out.png").stat().st_size > 10_000

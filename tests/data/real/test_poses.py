@@ -1,0 +1,225 @@
+"""pose/lifting on small files made here, in both layouts, and on the real motion capture where it is at hand."""
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import pdist
+from scipy.spatial.transform import Rotation
+
+from asen_hf.closures.report import group_order
+from asen_hf.data import get_task
+from asen_hf.data.real.human36m_cameras import ORIENTATIONS
+from asen_hf.data.real.npz_files import read_pickled_entry
+from asen_hf.data.real.pose_files import read_human36m, read_motion_capture
+from asen_hf.evaluation.metrics import p_mpjpe
+from asen_hf.model.orbits import is_invariant_support
+
+FRAMES = 3
+INDEX_16 = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16])
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    sequence = np.repeat(np.arange(8), FRAMES)
+    return {
+        "positions_mm": rng.normal([0, 0, 1000], 300, size=(len(sequence), 17, 3)).astype(np.float32),
+        "sequence": sequence,
+        "is_test": sequence >= 6,
+        "index16_from17": INDEX_16,
+    }
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(arrays, name="poses.npz"):
+        np.savez(tmp_path / name, **arrays)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def human36m(tmp_path):
+    """A small world in Human3.6M's layout: the paths of its two files, and what is in them."""
+    rng = np.random.default_rng(1)
+    world = {subject: {"Walk": rng.normal(size=(2, 32, 3)).astype(np.float32)} for subject in ORIENTATIONS}
+    world["S5"]["Sit"] = rng.normal(size=(2, 32, 3)).astype(np.float32)
+    pixels = {
+        subject: {action: [rng.normal(size=(3, 17, 2)).astype(np.float32) for _ in range(4)] for action in actions}
+        for subject, actions in world.items()
+    }
+    paths = tmp_path / "data_3d_h36m.npz", tmp_path / "data_2d_h36m_gt.npz"
+    np.savez_compressed(paths[0], positions_3d=world)
+    np.savez_compressed(paths[1], positions_2d=pixels, metadata={"num_joints": 17})
+    return paths, world, pixels
+
+
+def test_cameras_see_the_body_as_it_is_upright_and_not_mirrored(arrays, save):
+    poses = read_motion_capture(save(arrays))
+    world = arrays["positions_mm"][:, INDEX_16]
+    for number in range(8):
+        seen = poses.positions[poses.sequence == number]
+        real = np.tile(world[arrays["sequence"] == number], (4, 1, 1))
+        assert (seen[:, 0] == 0).all()
+        for each, truth in zip(seen, real, strict=True):
+            np.testing.assert_allclose(pdist(each), pdist(truth), rtol=1e-4)
+        whole = torch.ones(real.shape, dtype=torch.bool)
+        assert p_mpjpe(torch.from_numpy(seen), torch.from_numpy(real), whole) < 0.01  # a mirror image would not fit
+        down = seen[..., 1] - (real[:, :1, 2] - real[..., 2])
+        assert np.abs(down).max() < 0.3 * np.abs(seen).max()  # cameras look only a little downwards
+
+
+def test_pixels_are_the_projection_of_the_positions(arrays, save):
+    poses = read_motion_capture(save(arrays))
+    for pixels, positions in zip(poses.pixels.astype(float), poses.positions.astype(float), strict=True):
+        # (u - 500) (z + t_z) = 1145 (x + t_x): linear in where the hip is, t
+        zeros = np.zeros(16)
+        rows, values = [], []
+        for axis in range(2):
+            ratio = (pixels[:, axis] - 500) / 1145
+            columns = [zeros, zeros, -ratio]
+            columns[axis] = zeros + 1
+            rows.append(np.stack(columns, axis=1))
+            values.append(ratio * positions[:, 2] - positions[:, axis])
+        hip, *_ = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=None)
+        expected = 500 + 1145 * (positions + hip)[:, :2] / (positions + hip)[:, 2:]
+        np.testing.assert_allclose(pixels, expected, atol=0.02)
+        assert 3500 < np.linalg.norm(hip) < 7000  # about 5 m away
+
+
+def test_human36m_is_turned_into_the_cameras_axes(human36m):
+    paths, world, pixels = human36m
+    poses = read_human36m(*paths)
+    joints = [0, 1, 2, 3, 6, 7, 8, 12, 13, 15, 17, 18, 19, 25, 26, 27]
+    row = 0
+    for number, (subject, action) in enumerate((s, a) for s, actions in world.items() for a in actions):
+        for camera, frame in itertools.product(range(4), range(2)):
+            w, x, y, z = ORIENTATIONS[subject][camera]
+            to_camera = Rotation.from_quat([x, y, z, w]).as_matrix().T
+            body = world[subject][action][frame, joints].astype(float)
+            expected = 1000 * (body - body[0]) @ to_camera.T
+            np.testing.assert_allclose(poses.positions[row], expected, atol=0.01)
+            np.testing.assert_array_equal(poses.pixels[row], pixels[subject][action][camera][frame][INDEX_16])
+            assert (poses.sequence[row], poses.is_test[row]) == (number, subject in ("S9", "S11"))
+            row += 1
+    assert row == len(poses.pixels)
+
+
+def test_human36m_is_a_task_too(human36m):
+    paths, _, _ = human36m
+    splits = get_task("pose/lifting", data_path=paths[0], data_path_2d=paths[1]).load()
+    assert {name: split.num_rows for name, split in splits.items()} == {"train": 40, "validation": 8, "test": 16}
+
+
+def test_human36ms_cameras_are_turns():
+    for quaternions in ORIENTATIONS.values():
+        np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1, atol=1e-6)
+        for quaternion in quaternions:
+            forward = Rotation.from_quat(quaternion, scalar_first=True).as_matrix()[:, 2]
+            assert abs(forward[2]) < 0.35  # near level
+
+
+def test_splits_share_no_recording_and_hold_every_camera(arrays, save):
+    task = get_task("pose/lifting", data_path=save(arrays))
+    splits = task.load()
+    assert {name: split.num_rows for name, split in splits.items()} == {"train": 60, "validation": 12, "test": 24}
+    rows = {name: split.with_format("numpy")["labels"][:].reshape(-1, 48) for name, split in splits.items()}
+    for first, second in itertools.combinations(rows, 2):
+        assert not np.isclose(rows[first][:, None], rows[second]).all(axis=2).any()
+    some = task.load(num_rows=24, seed=1)
+    assert [split.num_rows for split in some.values()] == [15, 3, 6]
+    assert not np.array_equal(some["train"]["inputs"], task.load(num_rows=24, seed=2)["train"]["inputs"])
+
+
+@pytest.mark.parametrize(
+    "group, order, keeps_bones",
+    [
+        ("left_right", 2, True),
+        ("arms_and_legs", 4, True),
+        ("mirrored_joints", 64, False),
+        ("trivial", 1, True),
+        ("symmetric", 20922789888000, False),
+    ],
+)
+def test_groups(arrays, save, group, order, keeps_bones):
+    config = get_task("pose/lifting", data_path=save(arrays), group=group).config
+    assert group_order(config.permutation_group()) == order
+    assert is_invariant_support(config.permutation_group(), config.edges) == keeps_bones
+    assert len(config.edges) == 2 * 15 + 16
+
+
+def test_left_right_swaps_the_joints_that_are_named_so(arrays, save):
+    names = ["hip", *(f"{side}{joint}" for side in "RL" for joint in ("hip", "knee", "foot")), "spine", "thorax"]
+    names += ["head", *(f"{side}{joint}" for side in "LR" for joint in ("shoulder", "elbow", "wrist"))]
+    [swap] = get_task("pose/lifting", data_path=save(arrays)).config.permutation_group().generators
+    for joint, image in enumerate(swap.array_form):
+        name = names[joint]
+        expected = {"L": "R", "R": "L"}[name[0]] + name[1:] if name[0] in "LR" else name
+        assert names[image] == expected
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda arrays: arrays.pop("is_test"), "no key 'is_test'"),
+        (lambda arrays: arrays.pop("index16_from17"), "no key 'index16_from17'"),
+        (lambda arrays: arrays.update(index16_from17=INDEX_16 + 1), "16 of 17 joints"),
+        (lambda arrays: arrays.update(sequence=arrays["sequence"][1:]), "must be finite"),
+        (lambda arrays: arrays["positions_mm"].__setitem__((0, 0, 0), np.nan), "must be finite"),
+        (lambda arrays: arrays.update(positions_mm=arrays["positions_mm"] * 30), "too near to a camera"),
+        (lambda arrays: arrays.update(is_test=np.ones(24, dtype=bool)), "no recording for train, validation"),
+    ],
+)
+def test_ill_formed_motion_capture_is_refused(arrays, save, change, message):
+    change(arrays)
+    with pytest.raises(ValueError, match=message):
+        get_task("pose/lifting", data_path=save(arrays))
+
+
+def test_ill_formed_human36m_is_refused(human36m, tmp_path):
+    (path, path_2d), world, pixels = human36m
+
+    def refused(message, world=world, pixels=pixels):
+        np.savez(tmp_path / "3d.npz", positions_3d=world)
+        np.savez(tmp_path / "2d.npz", positions_2d=pixels)
+        with pytest.raises(ValueError, match=message):
+            read_human36m(tmp_path / "3d.npz", tmp_path / "2d.npz")
+
+    refused("subject 'S2' is none of", world={"S2": world["S1"]})
+    refused("S5, Sit: expected the views of 4", pixels={**pixels, "S5": {"Walk": pixels["S5"]["Walk"]}})
+    refused("S1, Walk: 1 frames, but 2", pixels={**pixels, "S1": {"Walk": [v[:1] for v in pixels["S1"]["Walk"]]}})
+    refused("S1, Walk: expected .frames", world={**world, "S1": {"Walk": np.zeros((2, 20, 3))}})
+    refused("by subject and action", world={"S1": [1]})
+    with pytest.raises(ValueError, match="no readable 'positions_3d'"):
+        read_human36m(path_2d, path_2d)
+    with pytest.raises(ValueError, match="unknown group 'S_3'"):
+        get_task("pose/lifting", data_path=path, data_path_2d=path_2d, group="S_3")
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
+
+
+def test_a_pickle_cannot_run_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("file.npz", entry={"S1": [Harmful()]}, plain=np.arange(3))
+    with pytest.raises(ValueError, match=r"refused to load .*mkdir"):
+        read_pickled_entry("file.npz", "entry")
+    assert not (tmp_path / "harm").exists()
+    with pytest.raises(ValueError, match="expected one pickled object"):
+        read_pickled_entry("file.npz", "plain")
+
+
+def test_the_real_motion_capture(shared_data):
+    task = get_task("pose/lifting", data_path=shared_data / "cmu_mocap_pose" / "cmu_pose17.npz")
+    inside = ((task._poses.pixels >= 0) & (task._poses.pixels < 1000)).all(axis=(1, 2)).mean()
+    assert inside > 0.97
+    bones = np.linalg.norm(task._poses.positions[:, [1, 2]] - task._poses.positions[:, [2, 3]], axis=-1)
+    assert (np.abs(np.median(bones, axis=0) - [370, 450]) < 30).all()  # thigh and shin, as its README says
+    sizes = {name: split.num_rows for name, split in task.load(num_rows=6000).items()}
+    assert sum(sizes.values()) in range(5998, 6003) and min(sizes.values()) > 500

@@ -1,0 +1,153 @@
+"""Symmetries that trained tables show are found, those that they lack are not, and the comparison says which."""
+
+import numpy as np
+import pytest
+import torch
+
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.evaluation.discovery import discovered_orbits, orbital_distances
+from asen_hf.model.groups import cyclic, dihedral, direct_product, symmetric, to_cycles, trivial, wreath_product
+from asen_hf.model.orbits import orbit_labels
+
+HALVES = direct_product(symmetric(3), symmetric(3))  # orbitals: 0 and 4 diagonal, 1 and 5 within, 2 and 3 across
+SWAPPED = wreath_product(symmetric(3), symmetric(2))
+
+
+def make_model(group=HALVES, **settings):
+    torch.manual_seed(0)
+    task = TaskConfig(degree=group.degree, generators=to_cycles(group), vocab_size=3, **settings.pop("task", {}))
+    config = AsenConfig(tasks={"t": task}, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, **settings)
+    return AsenForMultitask(config)
+
+
+def tie(model, reference, noise=0.0):
+    """Give the orbitals that ``reference`` joins one row of the table, up to noise."""
+    embedder = model.asen.edge_embedders["t"]
+    wanted = np.empty(embedder.num_embeddings, dtype=np.int64)
+    wanted[model.asen.symmetry_breakers["t"].labels.numpy()] = orbit_labels(reference)
+    with torch.no_grad():
+        embedder.weight.copy_(embedder.weight[wanted] + noise * torch.randn_like(embedder.weight))
+
+
+@pytest.mark.parametrize(
+    "group, reference, order",
+    [(HALVES, SWAPPED, 72), (cyclic(6), dihedral(6), 12), (trivial(5), cyclic(5), 5), (HALVES, symmetric(6), 720)],
+    ids=["S_3 x S_3 to S_3 wr S_2", "C_6 to D_6", "trivial to C_5", "S_3 x S_3 to S_6"],
+)
+@pytest.mark.parametrize("gated", [False, True])
+def test_copied_rows_merge_exactly(group, reference, order, gated):
+    model = make_model(group, gated_messages=gated)
+    tie(model, reference)
+    found = discovered_orbits(model, "t", tolerance=0, reference=reference)
+    np.testing.assert_array_equal(found.labels, orbit_labels(reference))
+    assert found.num_classes == orbit_labels(reference).max() + 1
+    assert found.group.order() == order and found.group.degree == group.degree
+    assert (found.comparison.equal, found.comparison.adjusted_rand_index, found.comparison.distance_ratio) == (
+        True,
+        1,
+        0,
+    )
+
+
+def test_random_rows_do_not_merge():
+    found = discovered_orbits(make_model(), "t", tolerance=0.1, reference=SWAPPED)
+    np.testing.assert_array_equal(found.labels, orbit_labels(HALVES))
+    assert found.num_classes == 6 and found.group.order() == 36
+    assert not found.comparison.equal
+    assert 0 < found.comparison.adjusted_rand_index < 1
+    assert 0.7 < found.comparison.distance_ratio < 1.4
+
+
+def test_tolerance_is_relative_to_the_mean_distance():
+    model = make_model()
+    tie(model, SWAPPED, noise=0.01)
+    ratio = discovered_orbits(model, "t", tolerance=0, reference=SWAPPED).comparison.distance_ratio
+    assert 0.003 < ratio < 0.03
+    with torch.no_grad():
+        model.asen.edge_embedders["t"].weight.mul_(1000)
+    assert not discovered_orbits(model, "t", tolerance=ratio / 10, reference=SWAPPED).comparison.equal
+    assert discovered_orbits(model, "t", tolerance=ratio * 5, reference=SWAPPED).comparison.equal
+
+
+@pytest.mark.parametrize("tolerance, order", [(0, 5), (0.3, 10), (0.9, 120)])
+def test_single_linkage_joins_whatever_hangs_together(tolerance, order):
+    model = make_model(
+        cyclic(5)
+    )  # orbital r: steps of r, so that joining 1 with 4 and 2 with 3 gives the dihedral group
+    with torch.no_grad():
+        places = torch.tensor([9.0, 0, 4, 5, 1])  # on a line, where 1 and 2 are further apart than the mean distance
+        model.asen.edge_embedders["t"].weight.copy_(places[:, None] * torch.ones(16))
+    assert discovered_orbits(model, "t", tolerance).group.order() == order
+
+
+def test_diagonal_and_off_diagonal_never_merge():
+    model = make_model()
+    with torch.no_grad():
+        model.asen.edge_embedders["t"].weight.fill_(1)
+    found = discovered_orbits(model, "t")
+    np.testing.assert_array_equal(found.labels, orbit_labels(symmetric(6)))
+    assert found.group.order() == 720
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_smallest_degrees(degree):
+    found = discovered_orbits(make_model(symmetric(degree)), None, reference=symmetric(degree))
+    assert found.num_classes == degree and found.comparison.equal and found.comparison.adjusted_rand_index == 1
+    assert np.isnan(found.comparison.distance_ratio)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_distances_are_those_of_the_tables_that_layers_use(gated):
+    model = make_model(gated_messages=gated)
+    weights = [layer.attention.edge_projection.weight for layer in model.asen.backbone.layers]
+    if gated:
+        for layer in model.asen.backbone.layers:
+            torch.nn.init.normal_(layer.attention.gate_projection.weight)
+            weights.append(layer.attention.gate_projection.weight)
+    table = model.asen.edge_embedders["t"].weight.double()
+    squared = sum(((table[:, None] - table) @ weight.double().T).square().sum(-1) for weight in weights)
+    expected = squared.sqrt().detach().numpy()
+    np.testing.assert_allclose(orbital_distances(model), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(orbital_distances(model.asen, "t"), orbital_distances(model))
+
+
+@pytest.mark.parametrize(
+    "settings, reference, message",
+    [
+        ({}, cyclic(6), "separates pairs"),
+        ({}, symmetric(5), "degree 6, the reference group 5"),
+        ({"task": {"symmetry_breaking": "nodes"}}, None, "pairs"),
+        ({"task": {"edges": [[0, 0], [0, 1]]}}, None, "complete support"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(settings, reference, message):
+    with pytest.raises(ValueError, match=message):
+        discovered_orbits(make_model(**settings), "t", reference=reference)
+
+
+@pytest.mark.parametrize("has_swap", [True, False])
+def test_training_discovers_a_symmetry_that_was_not_given_if_the_task_has_it(has_swap):
+    """The paper's Figure 5 (right) in small: whether a token occurs in the other half, told only S_3 x S_3.
+
+    The table starts small, since noise that the loss doesn't mind would stay (training/experiments/symmetry_discovery).
+    """
+    model = make_model()
+    with torch.no_grad():
+        model.asen.edge_embedders["t"].weight.mul_(0.01)
+    assert discovered_orbits(model, "t", reference=SWAPPED).comparison.distance_ratio > 0.7
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1.0)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 600)  # at a constant rate the loss has spikes
+    for _ in range(600):
+        inputs = torch.randint(3, (64, 6))
+        shared = inputs[:, :3, None] == inputs[:, None, 3:]
+        labels = torch.cat([shared.any(2), shared.any(1) & has_swap], dim=1).long()
+        loss = model(inputs, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+    assert loss < 0.1
+    found = discovered_orbits(model, "t", reference=SWAPPED)
+    assert found.comparison.equal == has_swap
+    assert found.group.order() == (72 if has_swap else 36)
+    assert (found.comparison.distance_ratio < 0.1) == has_swap

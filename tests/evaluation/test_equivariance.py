@@ -1,0 +1,280 @@
+"""The network is equivariant to its group and to no more than it must be, and the tool that says so can fail."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sympy.combinatorics import Permutation
+
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
+from asen_hf.evaluation.equivariance import (
+    assert_equivariant,
+    equivariance_error,
+    find_outsider,
+    preserves_labels,
+    random_elements,
+)
+from asen_hf.model.groups import (
+    alternating,
+    cyclic,
+    dihedral,
+    direct_product,
+    from_cycles,
+    grid_symmetries,
+    reversal,
+    symmetric,
+    to_cycles,
+    trivial,
+    wreath_product,
+    young_subgroup,
+)
+
+GROUPS = {
+    "trivial(5)": trivial(5),
+    "symmetric(6)": symmetric(6),
+    "alternating(3)": alternating(3),
+    "alternating(6)": alternating(6),
+    "cyclic(8)": cyclic(8),
+    "dihedral(7)": dihedral(7),
+    "reversal(9)": reversal(9),
+    "young(2+3+1)": young_subgroup([[0, 4], [1, 2, 5], [3]]),
+    "S_3 x C_4": direct_product(symmetric(3), cyclic(4)),
+    "S_3 wr S_2": wreath_product(symmetric(3), symmetric(2)),
+    "C_3 wr C_3": wreath_product(cyclic(3), cyclic(3)),
+    "flips of 3 by 4": grid_symmetries(3, 4, "flips"),
+    "rotations of 3 by 3": grid_symmetries(3, 3, "rotations"),
+    "dihedral on 3 by 3": grid_symmetries(3, 3, "dihedral"),
+    "torus 3 by 4": grid_symmetries(3, 4, "translations"),
+}
+every_group = pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
+every_mode = pytest.mark.parametrize("mode", ["pairs", "nodes"])
+every_level = pytest.mark.parametrize("level", ["node", "graph"])
+
+
+def make_model(group, mode="pairs", level="node", edges=None, cls=AsenForMultitask, **settings):
+    """A small model of one task on tokens, with random weights."""
+    torch.manual_seed(0)
+    task = TaskConfig(
+        degree=group.degree,
+        generators=to_cycles(group),
+        edges=edges,
+        symmetry_breaking=mode,
+        vocab_size=7,
+        output_level=level,
+    )
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    return cls(AsenConfig(tasks={"t": task}, **sizes, **settings)).eval()
+
+
+def make_inputs(degree):
+    return torch.randint(7, (4, degree), generator=torch.Generator().manual_seed(degree))
+
+
+def error(model, group=None, **settings):
+    degree = model.config.tasks["t"].degree
+    return equivariance_error(model, "t", make_inputs(degree), group, **settings)
+
+
+def breaker(model):
+    return model.asen.symmetry_breakers["t"]
+
+
+@every_group
+@every_mode
+@every_level
+def test_random_weights_are_equivariant_to_the_group_and_not_to_a_permutation_outside(group, mode, level):
+    model = make_model(group, mode, level)
+    assert error(model) < 1e-5
+    outsider = find_outsider(breaker(model))
+    if outsider is not None:
+        assert error(model, outsider) > 1e-3
+    assert error(model.double()) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "settings", [{"gated_messages": True}, {"attn_implementation": "gatv2_pyg"}, {"pooling": "mean"}], ids=str
+)
+@every_level
+def test_variants_of_the_network_are_equivariant_too(settings, level):
+    for group in (dihedral(7), direct_product(symmetric(3), cyclic(4))):
+        model = make_model(group, level=level, **settings).double()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        assert error(model) < 1e-12
+        assert error(model, find_outsider(breaker(model))) > 1e-3
+
+
+@every_group
+def test_hidden_states_are_equivariant(group):
+    model = make_model(group, cls=AsenModel)
+    assert error(model) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("group", "closure"),
+    [
+        (alternating(4), symmetric(4)),
+        (alternating(7), symmetric(7)),
+        (from_cycles([[[*range(11)]], [[2, 6, 10, 7], [3, 9, 4, 5]]], 11), symmetric(11)),  # Mathieu group M11
+        (wreath_product(alternating(4), symmetric(2)), wreath_product(symmetric(4), symmetric(2))),
+    ],
+    ids=["A_4", "A_7", "M_11", "A_4 wr S_2"],
+)
+@every_level
+def test_the_network_is_equivariant_to_the_two_closure(group, closure, level):
+    assert error(make_model(group, level=level), closure) < 1e-5
+
+
+@every_group
+@every_level
+def test_node_colours_leave_the_young_subgroup_of_the_orbits(group, level):
+    young = young_subgroup([sorted(orbit) for orbit in group.orbits()])
+    assert error(make_model(group, "nodes", level), young) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("group", "edges", "preserves", "breaks"),
+    [
+        (dihedral(8), [[i, (i + 1) % 8] for i in range(8)], cyclic(8), reversal(8)),
+        (
+            symmetric(6),
+            [[i, j] for i in range(6) for j in range(6) if i // 3 == j // 3],
+            wreath_product(symmetric(3), symmetric(2)),
+            from_cycles([[[2, 3]]], 6),
+        ),
+        (cyclic(5), [[0, 1], [1, 2], [0, 4]], trivial(5), cyclic(5)),
+    ],
+    ids=["directed ring", "two cliques", "no symmetry"],
+)
+@every_mode
+def test_a_sparse_support_leaves_the_elements_that_preserve_it(group, edges, preserves, breaks, mode):
+    model = make_model(group, mode, edges=edges)
+    assert error(model, preserves) < 1e-5
+    assert error(model, breaks) > 1e-3
+    assert not preserves_labels(breaker(model), np.array(breaks.generators[0].array_form))
+    for generator in preserves.generators:
+        assert preserves_labels(breaker(model), np.array(generator.array_form))
+
+
+@every_group
+@every_mode
+def test_an_outsider_is_found_exactly_where_there_is_one(group, mode):
+    model = make_model(group, mode)
+    outsider = find_outsider(breaker(model))
+    labels = breaker(model)().labels
+    nodes = breaker(model).node_labels
+    if outsider is None:
+        assert labels.max() == 1
+        assert nodes is None or not nodes.any()
+    else:
+        image = torch.tensor(outsider.generators[0].array_form)
+        moves_pairs = not torch.equal(labels[image][:, image], labels)
+        assert moves_pairs or not torch.equal(nodes[image], nodes)
+
+
+@every_group
+def test_random_elements_are_in_the_group_and_follow_the_seed(group):
+    elements = random_elements(group, 12, seed=3)
+    assert elements.shape == (12, group.degree)
+    assert elements.dtype == np.int64
+    assert all(group.contains(Permutation(element.tolist())) for element in elements)
+    random_elements(group, 5)
+    np.testing.assert_array_equal(random_elements(group, 12, seed=3), elements)
+
+
+def test_random_elements_differ_between_seeds_and_among_themselves():
+    first, second = (random_elements(symmetric(20), 10, seed) for seed in (0, 1))
+    assert len(np.unique(np.concatenate([first, second]), axis=0)) >= 18
+
+
+def test_random_elements_of_a_large_young_subgroup_keep_its_blocks():
+    block_of = np.arange(207) % 9
+    group = young_subgroup([np.flatnonzero(block_of == block).tolist() for block in range(9)])
+    elements = random_elements(group, 20)
+    np.testing.assert_array_equal(block_of[elements], np.tile(block_of, (20, 1)))
+    np.testing.assert_array_equal(np.sort(elements), np.tile(np.arange(207), (20, 1)))
+    assert (elements != np.arange(207)).mean() > 0.5
+
+
+@every_level
+@pytest.mark.parametrize("factor", [1, 1000], ids=["small outputs", "large outputs"])
+def test_the_error_is_the_one_of_its_definition(level, factor):
+    model, inputs, group = make_model(cyclic(6), level=level), make_inputs(6), symmetric(6)
+    with torch.no_grad():
+        model.heads["t"].weight.mul_(factor)
+        outputs = model(inputs).logits
+        differences = []
+        for g in random_elements(group, 7, seed=5):
+            moved, expected = inputs.clone(), outputs.clone()
+            for i in range(6):
+                moved[:, g[i]] = inputs[:, i]
+                if level == "node":
+                    expected[:, g[i]] = outputs[:, i]
+            differences.append((model(moved).logits - expected).abs().max().item())
+    expected = max(differences) / max(1, outputs.abs().max().item())
+    assert error(model, group, num_elements=7, seed=5) == pytest.approx(expected, rel=1e-4)
+
+
+@every_level
+def test_a_model_that_tells_positions_apart_is_caught(level):
+    model = make_model(cyclic(8), level=level)
+    assert_equivariant(model, "t", make_inputs(8))
+    offsets = torch.randn(8, 32)
+    model.asen.token_embedders["t"].register_forward_hook(lambda module, args, output: output + offsets)
+    assert error(model) > 1e-3
+    with pytest.raises(AssertionError, match=r"equivariance error .* of task 't'"):
+        assert_equivariant(model, "t", make_inputs(8))
+
+
+def test_a_model_without_finite_outputs_is_caught():
+    model = make_model(cyclic(8))
+    torch.nn.init.constant_(model.heads["t"].bias, math.nan)
+    assert not error(model) < 1e-5
+    with pytest.raises(AssertionError):
+        assert_equivariant(model, "t", make_inputs(8))
+
+
+def test_the_tolerance_decides():
+    model = make_model(cyclic(8))
+    inputs, outsider = make_inputs(8), find_outsider(breaker(model))
+    found = equivariance_error(model, "t", inputs, outsider)
+    assert_equivariant(model, "t", inputs, outsider, tolerance=found * 1.01)
+    with pytest.raises(AssertionError):
+        assert_equivariant(model, "t", inputs, outsider, tolerance=found * 0.99)
+
+
+def test_measuring_uses_no_dropout_and_leaves_the_mode_alone():
+    model = make_model(cyclic(8), hidden_dropout_prob=0.5).train()
+    assert error(model) < 1e-5
+    assert model.training
+
+
+def test_the_only_task_needs_no_name():
+    model = make_model(dihedral(7))
+    assert equivariance_error(model, None, make_inputs(7)) == error(model)
+
+
+@pytest.mark.parametrize("degree", [7, 9])
+def test_a_group_of_another_degree_is_refused(degree):
+    with pytest.raises(ValueError, match=rf"task 't' has degree 8.* {degree}"):
+        error(make_model(cyclic(8)), symmetric(degree))
+
+
+def test_an_unknown_task_and_unfit_inputs_are_refused():
+    model = make_model(cyclic(8))
+    with pytest.raises(ValueError, match=r"unknown task 'nope'.*: t"):
+        equivariance_error(model, "nope", make_inputs(8))
+    with pytest.raises(ValueError, match=r"task 't'.*shape"):
+        equivariance_error(model, "t", make_inputs(7))
+
+
+@pytest.mark.parametrize("settings", [{}, {"gated_messages": True}], ids=["plain", "gated"])
+def test_a_weak_support_breaks_what_does_not_keep_it(settings):
+    ring = [[i, (i + 1) % 6] for i in range(6)]
+    task = TaskConfig(degree=6, generators=to_cycles(dihedral(6)), vocab_size=3, edges=ring, weak_support=True)
+    torch.manual_seed(0)
+    model = AsenForMultitask(AsenConfig(tasks={"t": task}, hidden_size=16, num_attention_heads=2, **settings)).double()
+    inputs = torch.randint(3, (4, 6))
+    assert equivariance_error(model, "t", inputs, group=cyclic(6)) < 1e-10
+    assert equivariance_error(model, "t", inputs, group=reversal(6)) > 1e-6  # it turns the arrows round

@@ -1,0 +1,174 @@
+"""The table at the end of a run: a line a task, its symmetry measured inside and outside its group."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.data.features import to_dataset
+from asen_hf.evaluation.scoreboard import Score, format_scoreboard, scoreboard
+from asen_hf.model.groups import alternating, cyclic, symmetric, to_cycles, trivial
+from asen_hf.training.objective import baselines, evaluate
+
+N = 6
+BROKEN_SUPPORT = [[0, 1], [1, 2], [2, 3], [3, 3]]  # a path with a loop; rotations move it
+RING = [[i, (i + 1) % N] for i in range(N)]
+
+
+def task(group, **settings) -> TaskConfig:
+    settings = {"vocab_size": 4, "group_name": "", **settings}
+    return TaskConfig(degree=N, generators=to_cycles(group), **settings)
+
+
+TASKS = {
+    "rotations": task(cyclic(N), group_name="C_6"),
+    "everything": task(symmetric(N), group_name="S_6", output_level="graph"),
+    "no_name": task(cyclic(N), vocab_size=None, num_features=2, problem_type="regression"),
+    "nothing": task(trivial(N), group_name="trivial"),
+    "broken": task(cyclic(N), group_name="C_6", edges=BROKEN_SUPPORT),
+    "ring": task(cyclic(N), group_name="C_6 on a ring", edges=RING),
+}
+
+
+def rows(config: TaskConfig, count: int):
+    rng = np.random.default_rng(count)
+    shape = (count, *config.input_shape())
+    inputs = rng.normal(size=shape) if config.vocab_size is None else rng.integers(config.vocab_size, size=shape)
+    shape = (count, *config.label_shape())
+    labels = rng.normal(size=shape) if config.is_regression else rng.integers(2, size=shape)
+    return to_dataset(config, inputs, labels)
+
+
+DATA = {
+    name: {"train": rows(each, 30), "validation": rows(each, 20), "test": rows(each, 25)}
+    for name, each in TASKS.items()
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = AsenConfig(tasks=TASKS, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
+    return AsenForMultitask(config).eval()
+
+
+@pytest.fixture(scope="module")
+def board(model):
+    return {score.task: score for score in scoreboard(model, DATA)}
+
+
+def test_the_board_has_a_line_a_task_in_the_order_of_the_data(model):
+    reverse = {name: DATA[name] for name in reversed(DATA)}
+    assert [score.task for score in scoreboard(model, reverse)] == [*reverse]
+
+
+def test_the_text_has_a_head_a_rule_and_a_line_a_task(board):
+    lines = format_scoreboard([board["rotations"], board["everything"]]).splitlines()
+    assert len(lines) == 4
+    assert lines[0].split() == [
+        *("task", "group", "rank", "rows", "loss", "score", "baselines"),
+        *("equivariance", "error", "outside", "the", "group"),
+    ]
+    assert set(lines[1]) == {"-", " "}
+    assert lines[2].startswith("rotations ") and lines[3].startswith("everything ")
+
+
+def test_columns_are_aligned(board):
+    lines = format_scoreboard([*board.values()]).splitlines()[: len(board) + 2]
+    starts = [i for i, character in enumerate(lines[1]) if character == "-" and (i == 0 or lines[1][i - 1] == " ")]
+    assert len(starts) == 9
+    assert all(line[start - 1] == " " and line[start] != " " for line in lines for start in starts[1:])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_scores_and_baselines_are_those_of_the_split(model, board, name):
+    scores = evaluate(model, {name: DATA[name]["test"]})[name]
+    score = board[name]
+    assert (score.loss, score.metric, score.value) == (scores.loss, scores.metric, scores.value)
+    assert score.baselines == baselines(TASKS[name], DATA[name]["train"], DATA[name]["test"])
+    assert score.rows == 25
+
+
+def test_another_split_can_be_scored(model):
+    [score] = scoreboard(model, {"rotations": DATA["rotations"]}, split="validation")
+    assert score.rows == 20
+    assert score.value == evaluate(model, {"rotations": DATA["rotations"]["validation"]})["rotations"].value
+
+
+def test_a_line_shows_the_task_its_group_and_its_scores(board):
+    score = board["rotations"]
+    line = format_scoreboard([score]).splitlines()[2]
+    shown = ["rotations", "C_6", "6", "25", f"{score.loss:.4f}", f"accuracy {score.value:.4f}"]
+    shown += [f"majority {score.baselines['majority']:.4f}", f"{score.equivariance_error:.1e}"]
+    shown += [f"{score.outside_error:.1e}"]
+    positions = [line.find(each) for each in shown]
+    assert -1 not in positions and positions == sorted(positions)
+
+
+def test_a_regression_shows_its_error_and_every_baseline(board):
+    line = format_scoreboard([board["no_name"]]).splitlines()[2]
+    assert f"mae {board['no_name'].value:.4f}" in line
+    assert "constant 0." in line and "linear 0." in line
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"), [("rotations", 6), ("everything", 2), ("nothing", 36), ("ring", 1), ("broken", 2)]
+)
+def test_rank_is_the_number_of_pair_labels_in_use(board, name, rank):
+    assert board[name].rank == rank
+
+
+def test_a_group_without_a_name_is_shown_by_its_generators(board):
+    assert board["no_name"].group in ("1 generator", "1 generators")
+
+
+@pytest.mark.parametrize("name", ["rotations", "everything", "no_name", "nothing", "ring"])
+def test_the_error_inside_the_group_is_small(board, name):
+    assert board[name].equivariance_error < 1e-5
+
+
+@pytest.mark.parametrize("name", ["rotations", "no_name", "nothing", "ring"])
+def test_the_error_outside_the_group_is_large(board, name):
+    assert board[name].outside_error > 1e-3
+
+
+def test_the_symmetric_group_has_no_outside(board):
+    assert board["everything"].outside_error is None
+    assert format_scoreboard([board["everything"]]).splitlines()[2].endswith("  -")
+
+
+def test_a_group_whose_closure_is_the_symmetric_group_has_no_outside():
+    config = AsenConfig(tasks={"t": task(alternating(N))}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    [score] = scoreboard(AsenForMultitask(config), {"t": DATA["rotations"]})
+    assert score.outside_error is None
+
+
+def test_only_a_support_that_the_group_moves_gets_a_footnote(board):
+    text = format_scoreboard([*board.values()])
+    notes = text.splitlines()[len(board) + 2 :]
+    assert notes == [
+        "broken: the group does not map the support to itself; the network has only the symmetries that do."
+    ]
+    assert board["broken"].equivariance_error > 1e-3
+    assert {name for name, score in board.items() if not score.support_is_invariant} == {"broken"}
+
+
+def test_a_score_holds_only_what_json_can(board):
+    for score in board.values():
+        for name, value in dataclasses.asdict(score).items():
+            assert type(value) in (str, int, float, bool, dict, type(None)), name
+
+
+def test_a_training_model_stays_in_training_mode(model):
+    model.train()
+    scoreboard(model, {"rotations": DATA["rotations"]})
+    assert model.training
+    model.eval()
+
+
+def test_fewer_rows_than_symmetry_is_measured_on_are_enough(model):
+    few = {split: each.select(range(3)) for split, each in DATA["rotations"].items()}
+    [score] = scoreboard(model, {"rotations": few})
+    assert isinstance(score, Score) and score.rows == 3

@@ -1,0 +1,478 @@
+"""Grids of small trainings, run as people run them: resumed, broken, reported; and the committed ones."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from scipy.stats import ttest_rel
+
+from asen_hf import AsenForMultitask
+from asen_hf.experiments import report, runner
+from asen_hf.experiments.grid import Grid
+from asen_hf.training.objective import evaluate
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = {
+    "description": "A toy.",
+    "base": {
+        "model": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+        "task": {"num_rows": 90, "options": {"length": 6}},
+        "training": {"max_steps": 4, "eval_steps": 2, "rows_per_task": 8},
+    },
+    "axes": {
+        "task": {name: {"task": {"source": f"equivariant/{name}"}} for name in ("palindrome", "monotone_run")},
+        "train_rows": [20, 40],
+        "arm": {"paper": None, "gated": {"model": {"gated_messages": True}}},
+        "seed": [0, 1],
+    },
+    "report": {"compare": "arm", "columns": "train_rows", "metric": "loss"},
+}
+TOY_SIZE = [
+    "--hidden_size=16",
+    "--num_hidden_layers=1",
+    "--num_attention_heads=2",
+    "--max_steps=2",
+    "--attn_implementation=eager",
+]
+
+
+def write_grid(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    (folder / "grid.yaml").write_text(yaml.safe_dump({**GRID, **changes}, sort_keys=False))
+    return folder
+
+
+def axes(**changes):
+    return {name: axis for name, axis in {**GRID["axes"], **changes}.items() if axis is not None}
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Runs the script's main in this process (its workers are others); returns status and output."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["experiments.py", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            runner.main()
+        except SystemExit as end:
+            return end.code, capfd.readouterr()
+        return 0, capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The toy grid, run from the command line with two workers: its folder, where it ran and what it printed."""
+    folder = tmp_path_factory.mktemp("experiments")
+    command = [sys.executable, ROOT / "training" / "experiments.py", write_grid(folder / "toy"), "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder / "toy", done
+
+
+@pytest.fixture
+def toy(finished, tmp_path, monkeypatch):
+    """A copy of the finished toy, to change and to run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(finished[0], tmp_path / "toy")
+
+
+def rows_of(folder):
+    with (folder / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def report_line(text, title, *cells):
+    """The cells behind the given ones in the table under the heading that starts with the title."""
+    section = text.split(f"\n## {title}", 1)[1].split("\n## ", 1)[0]
+    [line] = [line for line in section.splitlines() if line.startswith(f"| {' | '.join(cells)} |")]
+    return line.strip("| ").split(" | ")[len(cells) :]
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_cell_gets_one_line_that_says_how_it_was_made(finished):
+    folder, done = finished
+    rows = rows_of(folder)
+    assert sorted(tuple(row[axis] for axis in GRID["axes"]) for row in rows) == sorted(
+        (task, count, arm, seed)
+        for task in ("palindrome", "monotone_run")
+        for count in ("20", "40")
+        for arm in ("paper", "gated")
+        for seed in ("0", "1")
+    )
+    for row in rows:
+        assert (row["rows"], row["steps"], row["threads"], row["metric"]) == (row["train_rows"], "4", "1", "accuracy")
+        assert row["best_step"] in ("2", "4") and float(row["wall_seconds"]) > 0
+        assert all(row.values()) and re.fullmatch(r"[0-9a-f]{7,}\+?|unknown", row["revision"])
+    parameters = {arm: {int(row["parameters"]) for row in rows if row["arm"] == arm} for arm in ("paper", "gated")}
+    assert max(parameters["paper"]) < min(parameters["gated"])
+    assert "16/16" in done.stderr and "Warning" not in done.stderr
+
+
+def test_a_cells_baseline_is_that_of_the_test_rows_whatever_its_training_rows(finished):
+    baselines = {}
+    for row in rows_of(finished[0]):
+        baselines.setdefault((row["task"], row["seed"]), set()).add(row["baseline"])
+    assert len(baselines) == 4 and all(len(values) == 1 for values in baselines.values())
+
+
+def test_no_weights_are_kept(finished):
+    assert not [*finished[0].parent.rglob("*.safetensors")]
+
+
+def test_running_again_does_nothing(toy, call):
+    before = (toy / "results.csv").read_bytes()
+    status, shown = call(toy)
+    assert status == 0 and "0 cells to run, of 16" in shown.out
+    assert (toy / "results.csv").read_bytes() == before
+
+
+def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy, call):
+    lines = (toy / "results.csv").read_text().splitlines(keepends=True)
+    removed = lines.pop(5)
+    (toy / "results.csv").write_text("".join(lines))
+    status, shown = call(toy, "--dry_run")
+    assert status == 0 and "1 cells to run" in shown.out and len(shown.out.splitlines()) == 2
+    assert call(toy, "--workers", 1)[0] == 0
+    again = (toy / "results.csv").read_text().splitlines(keepends=True)
+    assert again[:-1] == lines
+    assert again[-1].split(",")[:11] == removed.split(",")[:11]  # up to rows, scores among them
+
+
+def test_a_failing_cell_is_reported_while_the_others_are_finished(tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = axes(task=None, train_rows=[4000, 20], arm={"paper": {"task": {"source": "equivariant/palindrome"}}})
+    folder = write_grid(tmp_path / "toy", axes=few, report={"compare": "arm"})
+    status, shown = call(folder, "--workers", 1)
+    assert status == 1
+    assert len(re.findall("failed: train_rows 4000, arm paper, seed [01]: train_rows must be in 1", shown.err)) == 2
+    assert "2 of 4 jobs failed" in shown.err
+    assert sorted(row["seed"] for row in rows_of(folder)) == ["0", "1"]
+
+
+def test_a_worker_that_is_killed_costs_its_cell_only(tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start_worker = runner.start_worker
+
+    def kill_once_training(process):
+        while process.poll() is None and not [*tmp_path.glob("runs/experiments/toy/*/checkpoint-*")]:
+            time.sleep(0.05)
+        process.kill()
+
+    def start_mortal(*arguments):
+        monkeypatch.setattr(runner, "start_worker", start_worker)  # the next one lives
+        process = start_worker(*arguments)
+        threading.Thread(target=kill_once_training, args=(process,)).start()
+        return process
+
+    monkeypatch.setattr(runner, "start_worker", start_mortal)
+    base = {**GRID["base"], "task": {"source": "equivariant/palindrome", "num_rows": 90}}
+    few = axes(task=None, train_rows=[20], arm={"endless": {"training": {"max_steps": 10**6}}, "short": None}, seed=[0])
+    folder = write_grid(tmp_path / "toy", base=base, axes=few, report={"compare": "arm"})
+    status, shown = call(folder, "--workers", 1)
+    assert status == 1 and "arm endless, seed 0: its process died with status -9" in shown.err
+    assert [row["arm"] for row in rows_of(folder)] == ["short"]
+
+
+def test_a_store_takes_a_cell_once_and_mends_a_missing_line_end(toy):
+    grid = Grid.read(toy)
+    lines = (toy / "results.csv").read_text().splitlines()
+    row = dict(zip(lines[0].split(","), lines[3].split(","), strict=True))
+    grid.results.append(row)
+    assert len(rows_of(toy)) == 16
+    (toy / "results.csv").write_text("\n".join(lines[:3]))
+    grid.results.append(row)
+    assert (toy / "results.csv").read_text() == "\n".join(lines[:4]) + "\n"
+
+
+# --- pretraining ------------------------------------------------------------------------------------------------------
+
+PRETRAINED = {
+    "base": {
+        **GRID["base"],
+        "task": {"source": "equivariant/intersect", "num_rows": 90},
+        "pretrain": {
+            "tasks": {
+                "intersect-4": {"source": "equivariant/intersect", "num_rows": 90, "options": {"length": 4}},
+                "cyclic_sum-6": {"source": "equivariant/cyclic_sum", "num_rows": 90, "options": {"length": 6}},
+                "left out": {"source": "equivariant/nothing"},
+            },
+            "training": {"max_steps": 3, "rows_per_task": 8},
+        },
+    },
+    "axes": {
+        "kind": {"any": {"pretrain": {"tasks": {"left out": None}}}},
+        "train_rows": {"0": {"finetune": {"zero_shot": True}}, "20": {"training": {"train_rows": 20}}},
+        "start": {
+            "scratch": {"finetune": {"from_scratch": True}},
+            "fresh": None,
+            "donor": {"finetune": {"init_from": "intersect-4"}},
+        },
+        "seed": [0, 1],
+    },
+    "report": {
+        "compare": "start",
+        "columns": "train_rows",
+        "thresholds": [0.0, 1.1],
+        "references": {"paper": {"loss": {"any": {20: 0.25}}}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A grid with pretraining, run once: its folder."""
+    folder = tmp_path_factory.mktemp("pretraining")
+    command = [sys.executable, ROOT / "training" / "experiments.py", write_grid(folder / "toy", **PRETRAINED)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "12 cells to run, of 12; 2 pretrainings" in done.stdout and "14/14" in done.stderr
+    return folder
+
+
+def test_cells_of_one_seed_share_a_pretraining(pretrained):
+    with (pretrained / "toy" / "pretrainings.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["seed"] for row in rows) == ["0", "1"] and {row["tasks"] for row in rows} == {"2"}
+    assert {row["steps"] for row in rows} == {"3"} and all(all(row.values()) for row in rows)
+    folders = {path.name for path in (pretrained / "runs/experiments/toy").glob("pretrained-*")}
+    assert folders == {row["pretraining"] for row in rows}
+
+
+def test_a_zero_shot_cell_scores_the_pretrained_weights_as_they_are(pretrained, monkeypatch):
+    monkeypatch.chdir(pretrained)
+    grid = Grid.read(pretrained / "toy")
+    cell = {"kind": "any", "train_rows": "0", "start": "donor", "seed": "1"}
+    [row] = [row for row in rows_of(pretrained / "toy") if grid.results.key_of(row) == cell]
+    assert (row["rows"], row["steps"], row["best_step"]) == ("0", "0", "0")
+    model = AsenForMultitask.from_pretrained(grid.pretraining(cell).training.output_dir)
+    task, data = grid.recipe(cell).tasks[0].load(seed=1)
+    with pytest.warns(UserWarning, match="initialised from"):
+        model.add_task("new", task, init_from="intersect-4")
+    score = evaluate(model, {"new": data["test"]})["new"]
+    assert (score.loss, score.value) == (float(row["loss"]), float(row["value"]))
+
+
+def test_starts_differ_in_what_they_start_from(pretrained):
+    losses = {(row["start"], row["seed"]): row["loss"] for row in rows_of(pretrained / "toy") if row["rows"] == "0"}
+    assert len(set(losses.values())) == 6
+
+
+def test_a_missing_pretraining_is_made_again_for_the_cells_that_need_it(pretrained, tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(pretrained / "toy", tmp_path / "toy")
+    lines = (folder / "results.csv").read_text().splitlines(keepends=True)
+    [removed] = [line for line in lines if line.startswith("any,20,donor,0,")]
+    (folder / "results.csv").write_text("".join(line for line in lines if line is not removed))
+    status, shown = call(folder, "--dry_run")
+    assert status == 0 and "1 cells to run, of 12; 1 pretrainings" in shown.out
+    assert "pretraining for kind any, train_rows 20, start donor, seed 0" in shown.out
+    assert call(folder, "--workers", 1)[0] == 0
+    [again] = [line for line in (folder / "results.csv").read_text().splitlines() if line.startswith("any,20,donor,0,")]
+    assert again.split(",")[:10] == removed.split(",")[:10]  # scores among them
+    assert len((folder / "pretrainings.csv").read_text().splitlines()) == 3
+
+
+def test_a_report_counts_pretrainings_and_shows_thresholds_and_references(pretrained, call):
+    assert call(pretrained / "toy", "--report")[0] == 0
+    text = (pretrained / "toy" / "report.md").read_text()
+    assert "Before them 2 pretrainings" in text
+    assert report_line(text, "First train_rows", "any", "donor") == ["0", "> 20"]
+    assert report_line(text, "Test loss: mean", "any", "paper") == ["–", "0.2500"]
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("title", "column"), [("Test loss", "loss"), ("Test metric", "value")])
+def test_the_report_holds_means_errors_and_paired_tests_of_the_store(toy, call, title, column):
+    status, shown = call(toy, "--report")
+    assert status == 0 and str(toy / "report.md") in shown.out and (toy / "plot.png").stat().st_size > 1000
+    text = (toy / "report.md").read_text()
+    rows = rows_of(toy)
+
+    def scores(arm, count, task=None):
+        chosen = [
+            row for row in rows if (row["arm"], row["train_rows"]) == (arm, count) and task in (None, row["task"])
+        ]
+        seeds = [[float(row[column]) for row in chosen if row["seed"] == seed] for seed in ("0", "1")]
+        return [statistics.mean(seed) for seed in seeds]
+
+    for subject, task in {"palindrome": "palindrome", "monotone_run": "monotone_run", "mean of all": None}.items():
+        means = report_line(text, f"{title}: mean", subject, "gated")
+        differences = report_line(text, f"{title}: difference from paper", subject, "gated")
+        for place, count in enumerate(("20", "40")):
+            paper, gated = scores("paper", count, task), scores("gated", count, task)
+            error = statistics.stdev(gated) / 2**0.5
+            assert means[place] == f"{statistics.mean(gated):.4f} ± {error:.4f}"
+            difference = statistics.mean(gated) - statistics.mean(paper)
+            are_alike = abs((gated[0] - paper[0]) - (gated[1] - paper[1])) < 1e-9  # possible for an accuracy
+            p = "–" if are_alike else f"{ttest_rel(paper, gated).pvalue:.3f}"
+            assert differences[place] == f"{difference:+.4f}, p {p}, 2"
+    assert "16 of 16 cells are finished" in text and rows[0]["platform"] in text and rows[0]["torch"] in text
+    assert f"{sum(float(row['wall_seconds']) for row in rows) / 3600:.2f} hours" in text
+
+
+def test_a_report_of_an_unfinished_grid_says_so_and_tests_only_the_seeds_that_both_have(toy, call):
+    rows = (toy / "results.csv").read_text().splitlines(keepends=True)
+    (toy / "results.csv").write_text("".join(row for row in rows if not row.startswith("palindrome,20,gated,1,")))
+    assert call(toy, "--report")[0] == 0
+    text = (toy / "report.md").read_text()
+    assert "15 of 16 cells are finished" in text
+    assert "±" not in report_line(text, "Test loss: mean", "palindrome", "gated")[0]
+    assert report_line(text, "Test loss: difference", "palindrome", "gated")[0].endswith("p –, 1")
+    (toy / "results.csv").unlink()
+    assert call(toy, "--report")[0] == 0
+    assert "0 of 16 cells are finished" in (toy / "report.md").read_text()
+
+
+def test_a_report_says_which_lines_the_grid_no_longer_explains(toy, call):
+    write_grid(toy, axes=axes(arm={"paper": None, "gated": {"model": {"gated_messages": True, "pooling": "mean"}}}))
+    assert call(toy, "--report")[0] == 0
+    assert "**8 of them were run with another grid.yaml" in (toy / "report.md").read_text()
+
+
+def test_alike_scores_have_no_p_value():
+    alike = {"0": 1.0, "1": 1.0, "2": 1.0}
+    difference, p, count = report.paired_test(alike, alike)
+    assert (difference, p != p, count) == (0.0, True, 3)
+
+
+def test_report_without_a_name_rebuilds_every_experiment_that_has_a_grid(toy, call, monkeypatch):
+    shutil.copytree(toy, toy.parent / "second")
+    (toy.parent / "third").mkdir()  # an experiment that is a script
+    monkeypatch.setattr(runner, "EXPERIMENTS", toy.parent)
+    assert call("--report")[0] == 0
+    assert (toy / "report.md").read_text() == (toy.parent / "second" / "report.md").read_text().replace(
+        "second", "toy"
+    ).replace("Second", "Toy")
+
+
+# --- grids ------------------------------------------------------------------------------------------------------------
+
+BAD_GRIDS = {
+    "no mapping": ([], "expected a mapping"),
+    "unknown key": ({**GRID, "axis": {}}, "unknown key axis; known: description"),
+    "unknown base section": ({**GRID, "base": {"modle": {}}}, "unknown key modle; known: model"),
+    "unknown section of a value": ({**GRID, "axes": axes(arm={"a": {"train": {}}})}, "unknown key train; known"),
+    "unknown model field": ({**GRID, "axes": axes(arm={"a": {"model": {"gate": 1}}})}, "arm a.*gate.*gated_messages"),
+    "unknown training field": ({**GRID, "axes": axes(rate=[1])}, "rate 1.*unknown key rate; known.* lr"),
+    "unknown task field": ({**GRID, "base": {"task": {"length": 6}}}, "unknown key length; known: name, source"),
+    "a value of the wrong type": ({**GRID, "axes": axes(lr=[0.1, "fast"])}, "lr fast.*invalid float.*fast"),
+    "a value out of range": ({**GRID, "axes": axes(lr=[0.1, -1.0])}, "lr -1.0.*lr must be positive"),
+    "no axes": ({**GRID, "axes": {}}, "an axis seed"),
+    "no seeds": ({**GRID, "axes": axes(seed=[])}, "at least one value"),
+    "an axis named like a column": ({**GRID, "axes": axes(steps=[1])}, "steps is the name of a column"),
+    "an axis that is a number": ({**GRID, "axes": axes(arm=3)}, "axis arm: expected a mapping, got 3"),
+    "no report": ({**GRID, "report": {}}, "compare"),
+    "an unknown axis compared": (
+        {**GRID, "report": {"compare": "arms"}},
+        "'arms' is not an axis.*task, train_rows, arm",
+    ),
+    "seeds compared": ({**GRID, "report": {"compare": "seed"}}, "'seed' is not an axis that can be compared"),
+    "an axis compared with itself": ({**GRID, "report": {"compare": "arm", "columns": "arm"}}, "must differ"),
+    "thresholds without columns": (
+        {**GRID, "report": {"compare": "arm", "thresholds": [0.9]}},
+        "thresholds are looked for along columns",
+    ),
+    "an unknown start": (
+        {**GRID, "base": {"pretrain": {}, "finetune": {"zero": 1}}},
+        "cell .* finetune: unknown key zero",
+    ),
+    "a donor and no weights": (
+        {**GRID, "base": {"pretrain": {}, "finetune": {"from_scratch": True, "init_from": "a"}}},
+        "cell .*from_scratch has no trained rows",
+    ),
+    "an unknown task left out": (
+        {
+            **GRID,
+            "base": {"pretrain": {"tasks": {"a": {}}}},
+            "axes": axes(arm={"b": {"pretrain": {"tasks": {"A": None}}}}),
+        },
+        "cell .*the base has no task 'A'",
+    ),
+    "an ill-formed pretraining": (
+        {**GRID, "base": {"pretrain": {"tasks": {"a": {"sauce": 1}}}}},
+        "cell .*unknown key sauce",
+    ),
+    "an unknown metric": ({**GRID, "report": {"compare": "arm", "metric": "f1"}}, "metric must be value or loss"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_GRIDS.values(), ids=BAD_GRIDS)
+def test_ill_formed_grids_are_refused_by_an_error_that_names_the_file(tmp_path, content, message):
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(ValueError, match=rf"(?s)^grid {tmp_path}/grid.yaml\b.*{message}"):
+        Grid.read(tmp_path).check()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("task,seed\n", "expected the columns task, train_rows"), ("{head}\npalindrome,20,paper\n", "line 2")],
+)
+def test_a_store_that_is_not_the_grids_is_refused(toy, call, content, message):
+    head = (toy / "results.csv").read_text().splitlines()[0]
+    (toy / "results.csv").write_text(content.format(head=head))
+    status, shown = call(toy)
+    assert status == 2 and re.search(f"error: .*results.csv.*{message}", shown.err)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [((), "which experiment"), (("none",), "none/grid.yaml")])
+def test_bad_arguments_end_with_status_two(call, arguments, message):
+    status, shown = call(*arguments)
+    assert status == 2 and re.search(f"^error: .*{message}", shown.err)
+
+
+def test_a_retired_grid_is_reported_but_no_longer_run(toy, call):
+    write_grid(toy, axes=axes(arm={"paper": None, "gated": {"model": {"gone": 1}}}), retired="gone was of no use.")
+    status, shown = call(toy)
+    assert status == 2 and "grid.yaml is retired: gone was of no use." in shown.err
+    assert call(toy, "--report")[0] == 0
+    assert "can no longer be run: gone was of no use." in (toy / "report.md").read_text()
+
+
+def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
+    lengths = {"8": {"task": {"options": {"length": 8}}}}
+    folder = write_grid(tmp_path / "toy", axes=axes(length=lengths, arm={"a": {"task": {"options": {"group": "E8"}}}}))
+    grid = Grid.read(folder)
+    recipe = grid.recipe(grid.cells[0], ["--lr=0.5"])
+    assert recipe.tasks[0].options == {"length": 8, "group": "E8"} and recipe.tasks[0].num_rows == 90
+    assert recipe.training.train_rows == 20 and recipe.training.lr == 0.5 and recipe.model["hidden_size"] == 16
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in runner.EXPERIMENTS.glob("*/grid.yaml")))
+def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    grid = Grid.read(shutil.copytree(runner.EXPERIMENTS / name, tmp_path / name))  # pretraining adds to a store
+    grid.pending()  # the committed store is that grid's
+    if grid.retired:
+        assert not grid.pending()
+        return
+    options = grid.base.get("task", {}).get("options", {})
+    if "data_path" in options:  # a user's file, by the path that it has seen from the repository
+        path = (ROOT / options["data_path"]).resolve()
+        if not path.exists():
+            pytest.skip(f"needs {path}")
+        options["data_path"] = str(path)
+    grid.check()
+    cell = grid.cells[-1]
+    row = runner.run_cell(grid, cell, TOY_SIZE)
+    assert row["steps"] == (0 if grid.start(cell).zero_shot else 2) and row["loss"] > 0
+    json.dumps(row)

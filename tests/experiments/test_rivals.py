@@ -1,0 +1,104 @@
+"""training/baselines.py: what each network can see, and that it is as large as it should be."""
+
+import networkx
+import numpy as np
+import pytest
+import torch
+
+from asen_hf import TaskConfig
+from asen_hf.experiments.rivals import ARCHITECTURES, BaselineConfig, BaselineForMultitask, DiffusionCell, matched_width
+
+PATH = [[i, j] for i in range(6) for j in range(6) if abs(i - j) <= 1]
+REGRESSION = {"degree": 6, "edges": PATH, "num_features": 4, "problem_type": "regression", "num_labels": 3}
+SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def build(architecture, task=REGRESSION, **model):
+    torch.manual_seed(0)
+    task = {**task, "residual_feature": 2} if architecture == "diffusion_gru" else task
+    config = BaselineConfig(**{**SMALL, **model}, tasks={"it": TaskConfig(**task)}, architecture=architecture)
+    return BaselineForMultitask(config).eval()
+
+
+def influence(model):
+    """Whether node i's output depends on node j's input."""
+    inputs = torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(1))
+    jacobian = torch.autograd.functional.jacobian(lambda x: model(x).logits[0].sum(dim=-1), inputs)
+    return (jacobian[:, 0].abs().sum(dim=-1) > 0).numpy()
+
+
+def test_each_architecture_sees_what_it_should():
+    distances = np.abs(np.subtract.outer(range(6), range(6)))
+    np.testing.assert_array_equal(influence(build("mlp")), distances == 0)
+    np.testing.assert_array_equal(influence(build("gcn")), distances <= 2)  # a layer a step
+    assert influence(build("transformer")).all()
+    assert influence(build("diffusion_gru")).all()
+
+
+def test_the_gcn_has_the_symmetry_of_its_edges_and_the_others_none():
+    inputs = torch.randn(3, 6, 4)
+    for architecture in ARCHITECTURES:
+        model = build(architecture)
+        with torch.no_grad():
+            turned, straight = model(inputs.flip(1)).logits.flip(1), model(inputs).logits
+        has_symmetry = architecture in ("gcn", "diffusion_gru")
+        assert torch.allclose(turned, straight, atol=1e-5) == has_symmetry
+
+
+def test_gcn_messages_go_from_source_to_target():
+    edges = [[i, i] for i in range(6)] + [[1, 0]]  # node 0 sends to node 1
+    seen = influence(build("gcn", {**REGRESSION, "edges": edges}))
+    assert seen[1, 0] and not seen[0, 1]
+
+
+def test_diffusion_cell_is_a_gru_with_walks_written_out():
+    torch.manual_seed(0)
+    graph = networkx.gnp_random_graph(5, 0.5, seed=1, directed=True)
+    adjacency = torch.from_numpy(networkx.to_numpy_array(graph)).float() + torch.eye(5)
+    walks = [each / each.sum(dim=1, keepdim=True) for each in (adjacency, adjacency.T)]
+    cell = DiffusionCell(2, 3)
+    inputs, state = torch.randn(4, 5, 2), torch.randn(4, 5, 3)
+
+    def convolve(linear, features):
+        powers = [torch.eye(5), walks[0], walks[0] @ walks[0], walks[1], walks[1] @ walks[1]]
+        weights = linear.weight.split(features.shape[-1], dim=1)
+        pairs = zip(powers, weights, strict=True)
+        return linear.bias + sum(torch.einsum("ij,bjf,kf->bik", power, features, weight) for power, weight in pairs)
+
+    reset, update = torch.sigmoid(convolve(cell.gates, torch.cat([inputs, state], -1))).split(3, dim=-1)
+    candidate = torch.tanh(convolve(cell.candidate, torch.cat([inputs, reset * state], -1)))
+    torch.testing.assert_close(cell(inputs, state, walks), update * state + (1 - update) * candidate)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_matched_width_is_the_nearest(architecture):
+    config = build(architecture).config
+    width = matched_width(config, 20_000)
+    sizes = {each: build(architecture, hidden_size=each).num_parameters() for each in range(2, 200, 2)}
+    assert width == min(sizes, key=lambda each: abs(sizes[each] - 20_000))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_saved_baseline_is_loaded_as_it_was(architecture, tmp_path):
+    model = build(architecture)
+    model.save_pretrained(tmp_path)
+    loaded = BaselineForMultitask.from_pretrained(tmp_path).eval()
+    inputs = torch.randn(2, 6, 4)
+    torch.testing.assert_close(loaded(inputs).logits, model(inputs).logits, rtol=0, atol=0)
+    batch = {"it": {"inputs": inputs, "labels": torch.randn(2, 6, 3)}}
+    torch.testing.assert_close(model.losses(batch)["it"], model(**batch["it"]).loss)
+
+
+def test_graph_tasks_and_tokens_are_taken():
+    task = {"degree": 6, "vocab_size": 3, "output_level": "graph"}
+    model = build("transformer", task)
+    assert model(torch.zeros(4, 6, dtype=torch.int64)).logits.shape == (4, 2)
+
+
+def test_what_a_baseline_lacks_is_said():
+    with pytest.raises(ValueError, match="edges, of which the task has none"):
+        build("gcn", {**REGRESSION, "edges": None})
+    with pytest.raises(ValueError, match="residual_feature"):
+        BaselineForMultitask(BaselineConfig(**SMALL, tasks={"it": REGRESSION}, architecture="diffusion_gru"))
+    with pytest.raises(ValueError, match="architecture"):
+        BaselineConfig(**SMALL, tasks={"it": REGRESSION}, architecture="cnn")

@@ -1,0 +1,71 @@
+"""Tasks of equal degree run as one batch, and nobody can tell."""
+
+import pytest
+import torch
+
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.training.objective import MultitaskObjective
+
+TASKS = {
+    "dihedral": TaskConfig(group="D6", vocab_size=5),
+    "trivial": TaskConfig(degree=6, vocab_size=3, output_level="graph", num_labels=4),
+    "nodes": TaskConfig(group="S_3 x S_3", symmetry_breaking="nodes", num_features=2, problem_type="regression"),
+    "longer": TaskConfig(group="C7", vocab_size=5),
+    "sparse": TaskConfig(group="C6", vocab_size=5, edges=[[i, (i + 1) % 6] for i in range(6)]),
+    "triples": TaskConfig(group="A6", vocab_size=5, symmetry_breaking="triples"),
+}
+ROWS = {"dihedral": 2, "trivial": 5, "nodes": 1, "longer": 2, "sparse": 3, "triples": 2}
+
+
+def make_model(**settings):
+    torch.manual_seed(0)
+    config = AsenConfig(tasks=TASKS, hidden_size=16, num_attention_heads=4, num_hidden_layers=2, **settings)
+    return AsenForMultitask(config).double()
+
+
+def make_batch(model):
+    torch.manual_seed(1)
+    batch = {}
+    for name, rows in ROWS.items():
+        task = model.config.tasks[name]
+        shape = (rows, task.degree)
+        inputs = torch.randn(*shape, 2).double() if task.vocab_size is None else torch.randint(task.vocab_size, shape)
+        shape = shape if task.output_level == "node" else (rows,)
+        labels = torch.randn(shape).double() if task.is_regression else torch.randint(task.num_labels, shape)
+        batch[name] = {"inputs": inputs, "labels": labels}
+    return batch
+
+
+@pytest.mark.parametrize("implementation", ["eager", "gatv2_chunked", "gatv2_compile", "gatv2_pyg"])
+def test_losses_and_gradients_are_those_of_each_task_alone(implementation):
+    model = make_model(gated_messages=True, attn_implementation=implementation)
+    batch = make_batch(model)
+    losses = model.losses(batch)
+    assert list(losses) == list(batch)
+    torch.stack(list(losses.values())).mean().backward()
+    together = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    alone = {name: model(**columns, task=name).loss for name, columns in batch.items()}
+    torch.stack(list(alone.values())).mean().backward()
+    for name in batch:
+        torch.testing.assert_close(losses[name], alone[name], rtol=1e-12, atol=1e-12)
+    for joint, parameter in zip(together, model.parameters(), strict=True):
+        torch.testing.assert_close(joint, parameter.grad, rtol=1e-10, atol=1e-12)
+
+
+def test_tasks_of_equal_degree_on_complete_supports_pass_the_layers_once():
+    model = make_model()
+    passes = []
+    model.asen.backbone.register_forward_pre_hook(lambda _, arguments: passes.append(len(arguments[0].node_features)))
+    MultitaskObjective(model)(make_batch(model))
+    assert sorted(passes) == sorted([2 + 5 + 1, 2, 3, 2])
+
+
+def test_a_task_is_refused_by_its_name():
+    model = make_model()
+    batch = make_batch(model)
+    with pytest.raises(ValueError, match="unknown task 'other'"):
+        model.losses({"other": batch["dihedral"]})
+    batch["trivial"]["inputs"][0, 0] = 3
+    with pytest.raises(ValueError, match="task 'trivial'"):
+        model.losses(batch)

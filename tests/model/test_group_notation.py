@@ -1,0 +1,208 @@
+"""The text notation means the groups it says, survives the way back, and points at what it cannot read."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asen_hf.model.group_notation import format_cycles, parse_group
+from asen_hf.model.groups import (
+    alternating,
+    array_forms,
+    cyclic,
+    dihedral,
+    direct_product,
+    from_array_form,
+    from_cycles,
+    grid_symmetries,
+    reversal,
+    symmetric,
+    trivial,
+    wreath_product,
+)
+
+S2, S3, C4, C5 = symmetric(2), symmetric(3), cyclic(4), cyclic(5)
+
+
+def assert_same(group, other):
+    np.testing.assert_array_equal(array_forms(group), array_forms(other))
+
+
+@pytest.mark.parametrize(
+    ("text", "group"),
+    [
+        ("S5", symmetric(5)),
+        ("S_5", symmetric(5)),
+        ("S1", trivial(1)),
+        ("A8", alternating(8)),
+        ("C10", cyclic(10)),
+        ("D4", dihedral(4)),
+        ("R10", reversal(10)),
+        ("E5", trivial(5)),
+        ("S5 wr S2", wreath_product(symmetric(5), S2)),
+        ("S_5 wr S_2", wreath_product(symmetric(5), S2)),
+        ("S1 x S7", direct_product(symmetric(1), symmetric(7))),
+        ("S1 × S7", direct_product(symmetric(1), symmetric(7))),
+        ("S1xS7", direct_product(symmetric(1), symmetric(7))),
+        ("(S3 x S2) wr C4", wreath_product(direct_product(S3, S2), C4)),
+        ("S3 x S2 wr C4", direct_product(S3, wreath_product(S2, C4))),
+        ("S2 wr C4 x S3", direct_product(wreath_product(S2, C4), S3)),
+        ("S2 wr S3 wr C4", wreath_product(wreath_product(S2, S3), C4)),
+        ("S2 wr (S3 wr C4)", wreath_product(S2, wreath_product(S3, C4))),
+        ("S2 x S3 wr C4 wr C5", direct_product(S2, wreath_product(wreath_product(S3, C4), C5))),
+        ("A3 x C4 x D5", direct_product(alternating(3), C4, dihedral(5))),
+        ("  ((  S2 )) ", S2),
+        ("grid 3x4 translations", grid_symmetries(3, 4, "translations")),
+        ("grid 3 × 3 dihedral", grid_symmetries(3, 3, "dihedral")),
+        ("grid 2x3 flips x S2", direct_product(grid_symmetries(2, 3, "flips"), S2)),
+        ("S2 wr grid 2x2 rotations", wreath_product(S2, grid_symmetries(2, 2, "rotations"))),
+        ("(0 1 2)(3 4)", from_cycles([[[0, 1, 2], [3, 4]]], 5)),
+        ("(3 1)", from_cycles([[[1, 3]]], 4)),
+        ("(0 1 2)(3 4), (0 3)", from_cycles([[[0, 1, 2], [3, 4]], [[0, 3]]], 5)),
+        ("(0 1),(1 2) , ( 2 3 )", from_cycles([[[0, 1]], [[1, 2]], [[2, 3]]], 4)),
+        ("(0 1)(4)", from_cycles([[[0, 1]]], 5)),
+        ("(), (0 1)", from_cycles([[[0, 1]]], 2)),
+    ],
+)
+def test_notation_means_the_group_it_says(text, group):
+    assert_same(parse_group(text), group)
+    assert_same(parse_group(text, group.degree), group)
+
+
+def test_cycles_take_the_degree_that_is_given():
+    assert_same(parse_group("(0 1)", 4), from_cycles([[[0, 1]]], 4))
+    assert_same(parse_group("()", 3), trivial(3))
+
+
+def test_cycles_of_no_point_need_a_degree():
+    with pytest.raises(ValueError, match=r"'\(\)' names no point, so its degree must be given"):
+        parse_group("()")
+
+
+@pytest.mark.parametrize(
+    ("text", "character", "problem"),
+    [
+        ("", 0, "expected a group such as S5"),
+        ("   ", 3, "found the end"),
+        ("S", 0, "found S"),
+        ("5", 0, "found 5"),
+        ("s5", 0, "found s"),
+        ("Q8", 0, "families: S, A, C, D, R, E"),
+        ("S-5", 0, "found S"),
+        ("S5 wr", 5, "expected a group such as S5"),
+        ("S5 wr x", 6, "found x"),
+        ("x S5", 0, "found x"),
+        ("S5 S2", 3, "expected x, wr or the end, found S"),
+        ("S5 ≀ S2", 3, "found ≀"),
+        ("S5 wr S2)", 8, "expected x, wr or the end, found )"),
+        ("(S3 x S2 wr C4", 14, "expected x, wr or ), found the end"),
+        ("S2 x S0", 5, "the degree must be an integer of at least 1, not 0"),
+        ("S2 x grid 2x3 dihedral", 5, 'kind "dihedral" needs a square grid, not 2 by 3'),
+        ("grid 3x3 spin", 0, "kind must be"),
+        ("grid 3x3", 8, "expected flips, rotations, dihedral or translations, found the end"),
+        ("grid 3", 6, "expected x between the grid's sides"),
+        ("grid x3", 5, "expected the grid's height, found x"),
+        ("grid 3x flips", 8, "expected the grid's width, found flips"),
+        ("(0 1", 4, "expected a point or ), found the end"),
+        ("(0 1),", 6, "expected a cycle such as (0 1 2), found the end"),
+        ("(0 1), S3", 7, "expected a cycle such as (0 1 2), found S"),
+        ("(0, 1)", 2, "expected a point or ), found ,"),
+        ("(0 -1)", 3, "found -"),
+        ("(0 1)(1 2)", 6, "point 1 appears twice in one generator"),
+        ("(0 1), (2 3 2)", 12, "point 2 appears twice in one generator"),
+        ("(0 1) x S3", 6, "expected (, a comma or the end, found x"),
+        ("S3 x (0 1)", 6, "cycles cannot be part of a product"),
+        ("((0 1) x S3)", 2, "cycles cannot be part of a product"),
+    ],
+)
+def test_ill_formed_text_is_refused_with_a_caret_at_the_character(text, character, problem):
+    with pytest.raises(ValueError) as error:
+        parse_group(text)
+    message, line, caret = str(error.value).split("\n")
+    assert message.startswith(f"group {text!r}, character {character}: ")
+    assert problem in message
+    assert (line, caret) == ("  " + text, "  " + " " * character + "^")
+
+
+def test_a_text_of_several_lines_is_shown_in_one():
+    with pytest.raises(ValueError) as error:
+        parse_group("S3 x\n\tS")
+    assert str(error.value).split("\n")[1:] == ["  S3 x  S", "        ^"]
+
+
+@pytest.mark.parametrize(
+    ("text", "degree", "message"),
+    [
+        ("S5 wr S2", 9, "the group 'S5 wr S2' acts on 10 points, not on 9"),
+        ("E5", 4, "acts on 5 points, not on 4"),
+        ("(0 1)(4 7)", 7, r"character 8: point 7 is outside 0 … 6 \(degree 7\)"),
+        ("()", 0, "degree must be an integer of at least 1"),
+    ],
+)
+def test_a_degree_that_disagrees_is_refused(text, degree, message):
+    with pytest.raises(ValueError, match=message):
+        parse_group(text, degree)
+
+
+@pytest.mark.parametrize("notation", [5, None, [[[0, 1]]], symmetric(3)])
+def test_anything_but_text_is_refused(notation):
+    with pytest.raises(ValueError, match="must be text"):
+        parse_group(notation)
+
+
+@pytest.mark.parametrize(
+    ("group", "text"),
+    [
+        (trivial(4), "()"),
+        (from_cycles([[[0, 1, 2], [3, 4]], [[0, 3]]], 6), "(0 1 2)(3 4), (0 3)"),
+        (cyclic(12), "(0 1 2 3 4 5 6 7 8 9 10 11)"),
+    ],
+)
+def test_generators_are_written_as_cycles(group, text):
+    assert format_cycles(group) == text
+
+
+@given(st.integers(1, 12).flatmap(lambda n: st.lists(st.permutations(range(n)), min_size=1, max_size=4)))
+@settings(max_examples=150, deadline=None)
+def test_cycles_survive_the_way_to_text_and_back(forms):
+    group = from_array_form(forms)
+    text = format_cycles(group)
+    assert_same(parse_group(text, group.degree), group)
+    assert format_cycles(parse_group(text, group.degree)) == text
+
+
+FAMILIES = {"S": symmetric, "A": alternating, "C": cyclic, "D": dihedral, "R": reversal, "E": trivial}
+singles = st.tuples(st.sampled_from(sorted(FAMILIES)), st.integers(1, 3)).map(
+    lambda family: (f"{family[0]}{family[1]}", FAMILIES[family[0]](family[1]))
+)
+
+
+def compounds(parts):
+    """Products and wreath products of parts, each part in parentheses."""
+    return st.tuples(parts, st.sampled_from(["x", "wr"]), parts).map(
+        lambda both: (
+            f"({both[0][0]}) {both[1]} ({both[2][0]})",
+            {"x": direct_product, "wr": wreath_product}[both[1]](both[0][1], both[2][1]),
+        )
+    )
+
+
+@given(st.recursive(singles, compounds, max_leaves=4))
+@settings(max_examples=100, deadline=None)
+def test_expressions_mean_what_their_parts_mean(case):
+    text, group = case
+    assert_same(parse_group(text, group.degree), group)
+
+
+@given(st.text(alphabet="SACDRE_x×wrgidflps0123456789(), \n", max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_a_group_or_a_value_error(text):
+    numbers = [int(number) for number in "".join(c if c.isdigit() else " " for c in text).split()]
+    if np.prod([max(number, 1) for number in numbers], dtype=float) > 1000:
+        return  # a group of a huge degree is none of this test's business
+    try:
+        group = parse_group(text)
+    except ValueError as error:
+        assert repr(text) in str(error)
+    else:
+        assert group.degree >= 1

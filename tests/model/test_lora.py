@@ -1,0 +1,146 @@
+"""LoRA by peft on the backbone: what is trained, and that merged and reloaded weights predict the same."""
+
+import copy
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import pipeline
+
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.evaluation.equivariance import equivariance_error
+from asen_hf.model._onednn_linear import Linear
+
+peft = pytest.importorskip("peft", reason="needs the extra asen-hf[lora]")
+# peft asks the model for a property that transformers has renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+EXAMPLE = Path(__file__).parents[2] / "examples/finetune_with_lora.py"
+NEW_PARTS = ("token_embedders", "edge_embedders", "node_embedders", "triple_embedders", "heads")
+TASKS = {
+    "on pairs": TaskConfig(group="D6", vocab_size=3, num_labels=3),
+    "on nodes": TaskConfig(group="S2 x S3", vocab_size=3, symmetry_breaking="nodes", output_level="graph"),
+    "on triples": TaskConfig(group="A4", vocab_size=3, symmetry_breaking="triples"),
+    "on a ring": TaskConfig(
+        group="C5", num_features=2, problem_type="regression", edges=[[i, (i + 1) % 5] for i in range(5)]
+    ),
+}
+every_task = pytest.mark.parametrize("name", TASKS)
+
+
+def make_base():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "gated_messages": True}
+    return AsenForMultitask(AsenConfig(tasks=TASKS, **sizes))
+
+
+def make_adapted(name):
+    """The base with an adapter, after three steps on one task."""
+    lora = peft.LoraConfig(
+        r=2,
+        target_modules=r".*\.backbone\..*projection",
+        modules_to_save=[f"{part}.{name}" for part in NEW_PARTS],
+    )
+    model = peft.get_peft_model(make_base(), lora)
+    optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=0.05)
+    inputs, labels = batch(name)
+    for _ in range(3):
+        model(inputs, task=name, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.eval()
+
+
+def batch(name, rows=6):
+    task, generator = TASKS[name], torch.Generator().manual_seed(0)
+    if task.vocab_size is None:
+        return torch.randn(rows, 5, 2, generator=generator), torch.randn(rows, 5, generator=generator)
+    inputs = torch.randint(task.vocab_size, (rows, task.degree), generator=generator)
+    return inputs, torch.randint(task.output_size, (rows, *task.label_shape()), generator=generator)
+
+
+def logits(model, name):
+    with torch.no_grad():
+        return model(batch(name)[0], task=name).logits
+
+
+@every_task
+def test_the_adapter_and_the_task_learn_and_the_rest_is_frozen(name):
+    base, model = make_base(), make_adapted(name)
+    after = {key.removeprefix("base_model.model."): value for key, value in model.state_dict().items()}
+    for key, value in base.state_dict().items():
+        wrapped = [each for each in (key, re.sub(r"\.(weight|bias)$", r".base_layer.\1", key)) if each in after]
+        trained = [each for each in after if each.startswith(key.rpartition(".")[0] + ".modules_to_save.")]
+        assert bool(trained) == (name in key.split(".")), key
+        assert all(torch.equal(after[each], value) for each in wrapped), key
+    projections = [key for key, each in base.asen.backbone.named_modules() if "projection" in key.split(".")[-1]]
+    adapted = {key for key in after if "lora_A" in key}
+    assert len(adapted) == len(projections) and all(".backbone." in key for key in adapted)
+    assert (logits(model, name) - logits(base.eval(), name)).abs().max() > 1e-2
+
+
+@every_task
+def test_merged_it_predicts_the_same_and_is_an_ordinary_checkpoint(name, tmp_path):
+    model = make_adapted(name)
+    expected = logits(model, name)
+    merged = model.merge_and_unload()
+    assert type(merged) is AsenForMultitask and merged.state_dict().keys() == make_base().state_dict().keys()
+    assert type(merged.asen.backbone.layers[0].projection) is Linear
+    torch.testing.assert_close(logits(merged, name), expected, rtol=1e-4, atol=1e-5)
+    merged.save_pretrained(tmp_path)
+    reloaded = AsenForMultitask.from_pretrained(tmp_path)
+    assert torch.equal(logits(reloaded, name), logits(merged, name))
+    assert equivariance_error(reloaded, name, batch(name)[0]) < 1e-5
+
+
+@every_task
+def test_an_adapter_is_loaded_onto_the_base(name, tmp_path):
+    model = make_adapted(name)
+    model.save_pretrained(tmp_path)
+    reloaded = peft.PeftModel.from_pretrained(make_base(), tmp_path).eval()
+    expected, got = model.state_dict(), reloaded.state_dict()
+    assert got.keys() == expected.keys() and all(torch.equal(got[key], expected[key]) for key in expected)
+    torch.testing.assert_close(logits(reloaded, name), logits(model, name), rtol=1e-4, atol=1e-5)
+    with model.disable_adapter():
+        assert torch.equal(logits(model, name), logits(make_base().eval(), name))
+
+
+def test_the_pipeline_takes_an_adapted_model():
+    model, name = make_adapted("on pairs"), "on pairs"
+    rows = [{"inputs": row, "task": name} for row in batch(name)[0]]
+    results = pipeline("asen-prediction", model=model, device="cpu")(rows, batch_size=6)
+    scores = logits(model, name).softmax(dim=-1).max(dim=-1)
+    assert [[node["label"] for node in row] for row in results] == [
+        [f"LABEL_{index}" for index in row] for row in scores.indices.tolist()
+    ]
+    np.testing.assert_allclose([[node["score"] for node in row] for row in results], scores.values, rtol=1e-5)
+
+
+def test_faster_products_are_corrected_too():
+    """asen_hf.model._onednn_linear takes another kernel for large inputs; the correction must reach those as well."""
+    model = make_adapted("on pairs")
+    layer = model.base_model.model.asen.backbone.layers[0].projection
+    inputs = torch.randn(4096, 16)
+    weight, bias = layer.base_layer.weight, layer.base_layer.bias
+    down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    expected = inputs @ (weight + layer.scaling["default"] * up @ down).T + bias
+    assert up.abs().max() > 0
+    torch.testing.assert_close(layer(inputs), expected, rtol=1e-4, atol=1e-4)
+    merged = copy.deepcopy(model).merge_and_unload().asen.backbone.layers[0].projection
+    torch.testing.assert_close(merged(inputs), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_example_trains_a_tenth_of_the_weights_and_learns(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(EXAMPLE.parents[1])
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), "--output_dir", str(tmp_path), "--num_epochs", "5"])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    out = capsys.readouterr().out
+    trained, total = (int(each.replace(",", "")) for each in re.findall(r"params: ([\d,]+)", out))
+    assert trained < total / 8
+    assert float(re.search(r"test accuracy (\S+)", out).group(1)) > 0.8
+    adapter = (tmp_path / "adapter/adapter_model.safetensors").stat().st_size
+    assert adapter < (tmp_path / "merged/model.safetensors").stat().st_size / 7

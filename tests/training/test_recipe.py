@@ -1,0 +1,427 @@
+"""Recipes: YAML and flags say the same, flags win, and whatever is ill-formed is refused with the place where it is."""
+
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+from asen_hf import AsenConfig, TaskConfig
+from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, argument_parser, backbone_fields, script
+
+RECIPE = """
+model:
+  hidden_size: 32
+  gated_messages: true
+tasks:
+  - name: equivariant/palindrome
+  - name: short
+    source: equivariant/intersect
+    options: {length: 4}
+    num_rows: 80
+    generators: [[[0, 1], [2, 3]]]
+training:
+  lr: 2.0e-3
+  num_epochs: 3
+"""
+MINE = {"degree": 3, "generators": [[[0, 1, 2]]], "group_name": "C_3", "vocab_size": 5}
+MODEL_FIELDS = sorted(set(AsenConfig.__annotations__) - {"tasks", "model_type"})
+TRAINING_FIELDS = [field.name for field in dataclasses.fields(TrainingRecipe)]
+# A value for every scalar field that is not the field's default, as YAML reads it.
+OTHER = {
+    **{"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "negative_slope": 0.1},
+    **{
+        "hidden_dropout_prob": 0.25,
+        "layer_norm_eps": 1e-4,
+        "gated_messages": True,
+        "pooling": "mean",
+    },
+    **{"output_dir": "runs/of mine", "seed": 7, "num_epochs": 1.5, "max_steps": 9, "rows_per_task": 3},
+    **{"gradient_accumulation_steps": 2, "lr": 1e-4, "backbone_lr": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.5},
+    **{"max_grad_norm": 2.0, "mixed_precision": "bf16", "gradient_checkpointing": True, "train_rows": 12},
+    **{"attn_implementation": "gatv2_pyg", "eval_steps": 4, "eval_batch_size": 5, "logging_steps": 6},
+    **{"report_to": "tensorboard", "resume_from_checkpoint": "latest"},
+    **{"push_to_hub": True, "hub_model_id": "someone/model"},
+}
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    """Writes text, or a mapping as YAML, to a file and returns its path."""
+
+    def write(contents=RECIPE):
+        path = tmp_path / "mine.yaml"
+        path.write_text(contents if isinstance(contents, str) else yaml.safe_dump(contents))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def task_config_file(tmp_path):
+    def write(contents=MINE):
+        path = tmp_path / "my_task.json"
+        path.write_text(contents if isinstance(contents, str) else json.dumps(contents))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "table.jsonl"
+    sequences = np.stack(np.meshgrid(*[np.arange(5)] * 3), axis=-1).reshape(-1, 3)[:40]
+    path.write_text("".join(json.dumps({"inputs": row, "labels": [0, 1, 0]}) + "\n" for row in sequences.tolist()))
+    return path
+
+
+def test_a_file_is_read_into_its_three_sections(recipe_file):
+    recipe = Recipe.read(recipe_file())
+    assert recipe.model["hidden_size"] == 32 and recipe.model["gated_messages"] is True
+    assert recipe.model["num_hidden_layers"] == AsenConfig().num_hidden_layers
+    assert recipe.tasks == [
+        TaskRecipe(name="equivariant/palindrome"),
+        TaskRecipe("short", "equivariant/intersect", {"length": 4}, [[[0, 1], [2, 3]]], 80),
+    ]
+    assert recipe.training == TrainingRecipe(lr=2e-3, num_epochs=3.0)
+
+
+def test_sections_may_be_left_out_or_empty(recipe_file):
+    expected = Recipe(backbone_fields(AsenConfig()), [TaskRecipe("t")], TrainingRecipe())
+    for text in ("tasks: [{name: t}]", "model:\ntraining:\ntasks: [{name: t}]"):
+        assert Recipe.read(recipe_file(text)) == expected
+
+
+def test_the_model_section_makes_a_config(recipe_file):
+    config = AsenConfig(**Recipe.read(recipe_file({"model": {name: OTHER[name] for name in MODEL_FIELDS}})).model)
+    assert {name: getattr(config, name) for name in MODEL_FIELDS} == {name: OTHER[name] for name in MODEL_FIELDS}
+    assert backbone_fields(config) == {name: OTHER[name] for name in MODEL_FIELDS}
+
+
+def test_a_written_recipe_reads_back_the_same(tmp_path, recipe_file):
+    recipe = Recipe.read(recipe_file())
+    recipe.write(tmp_path / "again.yaml")
+    assert Recipe.read(tmp_path / "again.yaml") == recipe
+
+
+def test_every_field_survives_writing_and_reading(tmp_path):
+    full = TaskRecipe("a/b", "c", {"group": [[[0, 1]]], "x": 1.5}, [], 80)
+    own = TaskRecipe("mine", dataset="t.csv", task_config=MINE, inputs_columns=["x", "y", "z"], labels_columns=["w"])
+    own.augmentation = "C3"
+    recipe = Recipe(
+        {name: OTHER[name] for name in MODEL_FIELDS},
+        [full, own, TaskRecipe("plain")],
+        TrainingRecipe(**{name: OTHER[name] for name in TRAINING_FIELDS}),
+    )
+    recipe.write(tmp_path / "recipe.yaml")
+    # Whoever runs a recipe that came from the Hub does not want to upload to where it came from.
+    recipe.training = dataclasses.replace(recipe.training, push_to_hub=False, hub_model_id=None)
+    assert Recipe.read(tmp_path / "recipe.yaml") == recipe
+
+
+def test_every_scalar_field_has_a_value_in_these_tests():
+    assert sorted(OTHER) == sorted([*MODEL_FIELDS, *TRAINING_FIELDS])
+    defaults = {**backbone_fields(AsenConfig()), **dataclasses.asdict(TrainingRecipe())}
+    assert [name for name in OTHER if defaults[name] == OTHER[name]] == []
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_scalar_field_is_a_key_of_the_file_and_a_flag(recipe_file, name):
+    section = "model" if name in MODEL_FIELDS else "training"
+    for recipe in (
+        Recipe.read(recipe_file({section: {name: OTHER[name]}, "tasks": [{"name": "t"}]})),
+        Recipe.parse([f"--{name}", str(OTHER[name])], recipe_file({"tasks": [{"name": "t"}]})),
+        Recipe.parse([f"--{name}={OTHER[name]}"], recipe_file({"tasks": [{"name": "t"}]})),
+    ):
+        values = {**recipe.model, **dataclasses.asdict(recipe.training)}
+        assert values[name] == OTHER[name] and type(values[name]) is type(OTHER[name])
+
+
+def test_flags_override_the_file_and_leave_the_rest_of_it(recipe_file):
+    recipe = Recipe.parse(["--lr", "1e-4", "--hidden_size=8", "--gated_messages", "false"], recipe_file())
+    assert (recipe.training.lr, recipe.training.num_epochs) == (1e-4, 3.0)
+    assert (recipe.model["hidden_size"], recipe.model["gated_messages"]) == (8, False)
+    assert [task.name for task in recipe.tasks] == ["equivariant/palindrome", "short"]
+
+
+def test_the_recipe_flag_names_another_file(tmp_path, recipe_file):
+    recipe = Recipe.parse(["--seed", "3", "--recipe", str(recipe_file())], tmp_path / "no such file")
+    assert recipe.training == TrainingRecipe(lr=2e-3, num_epochs=3.0, seed=3)
+
+
+@pytest.mark.parametrize("number", ["2e-3", "2E-3", "2.0e-3", ".002", "0.002"])
+def test_a_number_may_be_written_without_a_dot(recipe_file, number):
+    lr = Recipe.read(recipe_file(f"training: {{lr: {number}}}")).training.lr
+    assert lr == 2e-3 and type(lr) is float
+
+
+def test_null_means_the_default(recipe_file):
+    training = Recipe.read(recipe_file("training: {backbone_lr: null, train_rows: null, lr: null}")).training
+    assert training == TrainingRecipe()
+
+
+def test_text_with_blanks_and_equal_signs_is_kept(recipe_file):
+    training = Recipe.read(recipe_file({"training": {"output_dir": "my runs/lr=1 --seed 3"}})).training
+    assert training == TrainingRecipe(output_dir="my runs/lr=1 --seed 3")
+
+
+ILL_FORMED = {
+    "unknown section": ("models: {}", "mine.yaml: unknown key models; known: model, tasks, training"),
+    "unknown model key": ("model: {hidden: 3}", "mine.yaml, section model: unknown key hidden; known:.*hidden_size"),
+    "unknown training key": ("training: {rate: 3}", "mine.yaml, section training: unknown key rate; known:.*lr"),
+    "a list for a number": ("training: {lr: [1, 2]}", r"mine.yaml, training.lr: expected one value, got \[1, 2\]"),
+    "a list for a section": ("model: [1]", "mine.yaml, section model: expected a mapping"),
+    "text for a section": ("training: fast", "mine.yaml, section training: expected a mapping"),
+    "tasks not a list": ("tasks: {name: a}", "mine.yaml, section tasks: expected a list"),
+    "tasks empty": ("tasks:", "mine.yaml, section tasks: expected a list"),
+    "task without a name": ("tasks: [{source: a}]", "mine.yaml, section tasks: .* each with a name"),
+    "task as a bare name": ("tasks: [equivariant/intersect]", "mine.yaml, section tasks: .* each with a name"),
+    "two tasks of a name": (
+        "tasks: [{name: a}, {name: b}, {name: a}]",
+        "mine.yaml, section tasks: two tasks .* a, b, a",
+    ),
+    "unknown task key": ("tasks: [{name: a, rows: 3}]", "task 'a': unknown key rows; known: .*num_rows"),
+    "table without a config": (
+        "tasks: [{name: a, dataset: t.csv}]",
+        "task 'a': a table needs both dataset and task_config",
+    ),
+    "config without a table": ("tasks: [{name: a, task_config: t.json}]", "task 'a': a table needs both"),
+    "not YAML": ("model: {hidden_size: 3", "mine.yaml: not YAML"),
+    "a list": ("- model", "mine.yaml: expected the sections model, tasks, training"),
+    "an empty file": ("", "mine.yaml: expected the sections"),
+    "text for an integer": ("model: {hidden_size: big}", "mine.yaml.*hidden_size.*big"),
+    "a fraction for an integer": ("training: {rows_per_task: 1.5}", "mine.yaml.*rows_per_task.*1.5"),
+    "text for a number": ("training: {lr: fast}", "mine.yaml.*lr.*fast"),
+    "a number for a switch": ("training: {gradient_checkpointing: 3}", "mine.yaml.*3"),
+    "an unknown choice": ("training: {mixed_precision: fp8}", "mine.yaml.*mixed_precision.*fp8"),
+    "out of range": ("training: {rows_per_task: 0}", "mine.yaml.*rows_per_task must be at least 1, got 0"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), ILL_FORMED.values(), ids=ILL_FORMED)
+def test_an_ill_formed_file_is_refused_by_its_name(recipe_file, text, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.read(recipe_file(text))
+
+
+def test_a_file_that_is_missing_or_a_folder_is_refused_by_its_name(tmp_path):
+    with pytest.raises(ValueError, match=r"gone\.yaml: cannot be read: No such file"):
+        Recipe.read(tmp_path / "gone.yaml")
+    with pytest.raises(ValueError, match="cannot be read: Is a directory"):
+        Recipe.parse(["--recipe", str(tmp_path)], "unused")
+
+
+def test_a_file_that_is_no_text_is_refused_by_its_name(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00model")
+    with pytest.raises(ValueError, match=r"mine\.yaml"):
+        Recipe.read(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--rate", "3"], "--rate"),
+        (["--lr"], "--lr"),
+        (["--lr", "fast"], "--lr.*fast"),
+        (["--learn", "1"], "--learn"),
+        (["--hidden", "8"], "--hidden"),  # a flag's beginning is not enough
+        (["--pooling", "max"], "--pooling.*max"),
+        (["--max_grad_norm", "0"], "max_grad_norm must be positive, got 0"),
+        (["stray"], "stray"),
+    ],
+)
+def test_bad_flags_are_refused_by_name(recipe_file, flags, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe.parse(flags, recipe_file())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, 0) for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size")),
+        *((name, value) for name in ("lr", "max_grad_norm") for value in (0.0, -1.0, float("nan"))),
+        *(("backbone_lr", -1e-3), ("warmup_ratio", 1.5), ("warmup_ratio", -0.1), ("num_epochs", 0.0)),
+        *(("num_epochs", float("nan")), ("backbone_lr", float("nan")), ("warmup_ratio", float("nan"))),
+        ("eval_steps", -1),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        TrainingRecipe(**{name: value})
+
+
+def test_epochs_do_not_matter_where_steps_are_given():
+    assert TrainingRecipe(max_steps=3, num_epochs=0.0).max_steps == 3
+
+
+def test_loading_gives_every_tasks_config_and_rows(recipe_file):
+    recipe = Recipe.read(
+        recipe_file(RECIPE.replace("equivariant/palindrome", "equivariant/palindrome\n    num_rows: 40"))
+    )
+    configs, data = recipe.load()
+    assert list(configs) == list(data) == ["equivariant/palindrome", "short"]
+    assert configs["equivariant/palindrome"].group_name == "reversal"
+    assert {split: len(rows) for split, rows in data["short"].items()} == {"train": 56, "validation": 12, "test": 12}
+    assert configs["short"].degree == 4
+
+
+def test_rows_depend_on_the_recipes_seed(recipe_file):
+    first, again, other = (
+        Recipe.parse(
+            ["--seed", seed], recipe_file({"tasks": [{"name": "equivariant/intersect", "num_rows": 40}]})
+        ).load()[1]
+        for seed in ("1", "1", "2")
+    )
+    rows = [each["equivariant/intersect"]["train"]["inputs"][:] for each in (first, again, other)]
+    assert rows[0] == rows[1] != rows[2]
+
+
+def test_null_means_the_default_in_a_task_too(recipe_file):
+    fields = dict.fromkeys(("options", "generators", "num_rows", "inputs_columns", "source"))
+    [task] = Recipe.read(recipe_file({"tasks": [{"name": "equivariant/intersect", **fields}]})).tasks
+    assert task == TaskRecipe("equivariant/intersect")
+
+
+def test_generators_override_a_registered_tasks_group_and_nothing_else():
+    options = {"length": 4}
+    plain, rows = TaskRecipe("equivariant/intersect", options=options, num_rows=40).load(0)
+    config, same_rows = TaskRecipe("equivariant/intersect", options=options, num_rows=40, generators=[[[0, 2]]]).load(0)
+    assert config.generators == [[[0, 2]]] and config.group_name != plain.group_name
+    assert {**config.to_dict(), "generators": 0, "group_name": 0} == {
+        **plain.to_dict(),
+        "generators": 0,
+        "group_name": 0,
+    }
+    assert rows["train"]["inputs"][:] == same_rows["train"]["inputs"][:]
+
+
+def test_no_generators_are_the_trivial_group():
+    config, _ = TaskRecipe("equivariant/intersect", options={"length": 4}, num_rows=40, generators=[]).load(0)
+    assert config.generators == []
+
+
+def test_generators_override_a_tables_group(table):
+    config, _ = TaskRecipe("mine", dataset=str(table), task_config=MINE, generators=[[[0, 1]]]).load(0)
+    assert config.generators == [[[0, 1]]]
+
+
+def test_generators_may_have_a_name(table):
+    task = TaskRecipe("mine", dataset=str(table), task_config=MINE, generators=[[[0, 1]]], group_name="swap")
+    assert task.load(0)[0].group_name == task.config().group_name == "swap"
+
+
+def test_support_says_what_becomes_of_a_tasks_edges(table):
+    fields = {**MINE, "edges": [[0, 1], [1, 0]]}
+    supports = {}
+    for support in (None, "complete", "sparse", "weak"):
+        config = TaskRecipe("mine", dataset=str(table), task_config=fields, support=support).load(0)[0]
+        supports[support] = config.edges, config.weak_support
+    edges = fields["edges"]
+    assert supports == {
+        None: (edges, False),
+        "complete": (None, False),
+        "sparse": (edges, False),
+        "weak": (edges, True),
+    }
+    with pytest.raises(ValueError, match=r"task 'mine': it has no edges that could be a weak support"):
+        TaskRecipe("mine", dataset=str(table), task_config=MINE, support="weak").config()
+    with pytest.raises(ValueError, match="support must be complete, sparse or weak"):
+        TaskRecipe("mine", support="dense")
+
+
+def test_a_task_config_may_be_a_file_or_its_fields(table, task_config_file):
+    in_line, rows = TaskRecipe("mine", dataset=str(table), task_config=MINE).load(0)
+    from_file, same_rows = TaskRecipe("mine", dataset=str(table), task_config=str(task_config_file())).load(0)
+    assert in_line == from_file == TaskConfig(**MINE)
+    assert rows["test"][:] == same_rows["test"][:]
+
+
+@pytest.mark.parametrize("address", ["hf://datasets/mine.json", "hf://datasets/someone/else/mine.json"])
+def test_a_task_config_that_is_not_on_the_hub_is_named(table, address):
+    with pytest.raises(ValueError, match=f"task 'mine': task config {address}: cannot be read: .+"):
+        TaskRecipe("mine", dataset=str(table), task_config=address).config()
+
+
+def test_one_source_can_serve_several_tasks():
+    configs = {
+        name: TaskRecipe(name, "equivariant/intersect", {"length": length}, num_rows=40).load(0)[0]
+        for name, length in (("short", 4), ("long", 6))
+    }
+    assert {name: config.degree for name, config in configs.items()} == {"short": 4, "long": 6}
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ("{degree: 3", "my_task.json: not JSON"),
+        ("[1]", "my_task.json: expected a JSON object"),
+        ({**MINE, "degrees": 3}, "my_task.json: .*degrees"),
+        ({**MINE, "degree": "three"}, "my_task.json: .*degree"),
+        ({**MINE, "generators": [[[0, 3]]]}, "my_task.json: .*3"),
+        ({"degree": 3}, "my_task.json: .*vocab_size"),
+        ({"vocab_size": 3}, "my_task.json: .*degree"),
+    ],
+)
+def test_a_bad_task_config_is_refused_by_file_and_task(table, task_config_file, contents, message):
+    recipe = TaskRecipe("mine", dataset=str(table), task_config=str(task_config_file(contents)))
+    with pytest.raises(ValueError, match=f"task 'mine': .*{message}"):
+        recipe.load(0)
+
+
+BAD_SOURCES = {
+    "unknown source": (
+        {"source": "equivariant/none"},
+        "unknown task 'equivariant/none'; the known tasks are .*intersect",
+    ),
+    "unknown option": ({"source": "equivariant/intersect", "options": {"size": 4}}, "unknown option size"),
+    "options that are no mapping": ({"source": "equivariant/intersect", "options": [4]}, "options"),
+    "not a permutation": ({"source": "equivariant/intersect", "generators": [[[0, 0]]]}, "0"),
+    "generators that are no list": ({"source": "equivariant/intersect", "generators": 3}, "generators"),
+    "too few rows": ({"source": "equivariant/intersect", "num_rows": 1}, "too few"),
+    "rows that are no number": ({"source": "equivariant/intersect", "num_rows": "many"}, "num_rows"),
+    "missing table": ({"dataset": "gone.csv", "task_config": MINE}, "gone.csv"),
+    "missing config": ({"dataset": "gone.csv", "task_config": "gone.json"}, "gone.json: cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), BAD_SOURCES.values(), ids=BAD_SOURCES)
+def test_a_task_that_cannot_be_loaded_is_refused_by_its_name(recipe_file, fields, message):
+    with pytest.raises(ValueError, match=f"task 'mine': .*{message}"):
+        Recipe.read(recipe_file({"tasks": [{"name": "mine", **fields}]})).load()
+
+
+@pytest.mark.parametrize("error", [ValueError("what is wrong"), FileNotFoundError(2, "No such file", "gone.npz")])
+def test_a_script_turns_an_expected_error_into_one_line_and_status_two(capsys, error):
+    @script
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_a_script_lets_a_defect_show_its_traceback():
+    @script
+    def main():
+        raise KeyError("a defect")
+
+    with pytest.raises(KeyError):
+        main()
+
+
+def test_help_lists_every_flag(capsys):
+    parser = argument_parser([TrainingRecipe], description="What it does.")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    shown = capsys.readouterr().out
+    assert [name for name in TRAINING_FIELDS if f"--{name}" not in shown] == []
+    assert "What it does." in shown
+
+
+def test_parsing_does_not_read_the_programs_own_arguments(monkeypatch, recipe_file):
+    monkeypatch.setattr(sys, "argv", ["pytest", "--unknown"])
+    assert Recipe.parse([], recipe_file()).training.lr == 2e-3
