@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Pipeline
 
 from .model.configuration_asen import TaskConfig
-from .model.normalization import predictions
+from .model.heads import predictions
 from .model.pretrained_asen import evaluating
 
 PIPELINE_TASK = "asen-prediction"

@@ -14,12 +14,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import datetime
 import fcntl
-import functools
 import json
 import os
-import platform
 import queue
 import shutil
 import subprocess
@@ -32,17 +29,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
-import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 
+from ..evaluation.provenance import provenance, revision
+from ..evaluation.reference_predictions import reference_scores
+from ..evaluation.scores import score_splits
 from ..training.finetune import FinetuneArguments, prepare_model
 from ..training.loop import total_steps, train
-from ..training.objective import baselines, evaluate
 from ..training.recipe import Recipe, script
 from .grid import RUNS, Cell, Grid, Start, describe
 from .report import write_report
@@ -75,14 +71,14 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
         best_step = json.loads((output / "scores.json").read_text(encoding="utf-8"))["step"]
         if not grid.keep:
             shutil.rmtree(output)
-    score = evaluate(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
+    score = score_splits(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
     return {
         **cell,
         "loss": score.loss,
         "metric": score.metric,
         "value": score.value,
         # majority or constant, fitted on the whole train split, however few rows the cell has
-        "baseline": next(iter(baselines(task, data[name]["train"], data[name]["test"]).values())),
+        "baseline": next(iter(reference_scores(task, data[name]["train"], data[name]["test"]).values())),
         "parameters": model.num_parameters(),
         "rows": rows,
         "steps": steps,
@@ -156,32 +152,6 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
         )
         for checkpoint in output.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
-
-
-def provenance() -> dict[str, Any]:
-    """What a line was measured with."""
-    return {
-        "revision": revision(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "asen_hf": asen_hf.__version__,
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-@functools.cache  # a worker goes on with the code that it started with
-def revision() -> str:
-    """The git revision, with a + when the code has changes that are not committed."""
-    git = ("git", "--no-optional-locks", "-C", str(Path(__file__).parent))
-    try:
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        code = (":(top)asen_hf", ":(top,glob)training/*.py")  # not the stores, which change all the time
-        changes = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit.stdout.strip() + "+" * bool(changes.stdout)
 
 
 def serve(grid: Grid) -> None:

@@ -15,7 +15,8 @@ from matplotlib import pyplot as plt
 from ..closures.report import order_text
 from ..data import collate
 from ..evaluation.metrics import METRICS, details
-from ..training.objective import is_known, reference_predictions
+from ..evaluation.reference_predictions import reference_predictions
+from ..model.heads import is_known
 from .grid import Grid
 from .report import paired_test
 

@@ -28,8 +28,9 @@ from transformers.utils.generic import can_return_tuple
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig
+from .heads import predictions, task_loss
 from .init_from import copy_rows, find_donor_rows
-from .normalization import FeatureEmbedder, predictions, task_loss
+from .normalization import FeatureEmbedder
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages

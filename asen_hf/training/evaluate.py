@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from datasets import Dataset
 from transformers.utils import cached_file
 
 from ..data import collate
-from ..evaluation.scoreboard import Score, format_scoreboard, scoreboard
+from ..evaluation.scoreboard import format_scoreboard, scoreboard
+from ..evaluation.scores import ScoreRecord
 from ..model.modeling_asen import AsenForMultitask
 from ..plots.predictions import plot_predictions
-from .loop import machine
 from .recipe import Recipe, described, load_config
 
 TEST_SCORES_NAME = "test_scores.json"
@@ -68,9 +67,9 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
     if not data:
         raise ValueError(f"recipe.yaml of {checkpoint} names the rows of none of {', '.join(names)}")
     board = scoreboard(model, data, options.split, options.batch_size)
-    print(format_scoreboard(board))
+    print(format_scoreboard(model.config.tasks, board))
     if options.output is not None:
-        write_scores(Path(options.output), board, checkpoint, options.split, recipe.training.seed)
+        ScoreRecord(options.split, recipe.training.seed, board).write(options.output)
     if options.plots is not None:
         for name, splits in data.items():
             _draw(model, name, splits[options.split], edges[name], options)
@@ -87,15 +86,3 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, edges: list | None,
         print(f"{path}: {shown}")
     if not pictures:
         print(f"{name}: no picture: neither positions in space nor node_coordinates nor a residual_feature")
-
-
-def write_scores(path: Path, board: list[Score], checkpoint: str, split: str, seed: int) -> None:
-    """Write scores as JSON, with what they were measured on."""
-    record = {
-        "checkpoint": checkpoint,
-        "split": split,
-        "seed": seed,
-        "machine": machine(),
-        "scores": [dataclasses.asdict(score) for score in board],
-    }
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -104,7 +104,7 @@ def main() -> None:
     if state.is_main_process:
         output = training.output_dir
         board = document_run(model, data, recipe.training)
-        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(board)}\n")
+        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(model.config.tasks, board)}\n")
         print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
         if repository is not None:
             print(f"\nOn the Hub as {repository}: {push_run(output, repository)}")

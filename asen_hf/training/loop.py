@@ -7,10 +7,7 @@ and keeps under ``state/`` what it takes to go on. Once finished, the best model
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import os
-import platform
 import shutil
 import sys
 from collections.abc import Mapping
@@ -27,12 +24,11 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from ..data import MultitaskBatches
+from ..evaluation.scores import Score, ScoreRecord, score_splits
 from ..model.modeling_asen import AsenForMultitask
 from .objective import (
     MultitaskObjective,
-    Scores,
     check_labels_known,
-    evaluate,
     freeze_other_tasks,
     parameter_groups,
 )
@@ -54,7 +50,7 @@ class Progress:
         self.__dict__.update(state)
 
 
-def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Recipe) -> dict[str, Scores]:
+def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Recipe) -> dict[str, Score]:
     """Train ``model`` on all tasks of ``data`` and leave the best checkpoint by validation in the run's folder.
 
     Args:
@@ -167,18 +163,6 @@ def keep_freed_memory() -> None:
     torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
-def machine() -> dict[str, Any]:
-    """What a result was measured on."""
-    return {
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
 def _subsample(train: Any, training: TrainingRecipe) -> Any:
     if training.train_rows is None:
         return train
@@ -210,7 +194,7 @@ def _validate(
     bar: tqdm,
 ) -> None:
     """Score the validation splits (every process all of them, so that they agree) and save a checkpoint."""
-    scores = evaluate(model, validation, recipe.training.eval_batch_size)
+    scores = score_splits(model, validation, recipe.training.eval_batch_size)
     loss = sum(each.loss for each in scores.values()) / len(scores)
     if loss < progress.best_loss:
         progress.best_loss, progress.best_step = loss, progress.step
@@ -265,26 +249,20 @@ def _finish(
     validation: Mapping[str, Any],
     recipe: Recipe,
     progress: Progress,
-) -> dict[str, Scores]:
+) -> dict[str, Score]:
     output = Path(recipe.training.output_dir)
     if progress.best_step == 0:
         raise ValueError("training diverged: the validation loss was never finite; lower the learning rate")
     best = type(model).from_pretrained(output / f"checkpoint-{progress.best_step}")
     model.load_state_dict(best.state_dict())
-    scores = evaluate(model, validation, recipe.training.eval_batch_size)
+    scores = score_splits(model, validation, recipe.training.eval_batch_size)
     if accelerator.is_main_process:
-        record = {
-            "split": "validation",
-            "step": progress.best_step,
-            "seed": recipe.training.seed,
-            "machine": machine(),
-            "scores": {task: dataclasses.asdict(each) for task, each in scores.items()},
-        }
+        record = ScoreRecord("validation", recipe.training.seed, scores, progress.best_step)
         aside = output / ".finished.tmp"
         shutil.rmtree(aside, ignore_errors=True)
         model.save_pretrained(aside)
         recipe.write(aside / "recipe.yaml")
-        (aside / "scores.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        record.write(aside / "scores.json")
         for file in sorted(aside.iterdir()):  # scores.json comes last: where it is, the run is whole
             file.replace(output / file.name)
         aside.rmdir()

@@ -44,7 +44,7 @@ def main() -> None:
     if state.is_main_process:
         output = recipe.training.output_dir.rstrip("/")
         board = document_run(model, data, recipe.training)
-        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(board)}\n")
+        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(model.config.tasks, board)}\n")
         print(
             "Next, finetune it on a task and a group it has never seen:\n"
             f"  accelerate launch training/finetune.py --checkpoint {output} --task equivariant/intersect"

@@ -8,9 +8,10 @@ import torch
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data.features import to_dataset
+from asen_hf.evaluation.reference_predictions import reference_scores
 from asen_hf.evaluation.scoreboard import Score, format_scoreboard, scoreboard
+from asen_hf.evaluation.scores import score_splits
 from asen_hf.model.groups import alternating, cyclic, symmetric, to_cycles, trivial
-from asen_hf.training.objective import baselines, evaluate
 
 N = 6
 BROKEN_SUPPORT = [[0, 1], [1, 2], [2, 3], [3, 3]]  # a path with a loop; rotations move it
@@ -84,24 +85,24 @@ def test_columns_are_aligned(board):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_scores_and_baselines_are_those_of_the_split(model, board, name):
-    scores = evaluate(model, {name: DATA[name]["test"]})[name]
+    scores = score_splits(model, {name: DATA[name]["test"]})[name]
     score = board[name]
     assert (score.loss, score.metric, score.value) == (scores.loss, scores.metric, scores.value)
-    assert score.baselines == baselines(TASKS[name], DATA[name]["train"], DATA[name]["test"])
+    assert score.references == reference_scores(TASKS[name], DATA[name]["train"], DATA[name]["test"])
     assert score.rows == 25
 
 
 def test_another_split_can_be_scored(model):
     [score] = scoreboard(model, {"rotations": DATA["rotations"]}, split="validation")
     assert score.rows == 20
-    assert score.value == evaluate(model, {"rotations": DATA["rotations"]["validation"]})["rotations"].value
+    assert score.value == score_splits(model, {"rotations": DATA["rotations"]["validation"]})["rotations"].value
 
 
 def test_a_line_shows_the_task_its_group_and_its_scores(board):
     score = board["rotations"]
     line = format_scoreboard([score]).splitlines()[2]
     shown = ["rotations", "C_6", "6", "25", f"{score.loss:.4f}", f"accuracy {score.value:.4f}"]
-    shown += [f"majority {score.baselines['majority']:.4f}", f"{score.equivariance_error:.1e}"]
+    shown += [f"majority {score.references['majority']:.4f}", f"{score.equivariance_error:.1e}"]
     shown += [f"{score.outside_error:.1e}"]
     positions = [line.find(each) for each in shown]
     assert -1 not in positions and positions == sorted(positions)

@@ -17,9 +17,9 @@ import yaml
 from scipy.stats import ttest_rel
 
 from asen_hf import AsenForMultitask
+from asen_hf.evaluation.scores import score_splits
 from asen_hf.experiments import report, runner
 from asen_hf.experiments.grid import Grid
-from asen_hf.training.objective import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = {
@@ -266,7 +266,7 @@ def test_a_zero_shot_cell_scores_the_pretrained_weights_as_they_are(pretrained, 
     task, data = grid.recipe(cell).tasks[0].load(seed=1)
     with pytest.warns(UserWarning, match="initialised from"):
         model.add_task("new", task, init_from="intersect-4")
-    score = evaluate(model, {"new": data["test"]})["new"]
+    score = score_splits(model, {"new": data["test"]})["new"]
     assert (score.loss, score.value) == (float(row["loss"]), float(row["value"]))
 
 

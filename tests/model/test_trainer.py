@@ -17,8 +17,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data import collate
 from asen_hf.data.features import to_dataset
-from asen_hf.model.normalization import predictions
-from asen_hf.training.objective import evaluate
+from asen_hf.evaluation.scores import score_splits
+from asen_hf.model.heads import predictions
 
 ROOT = Path(__file__).parents[2]
 VALUES = {"num_features": 2, "problem_type": "regression", "label_mean": 30.0, "label_scale": 5.0}
@@ -67,7 +67,7 @@ def test_one_task_needs_no_name_and_no_collator(name, tmp_path):
     assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:3])
 
     scores = trainer.evaluate(held_out)
-    assert scores["eval_loss"] == pytest.approx(evaluate(model, {name: held_out})[name].loss, rel=1e-5)
+    assert scores["eval_loss"] == pytest.approx(score_splits(model, {name: held_out})[name].loss, rel=1e-5)
     output = trainer.predict(held_out.add_column("id", range(21)))  # a column the model does not take
     batch = collate(task, held_out)
     np.testing.assert_allclose(output.predictions, model(**batch).logits.detach().numpy(), rtol=1e-4, atol=1e-5)
@@ -159,7 +159,7 @@ def test_of_several_tasks_a_collator_names_one(tmp_path):
         model, tmp_path, rows, lambda rows: {**collate(TASKS[name], rows), "task": name}, num_train_epochs=2
     )
     trainer.train()
-    assert trainer.evaluate()["eval_loss"] == pytest.approx(evaluate(model, {name: rows})[name].loss, rel=1e-5)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(score_splits(model, {name: rows})[name].loss, rel=1e-5)
     assert trainer.predict(rows).predictions.shape == (48, 2)
     for key, value in model.named_parameters():
         assert torch.equal(value, before[key]) == any(other in key.split(".") for other in TASKS.keys() - {name}), key

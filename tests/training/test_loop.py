@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data.features import to_dataset
+from asen_hf.evaluation.scores import score_splits
 from asen_hf.training.loop import total_steps, train
-from asen_hf.training.objective import MultitaskObjective, evaluate
+from asen_hf.training.objective import MultitaskObjective
 from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 MARK = TaskConfig(degree=4, generators=[[[0, 1, 2, 3]]], vocab_size=3)  # which tokens are zero
@@ -128,9 +129,9 @@ def logged(monkeypatch):
 def test_training_lowers_every_tasks_loss(tmp_path):
     model, data = make_model(tuple(TASKS)), make_data(tuple(TASKS))
     validation = {name: splits["validation"] for name, splits in data.items()}
-    before = evaluate(model, validation)
+    before = score_splits(model, validation)
     run(tmp_path, model, data, max_steps=60)
-    after = evaluate(model, validation)
+    after = score_splits(model, validation)
     for name in TASKS:
         assert after[name].loss < 0.4 * before[name].loss, name
     assert after["mark"].value > 0.95
@@ -139,7 +140,7 @@ def test_training_lowers_every_tasks_loss(tmp_path):
 def test_the_scores_returned_are_those_of_the_model_left_behind(tmp_path):
     model, data = make_model(), make_data()
     scores = train(model, data, make_recipe(tmp_path))
-    assert scores == evaluate(model, {"mark": data["mark"]["validation"]})
+    assert scores == score_splits(model, {"mark": data["mark"]["validation"]})
     loaded = AsenForMultitask.from_pretrained(tmp_path)
     assert_same(loaded.state_dict(), model.state_dict())
 
@@ -195,7 +196,7 @@ def test_the_best_weights_by_validation_end_at_the_top_with_scores_and_recipe(tm
     assert_same(model.state_dict(), top)
     assert Recipe.read(tmp_path / "recipe.yaml") == make_recipe(tmp_path, eval_steps=2, max_steps=10)
     record = json.loads((tmp_path / "scores.json").read_text())
-    scores = evaluate(model, {"mark": data["mark"]["validation"]})["mark"]
+    scores = score_splits(model, {"mark": data["mark"]["validation"]})["mark"]
     assert record["scores"] == {"mark": dataclasses.asdict(scores)}
     assert (record["split"], record["step"], record["seed"]) == ("validation", 2, 0)
     assert record["machine"]["torch"] == torch.__version__

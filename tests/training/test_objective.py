@@ -8,7 +8,9 @@ from datasets import Dataset
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data import collate, get_task
 from asen_hf.data.features import to_dataset
-from asen_hf.training.objective import MultitaskObjective, baselines, evaluate, freeze_other_tasks, parameter_groups
+from asen_hf.evaluation.reference_predictions import reference_scores
+from asen_hf.evaluation.scores import score_splits
+from asen_hf.training.objective import MultitaskObjective, freeze_other_tasks, parameter_groups
 
 CYCLE = [[[0, 1, 2, 3]]]
 TASKS = {
@@ -193,7 +195,7 @@ def test_evaluation_equals_a_computation_by_hand_over_all_rows(name, batch_size)
     batch = collate(task, split)
     with torch.no_grad():
         logits = model(batch["inputs"], task=name).logits.double().numpy()
-    scores = evaluate(model, {name: split}, batch_size)[name]
+    scores = score_splits(model, {name: split}, batch_size)[name]
     assert scores.metric == ("mae" if task.is_regression else "accuracy")
     assert scores.loss == pytest.approx(loss_by_hand(task, logits, batch), rel=1e-5)
     assert scores.value == pytest.approx(metric_by_hand(task, logits, batch), rel=1e-5)
@@ -211,7 +213,7 @@ def test_ignored_labels_change_no_score(name):
     with_ignored = to_dataset(task, rows["inputs"].numpy(), rows["labels"].numpy())
     without = to_dataset(task, kept["inputs"].numpy(), kept["labels"].numpy())
     # Batches of 4, so that the last two hold nothing but ignored labels.
-    first, second = (evaluate(model, {name: split}, batch_size=4)[name] for split in (with_ignored, without))
+    first, second = (score_splits(model, {name: split}, batch_size=4)[name] for split in (with_ignored, without))
     assert (first.loss, first.value) == pytest.approx((second.loss, second.value), rel=1e-6)
 
 
@@ -220,14 +222,14 @@ def test_evaluation_is_without_dropout_and_restores_the_mode(training):
     model = make_model(hidden_dropout_prob=0.5)
     split = some_rows(TASKS["squared"], 16)
     model.train(training)
-    scores = [evaluate(model, {"squared": split}) for _ in range(2)]
+    scores = [score_splits(model, {"squared": split}) for _ in range(2)]
     assert all(module.training is training for module in model.modules())
-    assert scores[0] == scores[1] == evaluate(model.eval(), {"squared": split})
+    assert scores[0] == scores[1] == score_splits(model.eval(), {"squared": split})
 
 
 def test_evaluation_scores_the_tasks_in_the_order_given():
     order = ["squared", "graph_classes", "node_values"]
-    scores = evaluate(make_model(), {name: some_rows(TASKS[name], 5) for name in order})
+    scores = score_splits(make_model(), {name: some_rows(TASKS[name], 5) for name in order})
     assert list(scores) == order
 
 
@@ -235,7 +237,7 @@ def test_majority_is_the_commonest_train_label_scored_on_known_test_labels():
     task = TASKS["node_classes"]
     train = to_dataset(task, np.zeros((2, 4), dtype=int), np.array([[-100, -100, -100, 2], [2, 1, 0, -100]]))
     test = to_dataset(task, np.zeros((2, 4), dtype=int), np.array([[2, 2, 1, -100], [0, 0, 0, 0]]))
-    assert baselines(task, train, test) == {"majority": pytest.approx(2 / 7)}
+    assert reference_scores(task, train, test) == {"majority": pytest.approx(2 / 7)}
 
 
 def test_majority_of_a_graph_task():
@@ -244,7 +246,7 @@ def test_majority_of_a_graph_task():
         to_dataset(task, np.zeros((len(labels), 3), dtype=int), np.array(labels))
         for labels in ([1, 0, 1], [1, 0, 0, -100])
     ]
-    assert baselines(task, *rows) == {"majority": pytest.approx(1 / 3)}
+    assert reference_scores(task, *rows) == {"majority": pytest.approx(1 / 3)}
 
 
 def test_constant_is_the_median_of_each_train_label():
@@ -254,7 +256,7 @@ def test_constant_is_the_median_of_each_train_label():
     labels[0, 0] = np.nan  # 19 known values, so that one of them is the median
     train, test = to_dataset(task, rng.normal(size=(5, 4, 2)), labels), some_rows(task, 10, seed=1)
     errors = np.abs(np.nanmedian(labels, axis=(0, 1)) - collate(task, test)["labels"].double().numpy())
-    assert baselines(task, train, test)["constant"] == pytest.approx(np.nanmean(errors), rel=1e-6)
+    assert reference_scores(task, train, test)["constant"] == pytest.approx(np.nanmean(errors), rel=1e-6)
 
 
 def test_constant_of_a_graph_task_is_a_median_not_a_mean():
@@ -263,7 +265,7 @@ def test_constant_of_a_graph_task_is_a_median_not_a_mean():
         to_dataset(task, np.zeros((len(labels), 3), dtype=int), np.array(labels))
         for labels in ([0.0, 1.0, 100.0, np.nan], [2.0, 5.0, np.nan])
     ]
-    assert baselines(task, *rows) == {"constant": pytest.approx((1 + 4) / 2)}
+    assert reference_scores(task, *rows) == {"constant": pytest.approx((1 + 4) / 2)}
 
 
 def test_linear_is_the_least_squares_map_shared_by_all_nodes():
@@ -279,14 +281,14 @@ def test_linear_is_the_least_squares_map_shared_by_all_nodes():
     known = ~np.isnan(labels).any(axis=1)
     weights = np.linalg.lstsq(design(fit["inputs"])[known], labels[known], rcond=None)[0]
     errors = np.abs(design(held_out["inputs"]) @ weights - held_out["labels"].double().reshape(-1, 2).numpy())
-    assert baselines(task, train, test)["linear"] == pytest.approx(np.nanmean(errors), rel=1e-6)
+    assert reference_scores(task, train, test)["linear"] == pytest.approx(np.nanmean(errors), rel=1e-6)
 
 
 def test_linear_recovers_a_linear_rule():
     task = TASKS["squared"]
     inputs = np.random.default_rng(0).normal(size=(30, 3, 1))
     rows = to_dataset(task, inputs, 2 * inputs[..., 0] - 7)
-    assert baselines(task, rows, rows)["linear"] == pytest.approx(0, abs=1e-5)
+    assert reference_scores(task, rows, rows)["linear"] == pytest.approx(0, abs=1e-5)
 
 
 def test_persistence_is_the_residual_feature_itself():
@@ -294,7 +296,7 @@ def test_persistence_is_the_residual_feature_itself():
     train, test = some_rows(task, 10), some_rows(task, 12, seed=1)
     held_out = collate(task, test)
     errors = (held_out["labels"] - held_out["inputs"][..., 1:]).double().abs()
-    assert baselines(task, train, test)["persistence"] == pytest.approx(float(errors.nanmean()), rel=1e-6)
+    assert reference_scores(task, train, test)["persistence"] == pytest.approx(float(errors.nanmean()), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -309,11 +311,11 @@ def test_persistence_is_the_residual_feature_itself():
 )
 def test_a_task_has_the_baselines_that_its_kind_allows(name, expected):
     split = some_rows(TASKS[name], 12)
-    assert baselines(TASKS[name], split, split).keys() == expected
+    assert reference_scores(TASKS[name], split, split).keys() == expected
 
 
 def test_traffic_baselines_are_the_published_ones(shared_data):
     task = get_task("traffic/metr_la", data_path=shared_data / "metr_la_week" / "metr_la_week.npz")
     splits = task.load()
-    scores = baselines(task.config, splits["train"], splits["test"])
+    scores = reference_scores(task.config, splits["train"], splits["test"])
     assert (round(scores["persistence"], 2), round(scores["linear"], 2)) == (3.14, 3.05)

@@ -654,7 +654,7 @@ import torch
 
 import asen_hf.training.loop
 
-evaluate, times = asen_hf.training.loop.evaluate, 0
+score_splits, times = asen_hf.training.loop.score_splits, 0
 
 
 def record(model, *arguments):
@@ -663,10 +663,10 @@ def record(model, *arguments):
         os._exit(1)
     torch.save(model.state_dict(), f"rank{os.environ['RANK']}-{times}.pt")
     times += 1
-    return evaluate(model, *arguments)
+    return score_splits(model, *arguments)
 
 
-asen_hf.training.loop.evaluate = record
+asen_hf.training.loop.score_splits = record
 sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))  # as for a script that is run
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,0 +1,40 @@
+"""From logits to what users see: predictions in raw units, and the loss of a task."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .configuration_task import IGNORED_CLASS, TaskConfig
+from .normalization import at_least_float32, constant
+
+
+def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
+    """Which labels count: boolean of the labels' shape, false for the class -100 and for the value NaN."""
+    return ~labels.isnan() if task.is_regression else labels != IGNORED_CLASS
+
+
+def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
+    """Logits in normalised units to classes or raw values, in the shape of the task's labels."""
+    if not task.is_regression:
+        return logits.argmax(dim=-1)
+    values = at_least_float32(logits)
+    values = values * constant(task.label_scale, values) + constant(task.label_mean, values)
+    if task.residual_feature is not None:
+        values = values + inputs[..., task.residual_feature, None]
+    return values.squeeze(-1) if task.output_size == 1 else values
+
+
+def task_loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
+    """Mean loss over the labels that count, in float32 at least; 0 where none counts."""
+    logits = at_least_float32(logits)
+    if not task.is_regression:
+        total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
+        return total / is_known(task, labels).sum().clamp(min=1)
+    targets = labels.to(logits.dtype).reshape(logits.shape)
+    if task.residual_feature is not None:
+        targets = targets - inputs[..., task.residual_feature, None]
+    targets = (targets - constant(task.label_mean, targets)) / constant(task.label_scale, targets)
+    known = is_known(task, targets)
+    errors = torch.where(known, logits - targets, 0)
+    errors = errors.abs() if task.loss == "l1" else errors.square()
+    return errors.sum() / known.sum().clamp(min=1)
