@@ -6,8 +6,7 @@ measures, and, for what no file can know, the folder's ``notes.md`` if there is 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers.utils import cached_file
 
 from ..closures.report import MOST_CHECKED_POINTS, ClosureReport, closure_report, order_text
-from ..evaluation.scoreboard import Score, named, scoreboard
+from ..evaluation.scoreboard import format_error, format_numbers, scoreboard
+from ..evaluation.scores import Score, ScoreRecord
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
-from ..training.evaluate import TEST_SCORES_NAME, write_scores
+from ..training.evaluate import TEST_SCORES_NAME
 from ..training.recipe import Recipe, TaskRecipe, TrainingRecipe, load_config
 
 CARD_NAME = "README.md"
@@ -53,10 +53,12 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     model = AsenForMultitask.from_pretrained(checkpoint)
     tasks = model.config.tasks
     recipe = Recipe.read(_file(checkpoint, "recipe.yaml", "training leaves it"))
-    training = _read_json(_file(checkpoint, "scores.json", "training leaves it when it ends"), ("step", "machine"))
+    training = ScoreRecord.read(_file(checkpoint, "scores.json", "training leaves it when it ends"))
     scores = scores or _file(checkpoint, TEST_SCORES_NAME, f"asen evaluate --output {TEST_SCORES_NAME} measures it")
-    record = _read_json(scores, ("split", "seed", "scores"))
-    board = _read_board(record["scores"], tasks, scores)
+    record = ScoreRecord.read(scores)
+    if unknown := sorted(record.scores.keys() - tasks.keys()):
+        raise ValueError(f"{scores}: scores of {', '.join(unknown)}; the checkpoint's tasks are {', '.join(tasks)}")
+    board = record.scores
     notes = _file(checkpoint, NOTES_NAME)
     reports = {name: _report(task) for name, task in tasks.items()}
     name = Path(checkpoint).resolve().name
@@ -68,8 +70,10 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
             library_name="transformers",
             pipeline_tag=_TASK_TYPE,
             tags=["asen", "equivariance", "permutation-groups", "symmetry-breaking"],
-            metrics=list(dict.fromkeys(_METRIC_TYPES.get(score.metric, score.metric) for score in board)),
-            eval_results=[result for score in board for result in _eval_results(score, record["split"])],
+            metrics=list(dict.fromkeys(_METRIC_TYPES.get(score.metric, score.metric) for score in board.values())),
+            eval_results=[
+                result for task, score in board.items() for result in _eval_results(task, score, record.split)
+            ],
         ),
         template_path=str(_TEMPLATE),
         name=name,
@@ -78,8 +82,8 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
         tasks=[_task_cells(name, task, reports[name]) for name, task in tasks.items()],
         most_points=MOST_CHECKED_POINTS,
         not_exact=[(name, report.sentence) for name, report in reports.items() if report and not report.is_exact],
-        scores=[_score_cells(score) for score in board],
-        unmeasured=sorted(tasks.keys() - {score.task for score in board}),
+        scores=[_score_cells(task, score) for task, score in board.items()],
+        unmeasured=sorted(tasks.keys() - board.keys()),
         record=record,
         model_settings=_settings(recipe.model, recipe.model),
         training_settings=_settings(vars(recipe.training), [_length_setting(recipe.training), *_SETTINGS]),
@@ -92,7 +96,9 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     )
 
 
-def document_run(model: AsenForMultitask, data: Mapping[str, DatasetDict], training: TrainingRecipe) -> list[Score]:
+def document_run(
+    model: AsenForMultitask, data: Mapping[str, DatasetDict], training: TrainingRecipe
+) -> dict[str, Score]:
     """Score a finished run's model on its test rows, and leave the scores and the card in the run's folder.
 
     Args:
@@ -105,7 +111,7 @@ def document_run(model: AsenForMultitask, data: Mapping[str, DatasetDict], train
     """
     output = Path(training.output_dir)
     board = scoreboard(model, data)
-    write_scores(output / TEST_SCORES_NAME, board, str(output), "test", training.seed)
+    ScoreRecord("test", training.seed, board).write(output / TEST_SCORES_NAME)
     model_card(str(output)).save(output / CARD_NAME)
     return board
 
@@ -120,36 +126,16 @@ def _file(checkpoint: str, name: str, origin: str = "") -> str:
         raise ValueError(f"checkpoint {checkpoint} has no {name}: {origin}") from error
 
 
-def _read_json(path: str, keys: Sequence[str]) -> dict[str, Any]:
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(record, dict) or any(key not in record for key in keys):
-        raise ValueError(f"{path}: expected a JSON object with {', '.join(keys)}")
-    return record
-
-
-def _read_board(scores: Any, tasks: Mapping[str, TaskConfig], path: str) -> list[Score]:
-    try:
-        board = [Score(**score) for score in scores]
-    except TypeError as error:
-        raise ValueError(f"{path}: expected a list of scores as asen evaluate writes them: {error}") from error
-    unknown = [score.task for score in board if score.task not in tasks]
-    if unknown:
-        raise ValueError(f"{path}: scores of {', '.join(unknown)}; the checkpoint's tasks are {', '.join(tasks)}")
-    return board
-
-
-def _eval_results(score: Score, split: str) -> list[EvalResult]:
+def _eval_results(task: str, score: Score, split: str) -> list[EvalResult]:
     values = {_METRIC_TYPES.get(score.metric, score.metric): round(score.value, 4)}
-    values["equivariance_error"] = float(f"{score.equivariance_error:.1e}")
+    if score.equivariance_error is not None:
+        values["equivariance_error"] = float(f"{score.equivariance_error:.1e}")
     return [
         EvalResult(
             task_type=_TASK_TYPE,
             dataset_type="asen_hf",
-            dataset_name=score.task,
-            dataset_config=score.task,  # the Hub tells results apart by it, not by the name
+            dataset_name=task,
+            dataset_config=task,  # the Hub tells results apart by it, not by the name
             dataset_split=split,
             metric_type=metric,
             metric_value=value,
@@ -185,15 +171,15 @@ def _coloring(task: TaskConfig) -> str:
     return f"{task.symmetry_breaking}, {len(task.edges):,} edges {'told apart' if task.weak_support else 'only'}"
 
 
-def _score_cells(score: Score) -> list[str]:
+def _score_cells(task: str, score: Score) -> list[str]:
     return [
-        f"`{score.task}`",
+        f"`{task}`",
         f"{score.rows:,}",
-        named({score.metric: score.value} | score.details),
-        named(score.baselines),
+        format_numbers({score.metric: score.value} | score.details),
+        format_numbers(score.references),
         f"{score.loss:.4f}",
-        f"{score.equivariance_error:.1e}",
-        "–" if score.outside_error is None else f"{score.outside_error:.1e}",
+        format_error(score.equivariance_error),
+        format_error(score.outside_error),
     ]
 
 
