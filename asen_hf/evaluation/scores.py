@@ -20,6 +20,8 @@ from ..model.pretrained_asen import evaluating
 from .metrics import METRICS, details
 from .provenance import provenance
 
+TEST_SCORES_NAME = "test_scores.json"  # of a finished run's folder, beside scores.json, its validation scores
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:
