@@ -19,11 +19,13 @@ from rivals import BatchedPyG, SampleLoop, Transformer
 from torch import Tensor
 from tqdm import tqdm
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, attention
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data import MultitaskBatches, get_task, list_tasks
+from asen_hf.evaluation.provenance import provenance
+from asen_hf.model import attention
 from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.symmetry import OrbitGraph
-from asen_hf.training.loop import keep_freed_memory, machine
+from asen_hf.training.loop import keep_freed_memory
 from asen_hf.training.objective import MultitaskObjective
 
 RESULTS = Path(__file__).parent / "results"
@@ -181,7 +183,7 @@ def run_all() -> dict[str, Any]:
         bar.update()
         return taken
 
-    record: dict[str, Any] = {"machine": machine()}
+    record: dict[str, Any] = {"provenance": provenance()}
     record["published"] = part("published", published_step())
     record["layer"] = {
         n: part(f"layer, n = {n}", layer_steps(random_graph(n, max(2, n * n // 10)), rows, max(2, n * n // 10)))
