@@ -1,4 +1,4 @@
-"""Which symmetries trained weights show: orbitals whose features became equal, and the group that this gives back.
+"""Which symmetries trained weights show: orbitals whose features became equal, and the group that they imply.
 
 Paper Section 5.2 and Figure 5: given a group smaller than the task's own, training ties the features of orbitals that
 the larger group would join.
@@ -66,13 +66,13 @@ def discovered_orbits(
 
     Args:
         model: ``AsenForMultitask`` or ``AsenModel``.
-        task: its name; ``None`` when there is only one.
-        tolerance: labels closer than this share of the mean distance between labels merge, and so does whatever hangs
-            together by such steps (single linkage). Diagonal and off-diagonal labels never merge.
-        reference: a group with the task's as a subgroup, to compare with.
+        task: name of the task; ``None`` if there is only one.
+        tolerance: labels whose distance is below this fraction of the mean distance merge, and so do labels joined by a
+            chain of such steps (single linkage). Diagonal and off-diagonal labels never merge.
+        reference: a group that contains the task's group, to compare with.
 
     Raises:
-        ValueError: unknown task; one that does not colour all pairs; or a reference that separates what the task joins.
+        ValueError: unknown task, one that does not label all pairs, or a reference that does not contain its group.
     """
     name, config = model.config.task(task)
     if config.symmetry_breaking != "pairs" or config.edges is not None:
@@ -122,7 +122,9 @@ def _compare(
     if reference.degree != len(labels):
         raise ValueError(f"the task has degree {len(labels)}, the reference group {reference.degree}")
     reference_labels = orbit_labels(reference)
-    wanted = np.empty(len(distances), dtype=np.int64)  # the reference's label of each of the task's
+    wanted = np.empty(
+        len(distances), dtype=np.int64
+    )  # for every orbital of the task, the orbital of the reference that contains it
     wanted[labels] = reference_labels
     if not np.array_equal(wanted[labels], reference_labels):
         raise ValueError("the reference does not contain the task's group: it separates pairs that the task joins")

@@ -1,4 +1,4 @@
-"""What a task is scored by, beside its loss; by the names that ``TaskConfig.metric`` takes."""
+"""Metrics: what a task is scored by beside its loss, under the names that ``TaskConfig.metric`` takes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Metric(NamedTuple):
         compute: predictions, labels and which labels are known, all of the labels' shape ``(N, …)``, to a number.
         larger_is_better: whether a higher score is the better one.
         uses_scores: whether predictions are scores of the second class instead of classes.
-        further: names of other metrics that people ask for beside it.
-        by_label: whether people ask for each regressed value's own.
+        companions: names of metrics that are reported with it.
+        by_label: whether it is also reported for each regressed value alone.
     """
 
     compute: Callable[[Tensor, Tensor, Tensor], float]
     larger_is_better: bool
     uses_scores: bool = False
-    further: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
     by_label: bool = False
 
 
@@ -38,7 +38,7 @@ def accuracy(predicted: Tensor, labels: Tensor, known: Tensor) -> float:
 def auc(scores: Tensor, labels: Tensor, known: Tensor) -> float:
     """Area under the ROC curve of two classes: how often a second-class row has the higher score, ties counting half.
 
-    NaN where only one class occurs.
+    NaN if only one class occurs.
     """
     positive = labels[known] == 1
     ranks = torch.from_numpy(rankdata(scores[known].double().numpy()))
@@ -55,21 +55,24 @@ def mae(predicted: Tensor, labels: Tensor, known: Tensor) -> float:
 
 
 def mpjpe(predicted: Tensor, labels: Tensor, known: Tensor) -> float:
-    """Mean per-joint position error: mean Euclidean distance a node ``(N, n, K)``, in the labels' units."""
+    """Mean per-joint position error: mean Euclidean distance per node, in the labels' units.
+
+    Predictions and labels are positions ``(N, n, K)``; nodes with an unknown coordinate are left out.
+    """
     return float((predicted - labels).norm(dim=-1)[known.all(dim=-1)].double().mean())
 
 
 def p_mpjpe(predicted: Tensor, labels: Tensor, known: Tensor) -> float:
-    """MPJPE after the best shift, turn and scaling of each row; rows with unknown labels are left out."""
+    """MPJPE after the best translation, rotation and scaling of each row; rows with unknown labels are left out."""
     whole = known.flatten(1).all(dim=1)
     aligned = procrustes(predicted[whole].double(), labels[whole].double())
     return float((aligned - labels[whole].double()).norm(dim=-1).mean())
 
 
 def procrustes(points: Tensor, targets: Tensor) -> Tensor:
-    """Points ``(N, n, K)`` shifted, turned and scaled, row by row, as near to the targets as can be; never mirrored.
+    """Points ``(N, n, K)``, each row translated, rotated and scaled to minimise its distance to the targets.
 
-    By the singular value decomposition of the covariance (Umeyama 1991).
+    By the singular value decomposition of the covariance (Umeyama 1991); reflections are excluded.
     """
     center, target_center = points.mean(dim=1, keepdim=True), targets.mean(dim=1, keepdim=True)
     moved, aim = points - center, targets - target_center
@@ -85,20 +88,23 @@ METRICS = {
     "accuracy": Metric(accuracy, larger_is_better=True),
     "auc": Metric(auc, larger_is_better=True, uses_scores=True),
     "mae": Metric(mae, larger_is_better=False, by_label=True),
-    "mpjpe": Metric(mpjpe, larger_is_better=False, further=("p_mpjpe",)),
-    "p_mpjpe": Metric(p_mpjpe, larger_is_better=False, further=("mpjpe",)),
+    "mpjpe": Metric(mpjpe, larger_is_better=False, companions=("p_mpjpe",)),
+    "p_mpjpe": Metric(p_mpjpe, larger_is_better=False, companions=("mpjpe",)),
 }
 
 
 def details(task: TaskConfig, predicted: Tensor, labels: Tensor, known: Tensor) -> dict[str, float]:
-    """What people ask for beside the task's metric: other metrics, by name, or the same one of each label.
+    """The numbers that are reported with a task's metric: its companions, and itself for each regressed value.
 
     Args:
-        task: what the labels are of.
-        predicted, labels, known: as a metric takes them.
+        task: the task; its ``label_names``, or else numbers from 0, name the regressed values.
+        predicted, labels, known: as for a metric.
+
+    Returns:
+        Name to number, in raw units; empty where the metric stands alone.
     """
     metric = METRICS[str(task.metric)]
-    found = {name: METRICS[name].compute(predicted, labels, known) for name in metric.further}
+    found = {name: METRICS[name].compute(predicted, labels, known) for name in metric.companions}
     if metric.by_label and task.output_size > 1:
         for number, name in enumerate(task.label_names or map(str, range(task.output_size))):
             found[name] = metric.compute(predicted[..., number], labels[..., number], known[..., number])

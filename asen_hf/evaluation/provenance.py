@@ -17,7 +17,7 @@ from .._version import __version__
 
 
 def provenance() -> dict[str, Any]:
-    """The record that stands beside every stored number; values are plain JSON."""
+    """The record that is stored with every measured number; its values are plain JSON."""
     return {
         "asen_hf": __version__,
         "revision": revision(),
@@ -32,7 +32,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-@functools.cache  # a process goes on with the code that it started with
+@functools.cache  # a process keeps the code that it started with
 def revision() -> str:
     """The git revision of a checkout, with a + when its code has uncommitted changes; "" outside a checkout."""
     package = Path(__file__).parents[1]

@@ -16,20 +16,24 @@ from .metrics import METRICS
 
 
 def reference_predictions(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, Tensor]:
-    """What predictors without a network say about a split, by name, each of the labels' shape.
+    """Predictions made without a network.
 
-    ``majority`` (classes) or ``constant`` (values: the train median, by label); for node regression on continuous
-    features also ``linear``, one least-squares map from a node's features to its labels, shared by all nodes (on a time
-    series: a shared autoregression); with a ``residual_feature`` also ``persistence``, that feature itself. Then every
-    column of the split beside ``inputs`` and ``labels``: predictions that came with the data.
+    - ``majority`` (classes): the most frequent class; ``constant`` (values): the train median of each regressed value.
+    - ``linear``, for node regression on continuous features: one least-squares map from a node's features to its
+      labels, shared by all nodes (on a time series: a shared autoregression).
+    - ``persistence``, for a task with a ``residual_feature``: that feature itself.
+    - every column of the test split that is not part of the task: predictions that came with the data.
 
     Args:
-        task: what the splits hold.
+        task: config of the splits' task.
         train: split to fit on.
         test: split to predict.
 
+    Returns:
+        ``{name: predictions}``, each of the labels' shape, in raw units.
+
     Raises:
-        ValueError: a column of another shape than the labels'.
+        ValueError: a column of another shape than the labels.
     """
     fit, held_out = collate(task, train), collate(task, test)
     labels = held_out["labels"]
@@ -57,7 +61,7 @@ def reference_predictions(task: TaskConfig, train: Dataset, test: Dataset) -> di
 
 
 def reference_scores(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, float]:
-    """What :func:`reference_predictions` reach on the test split, in the task's metric."""
+    """The task's metric of the :func:`reference_predictions` on the test split, by name."""
     labels = collate(task, test)["labels"]
     known = is_known(task, labels)
     compute = METRICS[str(task.metric)].compute

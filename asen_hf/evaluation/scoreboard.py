@@ -1,4 +1,4 @@
-"""The table that training ends with: each task's scores beside reference predictions, and its measured symmetry."""
+"""The table at the end of a run: scores beside those of reference predictions, and the measured symmetry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ _ROWS = 16  # rows to measure it on
 def scoreboard(
     model: AsenForMultitask, data: Mapping[str, DatasetDict], split: str = "test", batch_size: int = 256
 ) -> dict[str, Score]:
-    """Score each task of ``data`` on a split; reference predictions are fitted on the train split."""
+    """Score tasks on a split, with reference predictions and equivariance errors.
+
+    Args:
+        model: left in the mode, training or not, that it was in.
+        data: ``{task: DatasetDict}``; reference predictions are fitted on the split ``train``.
+        split: the split to score.
+        batch_size: rows per forward pass.
+
+    Returns:
+        ``{task: Score}``, in the order of ``data``.
+    """
     board = {}
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
@@ -40,7 +50,7 @@ def scoreboard(
 
 
 def format_scoreboard(tasks: Mapping[str, TaskConfig], scores: Mapping[str, Score]) -> str:
-    """The scores as a text table with footnotes; ``tasks`` says which group each has."""
+    """The scores as a text table with footnotes; ``tasks`` holds the configs of the scored tasks."""
     head = ["task", "group", "rank", "rows", "loss", "score", "reference predictions"]
     head += ["equivariance error", "outside the group"]
     lines = [head, *(_cells(name, tasks[name], score) for name, score in scores.items())]

@@ -25,18 +25,18 @@ TEST_SCORES_NAME = "test_scores.json"  # of a finished run's folder, beside scor
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One task on one split.
+    """Scores of one task on one split.
 
     Attributes:
         rows: number of rows of the split.
         loss: mean loss in normalised units, as in training.
-        metric: the task's (see ``TaskConfig``).
-        value: the metric, in raw units.
+        metric: name of the task's metric (see ``TaskConfig``).
+        value: value of the metric, in raw units.
         details: further numbers in raw units, by name (see :func:`asen_hf.evaluation.metrics.details`).
         references: the same metric of predictors without a network, by name.
-        equivariance_error: over random elements of the group; ``None`` where it was not measured.
-        outside_error: the same for a random permutation that is no symmetry of the network; ``None`` where it was not
-            measured, or every permutation is a symmetry.
+        equivariance_error: the largest over random elements of the group; ``None`` where it was not measured.
+        outside_error: the same for a random permutation that is not a symmetry of the network; ``None`` where it was
+            not measured, or every permutation is a symmetry.
     """
 
     rows: int
@@ -51,12 +51,12 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreRecord:
-    """Scores as a file keeps them, with what they were measured on.
+    """The content of a score file: scores, and what they were measured on and with.
 
     Attributes:
-        split: the rows scored: train, validation or test.
-        seed: of the rows, and of the run.
-        scores: by task.
+        split: the split that was scored: train, validation or test.
+        seed: the run's seed, which the split depends on.
+        scores: ``{task: Score}``.
         step: the training step of the checkpoint; ``None`` where it is not known.
         provenance: code, libraries and machine (see :func:`asen_hf.evaluation.provenance.provenance`).
     """
@@ -161,18 +161,27 @@ def _scores(content: Any) -> dict[str, Score]:
             raise ValueError(f"{where}: metric: expected a name, got {fields['metric']!r}")
         if type(fields["rows"]) is not int:
             raise ValueError(f"{where}: rows: expected a number of rows, got {fields['rows']!r}")
-        numbers = {name: _number(fields[name], f"{where}: {name}") for name in ("loss", "value")}
-        for name in ("equivariance_error", "outside_error"):
-            value = fields.get(name)
-            numbers[name] = None if value is None else _number(value, f"{where}: {name}")
-        mappings = {}
-        for name in ("details", "references"):
-            entries = fields.get(name, {})
-            if not isinstance(entries, dict):
-                raise ValueError(f"{where}: {name}: expected a mapping from names to numbers, got {entries!r}")
-            mappings[name] = {key: _number(value, f"{where}: {name}: {key}") for key, value in entries.items()}
-        scores[task] = Score(rows=fields["rows"], metric=fields["metric"], **numbers, **mappings)
+        scores[task] = Score(
+            rows=fields["rows"],
+            loss=_number(fields["loss"], f"{where}: loss"),
+            metric=fields["metric"],
+            value=_number(fields["value"], f"{where}: value"),
+            details=_numbers(fields.get("details", {}), f"{where}: details"),
+            references=_numbers(fields.get("references", {}), f"{where}: references"),
+            equivariance_error=_optional_number(fields.get("equivariance_error"), f"{where}: equivariance_error"),
+            outside_error=_optional_number(fields.get("outside_error"), f"{where}: outside_error"),
+        )
     return scores
+
+
+def _numbers(values: Any, where: str) -> dict[str, float]:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected a mapping from names to numbers, got {values!r}")
+    return {name: _number(value, f"{where}: {name}") for name, value in values.items()}
+
+
+def _optional_number(value: Any, where: str) -> float | None:
+    return None if value is None else _number(value, where)
 
 
 def _number(value: Any, where: str) -> float:

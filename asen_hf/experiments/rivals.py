@@ -44,7 +44,7 @@ class RivalForMultitask(AsenForMultitask):
     def __init__(self, config: RivalConfig):
         AsenPreTrainedModel.__init__(self, config)  # not AsenForMultitask's: it would build ASEN's layers
         [(name, task)] = config.tasks.items()
-        self.asen = Encoder(config, name, task)
+        self.asen = Encoder(config, name, task)  # type: ignore[assignment]
         self.heads = nn.ModuleDict({name: nn.Linear(config.hidden_size, task.output_size)})
         self.post_init()
 

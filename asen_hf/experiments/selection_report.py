@@ -205,7 +205,7 @@ def plot(standings: list[Standing], path: Path) -> None:
     for support in sorted({standing.candidate.support for standing in symmetric}):
         points = [standing for standing in symmetric if standing.candidate.support == support]
         points.sort(key=lambda standing: standing.candidate.rank or 0)
-        ranks = [standing.candidate.rank for standing in points]
+        ranks = [standing.candidate.rank or 0 for standing in points]
         errors = np.nan_to_num([deviation(standing.validation) for standing in points])
         means = [standing.mean for standing in points]
         axis.errorbar(ranks, means, yerr=errors, marker="o", capsize=3, label=f"{support} support")

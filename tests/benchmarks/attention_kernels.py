@@ -1,7 +1,7 @@
-"""Time and memory of the network in each attention implementation, beside the published way, PyG and a transformer.
+"""Time and memory of the network in each attention implementation, of the published code, PyG and a transformer.
 
 All on one thread; ratios are of medians taken in one run. Run it on a quiet machine, METR-LA's file as its argument;
-it writes ``results/attention_kernels.json``, of which scaling.py makes tables, plots and ``training/SCALING.md``.
+it writes ``results/attention_kernels.json``, from which scaling.py makes tables, plots and ``training/SCALING.md``.
 """
 
 import copy
@@ -91,7 +91,7 @@ def published_step() -> dict[str, Callable]:
     torch.testing.assert_close(MultitaskObjective(model)(batch)[0], loop.loss(batch), rtol=1e-4, atol=1e-5)
     steps["sample loop"] = training_step(loop, lambda: loop.loss(batch))
     steps["sample loop, inference"] = without_gradients(
-        lambda: {task: loop.logits(task, each) for task, each in inputs.items()}
+        lambda: {task: loop.logits(task, rows) for task, rows in inputs.items()}
     )
     return steps | transformer_steps(10, 64, vocab_size=10)
 

@@ -13,13 +13,13 @@ import torch
 
 
 def measure(contestants: Mapping[str, Callable[[], Any]], budget: float = 3.0) -> dict[str, float]:
-    """Median seconds of each; all run in turn, so that a drift of the machine's speed meets every one.
+    """Median seconds of every contestant; they run in turn, so that a drift of the machine's speed affects all alike.
 
-    Every turn is two runs of which the second is timed: in use, a step follows one of its own kind.
+    Every turn is two runs, the second of which is timed: in use, a step follows a step of the same kind.
 
     Args:
         contestants: what to run, by name.
-        budget: seconds for a contestant, which decide on 3 to 25 rounds.
+        budget: seconds per contestant, from which 3 to 25 rounds follow.
     """
     slowest = 0.0
     for run in contestants.values():
@@ -61,7 +61,7 @@ def peak_memory(script: Path, *arguments: str) -> int | None:
 
 
 def report_peak(run: Callable[[], Any]) -> None:
-    """Print how many bytes a run adds, at its peak, to what the process has in memory before it (Linux only)."""
+    """Print how many bytes a run adds, at its peak, to the process's memory before it (Linux only)."""
     Path("/proc/self/clear_refs").write_text("5")  # forgets earlier peaks
     before = _status("VmRSS")
     run()

@@ -1,4 +1,4 @@
-"""What the network is measured against, each re-expressed here and no slower than it need be."""
+"""Rivals of the network in speed, each written here as fast as it can be."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from asen_hf.model.symmetry import OrbitGraph
 
 
 class SampleLoop(nn.Module):
-    """The published way: the same network sample by sample, PyG layers, a row of orbital features an edge.
+    """The published implementation: the same network sample by sample, in PyG layers, one feature vector per edge.
 
     It takes the weights of ``model`` and gives the same logits.
     """
@@ -42,7 +42,7 @@ class SampleLoop(nn.Module):
 
 
 class BatchedPyG(nn.Module):
-    """PyG's GATv2Conv over the disjoint union of all rows' graphs, a row of orbital features an edge."""
+    """PyG's GATv2Conv over the disjoint union of all rows' graphs, one feature vector per edge."""
 
     def __init__(self, layer: GATv2Attention, graph: OrbitGraph, rows: int):
         super().__init__()

@@ -129,7 +129,7 @@ def table(first: str, rows: Mapping[Any, Milliseconds]) -> str:
 def rows_per_second(record: Mapping[str, Milliseconds]) -> str:
     rates = {rows: {name: 1e3 * int(rows) / time for name, time in times.items()} for rows, times in record.items()}
     return table(
-        "B", {rows: {name: float(f"{rate:.2g}") for name, rate in each.items()} for rows, each in rates.items()}
+        "B", {rows: {name: float(f"{rate:.2g}") for name, rate in by_name.items()} for rows, by_name in rates.items()}
     ).replace("e+0", "e")
 
 
@@ -140,7 +140,7 @@ def tasks(record: Milliseconds) -> str:
 def memory(record: Mapping[str, Mapping[str, int | None]]) -> str:
     return table(
         "n (B = 1)",
-        {n: {name: peak / 1e6 for name, peak in each.items() if peak is not None} for n, each in record.items()},
+        {n: {name: peak / 1e6 for name, peak in peaks.items() if peak is not None} for n, peaks in record.items()},
     )
 
 
@@ -199,10 +199,10 @@ def predictions(fitted: Mapping[str, float]) -> str:
 def draw(record: Mapping[str, Any]) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(15, 8.5), layout="constrained")
     panels = [
-        ("a layer, forward and backward", "n", record["layer"], lambda n: ROWS[int(n)], "ms a row"),
-        ("whole model, training step", "n", record["model"], lambda n: ROWS[int(n)], "ms a row"),
+        ("a layer, forward and backward", "n", record["layer"], lambda n: ROWS[int(n)], "ms per row"),
+        ("whole model, training step", "n", record["model"], lambda n: ROWS[int(n)], "ms per row"),
         ("a layer at n = 64, B = 8", "rank", record["rank"], lambda _: 1, "ms"),
-        ("a layer at n = 10", "batch size B", record["batch"], lambda rows: int(rows), "ms a row"),
+        ("a layer at n = 10", "batch size B", record["batch"], lambda rows: int(rows), "ms per row"),
         (
             "72 rows, training step",
             "tasks",
@@ -219,8 +219,8 @@ def draw(record: Mapping[str, Any]) -> None:
         axis.set(title=title, xlabel=label, ylabel=unit, xscale="log", yscale="log")
     axes.flat[4].set(xscale="linear", yscale="linear", ylim=(0, None))
     last = axes.flat[5]
-    for name in dict.fromkeys(name for each in record["memory"].values() for name in each):
-        points = [(int(n), each[name] / 1e6) for n, each in record["memory"].items() if each.get(name)]
+    for name in dict.fromkeys(name for peaks in record["memory"].values() for name in peaks):
+        points = [(int(n), peaks[name] / 1e6) for n, peaks in record["memory"].items() if peaks.get(name)]
         last.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
     last.set(title="a layer, forward and backward, B = 1", xlabel="n", ylabel="peak MB", xscale="log", yscale="log")
     for axis in axes.flat:

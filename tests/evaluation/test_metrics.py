@@ -24,7 +24,7 @@ def test_auc_is_how_often_the_second_class_scores_higher(levels):
         torch.from_numpy(rng.integers(2, size=(9, 5))),
     )
     known = torch.from_numpy(rng.integers(4, size=(9, 5)) > 0)
-    positive, negative = (scores[known & (labels == each)].tolist() for each in (1, 0))
+    positive, negative = (scores[known & (labels == label)].tolist() for label in (1, 0))
     wins = [(a > b) + 0.5 * (a == b) for a, b in itertools.product(positive, negative)]
     assert auc(scores, labels, known) == pytest.approx(np.mean(wins))
     assert np.isnan(auc(scores, torch.ones_like(labels), known))

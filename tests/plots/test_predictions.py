@@ -24,7 +24,7 @@ PLAIN = {
     "values": TaskConfig(degree=5, num_features=1, problem_type="regression"),
     "positions in the plane": dataclasses.replace(POSE, num_labels=2),
     "three values that are no position": dataclasses.replace(POSE, metric="mae"),
-    "one output a graph": TaskConfig(degree=2, vocab_size=2, output_level="graph", node_coordinates=[[0, 0], [1, 1]]),
+    "one output per graph": TaskConfig(degree=2, vocab_size=2, output_level="graph", node_coordinates=[[0, 0], [1, 1]]),
 }
 PLACES = [[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0], [1.0, 0.5]]
 MAP = dataclasses.replace(CLASSES, node_coordinates=PLACES)

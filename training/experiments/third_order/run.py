@@ -4,7 +4,7 @@
 
 The sign of a permutation is invariant under A_n, which pairs widen to S_n: the paper's negative result. *Orientation*
 is a task on the projective line over seven elements: tokens 0 and 1 mark two points, and every other point is labelled
-by the orbit of PSL(2, 7) in which it lies together with them. Writes results.csv and report.md beside this file. Runs
+by the orbit of PSL(2, 7) that contains it together with them. Writes results.csv and report.md beside this file. Runs
 that lie finished in DIR are not repeated.
 """
 
@@ -73,7 +73,7 @@ def orientation(case: Case, seed: int) -> tuple[TaskConfig, DatasetDict]:
     inputs = rng.permutation(inputs)[:2500]
     zero, one = (inputs == 0).argmax(axis=1), (inputs == 1).argmax(axis=1)
     labels = (triples[np.arange(8), zero[:, None], one[:, None]] == generic[-1]).astype(np.int64)
-    labels[np.arange(8) == zero[:, None]] = -100  # the marked points themselves are asked nothing
+    labels[np.arange(8) == zero[:, None]] = -100  # the marked points themselves have no label
     labels[np.arange(8) == one[:, None]] = -100
     cuts = {"train": slice(1750), "validation": slice(1750, 2125), "test": slice(2125, None)}
     return config, DatasetDict({name: to_dataset(config, inputs[cut], labels[cut]) for name, cut in cuts.items()})
