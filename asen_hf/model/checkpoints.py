@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from transformers.utils import CONFIG_NAME, cached_file
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -52,6 +53,8 @@ def find_checkpoint(name_or_path: str | os.PathLike, **kwargs: Any) -> str | os.
                 f"({', '.join(_committed()) or 'none here'})"
             )
     hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
+    if not os.path.isdir(name):
+        _check_hub_reachable(name, hub)
     try:
         found = cached_file(name, CONFIG_NAME, **hub)
     except OSError as error:  # transformers' messages have several lines, and not all name the checkpoint
@@ -59,6 +62,20 @@ def find_checkpoint(name_or_path: str | os.PathLike, **kwargs: Any) -> str | os.
     if found is None:  # transformers would take a default config
         raise OSError(f"cannot load {name}: the folder has no {CONFIG_NAME}")
     return name_or_path
+
+
+def _check_hub_reachable(name: str, hub: dict[str, Any]) -> None:
+    """One request for a config.json that is not cached: huggingface_hub alone would try six times, for 24 seconds."""
+    place = {key: hub[key] for key in ("revision", "cache_dir") if key in hub}
+    if hub.get("local_files_only") or isinstance(try_to_load_from_cache(name, CONFIG_NAME, **place), str):
+        return
+    url = hf_hub_url(name, CONFIG_NAME, subfolder=hub.get("subfolder") or None, revision=hub.get("revision"))
+    try:
+        get_hf_file_metadata(url, token=hub.get("token"))
+    except OSError:
+        pass  # the Hub answered, or offline mode forbids to ask: transformers says which
+    except Exception as error:  # huggingface_hub has changed its HTTP library, and its errors with it, before
+        raise OSError(f"cannot load {name}: there is no such folder, and the Hub cannot be reached: {error}") from error
 
 
 def _committed() -> dict[str, Path]:
