@@ -29,7 +29,7 @@ def checkpoint_path(name: str) -> Path:
     return known[name]
 
 
-def find_checkpoint(name_or_path: str | os.PathLike, **kwargs: Any) -> str | os.PathLike:
+def find_checkpoint(name_or_path: str | os.PathLike, /, **kwargs: Any) -> str | os.PathLike:
     """A folder or Hub id that certainly has a config.json; a local folder wins over a committed checkpoint.
 
     Args:

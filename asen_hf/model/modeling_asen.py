@@ -61,7 +61,7 @@ class AsenMultitaskOutput(ModelOutput):
         loss: mean over labels that are not ignored, in normalised units; ``None`` without labels.
         logits: ``(B, n, num_labels)`` for node tasks, ``(B, num_labels)`` for graph tasks, in normalised units.
         hidden_states: ``num_hidden_layers + 1`` tensors ``(B, n, d)``, on request.
-        attentions: one tensor per layer, ``(B, H, n, n)`` (row = target), on a sparse support ``(B, H, E)``, on request.
+        attentions: one tensor per layer, ``(B, H, n, n)`` (row = target), if sparse ``(B, H, E)``; on request.
     """
 
     loss: Tensor | None = None

@@ -18,7 +18,7 @@ def test_a_committed_checkpoint_loads_by_name():
 
 
 def test_an_unknown_committed_name_lists_those_known():
-    with pytest.raises(ValueError, match="'nothing'; known: .*asen-sequence-tiny"):
+    with pytest.raises(ValueError, match=r"'nothing'; known: .*asen-sequence-tiny"):
         checkpoint_path("nothing")
 
 
