@@ -5,20 +5,10 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from ._version import __version__
 from .model.configuration_asen import AsenConfig, TaskConfig
-from .model.modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput, new_task_checks
+from .model.modeling_asen import AsenForMultitask, AsenModel, AsenMultitaskOutput
 from .model.pretrained_asen import AsenPreTrainedModel
 from .pipeline import PIPELINE_TASK, AsenPredictionPipeline
 
-
-def _warn_if_not_closed(name: str, task: TaskConfig) -> None:
-    from .closures.report import (
-        warn_if_not_closed,  # only when asked: it takes igraph, which running a model does not need
-    )
-
-    warn_if_not_closed(name, task)
-
-
-new_task_checks.append(_warn_if_not_closed)
 AutoConfig.register(AsenConfig.model_type, AsenConfig)
 AutoModel.register(AsenConfig, AsenModel)
 AutoModelForPreTraining.register(AsenConfig, AsenForMultitask)

@@ -26,7 +26,6 @@ Start a task afresh, with new rows and a new head:
 import copy
 
 import torch
-from torch import nn
 
 from .model.configuration_asen import AsenConfig
 from .model.modeling_asen import AsenForMultitask, AsenModel
@@ -50,11 +49,7 @@ def rename_task(model: AsenModel | AsenForMultitask, old: str, new: str) -> None
     config.check_new_task(new, task)
     config.drop_task(old)
     config.add_task(new, task)
-    for part in model.modules():
-        if isinstance(part, nn.ModuleDict) and old in part:
-            modules = {new if name == old else name: module for name, module in part.items()}
-            part.clear()
-            part.update(dict(sorted(modules.items())))
+    model.rename_task_modules(old, new)
 
 
 def merge_tasks(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForMultitask) -> None:

@@ -7,6 +7,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 from transformers.utils import is_torch_available
 
+from .checkpoints import find_checkpoint
 from .configuration_task import TaskConfig, require, with_value_errors
 
 __all__ = ["AUTO_MAP", "AsenConfig", "TaskConfig"]
@@ -121,6 +122,11 @@ class AsenConfig(PreTrainedConfig):
         """Remove one task. Raises ``ValueError`` where there is none of that name."""
         self.task(name)
         self.tasks = {other: task for other, task in self.tasks.items() if other != name}
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
+        """The config.json of a folder, a committed checkpoint or a Hub repository; ``OSError`` says what is missing."""
+        return super().get_config_dict(find_checkpoint(pretrained_model_name_or_path, **kwargs), **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()

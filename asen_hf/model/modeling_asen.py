@@ -1,7 +1,7 @@
 """Any-Subgroup Equivariant Networks (Goel et al., ICLR 2026): one backbone, many permutation groups.
 
 What is notable about this model:
-- the backbone is equivariant to all of S_n; a task's group enters only as one learned vector an orbital (2-closure);
+- the backbone is equivariant to all of S_n; a task's group enters only as one learned vector per orbital (2-closure);
 - GATv2 on the complete graph, loops included, so that diagonal orbitals keep features of their own;
 - orbital tables are projected before they are gathered: nothing of size pairs × d × d is computed;
 - only embedders and heads are per task; a new group is a new table, ``add_task`` away;
@@ -9,11 +9,28 @@ What is notable about this model:
 - inputs and predictions are in raw units; the statistics that normalise them travel in the config;
 - where it differs from the paper: no dropout on logits, token ids are never fed as numbers, continuous inputs enter
   through a linear map and the same input layers as tokens, graph heads are linear in the pooled state.
+
+Shapes, with B rows, n nodes, d = H · C channels in H heads, E edges of a sparse support, and rank = number of orbitals:
+
+===================  ==================  ===========================================================
+tensor               shape               meaning
+===================  ==================  ===========================================================
+inputs               (B, n)              int64 tokens
+.                    (B, n, F)           or features in raw units
+orbit labels         (n, n), int64       orbital of the pair (target i, source j)
+.                    (E,), int64         or of each edge of a sparse support
+orbital features     (rank, d)           one learned vector per orbital, the task's edge embedder
+hidden states        (B, n, d)           node states, equivariant
+attention weights    (B, H, n, n)        row = target, sums to one over the sources; sparse: (B, H, E)
+pooled state         (B, d)              invariant
+logits               (B, n, K), (B, K)   K outputs per node or per graph, in normalised units
+===================  ==================  ===========================================================
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -35,10 +52,6 @@ from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages
 
-# Called by add_task with each new task. The package adds its warning about groups that are not closed; a checkpoint's
-# custom code, which travels without that, adds nothing.
-new_task_checks: list[Callable[[str, TaskConfig], None]] = []
-
 
 @dataclasses.dataclass
 class AsenMultitaskOutput(ModelOutput):
@@ -48,7 +61,7 @@ class AsenMultitaskOutput(ModelOutput):
         loss: mean over labels that are not ignored, in normalised units; ``None`` without labels.
         logits: ``(B, n, num_labels)`` for node tasks, ``(B, num_labels)`` for graph tasks, in normalised units.
         hidden_states: ``num_hidden_layers + 1`` tensors ``(B, n, d)``, on request.
-        attentions: a tensor a layer, ``(B, H, n, n)`` (row = target) or ``(B, H, E)`` on a sparse support, on request.
+        attentions: one tensor per layer, ``(B, H, n, n)`` (row = target), if sparse ``(B, H, E)``; on request.
     """
 
     loss: Tensor | None = None
@@ -75,11 +88,11 @@ class AsenModel(AsenPreTrainedModel):
         self.node_embedders = nn.ModuleDict()
         self.triple_embedders = nn.ModuleDict()
         for name, task in config.tasks.items():
-            for modules, module in self._task_modules(task):
+            for modules, module in self._new_task_modules(task):
                 getattr(self, modules)[name] = module
         self.post_init()
 
-    def _task_modules(self, task: TaskConfig) -> list[tuple[str, nn.Module]]:
+    def _new_task_modules(self, task: TaskConfig) -> list[tuple[str, nn.Module]]:
         size = self.config.hidden_size
         breaker = SymmetryBreaker(task)
         embedder = FeatureEmbedder(task, size) if task.vocab_size is None else nn.Embedding(task.vocab_size, size)
@@ -94,6 +107,15 @@ class AsenModel(AsenPreTrainedModel):
             modules.append(("triple_embedders", EdgeEmbedder(breaker.num_triple_orbits, size)))
         return modules
 
+    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+        return {
+            "symmetry_breaker": self.symmetry_breakers,
+            "token_embedder": self.token_embedders,
+            "edge_embedder": self.edge_embedders,
+            "node_embedder": self.node_embedders,
+            "triple_embedder": self.triple_embedders,
+        }
+
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
         """Grow the loaded model, and its config, by one task.
 
@@ -101,8 +123,8 @@ class AsenModel(AsenPreTrainedModel):
         similar orbit (see :mod:`asen_hf.model.orbital_matching`), tokens or features as they are if there are as many.
 
         The first task with ``"triples"`` also gives every layer weights for them. Existing weights are untouched.
-        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures.report`), and where
-        orbits start from one and the same row, or resemble none of the donor's and start fresh.
+        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures.report`),
+        and where orbits start from one and the same row, or resemble none of the donor's and start fresh.
 
         Args:
             name: of the new task.
@@ -114,9 +136,8 @@ class AsenModel(AsenPreTrainedModel):
         """
         task = self.config.check_new_task(name, task)
         donor = None if init_from is None else self.config.task(init_from)[0]
-        for check in new_task_checks:
-            check(name, task)
-        added = self._task_modules(task)  # may yet fail, before anything has changed, as may the match
+        _warn_if_not_closed(name, task)
+        added = self._new_task_modules(task)  # may yet fail, before anything has changed, as may the match
         rows = {} if donor is None else self._donor_rows(name, dict(added)["symmetry_breakers"], donor)
         self.config.add_task(name, task)
         for modules, module in added:
@@ -141,8 +162,8 @@ class AsenModel(AsenPreTrainedModel):
             ValueError: unknown task.
         """
         self.config.drop_task(name)
-        for modules in self.children():
-            if isinstance(modules, nn.ModuleDict) and name in modules:
+        for modules in self.modules_by_role().values():
+            if name in modules:
                 del modules[name]
         self._match_layers()
 
@@ -219,7 +240,7 @@ class AsenModel(AsenPreTrainedModel):
 
 
 class AsenForMultitask(AsenPreTrainedModel):
-    """:class:`AsenModel` with one linear head a task: on each node, or on the pooled graph.
+    """:class:`AsenModel` with one linear head per task: on each node, or on the pooled graph.
 
     Args:
         config: names the tasks.
@@ -234,6 +255,9 @@ class AsenForMultitask(AsenPreTrainedModel):
             {name: nn.Linear(config.hidden_size, task.output_size) for name, task in config.tasks.items()}
         )
         self.post_init()
+
+    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+        return {**self.asen.modules_by_role(), "head": self.heads}
 
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
         """As :meth:`AsenModel.add_task`. The head is fresh too, unless the donor's outputs mean the same.
@@ -337,6 +361,13 @@ def _equal_outputs(task: TaskConfig, donor: TaskConfig) -> list[int] | None:
     if sorted(task.label_names) != sorted(donor.label_names):
         return None
     return [donor.label_names.index(name) for name in task.label_names]
+
+
+def _warn_if_not_closed(name: str, task: TaskConfig) -> None:
+    """Warn where the network will have more symmetry than the task's group, if all of asen_hf is here."""
+    if __name__.startswith("asen_hf."):
+        # By string, since transformers' loader would ask for asen_hf before it runs this file as a checkpoint's code.
+        importlib.import_module("asen_hf.closures.report").warn_if_not_closed(name, task)
 
 
 def _asked(argument: bool | None, config: AsenConfig, name: str) -> bool:

@@ -12,15 +12,13 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import CONFIG_NAME, cached_file
 
 from ._uploaded_code import carried_code
 from .attention import GATv2Attention
+from .checkpoints import find_checkpoint
 from .configuration_asen import AsenConfig
 from .normalization import FeatureEmbedder
 from .symmetry import SymmetryBreaker
-
-_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 class AsenPreTrainedModel(PreTrainedModel):
@@ -34,6 +32,19 @@ class AsenPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        """Initialise one module's own tensors.
+
+        ==================  ==========================================================================
+        layer               distribution
+        ==================  ==========================================================================
+        FeatureEmbedder     weight and bias N(0, 1)
+        other linear        weight Xavier uniform, bias 0 (heads and projections)
+        Embedding           N(0, 1): tokens, node orbits, orbitals, triples' orbits
+        LayerNorm           weight 1, bias 0
+        GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
+        SymmetryBreaker     orbit labels computed from the config; they are never saved
+        ==================  ==========================================================================
+        """
         if isinstance(module, FeatureEmbedder):
             # The LayerNorm that follows would hide the features' magnitude behind a zero bias.
             init.normal_(module.weight)
@@ -58,7 +69,9 @@ class AsenPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint, whole or not at all. Arguments as in ``transformers.PreTrainedModel.from_pretrained``.
+        """Load a checkpoint, whole or not at all: a folder, a committed name as ``"asen-sequence-base"``, or a Hub id.
+
+        Arguments as in ``transformers.PreTrainedModel.from_pretrained``.
 
         Without one (``None``, with ``config`` and ``state_dict``), tensors that ``state_dict`` lacks are new.
 
@@ -70,12 +83,8 @@ class AsenPreTrainedModel(PreTrainedModel):
             return super().from_pretrained(None, *args, **kwargs)
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches are refused below, by name
         wants_info = kwargs.pop("output_loading_info", False)
-        if kwargs.get("config") is None:  # transformers would take a default one
-            hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}
-            try:
-                cached_file(pretrained_model_name_or_path, CONFIG_NAME, **hub)
-            except OSError as error:  # not all of transformers' say which
-                raise OSError(f"cannot load {pretrained_model_name_or_path}: {error}") from error
+        if kwargs.get("config") is None:  # before transformers asks the Hub for other files, each with several tries
+            pretrained_model_name_or_path = find_checkpoint(pretrained_model_name_or_path, **kwargs)
         try:
             loaded: Any = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
@@ -100,6 +109,29 @@ class AsenPreTrainedModel(PreTrainedModel):
             # a cache line: copied into memory of their own they give the saved model's outputs bit for bit.
             tensor.data = tensor.data.clone()
         return (model, info) if wants_info else model
+
+    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+        """All that belongs to single tasks: ``{role: modules by task}``; the rest is shared."""
+        raise NotImplementedError
+
+    def task_modules(self, name: str) -> dict[str, nn.Module]:
+        """All modules of one task by role: ``"token_embedder"``, ``"edge_embedder"``, ``"head"`` and so on.
+
+        Args:
+            name: of the task.
+
+        Raises:
+            ValueError: unknown task.
+        """
+        self.config.task(name)
+        return {role: modules[name] for role, modules in self.modules_by_role().items() if name in modules}
+
+    def rename_task_modules(self, old: str, new: str) -> None:
+        """Give one task's modules another name; tasks stay sorted. The config is left as it is."""
+        for modules in self.modules_by_role().values():
+            renamed = {new if name == old else name: module for name, module in modules.items()}
+            modules.clear()
+            modules.update(dict(sorted(renamed.items())))
 
     def get_input_embeddings(self) -> nn.Module:
         """What embeds the inputs of the only task.

@@ -14,7 +14,6 @@ from ..model.backbone import AsenBackbone
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
-from ..model.triples import TripleMessages
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -41,12 +40,12 @@ class MultitaskObjective(nn.Module):
 def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
     """Train the backbone and the named tasks only: what a batch never reaches would stall a plain DDP step."""
     has_triples = any(model.config.tasks[task].symmetry_breaking == "triples" for task in tasks)
-    for part in model.modules():
-        if isinstance(part, nn.ModuleDict):  # embedders and heads
-            for task, module in part.items():
-                module.requires_grad_(task in tasks)
-        elif isinstance(part, TripleMessages):
-            part.requires_grad_(has_triples)
+    for task in model.config.tasks:
+        for module in model.task_modules(task).values():
+            module.requires_grad_(task in tasks)
+    for layer in model.asen.backbone.layers:
+        if layer.triples is not None:
+            layer.triples.requires_grad_(has_triples)
 
 
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:

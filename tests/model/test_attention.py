@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asen_hf import AsenConfig, TaskConfig
-from asen_hf.model import attention
+from asen_hf.model import _gatv2_blocks, _gatv2_dense, attention
 from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.groups import cyclic, dihedral, symmetric, to_cycles, trivial, wreath_product
 from asen_hf.model.symmetry import OrbitGraph, SymmetryBreaker
@@ -55,7 +55,7 @@ every_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.fixture(autouse=True)
 def two_targets_a_chunk(monkeypatch):
     """So that the small graphs here take several chunks, the last of them smaller."""
-    monkeypatch.setitem(attention._BLOCK, "cpu", 2 * BATCH * 6 * SIZE)
+    monkeypatch.setitem(_gatv2_blocks.BLOCK, "cpu", 2 * BATCH * 6 * SIZE)
 
 
 def orbit_graph(group, edges=None) -> OrbitGraph:
@@ -313,7 +313,7 @@ def test_eager_gives_way_to_chunks_above_its_memory_bound(monkeypatch):
     monkeypatch.setattr(attention, "chunked_attention_forward", lambda *x: called.append(1) or chunked(*x))
     bound = BATCH * 6 * 6 * SIZE
     for limit, chunks in ((bound, 0), (bound - 1, 1)):
-        monkeypatch.setitem(attention._EAGER_LIMIT, "cpu", limit)
+        monkeypatch.setitem(_gatv2_dense.EAGER_LIMIT, "cpu", limit)
         torch.testing.assert_close(layer(states, table, graph)[0], expected)
         assert len(called) == chunks
 
@@ -396,7 +396,7 @@ def test_under_autocast_outputs_and_gradients_stay_close(implementation, gated):
 def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated, heads):
     size = 6 * heads
     torch._dynamo.reset()
-    attention._compiled_passes.cache_clear()
+    _gatv2_dense._compiled_passes.cache_clear()
 
     def step(graph, batch):
         layer = make_layer("gatv2_compile", gated_messages=gated, hidden_size=size, num_attention_heads=heads)
@@ -411,7 +411,7 @@ def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated, heads):
 
     # The passes are compiled when they are asked for, on sizes of their own; no run compiles anything.
     for one_row, shared in ((False, True), (True, True), (False, False)):
-        attention._compiled_passes(heads, 6, 0.2, torch.float32, torch.device("cpu"), gated, one_row, shared)
+        _gatv2_dense._compiled_passes(heads, 6, 0.2, torch.float32, torch.device("cpu"), gated, one_row, shared)
     with torch.compiler.set_stance("fail_on_recompile"):
         for group, batch in ((symmetric(6), 5), (cyclic(7), 7), (trivial(4), 2), (cyclic(17), 3), (cyclic(4), 1)):
             step(orbit_graph(group), batch)  # among them as many rows as nodes as orbitals

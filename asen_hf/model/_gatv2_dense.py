@@ -1,0 +1,109 @@
+"""Faster and leaner GATv2 attention on the complete support; the formula is ``attention.eager_attention_forward``."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._gatv2_blocks import block_size, join_rows, split_rows
+from ._gatv2_kernels import PairPasses, compiled_passes, plain_passes
+from ._gatv2_recompute import recomputed_attention
+from .symmetry import OrbitGraph
+
+
+def chunked_attention_forward(
+    layer: Any,
+    target: Tensor,
+    source: Tensor,
+    edge_table: Tensor,
+    gate_table: Tensor | None,
+    graph: OrbitGraph,
+) -> tuple[Tensor, Tensor]:
+    """The eager formula, one block of targets at a time, in forward and backward. Differentiable once.
+
+    It keeps nothing of size pairs × channels (see :mod:`asen_hf.model._gatv2_recompute`).
+    """
+    size = source.shape[1] * layer.bias.numel()  # of one target's pairs × channels
+    most = block_size(target.device)
+    rows = max(1, most // size)
+    passes = plain_passes(*layer.attention_vector.shape, layer.negative_slope)
+    gates = None if gate_table is None else 1 + gate_table
+    parts = []
+    all_labels = graph.labels.view(-1, graph.num_nodes, graph.num_nodes)
+    for target_block, source_block, labels in split_rows(rows, target, source, all_labels):
+        block = max(1, most // (size * max(1, len(target_block))))
+        part = recomputed_attention(
+            target_block, source_block, edge_table, gates, labels, layer.attention_vector, passes, block
+        )
+        parts.append(part)
+    return join_rows(parts)
+
+
+def compiled_attention_forward(
+    layer: Any,
+    target: Tensor,
+    source: Tensor,
+    edge_table: Tensor,
+    gate_table: Tensor | None,
+    graph: OrbitGraph,
+    fallback: Callable[..., tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """The eager formula in kernels fused by ``torch.compile``.
+
+    Compiling takes some seconds: once per process and model, once more for batches of one row, and once more for rows
+    with graphs of their own. Keeps nothing of size pairs × channels and is differentiable once. Where no compiler is
+    found it warns once and calls ``fallback``, the eager formula.
+    """
+    passes = _compiled_passes(
+        *layer.attention_vector.shape,
+        layer.negative_slope,
+        torch.promote_types(target.dtype, layer.attention_vector.dtype),
+        target.device,
+        gate_table is not None,
+        len(target) == 1,
+        graph.labels.dim() == 2,
+    )
+    if passes is None:
+        return fallback(layer, target, source, edge_table, gate_table, graph)
+    gates = None if gate_table is None else 1 + gate_table
+    labels = graph.labels.view(-1, graph.num_nodes, graph.num_nodes)
+    block = target.shape[1]
+    return recomputed_attention(target, source, edge_table, gates, labels, layer.attention_vector, passes, block)
+
+
+@functools.cache
+def _compiled_passes(*arguments: Any) -> PairPasses | None:
+    """:func:`compiled_passes`, or ``None`` where there is no compiler."""
+    try:
+        return compiled_passes(*arguments)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
+        _warn_of_fallback(arguments[4], str(error))
+        return None
+
+
+_warned: set[torch.device] = set()
+
+
+def _warn_of_fallback(device: torch.device, reason: str) -> None:
+    if device not in _warned:
+        _warned.add(device)
+        warnings.warn(f"gatv2_compile falls back to eager: {reason.partition(chr(10))[0]}", stacklevel=2)
+
+
+# Elements of (B, n, n, d) above which chunks are used instead of eager, which keeps about four such tensors per
+# layer. On a CPU chunks are also faster from there on.
+EAGER_LIMIT = {"cpu": 2**22}
+_LARGE_EAGER_LIMIT = 2**27
+
+
+def is_large(hidden_states: Tensor) -> bool:
+    """Whether a tensor ``(B, n, n, d)`` for states ``(B, n, d)`` is too large for the eager formula."""
+    limit = EAGER_LIMIT.get(hidden_states.device.type, _LARGE_EAGER_LIMIT)
+    return hidden_states.numel() * hidden_states.shape[1] > limit

@@ -1,0 +1,104 @@
+"""GATv2 attention by message passing with torch_geometric, and the equal PyG layer.
+
+torch_geometric takes 2.6 CPU seconds to import and only sparse supports need it, so it is imported inside the
+functions. The ``try`` around each import also keeps transformers' loader, which scans uploaded code for imports, from
+requiring it of checkpoints on complete supports.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ._gatv2_blocks import block_size, join_rows, split_rows
+from .symmetry import OrbitGraph
+
+_INSTALL = "pip install torch_geometric"
+
+
+def pyg_attention_forward(
+    layer: Any,
+    target: Tensor,
+    source: Tensor,
+    edge_table: Tensor,
+    gate_table: Tensor | None,
+    graph: OrbitGraph,
+) -> tuple[Tensor, Tensor]:
+    """Message passing with torch_geometric, for any support. Arguments as of ``attention.eager_attention_forward``.
+
+    Returns:
+        Output ``(B, n, H, C)`` and attention weights ``(B, H, E)`` in the order of the support's edges, or
+        ``(B, H, n, n)`` on the complete support.
+    """
+    targets, sources, labels = graph.to_edges()
+    labels = labels.view(-1, len(targets))  # (1, E) or (B, E)
+    # Some rows at a time, so that what belongs to edges fits in the cache: a large batch takes a third of the time.
+    rows = max(1, 2 * block_size(target.device) // max(1, len(targets) * layer.bias.numel()))
+    output, weights = join_rows(
+        _pass_messages(layer, target_block, source_block, edge_table, gate_table, targets, sources, label_block)
+        for target_block, source_block, label_block in split_rows(rows, target, source, labels)
+    )
+    if graph.edge_index is None:
+        weights = weights.unflatten(-1, (graph.num_nodes, -1))
+    return output, weights
+
+
+def _pass_messages(
+    layer: Any,
+    target: Tensor,
+    source: Tensor,
+    edge_table: Tensor,
+    gate_table: Tensor | None,
+    targets: Tensor,
+    sources: Tensor,
+    labels: Tensor,
+) -> tuple[Tensor, Tensor]:
+    try:
+        from torch_geometric.utils import scatter
+        from torch_geometric.utils import softmax as edge_softmax
+    except ImportError as error:
+        raise ImportError(f"a sparse support needs torch_geometric: {_INSTALL}") from error
+    num_nodes = target.shape[1]
+    # Edges first: gathering and scattering whole rows along the first dimension is several times faster on a CPU.
+    incoming = source.transpose(0, 1).index_select(0, sources)  # (E, B, H, C)
+    features = target.transpose(0, 1).index_select(0, targets).add_(incoming).add_(edge_table[labels.T])
+    scores = (F.leaky_relu_(features, layer.negative_slope) * layer.attention_vector).sum(dim=-1)
+    weights = edge_softmax(scores, targets, num_nodes=num_nodes).permute(1, 2, 0)  # (B, H, E)
+    messages = incoming if gate_table is None else incoming * (1 + gate_table)[labels.T]
+    # From the weights that are returned, so that these too can be asked for their gradient.
+    output = scatter(weights.permute(2, 0, 1).unsqueeze(-1) * messages, targets, dim_size=num_nodes, reduce="sum")
+    return output.transpose(0, 1), weights
+
+
+def equal_pyg_layer(layer: Any) -> Any:
+    """The ``torch_geometric.nn.GATv2Conv`` that computes what a ``GATv2Attention`` does; see its ``to_pyg``."""
+    if layer.gate_projection is not None:
+        raise ValueError("GATv2Conv has no gated messages: only a layer with gated_messages=False has an equal")
+    try:
+        from torch_geometric.nn import GATv2Conv
+    except ImportError as error:
+        raise ImportError(f"to_pyg needs torch_geometric: {_INSTALL}") from error
+    size = layer.bias.numel()
+    # With add_self_loops=True PyG would replace the diagonal orbitals' features by a mean.
+    conv = GATv2Conv(
+        size,
+        size // layer.num_heads,
+        heads=layer.num_heads,
+        edge_dim=size,
+        negative_slope=layer.negative_slope,
+        add_self_loops=False,
+    ).to(layer.bias)
+    conv.load_state_dict(
+        {
+            "att": layer.attention_vector.unsqueeze(0),
+            "bias": layer.bias,
+            "lin_l.weight": layer.source_projection.weight,
+            "lin_l.bias": layer.source_projection.bias,
+            "lin_r.weight": layer.target_projection.weight,
+            "lin_r.bias": layer.target_projection.bias,
+            "lin_edge.weight": layer.edge_projection.weight,
+        }
+    )
+    return conv
