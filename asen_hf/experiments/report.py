@@ -44,7 +44,7 @@ def write_report(grid: Grid) -> Path:
             scores = collect(grid, rows, measure)
             means = _means(grid, rows, scores, measure) + _references(grid, measure)
             lines += [f"## {title}: mean ± standard error over seeds", "", *means, ""]
-            lines += [f"## {title}: difference from {_baseline(grid)}, paired by seed", ""]
+            lines += [f"## {title}: difference from {_reference_arm(grid)}, paired by seed", ""]
             lines += ["Mean difference, p of a paired t-test, number of seeds.", "", *_differences(grid, scores), ""]
         if grid.report.thresholds:
             lines += [f"## First {grid.report.columns} at which the mean metric over seeds reaches a threshold", ""]
@@ -99,7 +99,7 @@ def _columns(grid: Grid) -> dict[str, str]:
     return {"score": "score"} if axis is None else {value: f"{axis} {value}" for value in grid.axes[axis]}
 
 
-def _baseline(grid: Grid) -> str:
+def _reference_arm(grid: Grid) -> str:
     return next(iter(grid.axes[grid.report.compare]))
 
 
@@ -125,13 +125,13 @@ def _provenance(grid: Grid, rows: list[dict[str, str]]) -> list[str]:
 def _means(grid: Grid, rows: list[dict[str, str]], scores: Scores, measure: str) -> list[str]:
     details: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        details[_subject(grid, row)][row["metric"]].append(float(row["baseline"]))
+        details[_subject(grid, row)][row["metric"]].append(float(row["reference"]))
     body = []
     for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
         cells = [_mean(scores.get((subject, arm, column), {})) for column in _columns(grid)]
         about = [f"{metric}, {statistics.mean(values):.4f}" for metric, values in details[subject].items()]
         body.append([subject, arm, *cells, *(["; ".join(about)] if measure == "value" else [])])
-    note = ["metric, without a network"] if measure == "value" else []
+    note = ["metric, reference prediction"] if measure == "value" else []
     return _table(["", grid.report.compare, *_columns(grid).values(), *note], body)
 
 
@@ -166,9 +166,9 @@ def _first_reached(grid: Grid, scores: Scores) -> list[str]:
 def _differences(grid: Grid, scores: Scores) -> list[str]:
     body = []
     for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
-        if arm != _baseline(grid):
+        if arm != _reference_arm(grid):
             pairs = [
-                [scores.get((subject, name, column), {}) for name in (_baseline(grid), arm)]
+                [scores.get((subject, name, column), {}) for name in (_reference_arm(grid), arm)]
                 for column in _columns(grid)
             ]
             body.append([subject, arm, *(_difference(*paired_test(*pair)) for pair in pairs)])
