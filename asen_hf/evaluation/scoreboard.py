@@ -24,7 +24,7 @@ _ROWS = 16  # rows to measure it on
 def scoreboard(
     model: AsenForMultitask, data: Mapping[str, DatasetDict], split: str = "test", batch_size: int = 256
 ) -> dict[str, Score]:
-    """Score each task of ``data`` on a split; reference predictions are fitted on the train split."""
+    """Score each task of ``data`` on a split; reference predictions are fitted on the train split, if there is one."""
     board = {}
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
@@ -32,9 +32,9 @@ def scoreboard(
         outsider = find_outsider(cast(SymmetryBreaker, model.asen.symmetry_breakers[name]))
         board[name] = dataclasses.replace(
             score_splits(model, {name: rows}, batch_size)[name],
-            references=reference_scores(task, splits["train"], rows),
-            equivariance_error=equivariance_error(model, name, inputs, num_elements=_ELEMENTS),
-            outside_error=None if outsider is None else equivariance_error(model, name, inputs, outsider),
+            references=reference_scores(task, splits["train"], rows) if "train" in splits else {},
+            equivariance_error=equivariance_error(model, inputs, name, num_elements=_ELEMENTS),
+            outside_error=None if outsider is None else equivariance_error(model, inputs, name, outsider),
         )
     return board
 

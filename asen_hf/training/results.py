@@ -14,12 +14,10 @@ from accelerate.utils import broadcast_object_list
 from datasets import DatasetDict
 
 from ..evaluation.scoreboard import scoreboard
-from ..evaluation.scores import Score, ScoreRecord
+from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
 from ..model.modeling_asen import AsenForMultitask
 from .loop import train
 from .recipe import Recipe
-
-TEST_SCORES_NAME = "test_scores.json"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,7 +99,7 @@ def test_the_picture_shows_the_scored_split_and_its_error(tmp_path, run, table, 
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: figures.append(figure))
     flags = ["--plots", tmp_path, "--split", "validation", "--output", tmp_path / "scores.json"]
     run(table, flags=flags)
-    [score] = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    [score] = json.loads((tmp_path / "scores.json").read_text())["scores"].values()
     errors = [float(axes.get_title().split(": ")[1].split(" mm")[0]) for axes in figures[0].axes]
     assert score["rows"] == len(errors) == 6 and score["value"] == pytest.approx(np.mean(errors), rel=0.01)
 

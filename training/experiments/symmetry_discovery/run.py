@@ -91,7 +91,7 @@ def run(arm: Arm, seed: int, output_dir: Path) -> tuple[dict[str, Any], Discover
         "ratio_before": round(before.comparison.distance_ratio, 4),
         "ratio_after": round(after.comparison.distance_ratio, 4),
         "raw_ratio_after": round(raw_ratio(model), 4),
-        "swap_error_after": round(equivariance_error(model, TASK, collate(configs[TASK], test)["inputs"], SWAP), 4),
+        "swap_error_after": round(equivariance_error(model, collate(configs[TASK], test)["inputs"], TASK, SWAP), 4),
         "classes": after.num_classes,
         "group_order": after.group.order(),
         "adjusted_rand_index": round(after.comparison.adjusted_rand_index, 4),
