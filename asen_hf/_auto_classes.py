@@ -71,7 +71,9 @@ def _register_models(registry: ModuleType) -> None:
 
 
 def _register_pipeline(registry: ModuleType) -> None:
-    registry.PIPELINE_REGISTRY.supported_tasks.pop(PIPELINE_TASK, None)  # a stand-in, which register_pipeline would warn of
+    registry.PIPELINE_REGISTRY.supported_tasks.pop(
+        PIPELINE_TASK, None
+    )  # a stand-in, which register_pipeline would warn of
     pipeline, model = _class(_PIPELINE, "AsenPredictionPipeline"), _class(_MODELING, "AsenForMultitask")
     registry.PIPELINE_REGISTRY.register_pipeline(PIPELINE_TASK, pipeline, pt_model=model)
 

@@ -41,9 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command. ``ValueError`` for whatever is ill-formed."""
-    parser = _Parser(
-        prog="asen inspect", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog="asen inspect", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "subject",
         metavar="GROUP_OR_CHECKPOINT",

@@ -15,7 +15,6 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
 from .grid import RUNS, Cell, Grid, Start, describe
 from .rivals import RivalConfig, RivalForMultitask
+
 
 def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     """Train one cell, unless it is zero-shot, and score it on the test split: its line of the store.
@@ -126,9 +126,7 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
         start = time.perf_counter()
         configs, data = recipe.load()
         set_seed(recipe.training.seed)
-        model = AsenForMultitask(
-            recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation)
-        )
+        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
         scores = train(model, data, recipe)
         largest = recipe.training.train_rows or max(len(splits["train"]) for splits in data.values())
         grid.pretrainings.append(

@@ -40,7 +40,9 @@ def from_mapping(cls: type[Class], values: Any, where: str) -> Class:
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     refuse_unknown(values, names, where)
-    checked = {name: typed(value, hints[name], f"{where}: {name}") for name, value in values.items() if value is not None}
+    checked = {
+        name: typed(value, hints[name], f"{where}: {name}") for name, value in values.items() if value is not None
+    }
     try:
         return cls(**checked)
     except (TypeError, ValueError) as error:  # TypeError: a field without a default is missing
@@ -55,7 +57,11 @@ def typed(value: Any, hint: Any, where: str) -> Any:
     """
     if not _fits(value, hint):
         raise ValueError(f"{where}: expected {_expected(hint)}, found {value!r}")
-    return float(value) if type(value) is int and float in _alternatives(hint) and int not in _alternatives(hint) else value
+    return (
+        float(value)
+        if type(value) is int and float in _alternatives(hint) and int not in _alternatives(hint)
+        else value
+    )
 
 
 def refuse_unknown(values: Any, known: Sequence[str], where: str) -> None:
@@ -97,7 +103,7 @@ def _expected(hint: Any) -> str:
         if origin is Literal:
             words.append(f"one of {', '.join(map(str, arguments))}")
         elif origin is list and arguments:
-            words.append(f"a list of {_WORDS.get(arguments[0], 'values')}".replace("of a ", "of ").replace("text", "texts"))
+            words.append("a list of text" if arguments[0] is str else "a list")
         elif origin is not type(None):
             words.append(_WORDS.get(origin, str(origin)))
     return " or ".join(words)

@@ -45,7 +45,7 @@ def read_yaml(path: str | Path) -> Any:
         ValueError: the file cannot be read, or is not YAML; the message does not name the file.
     """
     try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

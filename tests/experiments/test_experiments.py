@@ -17,6 +17,8 @@ import yaml
 from scipy.stats import ttest_rel
 
 from asen_hf import AsenForMultitask
+from asen_hf.commands.experiments import main
+from asen_hf.commands.main import report_errors
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.experiments import report, runner
 from asen_hf.experiments.grid import Grid
@@ -37,13 +39,13 @@ GRID = {
     },
     "report": {"compare": "arm", "columns": "train_rows", "metric": "loss"},
 }
-TOY_SIZE = [
-    "--hidden_size=16",
-    "--num_hidden_layers=1",
-    "--num_attention_heads=2",
-    "--max_steps=2",
-    "--attn_implementation=eager",
-]
+TOY_SIZE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_steps": 2,
+    "attn_implementation": "eager",
+}
 
 
 def write_grid(folder, **changes):
@@ -62,13 +64,12 @@ def call(monkeypatch, capfd):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["experiments.py", *map(str, arguments)])
         capfd.readouterr()
         try:
-            runner.main()
+            status = report_errors(lambda: main([*map(str, arguments)]))
         except SystemExit as end:
-            return end.code, capfd.readouterr()
-        return 0, capfd.readouterr()
+            status = end.code
+        return status, capfd.readouterr()
 
     return run
 
@@ -454,7 +455,7 @@ def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
     grid = Grid.read(folder)
     recipe = grid.recipe(grid.cells[0], ["--lr=0.5"])
     assert recipe.tasks[0].options == {"length": 8, "group": "E8"} and recipe.tasks[0].num_rows == 90
-    assert recipe.training.train_rows == 20 and recipe.training.lr == 0.5 and recipe.model["hidden_size"] == 16
+    assert recipe.training.train_rows == 20 and recipe.training.lr == 0.5 and recipe.model.hidden_size == 16
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in runner.EXPERIMENTS.glob("*/grid.yaml")))

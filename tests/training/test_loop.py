@@ -19,7 +19,8 @@ from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.training.loop import total_steps, train
 from asen_hf.training.objective import MultitaskObjective
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 MARK = TaskConfig(degree=4, generators=[[[0, 1, 2, 3]]], vocab_size=3)  # which tokens are zero
 COUNT = TaskConfig(degree=3, vocab_size=3, output_level="graph", problem_type="regression", label_scale=2.0)  # how many
@@ -64,7 +65,7 @@ def make_model(tasks=("mark",), seed=0, **settings):
 
 def make_recipe(output, tasks=("mark",), **training):
     settings = {"max_steps": 4, "rows_per_task": 8, "lr": 1e-2, "output_dir": str(output), **training}
-    model = backbone_fields(AsenConfig(**BACKBONE))
+    model = ModelRecipe.of(AsenConfig(**BACKBONE))
     return Recipe(model, [TaskRecipe(name) for name in tasks], TrainingRecipe(**settings))
 
 

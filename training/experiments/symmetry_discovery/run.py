@@ -27,7 +27,8 @@ from asen_hf.evaluation.scores import score_splits as evaluate
 from asen_hf.model.groups import direct_product, from_array_form, symmetric, to_cycles, wreath_product
 from asen_hf.model.orbits import orbit_labels
 from asen_hf.training.loop import machine, train
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, script
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 HERE = Path(__file__).parent
 TASK, HALF = "intersect", 5
@@ -69,7 +70,7 @@ def run(arm: Arm, seed: int, output_dir: Path) -> tuple[dict[str, Any], Discover
     training = TrainingRecipe(
         output_dir=str(output), seed=seed, num_epochs=arm.num_epochs, weight_decay=arm.weight_decay
     )
-    recipe = Recipe(MODEL, [task], training)
+    recipe = Recipe(ModelRecipe(**MODEL), [task], training)
     configs, data = recipe.load()
     if arm.one_sided:
         data[TASK] = data[TASK].map(lambda row: {"labels": [*row["labels"][:HALF], *[0] * HALF]})
@@ -194,7 +195,6 @@ def report(rows: list[dict[str, Any]]) -> str:
     )
 
 
-@script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/symmetry_discovery"), help="folder of the runs")
@@ -216,4 +216,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(report_errors(main))

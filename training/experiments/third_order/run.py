@@ -26,7 +26,7 @@ from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scoreboard import scoreboard
 from asen_hf.model.orbits import orbit_labels
 from asen_hf.training.loop import machine, train
-from asen_hf.training.recipe import Recipe, TrainingRecipe, script
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
@@ -90,7 +90,7 @@ def run(case: Case, seed: int, output_dir: Path) -> dict[str, Any]:
     set_seed(seed)
     model = AsenForMultitask(AsenConfig(tasks={"task": config}))
     if not (output / "scores.json").exists():
-        train(model, {"task": data}, Recipe({}, [], training))
+        train(model, {"task": data}, Recipe(ModelRecipe(), [], training))
     score = scoreboard(AsenForMultitask.from_pretrained(output), {"task": data})[0]
     row = {
         **dataclasses.asdict(case),
@@ -137,7 +137,6 @@ def report(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/third_order"), help="folder of the runs")
@@ -151,4 +150,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(report_errors(main))
