@@ -5,7 +5,7 @@ torch and transformers' auto classes takes seconds, which a command on groups ne
 ``sys.meta_path`` watches the imports of transformers and of this package. When the outermost of them has ended, and one
 of transformers' registries has been executed on the way, our classes enter it. Not earlier: transformers imports its
 auto classes half-way through other modules, which ours need. A class whose module has not been imported is registered
-as a stand-in that imports it on first use: imports started from inside an import could wait for another thread for ever.
+as a stand-in that imports it on first use: an import that starts other imports can deadlock with another thread's.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
     """Descriptions as they are written, and every flag's default."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        unset = (None, argparse.SUPPRESS, False, "", [])
+        unset: tuple[Any, ...] = (None, argparse.SUPPRESS, False, "", [])
         return action.help if action.default in unset else super()._get_help_string(action)
 
 

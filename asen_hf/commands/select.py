@@ -25,7 +25,7 @@ the edges as one more colour). Without --groups, the candidates are the trivial 
 the edges' automorphisms, and the symmetries of a line or ring: reversal, cyclic, dihedral. --rivals adds other
 networks, each with as many parameters as the median candidate, to the table (paper Section 5.1.1).
 
-DIR gets ranking.md, ranking.csv, a plot, and the checkpoint best/. A run that was stopped goes on with the same command.
+DIR gets ranking.md, ranking.csv, a plot, and the checkpoint best/. After a stop, the same command goes on.
 """
 
 

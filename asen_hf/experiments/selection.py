@@ -136,7 +136,7 @@ def _candidates(
     for group, cycles in found.items():
         for support in supports:
             name = group if [*supports] == ["complete"] else f"{group}, {support}"
-            fields = {"generators": cycles, "group_name": group, "support": support}
+            fields: dict[str, Any] = {"generators": cycles, "group_name": group, "support": support}
             if close_support and support != "complete":
                 fields["close_support"] = True
             task = dataclasses.replace(source, **fields).config(own=config)

@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from datasets import Dataset, DatasetDict
 from numpy.typing import ArrayLike
@@ -22,7 +22,7 @@ from .recipe import Recipe
 from .task_recipe import TaskRecipe
 from .task_rows import to_rows
 
-Rows = str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike]
+Rows: TypeAlias = str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike]
 
 
 def evaluate(

@@ -136,8 +136,10 @@ def prepare_model(
     attention = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     if from_scratch:
         warn_if_not_closed(name, task)
-        is_path = isinstance(model_or_checkpoint, str | Path)
-        config = load_config(model_or_checkpoint) if is_path else check_is_model(model_or_checkpoint).config
+        if isinstance(model_or_checkpoint, str | Path):
+            config = load_config(model_or_checkpoint)
+        else:
+            config = check_is_model(model_or_checkpoint).config
         return AsenForMultitask(ModelRecipe.of(config).config({name: task}, **attention))
     model = load_model(model_or_checkpoint, **attention)
     names, known = list(model.config.tasks), model.config.tasks.get(name)

@@ -161,7 +161,7 @@ class Recipe:
         )
 
     def changed(self, **scalars: Any) -> Recipe:
-        """A copy with other values of some fields of ``model`` and ``training``; ``ValueError`` as :meth:`from_dict`."""
+        """A copy with these fields of ``model`` and ``training`` replaced. ``ValueError`` as :meth:`from_dict`."""
         model, training = dataclasses.asdict(self.model), dataclasses.asdict(self.training)
         refuse_unknown(scalars, [*model, *training], "recipe")
         for section in (model, training):

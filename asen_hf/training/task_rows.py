@@ -1,4 +1,4 @@
-"""What a user hands to a verb, a task and its rows, as a TaskConfig, a ``DatasetDict`` and what a recipe says of them."""
+"""A task and its rows, in whatever form a user has them, as a TaskConfig and a ``DatasetDict``."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def to_rows(config: TaskConfig, data: Any) -> Dataset:
         columns = collate(config, dict(zip(("inputs", "labels"), data, strict=True)))
         if len(columns["inputs"]) != len(columns["labels"]):
             raise ValueError(f"data: {len(columns['inputs'])} rows of inputs, but {len(columns['labels'])} of labels")
-        return to_dataset(config, *(column.numpy() for column in columns.values()))
+        return to_dataset(config, columns["inputs"].numpy(), columns["labels"].numpy())
     raise ValueError(
         "data: expected the path of a table, a DatasetDict, a Dataset or a pair of arrays (inputs, labels), found "
         f"{type(data).__name__}"
@@ -132,7 +132,7 @@ def _source(task: Any, name: str | None) -> TaskRecipe | None:
             json.dumps(options)
         except TypeError:  # a SymPy group, say
             return None
-        source = TaskRecipe(task.name, options=options)  # type: ignore[attr-defined]
+        source = TaskRecipe(task.name, options=options)  # type: ignore[union-attr]
     else:
         return None
     if name is None or name == source.name:
