@@ -78,7 +78,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
 
 
 def starting_model(
-    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig, architecture: str | None
+    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig, architecture: Any
 ) -> AsenForMultitask:
     """What the cell's training starts from: random weights, or pretrained ones with the task added."""
     set_seed(recipe.training.seed)
@@ -175,7 +175,7 @@ def run_job(grid: Grid, job: Job) -> dict[str, Any] | None:
 
 def plan(grid: Grid, cells: list[Cell]) -> list[Job]:
     """The cells in their order, after the pretrainings that they need and that are not there."""
-    needed = {}
+    needed: dict[str, Job] = {}
     for cell in cells:
         pretraining = grid.pretraining(cell)
         if pretraining is not None and not is_finished(pretraining):
@@ -208,6 +208,7 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
                 process = process or start_worker(grid, number)
                 with contextlib.suppress(BrokenPipeError):
                     print(json.dumps(dataclasses.asdict(job)), file=process.stdin, flush=True)
+                assert process.stdout is not None
                 line = process.stdout.readline()
                 if line:
                     answer = json.loads(line)

@@ -145,6 +145,7 @@ def _candidates(
                 sizes.append(number_of_parameters(recipe, task))
             else:
                 notes.append(f"{name}: the same network as {first}.")
+    architecture: Any
     for architecture in rivals:
         # The median size, not the largest: a trivial group on many nodes has a row for every pair, most of its
         # parameters.

@@ -20,13 +20,13 @@ from accelerate.utils import set_seed
 from matplotlib import pyplot as plt
 
 from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf.commands.main import report_errors
 from asen_hf.data import collate
 from asen_hf.evaluation.discovery import Discovery, discovered_orbits
 from asen_hf.evaluation.equivariance import equivariance_error
 from asen_hf.evaluation.scores import score_splits as evaluate
 from asen_hf.model.groups import direct_product, from_array_form, symmetric, to_cycles, wreath_product
 from asen_hf.model.orbits import orbit_labels
-from asen_hf.commands.main import report_errors
 from asen_hf.training.loop import machine, train
 from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe

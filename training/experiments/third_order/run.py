@@ -21,11 +21,11 @@ from datasets import DatasetDict
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures.report import closure_report
+from asen_hf.commands.main import report_errors
 from asen_hf.data import get_task
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scoreboard import scoreboard
 from asen_hf.model.orbits import orbit_labels
-from asen_hf.commands.main import report_errors
 from asen_hf.training.loop import machine, train
 from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 
