@@ -1,5 +1,6 @@
 """The wheel, built from the sdist and installed by itself, works outside the repository."""
 
+import json
 import os
 import re
 import shutil

@@ -91,7 +91,7 @@ def to_splits(config: TaskConfig, data: Any, seed: int = 0) -> DatasetDict:
     if held_out := [split for split in SPLITS if split not in splits]:
         parts = split_rows(columns["train"]["inputs"].numpy(), held_out, seed)
         whole = splits["train"]
-        splits |= {split: whole.select(sorted(numbers.tolist())) for split, numbers in parts.items()}
+        splits |= {split: whole.select(numbers.tolist()) for split, numbers in parts.items()}
     return DatasetDict({split: splits[split] for split in SPLITS})
 
 
@@ -101,8 +101,6 @@ def to_rows(config: TaskConfig, data: Any) -> Dataset:
         return data
     if isinstance(data, tuple | list) and len(data) == 2:
         columns = collate(config, dict(zip(("inputs", "labels"), data, strict=True)))
-        if len(columns["inputs"]) != len(columns["labels"]):
-            raise ValueError(f"data: {len(columns['inputs'])} rows of inputs, but {len(columns['labels'])} of labels")
         return to_dataset(config, columns["inputs"].numpy(), columns["labels"].numpy())
     raise ValueError(
         "data: expected the path of a table, a DatasetDict, a Dataset or a pair of arrays (inputs, labels), found "
