@@ -17,7 +17,7 @@ import yaml
 from scipy.stats import ttest_rel
 
 from asen_hf import AsenForMultitask
-from asen_hf.commands.experiments import main
+from asen_hf.commands.experiments import EXPERIMENTS, main
 from asen_hf.commands.main import report_errors
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.experiments import report, runner
@@ -359,7 +359,7 @@ def test_alike_scores_have_no_p_value():
 def test_report_without_a_name_rebuilds_every_experiment_that_has_a_grid(toy, call, monkeypatch):
     shutil.copytree(toy, toy.parent / "second")
     (toy.parent / "third").mkdir()  # an experiment that is a script
-    monkeypatch.setattr(runner, "EXPERIMENTS", toy.parent)
+    monkeypatch.setattr("asen_hf.commands.experiments.EXPERIMENTS", toy.parent)
     assert call("--report")[0] == 0
     assert (toy / "report.md").read_text() == (toy.parent / "second" / "report.md").read_text().replace(
         "second", "toy"
@@ -453,15 +453,15 @@ def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
     lengths = {"8": {"task": {"options": {"length": 8}}}}
     folder = write_grid(tmp_path / "toy", axes=axes(length=lengths, arm={"a": {"task": {"options": {"group": "E8"}}}}))
     grid = Grid.read(folder)
-    recipe = grid.recipe(grid.cells[0], ["--lr=0.5"])
+    recipe = grid.recipe(grid.cells[0], lr=0.5)
     assert recipe.tasks[0].options == {"length": 8, "group": "E8"} and recipe.tasks[0].num_rows == 90
     assert recipe.training.train_rows == 20 and recipe.training.lr == 0.5 and recipe.model.hidden_size == 16
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in runner.EXPERIMENTS.glob("*/grid.yaml")))
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in EXPERIMENTS.glob("*/grid.yaml")))
 def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    grid = Grid.read(shutil.copytree(runner.EXPERIMENTS / name, tmp_path / name))  # pretraining adds to a store
+    grid = Grid.read(shutil.copytree(EXPERIMENTS / name, tmp_path / name))  # pretraining adds to a store
     grid.pending()  # the committed store is that grid's
     if grid.retired:
         assert not grid.pending()
@@ -474,6 +474,6 @@ def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, 
         options["data_path"] = str(path)
     grid.check()
     cell = grid.cells[-1]
-    row = runner.run_cell(grid, cell, TOY_SIZE)
+    row = runner.run_cell(grid, cell, **TOY_SIZE)
     assert row["steps"] == (0 if grid.start(cell).zero_shot else 2) and row["loss"] > 0
     json.dumps(row)
