@@ -29,7 +29,7 @@ from ..model.modeling_asen import AsenForMultitask
 from ..training.finetune import prepare_model
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
-from .grid import RUNS, Cell, Grid, Start, describe
+from .grid import PROVENANCE, RUNS, Cell, Grid, Start, describe
 from .rivals import RivalConfig, RivalForMultitask
 
 
@@ -71,10 +71,16 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         "best_step": best_step,
         "wall_seconds": round(time.perf_counter() - start, 1),
         "recipe": grid.fingerprint(cell),
-        **provenance(),
+        **_provenance(),
         "validation": validation,
         "details": json.dumps(score.details),
     }
+
+
+def _provenance() -> dict[str, Any]:
+    """The columns that the stores keep of the record."""
+    record = provenance()
+    return {name: record[name] for name in PROVENANCE}
 
 
 def starting_model(
@@ -138,7 +144,7 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
                 "parameters": model.num_parameters(),
                 "steps": total_steps(recipe.training, largest, num_processes=1),
                 "wall_seconds": round(time.perf_counter() - start, 1),
-                **provenance(),
+                **_provenance(),
             }
         )
         for checkpoint in output.glob("checkpoint-*"):
