@@ -376,7 +376,7 @@ BAD_GRIDS = {
     "unknown model field": ({**GRID, "axes": axes(arm={"a": {"model": {"gate": 1}}})}, "arm a.*gate.*gated_messages"),
     "unknown training field": ({**GRID, "axes": axes(rate=[1])}, "rate 1.*unknown key rate; known.* lr"),
     "unknown task field": ({**GRID, "base": {"task": {"length": 6}}}, "unknown key length; known: name, source"),
-    "a value of the wrong type": ({**GRID, "axes": axes(lr=[0.1, "fast"])}, "lr fast.*lr: expected a number, found .fast"),
+    "a value of the wrong type": ({**GRID, "axes": axes(lr=[0.1, "fast"])}, "lr fast.*: expected a number, found"),
     "a value out of range": ({**GRID, "axes": axes(lr=[0.1, -1.0])}, "lr -1.0.*lr must be positive"),
     "no axes": ({**GRID, "axes": {}}, "an axis seed"),
     "no seeds": ({**GRID, "axes": axes(seed=[])}, "at least one value"),
