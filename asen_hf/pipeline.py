@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import Pipeline
 
+from ._auto_classes import PIPELINE_TASK
 from .model.configuration_asen import TaskConfig
 from .model.heads import predictions
 from .model.pretrained_asen import evaluating
 
-PIPELINE_TASK = "asen-prediction"
 _ONE_INPUT = Mapping | tuple | str | bytes | np.ndarray | Tensor  # what is not taken apart into rows
 
 

@@ -15,7 +15,8 @@ from asen_hf import AsenForMultitask
 from asen_hf.data import collate
 from asen_hf.evaluation.scoreboard import format_scoreboard, scoreboard
 from asen_hf.training.loop import train
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 A, C, G, T = range(4)
 MOTIF = [T, G, A, C, T]
@@ -55,7 +56,7 @@ def main() -> None:
     model.add_task(source.name, config)
     settings = {"max_steps": arguments.max_steps, "rows_per_task": 16, "lr": 2e-3, "backbone_lr": 1e-3}
     training = TrainingRecipe(output_dir=str(arguments.output_dir), **settings)
-    train(model, {source.name: data}, Recipe(backbone_fields(model.config), [source], training))
+    train(model, {source.name: data}, Recipe(ModelRecipe.of(model.config), [source], training))
     print(format_scoreboard(scoreboard(model, {source.name: data})))
 
     # The other strand, read backwards, is the same node features in reverse order: the answer is the same.

@@ -16,7 +16,8 @@ from asen_hf.data import collate
 from asen_hf.evaluation.scoreboard import format_scoreboard, scoreboard
 from asen_hf.plots.predictions import plot_predictions
 from asen_hf.training.loop import train
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 PARENTS = [0, 0, 1, 2, 0, 4, 5, 0, 7, 8, 8, 10, 11, 8, 13, 14]
 # Where each joint is from its parent, in mm, for a person who looks along y: hip, legs (right, left), trunk, arms.
@@ -65,7 +66,7 @@ def main() -> None:
     model.add_task(source.name, config)
     settings = {"max_steps": arguments.max_steps, "rows_per_task": 32, "lr": 2e-3, "backbone_lr": 1e-3}
     training = TrainingRecipe(output_dir=str(arguments.output_dir), **settings)
-    train(model, {source.name: data}, Recipe(backbone_fields(model.config), [source], training))
+    train(model, {source.name: data}, Recipe(ModelRecipe.of(model.config), [source], training))
     print(format_scoreboard(scoreboard(model, {source.name: data})))
     test = collate(config, data["test"])
     predicted = model.predict(test["inputs"], source.name)

@@ -1,6 +1,8 @@
 """The wheel, built from the sdist and installed by itself, works outside the repository."""
 
+import json
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -34,7 +36,8 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("built")
     source = folder / "source"  # a copy: building leaves files
     shutil.copytree(ROOT / "asen_hf", source / "asen_hf", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+    shutil.copytree(ROOT / "hub_configs", source / "hub_configs")
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source, cwd=folder)
     assert len([*(folder / "dist").glob("*.tar.gz")]) == 1
@@ -61,12 +64,16 @@ def test_the_wheel_holds_the_package_with_its_data_and_says_what_it_is(wheel):
         [metadata] = [name for name in names if name.endswith(".dist-info/METADATA")]
         fields = message_from_string(archive.read(metadata).decode())
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "asen_hf").rglob("*.py")}
-    data = {"asen_hf/py.typed", "asen_hf/model_card_template.md"}
+    data = {"asen_hf/py.typed", "asen_hf/hub/model_card_template.md", "asen_hf/experiments/select.yaml"}
+    data |= {f"asen_hf/{path.relative_to(ROOT)}" for path in ROOT.glob("hub_configs/*/*") if path.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == sources | data
     assert fields["Version"] == __version__ and fields["License-Expression"] == "Apache-2.0"
     assert fields["Author"] == "asen_hf contributors" and fields["Requires-Python"] == ">=3.11"
     assert fields["Keywords"] and fields["Description-Content-Type"] == "text/markdown"
-    assert fields.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = fields.get_payload()
+    assert readme.startswith((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[0])
+    links = re.findall(r"\]\(([^)\s]+)", readme) + re.findall(r'\b(?:src|href)="([^"]+)', readme)
+    assert links and [link for link in links if not re.match(r"https?://|mailto:|#", link)] == []
     assert any(name.lower().startswith("jinja2") for name in fields.get_all("Requires-Dist"))
 
 
@@ -87,3 +94,33 @@ def test_its_command_inspects_evaluates_and_describes_a_checkpoint(installed, tm
     assert score.value == pytest.approx(expected.value, abs=1e-3)
     run(asen, "card", checkpoint, "--output", "card.md", cwd=tmp_path)
     assert (tmp_path / "card.md").read_text(encoding="utf-8") == (CHECKPOINT / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_loads_every_committed_checkpoint_by_name(installed, tmp_path):
+    names = sorted(path.name for path in (ROOT / "hub_configs").iterdir())
+    code = "import sys, asen_hf\nfor name in sys.argv[1:]:\n"
+    code += "    print(asen_hf.AsenForMultitask.from_pretrained(asen_hf.checkpoint_path(name)).num_parameters())"
+    assert len(run(installed / "python", "-c", code, *names, cwd=tmp_path).split()) == len(names)
+
+
+CSV = "inputs,labels\n" + "".join(f'"{i % 3} {i % 5} {i % 7} {i // 7}","{i % 2} 0 1 0"\n' for i in range(60))
+FINETUNE = """
+import asen_hf
+ring = asen_hf.TaskConfig(group="D4", vocab_size=9)
+result = asen_hf.finetune("asen-sequence-tiny", ring, "rows.csv", max_steps=2)
+print(list(result.scores), result.output_dir)
+"""
+
+
+def test_its_verbs_and_commands_learn_from_a_table(installed, tmp_path):
+    (tmp_path / "rows.csv").write_text(CSV)
+    (tmp_path / "ring.json").write_text(json.dumps({"group": "D4", "vocab_size": 9}))
+    assert "['task'] None" in run(installed / "python", "-c", FINETUNE, cwd=tmp_path)
+    rows = ("--dataset", "rows.csv", "--task_config", "ring.json", "--max_steps", "2")
+    run(installed / "asen", "finetune", "asen-sequence-tiny", *rows, "--output_dir", "mine", cwd=tmp_path)
+    shown = run(installed / "asen", "evaluate", "mine", cwd=tmp_path)
+    assert "ring " in shown and "D4" in shown
+    small = ("--hidden_size", "8", "--attn_implementation", "eager", "--seeds", "1", "--groups", "C4", "S4")
+    run(installed / "asen", "select", *rows, *small, "--output_dir", "selected", cwd=tmp_path)
+    assert (tmp_path / "selected" / "best" / "model.safetensors").exists()
+    assert "order               8" in run(installed / "asen", "inspect", "D4", cwd=tmp_path)

@@ -115,7 +115,7 @@ def test_every_path_it_names_exists(path: Path) -> None:
 
 def test_own_table_example_writes_what_the_task_config_says(tmp_path: Path) -> None:
     from asen_hf.data import load_table
-    from asen_hf.training.recipe import TaskRecipe
+    from asen_hf.training.task_recipe import TaskRecipe
 
     subprocess.run(
         [sys.executable, ROOT / "examples/own_table.py", "--output_dir", tmp_path, "--rows", "40"], check=True

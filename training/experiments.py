@@ -1,6 +1,9 @@
-"""Run or report a grid of small trainings."""
+"""Run or report a grid of small trainings; see --help."""
 
-from asen_hf.experiments.runner import main
+import sys
+
+from asen_hf.commands.experiments import main
+from asen_hf.commands.main import report_errors
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(report_errors(lambda: main(sys.argv[1:])))

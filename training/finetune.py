@@ -1,6 +1,8 @@
-"""Finetune a checkpoint on one task."""
+"""Finetune a checkpoint on one task: the command ``asen finetune``, for ``accelerate launch``."""
 
-from asen_hf.training.finetune import main
+import sys
+
+from asen_hf.commands.main import main
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(["finetune", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Pretrain one backbone on several tasks."""
+"""Pretrain one backbone on several tasks: the command ``asen pretrain``, for ``accelerate launch``."""
 
-from asen_hf.training.pretrain import main
+import sys
+
+from asen_hf.commands.main import main
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(["pretrain", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Which symmetry should I use?."""
+"""Rank candidate symmetries of a task: the command ``asen select``."""
 
-from asen_hf.experiments.selection import main
+import sys
+
+from asen_hf.commands.main import main
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main(["select", *sys.argv[1:]]))

@@ -54,7 +54,7 @@ def load_table(
     if held_out:
         inputs, labels = splits["train"]
         try:
-            rows = _split_rows(inputs, held_out, seed)
+            rows = split_rows(inputs, held_out, seed)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
         splits |= {split: (inputs[chosen], labels[chosen]) for split, chosen in rows.items()}
@@ -149,7 +149,7 @@ def _parse(cell: Any) -> Any:
     return [float(word) for word in words] if words else None
 
 
-def _split_rows(inputs: np.ndarray, held_out: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+def split_rows(inputs: np.ndarray, held_out: Sequence[str], seed: int) -> dict[str, np.ndarray]:
     """Random row numbers for train and held-out splits; rows with equal inputs go together, so sizes may be off."""
     sizes = split_sizes(len(inputs), held_out)
     _, group = np.unique(inputs.reshape(len(inputs), -1), axis=0, return_inverse=True)

@@ -28,7 +28,7 @@ def scoreboard(
 
     Args:
         model: left in the mode, training or not, that it was in.
-        data: ``{task: DatasetDict}``; reference predictions are fitted on the split ``train``.
+        data: ``{task: DatasetDict}``; reference predictions are fitted on the split ``train``, if there is one.
         split: the split to score.
         batch_size: rows per forward pass.
 
@@ -42,7 +42,7 @@ def scoreboard(
         outsider = find_outsider(cast(SymmetryBreaker, model.asen.symmetry_breakers[name]))
         board[name] = dataclasses.replace(
             score_splits(model, {name: rows}, batch_size)[name],
-            references=reference_scores(task, splits["train"], rows),
+            references=reference_scores(task, splits["train"], rows) if "train" in splits else {},
             equivariance_error=equivariance_error(model, inputs, name, num_elements=_ELEMENTS),
             outside_error=None if outsider is None else equivariance_error(model, inputs, name, outsider),
         )

@@ -1,8 +1,8 @@
-"""Grids of training/experiments.py: which cells there are, the recipe of each, and the stores of what is finished.
+"""Grids of small trainings: the cells of an experiment, their recipes, and the stores of what is finished.
 
 grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretraining, family_transfer/grid.yaml):
 
-- ``description``: what is asked, and ``findings``: what people read in the tables; both for the report;
+- ``description``: what is asked, and ``findings``: what the tables show; both are printed in the report;
 - ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
   ``rival``, for cells that train a rival network (rivals.py) instead, with its ``architecture``; for
   cells that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of
@@ -21,13 +21,11 @@ import hashlib
 import itertools
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
 from .store import Store
 
@@ -104,14 +102,14 @@ class Grid:
         """
         path = folder / "grid.yaml"
         try:
-            content = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), "the file")
+            content = _mapping(read_yaml(path), "the file")
             axes = {
                 str(name): _axis(str(name), axis) for name, axis in _mapping(content.pop("axes", {}), "axes").items()
             }
             report = Report(**_known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
             known = _known(content, ["description", "findings", "base", "keep", "runs", "retired"])
             grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
-        except (ValueError, TypeError, yaml.YAMLError) as error:  # TypeError: report without compare
+        except (ValueError, TypeError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error
         return grid
 
@@ -162,14 +160,14 @@ class Grid:
         """Tells whether a line of the store was made with the recipe that the grid says now."""
         return _fingerprint(self.sections(cell))
 
-    def recipe(self, cell: Cell, flags: Sequence[str] = ()) -> Recipe:
-        """The cell's recipe, its scalars overridden by ``flags``. ``ValueError`` names the grid and the cell."""
+    def recipe(self, cell: Cell, **overrides: Any) -> Recipe:
+        """The cell's recipe, some scalars replaced by ``overrides``. ``ValueError`` names the grid and the cell."""
         sections = self.sections(cell)
         task = {"name": sections.get("task", {}).get("source", "task"), **sections.get("task", {})}
         folder = re.sub(r"[^\w.]+", "_", "-".join(cell.values()))
-        return self._parse(cell, [task], sections.get("training", {}), folder, flags)
+        return self._parse(cell, [task], sections.get("training", {}), folder, overrides)
 
-    def pretraining(self, cell: Cell, flags: Sequence[str] = ()) -> Recipe | None:
+    def pretraining(self, cell: Cell, **overrides: Any) -> Recipe | None:
         """The recipe of the pretraining that the cell starts from, if any; equal ones have the same output folder."""
         sections = self.sections(cell)
         if "pretrain" not in sections or self.start(cell).from_scratch:
@@ -181,8 +179,8 @@ class Grid:
         parts = {part: sections.get(part, {}) for part in ("model", "pretrain")}
         tasks = [{"name": name, **fields} for name, fields in sections["pretrain"].get("tasks", {}).items() if fields]
         training = {**sections["pretrain"].get("training", {}), "seed": int(cell["seed"])}
-        folder = f"pretrained-{_fingerprint([parts, cell['seed'], *flags])}"
-        return self._parse(cell, tasks, training, folder, flags)
+        folder = f"pretrained-{_fingerprint([parts, cell['seed'], *([overrides] if overrides else [])])}"
+        return self._parse(cell, tasks, training, folder, overrides)
 
     def architecture(self, cell: Cell) -> str | None:
         """The architecture of the rival network that the cell trains instead of the model, if any."""
@@ -200,27 +198,23 @@ class Grid:
             raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune: {error}") from error
 
     def _parse(
-        self, cell: Cell, tasks: list[dict[str, Any]], training: dict[str, Any], folder: str, flags: Sequence[str]
+        self, cell: Cell, tasks: list[dict[str, Any]], training: dict[str, Any], folder: str, overrides: dict[str, Any]
     ) -> Recipe:
         training = {**training, "output_dir": str(Path(self.runs or RUNS / self.name) / folder)}
         content = {"model": self.sections(cell).get("model", {}), "tasks": tasks, "training": training}
-        with tempfile.TemporaryDirectory() as aside:
-            path = Path(aside) / "recipe.yaml"
-            path.write_text(yaml.safe_dump(content), encoding="utf-8")
-            try:
-                return Recipe.parse([*flags], path)
-            except ValueError as error:
-                message = str(error).replace(f"recipe {path}", "its recipe")
-                raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {message}") from error
+        try:
+            return Recipe.from_dict(content, "its recipe").changed(**overrides)
+        except ValueError as error:
+            raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {error}") from error
 
     @property
     def results(self) -> Store:
-        """A line a finished cell."""
+        """One line per finished cell."""
         return Store(self.folder / "results.csv", tuple(self.axes), MEASURED)
 
     @property
     def pretrainings(self) -> Store:
-        """A line a finished pretraining; its weights are not kept in the repository."""
+        """One line per finished pretraining; its weights are not kept in the repository."""
         columns = ("seed", "tasks", "validation_loss", "parameters", "steps", "wall_seconds", *PROVENANCE)
         return Store(self.folder / "pretrainings.csv", ("pretraining",), columns)
 
@@ -231,7 +225,7 @@ class Grid:
 
 
 def describe(cell: Cell) -> str:
-    """The cell in one line, for people."""
+    """The cell in one line."""
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
 
 

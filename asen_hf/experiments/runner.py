@@ -1,17 +1,7 @@
-"""Run what is still missing of a grid of small trainings, or report what has been found.
-
-    python training/experiments.py NAME [--workers 2] [--cells N] [--dry_run]
-    python training/experiments.py [NAME] --report
-
-training/experiments/NAME/ holds grid.yaml (its keys: experiment_grid.py), results.csv, to which every finished cell
-adds a line, and report.md with its plot, which --report makes anew from these two. A run may be stopped and taken up
-again at any time: cells that have a line are never run again. Weights are not kept unless the grid says so, except for
-pretrained ones (their lines: pretrainings.csv), which lie under runs/ and are made again where they are missing.
-"""
+"""Running the cells of a grid in worker processes, and training one cell."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import fcntl
@@ -25,34 +15,30 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-
 from ..evaluation.provenance import provenance, revision
 from ..evaluation.reference_predictions import reference_scores
 from ..evaluation.scores import score_splits
-from ..training.finetune import FinetuneArguments, prepare_model
+from ..model.configuration_asen import TaskConfig
+from ..model.modeling_asen import AsenForMultitask
+from ..training.finetune import prepare_model
 from ..training.loop import total_steps, train
-from ..training.recipe import Recipe, script
-from .grid import RUNS, Cell, Grid, Start, describe
-from .report import write_report
+from ..training.recipe import Recipe
+from .grid import PROVENANCE, RUNS, Cell, Grid, Start, describe
 from .rivals import RivalConfig, RivalForMultitask
 
-EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 
-
-def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any]:
+def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     """Train one cell, unless it is zero-shot, and score it on the test split: its line of the store.
 
-    ``flags`` override its recipes' scalars.
+    ``overrides`` replace scalars of its recipes.
     """
-    recipe, pretraining = grid.recipe(cell, flags), grid.pretraining(cell, flags)
+    recipe, pretraining = grid.recipe(cell, **overrides), grid.pretraining(cell, **overrides)
     if pretraining is not None:
         pretrain(grid, pretraining)  # or wait for the worker that does; it has its own line and time
     start = time.perf_counter()
@@ -85,26 +71,39 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
         "best_step": best_step,
         "wall_seconds": round(time.perf_counter() - start, 1),
         "recipe": grid.fingerprint(cell),
-        **provenance(),
+        **_provenance(),
         "validation": validation,
         "details": json.dumps(score.details),
     }
 
 
+def _provenance() -> dict[str, Any]:
+    """The columns that the stores keep of the record."""
+    record = provenance()
+    return {name: record[name] for name in PROVENANCE}
+
+
 def starting_model(
-    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig, architecture: str | None
+    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig, architecture: Any
 ) -> AsenForMultitask:
     """What the cell's training starts from: random weights, or pretrained ones with the task added."""
     set_seed(recipe.training.seed)
     if architecture is not None:
-        return RivalForMultitask(RivalConfig(**recipe.model, tasks={name: task}, architecture=architecture))
+        return RivalForMultitask(
+            RivalConfig(**dataclasses.asdict(recipe.model), tasks={name: task}, architecture=architecture)
+        )
     implementation = recipe.training.attn_implementation
     if pretraining is None:
-        return AsenForMultitask(AsenConfig(**recipe.model, tasks={name: task}, attn_implementation=implementation))
+        return AsenForMultitask(recipe.model.config({name: task}, attn_implementation=implementation))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ties and fresh rows are what is measured
-        checkpoint = FinetuneArguments(pretraining.training.output_dir, init_from=start.init_from)
-        return prepare_model(checkpoint, name, task, implementation)
+        return prepare_model(
+            pretraining.training.output_dir,
+            name,
+            task,
+            init_from=start.init_from,
+            attn_implementation=implementation,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +132,7 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
         start = time.perf_counter()
         configs, data = recipe.load()
         set_seed(recipe.training.seed)
-        model = AsenForMultitask(
-            AsenConfig(**recipe.model, tasks=configs, attn_implementation=recipe.training.attn_implementation)
-        )
+        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
         scores = train(model, data, recipe)
         largest = recipe.training.train_rows or max(len(splits["train"]) for splits in data.values())
         grid.pretrainings.append(
@@ -147,7 +144,7 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
                 "parameters": model.num_parameters(),
                 "steps": total_steps(recipe.training, largest, num_processes=1),
                 "wall_seconds": round(time.perf_counter() - start, 1),
-                **provenance(),
+                **_provenance(),
             }
         )
         for checkpoint in output.glob("checkpoint-*"):
@@ -184,7 +181,7 @@ def run_job(grid: Grid, job: Job) -> dict[str, Any] | None:
 
 def plan(grid: Grid, cells: list[Cell]) -> list[Job]:
     """The cells in their order, after the pretrainings that they need and that are not there."""
-    needed = {}
+    needed: dict[str, Job] = {}
     for cell in cells:
         pretraining = grid.pretraining(cell)
         if pretraining is not None and not is_finished(pretraining):
@@ -197,7 +194,7 @@ def start_worker(grid: Grid, number: int) -> subprocess.Popen[str]:
     log = RUNS / grid.name / f"worker-{number}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stderr:
-        command = [sys.executable, "-m", "asen_hf.experiments.runner", str(grid.folder.resolve()), "--serve"]
+        command = [sys.executable, "-m", "asen_hf.experiments.runner", str(grid.folder.resolve())]
         pipe, environment = subprocess.PIPE, {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=environment, text=True)
 
@@ -217,6 +214,7 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
                 process = process or start_worker(grid, number)
                 with contextlib.suppress(BrokenPipeError):
                     print(json.dumps(dataclasses.asdict(job)), file=process.stdin, flush=True)
+                assert process.stdout is not None
                 line = process.stdout.readline()
                 if line:
                     answer = json.loads(line)
@@ -246,39 +244,5 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
     return len(jobs) - len(done)
 
 
-@script
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", help="a folder of training/experiments, or any other that has a grid.yaml")
-    parser.add_argument("--report", action="store_true", help="write report.md, of all experiments if none is named")
-    parser.add_argument("--workers", type=int, default=2, help="single-threaded processes; default 2")
-    parser.add_argument("--cells", type=int, help="run at most this many")
-    parser.add_argument("--dry_run", action="store_true", help="only list the cells that would be run")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.name is None and not arguments.report:
-        raise ValueError("say which experiment to run")
-    if arguments.workers < 1:
-        raise ValueError(f"--workers must be at least 1, got {arguments.workers}")
-    folders = sorted(path.parent for path in EXPERIMENTS.glob("*/grid.yaml"))
-    grids = [Grid.read(folder) for folder in ([EXPERIMENTS / arguments.name] if arguments.name else folders)]
-    if arguments.report:
-        for grid in grids:
-            print(write_report(grid))
-        return
-    [grid] = grids
-    if arguments.serve:
-        return serve(grid)
-    grid.check()
-    cells = grid.pending()[: arguments.cells]
-    jobs = plan(grid, cells)
-    if arguments.dry_run:
-        print("\n".join(map(str, jobs)))
-    print(f"{grid.name}: {len(cells)} cells to run, of {len(grid.cells)}; {len(jobs) - len(cells)} pretrainings")
-    if jobs and not arguments.dry_run and (failed := run_jobs(grid, jobs, arguments.workers)):
-        print(f"error: {failed} of {len(jobs)} jobs failed", file=sys.stderr)
-        raise SystemExit(1)
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # a worker process; see start_worker
+    serve(Grid.read(Path(sys.argv[1])))

@@ -1,16 +1,6 @@
-"""Which symmetry should I use? Train one model a candidate on the same budget, rank them, keep the winner's checkpoint.
+"""Which symmetry should a task get? Train one model per candidate on the same budget and rank the candidates.
 
-    python training/select_symmetry.py --task NAME --output_dir DIR [--groups G …] [--supports complete …] [--seeds 3]
-    python training/select_symmetry.py --dataset FILE --task_config JSON --output_dir DIR
-
-A candidate is a group (a name that the task offers, a notation such as "S5 wr S2", or generators as JSON lists of
-cycles) on a support: "complete"; "sparse", where only the task's edges carry messages; "weak", where all pairs do, and
-those of the edges are told from the others. Without --groups, the candidates are the trivial and the symmetric group,
-the task's own, the edges' automorphisms, and the ways to move a line or ring: reversal, cyclic, dihedral. --rivals
-adds other networks, of as many parameters as the median candidate, to the table. Every scalar of a recipe is a flag too
-(paper Section 5.1.1).
-
-DIR gets ranking.md and .csv, a plot, and the checkpoint best/. A run may be stopped and taken up again.
+A candidate is a group on a support; rival networks of equal size can be added. See ``asen select --help``.
 """
 
 from __future__ import annotations
@@ -19,87 +9,109 @@ import dataclasses
 import json
 import shutil
 import statistics
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 
 from ..closures.report import graph_automorphisms, group_order
 from ..data.group_option import resolve_group
 from ..evaluation.metrics import METRICS
+from ..model.configuration_asen import TaskConfig
 from ..model.groups import from_cycles, to_cycles
+from ..model.modeling_asen import AsenForMultitask
 from ..model.symmetry import SymmetryBreaker
-from ..training.recipe import Recipe, TaskRecipe, argument_parser, described, script
-from ..training.row_arguments import RowArguments
+from ..training._yaml import to_yaml
+from ..training.recipe import Recipe
+from ..training.task_recipe import TaskRecipe
 from .grid import Cell, Grid
 from .rivals import ARCHITECTURES, TITLES, RivalConfig, matched_width
 from .runner import plan, run_jobs
 from .selection_report import Candidate, Standing, best_rates, rank, write_ranking
 
-DEFAULT_RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "select_symmetry.yaml"
+DEFAULT_RECIPE = Path(__file__).with_name("select.yaml")
 SUPPORTS = ("complete", "sparse", "weak")
 PROPOSED = ("trivial", "reversal", "cyclic", "dihedral", "symmetric")
 
 
-@dataclasses.dataclass
-class SelectArguments:
-    groups: list[str] = dataclasses.field(
-        default_factory=list, metadata={"help": "Candidate groups; proposed from the data's structure if not given."}
-    )
-    supports: list[str] = dataclasses.field(
-        default_factory=lambda: ["complete"], metadata={"help": f"Candidate supports: {', '.join(SUPPORTS)}."}
-    )
-    rivals: list[str] = dataclasses.field(
-        default_factory=list, metadata={"help": f"Rival networks to compare with: {', '.join(ARCHITECTURES)}."}
-    )
-    lrs: list[float] = dataclasses.field(
-        default_factory=list,
-        metadata={
-            "help": "Learning rates; on the first seed all are tried, on the others the best for each candidate by "
-            "validation. The recipe's by default."
-        },
-    )
-    seeds: int = described("Runs a candidate and learning rate.", 3)
-    workers: int = described("Single-threaded processes.", 2)
+def select(
+    source: TaskRecipe,
+    recipe: Recipe,
+    *,
+    groups: Sequence[str] = (),
+    supports: Sequence[str] = ("complete",),
+    close_support: bool = False,
+    rivals: Sequence[str] = (),
+    lrs: Sequence[float] = (),
+    seeds: int = 3,
+    workers: int = 2,
+) -> list[Standing]:
+    """Rank candidate symmetries of a task by validation score, and keep the winner's checkpoint.
 
+    Args:
+        source: the task and its rows.
+        recipe: the backbone and the budget of every candidate; its ``output_dir`` gets ranking.md, ranking.csv, a plot
+            and the checkpoint best/. A selection that was stopped goes on there.
+        groups: candidates: names that the task offers, notations, or generators as JSON lists of cycles; by default
+            what the data's structure proposes.
+        supports: every group is tried on each of these supports.
+        close_support: add to the task's edges all their images under the candidate group.
+        rivals: architectures of rival networks (see :mod:`asen_hf.experiments.rivals`).
+        lrs: learning rates: the first seed tries all, the other seeds the candidate's best; by default the recipe's.
+        seeds: runs per candidate and learning rate.
+        workers: number of single-threaded processes.
 
-@script
-def main() -> None:
-    parser = argument_parser([SelectArguments, RowArguments], description=__doc__)
-    arguments, rows_from, flags = parser.parse_args_into_dataclasses(sys.argv[1:], return_remaining_strings=True)
-    recipe = Recipe.parse(flags, DEFAULT_RECIPE)
-    if recipe.training.push_to_hub:
-        raise ValueError(
-            "--push_to_hub: nothing is uploaded here; asen_hf.hub.uploads.push_run uploads the folder best"
-        )
+    Returns:
+        The candidates and rivals, best first.
+
+    Raises:
+        ValueError: an unknown group, support or rival, an ``output_dir`` that holds another selection, or failed runs.
+    """
     output = Path(recipe.training.output_dir)
-    for flag, known in (("supports", SUPPORTS), ("rivals", tuple(ARCHITECTURES))):
-        if unknown := sorted(set(getattr(arguments, flag)) - set(known)):
+    for flag, given, known in (("supports", supports, SUPPORTS), ("rivals", rivals, tuple(ARCHITECTURES))):
+        if unknown := sorted(set(given) - set(known)):
             raise ValueError(f"--{flag}: expected some of {', '.join(known)}, got {', '.join(unknown)}")
-    source = rows_from.task_recipe()
+    for flag, number in (("seeds", seeds), ("workers", workers)):
+        if number < 1:
+            raise ValueError(f"--{flag} must be at least 1, got {number}")
     config = source.config()  # once: it may read a large file
-    grid = write_grid(arguments, source, config, recipe, output)
+    candidates, notes = _candidates(source, config, recipe, groups, supports, close_support, rivals)
+    content = {
+        "description": f"Candidate symmetries of {source.name}.",
+        "findings": " ".join(notes),
+        "base": {
+            "model": dataclasses.asdict(recipe.model),
+            "task": source.changed_fields(),
+            "training": _budget(recipe),
+        },
+        "axes": {
+            "candidate": candidates,
+            "lr": [float(lr) for lr in lrs] or [recipe.training.lr],
+            "seed": list(range(seeds)),
+        },
+        "report": {"compare": "candidate"},
+        "keep": True,
+        "runs": str(output / "runs"),
+    }
+    grid = write_grid(content, output)
     grid.check()
-    candidates = describe_candidates(grid, config)
-    print(f"{len(candidates)} candidates, {len(grid.axes['seed'])} seeds")
+    described = describe_candidates(grid, config)
+    print(f"{len(described)} candidates, {seeds} seeds")
     first, *others = grid.axes["seed"]
-    run_missing(grid, [cell for cell in grid.cells if cell["seed"] == first], arguments.workers)
+    run_missing(grid, [cell for cell in grid.cells if cell["seed"] == first], workers)
     rates = best_rates(grid)
     chosen = [cell for cell in grid.cells if cell["lr"] == rates[cell["candidate"]] and cell["seed"] in others]
-    run_missing(grid, chosen, arguments.workers)
-    standings = rank(grid, candidates)
-    keep_best(grid, next(each for each in standings if each.candidate.group))
+    run_missing(grid, chosen, workers)
+    standings = rank(grid, described)
+    keep_best(grid, next(standing for standing in standings if standing.candidate.group))
     write_ranking(grid, standings)
-    print((output / "ranking.md").read_text(encoding="utf-8"))
+    return standings
 
 
 def run_missing(grid: Grid, cells: list[Cell], workers: int) -> None:
-    """Run those of the cells that the store does not have yet."""
+    """Run the cells that the store does not have yet."""
     pending = grid.pending()
     jobs = plan(grid, [cell for cell in cells if cell in pending])
     print(f"{len(jobs)} of {len(cells)} runs to go", flush=True)
@@ -107,50 +119,55 @@ def run_missing(grid: Grid, cells: list[Cell], workers: int) -> None:
         raise ValueError("some runs failed; the same command tries them again")
 
 
-def write_grid(
-    arguments: SelectArguments, source: TaskRecipe, config: TaskConfig, recipe: Recipe, output: Path
-) -> Grid:
-    """The experiment of all candidates; an output folder that holds another one is refused."""
+def _candidates(
+    source: TaskRecipe,
+    config: TaskConfig,
+    recipe: Recipe,
+    groups: Sequence[str],
+    supports: Sequence[str],
+    close_support: bool,
+    rivals: Sequence[str],
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The grid's candidates by name, and a note on every candidate that is the same network as another one."""
     notes, sizes = [], []
-    groups = {name: named_group(source, config, name) for name in arguments.groups} or proposals(config)
+    found = {name: named_group(source, config, name) for name in groups} or proposals(config)
     candidates: dict[str, dict[str, Any]] = {}
     networks: dict[tuple, str] = {}
-    for group, cycles in groups.items():
-        for support in arguments.supports:
-            name = group if arguments.supports == ["complete"] else f"{group}, {support}"
-            fields = {"generators": cycles, "group_name": group, "support": support}
+    for group, cycles in found.items():
+        for support in supports:
+            name = group if [*supports] == ["complete"] else f"{group}, {support}"
+            fields: dict[str, Any] = {"generators": cycles, "group_name": group, "support": support}
+            if close_support and support != "complete":
+                fields["close_support"] = True
             task = dataclasses.replace(source, **fields).config(own=config)
             if (first := networks.setdefault(seen_by_network(task), name)) == name:
                 candidates[name] = {"task": fields}
                 sizes.append(number_of_parameters(recipe, task))
             else:
                 notes.append(f"{name}: the same network as {first}.")
-    if arguments.rivals:
-        # Not the largest: a trivial group on many nodes has a row for every pair, most of its parameters.
-        for architecture in arguments.rivals:
-            model = RivalConfig(**recipe.model, tasks={source.name: config}, architecture=architecture)
-            width = matched_width(model, statistics.median_low(sizes))
-            candidates[TITLES[architecture]] = {
-                "rival": {"architecture": architecture},
-                "model": {"hidden_size": width},
-            }
-    training = recipe.training.recorded()
-    for key in ("output_dir", "seed", "lr"):
-        training.pop(key)
-    content = {
-        "description": f"Candidate symmetries of {source.name}.",
-        "findings": " ".join(notes),
-        "base": {"model": recipe.model, "task": source.changed_fields(), "training": training},
-        "axes": {
-            "candidate": candidates,
-            "lr": [float(lr) for lr in arguments.lrs] or [recipe.training.lr],
-            "seed": list(range(arguments.seeds)),
-        },
-        "report": {"compare": "candidate"},
-        "keep": True,
-        "runs": str(output / "runs"),
-    }
-    path, text = output / "grid.yaml", yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
+    architecture: Any
+    for architecture in rivals:
+        # The median size, not the largest: a trivial group on many nodes has a row for every pair, most of its
+        # parameters.
+        backbone = dataclasses.asdict(recipe.model)
+        rival = RivalConfig(**backbone, tasks={source.name: config}, architecture=architecture)
+        width = matched_width(rival, statistics.median_low(sizes))
+        candidates[TITLES[architecture]] = {
+            "rival": {"architecture": architecture},
+            "model": {"hidden_size": width},
+        }
+    return candidates, notes
+
+
+def _budget(recipe: Recipe) -> dict[str, Any]:
+    """The training settings that all candidates share."""
+    training = dataclasses.asdict(recipe.training)
+    return {name: value for name, value in training.items() if name not in ("output_dir", "seed", "lr")}
+
+
+def write_grid(content: dict[str, Any], output: Path) -> Grid:
+    """The experiment of all candidates; an output folder that holds another one is refused."""
+    path, text = output / "grid.yaml", to_yaml(content, default_flow_style=None, width=120)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{path} holds another selection; give another --output_dir, or remove it")
     output.mkdir(parents=True, exist_ok=True)
@@ -191,7 +208,7 @@ def seen_by_network(task: TaskConfig) -> tuple:
 def number_of_parameters(recipe: Recipe, task: TaskConfig) -> int:
     """Of the model on a candidate."""
     with torch.device("meta"):
-        return AsenForMultitask(AsenConfig(**recipe.model, tasks={"it": task})).num_parameters()
+        return AsenForMultitask(recipe.model.config({"it": task})).num_parameters()
 
 
 def describe_candidates(grid: Grid, config: TaskConfig) -> dict[str, Candidate]:
@@ -214,7 +231,7 @@ def describe_candidates(grid: Grid, config: TaskConfig) -> dict[str, Candidate]:
 def keep_best(grid: Grid, winner: Standing) -> None:
     """Copy the winner's best seed by validation to best/; the other runs keep their scores only."""
     sign = -1 if METRICS[winner.metric].larger_is_better else 1
-    seed = min(winner.validation, key=lambda each: sign * winner.validation[each])
+    seed = min(winner.validation, key=lambda seed: sign * winner.validation[seed])
     cell: Cell = {"candidate": winner.candidate.name, "lr": winner.lr, "seed": seed}
     source, best = Path(grid.recipe(cell).training.output_dir), grid.folder / "best"
     if (source / "model.safetensors").exists():
@@ -227,7 +244,3 @@ def keep_best(grid: Grid, winner: Standing) -> None:
             shutil.rmtree(weights)
     for weights in Path(grid.runs).glob("*/model.safetensors"):
         weights.unlink()
-
-
-if __name__ == "__main__":
-    main()

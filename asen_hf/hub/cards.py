@@ -19,7 +19,9 @@ from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
-from ..training.recipe import Recipe, TaskRecipe, TrainingRecipe, load_config
+from ..training._checkpoints import load_config
+from ..training.recipe import Recipe, TrainingRecipe
+from ..training.task_recipe import TaskRecipe
 
 CARD_NAME = "README.md"
 NOTES_NAME = "notes.md"
@@ -83,7 +85,7 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
         scores=[_score_cells(task, score) for task, score in board.items()],
         unmeasured=sorted(tasks.keys() - board.keys()),
         record=record,
-        model_settings=_settings(recipe.model, recipe.model),
+        model_settings=_settings(vars(recipe.model), vars(recipe.model)),
         training_settings=_settings(vars(recipe.training), [_length_setting(recipe.training), *_SETTINGS]),
         training=training,
         num_sources=len(recipe.tasks),

@@ -16,7 +16,7 @@ from huggingface_hub.errors import HTTPError
 from .._version import __version__
 from ..data import SequenceTask, get_task
 from ..model._uploaded_code import carried_code
-from ..training.recipe import described
+from ..training._typed_fields import described
 
 # The files of a finished run that are uploaded; checkpoints and logs are not.
 RUN_FILES = (

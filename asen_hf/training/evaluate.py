@@ -1,86 +1,166 @@
-"""Scoring a checkpoint on the rows that its recipe names, and the record that keeps the scores with the checkpoint."""
+"""Scoring a model on held-out rows: those of its checkpoint's recipe, or any others."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
-import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
+from numpy.typing import ArrayLike
 from transformers.utils import cached_file
 
-from ..data import collate
-from ..evaluation.scoreboard import format_scoreboard, scoreboard
-from ..evaluation.scores import ScoreRecord
+from ..data import load_table
+from ..evaluation.scoreboard import scoreboard
+from ..evaluation.scores import Score
+from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
-from ..plots.predictions import plot_predictions
-from .recipe import Recipe, described, load_config
+from ._checkpoints import check_is_model, load_model, locate
+from .recipe import Recipe
+from .task_recipe import TaskRecipe
+from .task_rows import to_rows
+
+Rows: TypeAlias = str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike]
 
 
-@dataclasses.dataclass
-class EvaluateOptions:
-    """What to score a checkpoint on; all scalars."""
+def evaluate(
+    model_or_checkpoint: AsenForMultitask | str | Path,
+    data: Rows | Mapping[str, Rows] | None = None,
+    *,
+    task: str | None = None,
+    split: str = "test",
+    batch_size: int = 256,
+) -> dict[str, Score]:
+    """Score a model: loss, metric, reference predictions and equivariance errors of each task.
 
-    task: str | None = described("Score this task only.", None)
-    data_path: str | None = described("Where the task's file lies now, if not where it lay in training.", None)
-    dataset: str | None = described("The same for a table.", None)
-    split: str = described("train, validation or test.", "test")
-    batch_size: int = described("Rows a forward pass.", 256)
-    output: str | None = described("Also write the scores, with machine and seed, to this JSON file.", None)
-    plots: str | None = described("Also draw predictions into this folder.", None)
+    Args:
+        model_or_checkpoint: an ``AsenForMultitask``, which is left as it is; a checkpoint's folder; a Hub id; or a
+            committed checkpoint's name.
+        data: ``None`` for the rows that the checkpoint's recipe.yaml names, split as in its training, so that test rows
+            are unseen. Else ``{task: rows}``, or the rows of ``task`` or of the model's only task: a ``DatasetDict``; a
+            ``Dataset`` or a pair of arrays ``(inputs, labels)``, all of which is scored; or the path of a table or the
+            id of a dataset of the Hub, whose ``split`` is scored (see :func:`asen_hf.load_table`).
+        task: score this task only.
+        split: which rows of a ``DatasetDict``, a table or a recipe: train, validation or test.
+        batch_size: rows per forward pass.
 
-
-def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
-    """Print each task's group, scores, reference predictions and equivariance errors, and write them where asked to.
-
-    The rows are those that the checkpoint's recipe.yaml names, split as in its training, so that test rows are unseen.
+    Returns:
+        ``{task: Score}``. Reference predictions are fitted on the train split, and left out where there is none.
 
     Raises:
-        ValueError: no such checkpoint, task or split, or a recipe that names none of the rows.
+        ValueError: no such checkpoint, task or split, rows that do not suit the task, or a checkpoint whose recipe
+            does not say where its rows come from.
     """
-    if options.plots is not None:
-        Path(options.plots).mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be made
-    load_config(checkpoint)  # has the clearest error for a checkpoint that is not there
-    model = AsenForMultitask.from_pretrained(checkpoint).eval()
-    recipe = Recipe.read(str(cached_file(checkpoint, "recipe.yaml")))
-    names = list(model.config.tasks) if options.task is None else [model.config.task(options.task)[0]]
+    if isinstance(model_or_checkpoint, str | Path):
+        model = load_model(model_or_checkpoint)
+    else:
+        model = check_is_model(model_or_checkpoint)
+    if data is None:
+        if not isinstance(model_or_checkpoint, str | Path):
+            raise ValueError("a model does not know where its rows come from: give data, or the checkpoint's folder")
+        found = recipe_rows(model_or_checkpoint, model.config.tasks, task)
+        for name in found.left_out:
+            warnings.warn(f"{name}: recipe.yaml does not say where its rows come from; left out", stacklevel=2)
+        rows = found.splits
+    else:
+        rows = given_rows(model, data, task, split)
+    check_split(rows, split)
+    return scoreboard(model, rows, split, batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeRows:
+    """What a checkpoint's recipe.yaml says of its tasks.
+
+    Attributes:
+        splits: rows by task.
+        configs: the tasks as their sources give them, with all edges, for pictures.
+        left_out: tasks whose rows it does not name.
+        seed: of the rows.
+    """
+
+    splits: dict[str, DatasetDict]
+    configs: dict[str, TaskConfig]
+    left_out: list[str]
+    seed: int
+
+
+def recipe_rows(
+    checkpoint: str | Path,
+    tasks: Mapping[str, TaskConfig],
+    task: str | None = None,
+    data_path: str | None = None,
+    dataset: str | None = None,
+) -> RecipeRows:
+    """Load the rows that a checkpoint's recipe.yaml names.
+
+    Args:
+        checkpoint: a folder, a Hub id or a committed checkpoint's name.
+        tasks: the tasks of its config.
+        task: this one only.
+        data_path: where the file of a registered task lies now, if it has moved.
+        dataset: where the table lies now, if it has moved.
+
+    Raises:
+        ValueError: an unknown task, no or an ill-formed recipe, or rows that are named by none of its tasks.
+    """
+    if task is not None and task not in tasks:
+        raise ValueError(f"unknown task {task!r}; this model's tasks: {', '.join(tasks)}")
+    recipe = Recipe.read(str(cached_file(locate(checkpoint), "recipe.yaml")))
     sources = {source.name: source for source in recipe.tasks}
-    data, edges = {}, {}
-    for name in names:
-        if name not in sources:
-            print(f"{name}: recipe.yaml does not say where its rows come from; left out", file=sys.stderr)
+    rows = RecipeRows({}, {}, [], recipe.training.seed)
+    for name in tasks if task is None else [task]:
+        if name not in sources and dataset is None:
+            rows.left_out.append(name)
             continue
-        source = dataclasses.replace(sources[name], support=None)  # the model has its own; pictures want all edges
-        if options.data_path is not None:
-            source.options["data_path"] = options.data_path
-        if options.dataset is not None:
-            source.dataset = options.dataset
+        # The model has its own support, and pictures want all edges.
+        source = dataclasses.replace(sources.get(name, TaskRecipe(name)), support=None)
+        if data_path is not None:
+            source.options["data_path"] = data_path
+        source.dataset = dataset or source.dataset
         if source.dataset is not None:  # the checkpoint's own config serves; the task's JSON may have moved
-            source.task_config = model.config.tasks[name].to_dict()
-        task, data[name] = source.load(recipe.training.seed)
-        edges[name] = task.edges
-        if options.split not in data[name]:
-            raise ValueError(f"task {name!r} has no split {options.split!r}; it has {', '.join(data[name])}")
-    if not data:
-        raise ValueError(f"recipe.yaml of {checkpoint} names the rows of none of {', '.join(names)}")
-    board = scoreboard(model, data, options.split, options.batch_size)
-    print(format_scoreboard(model.config.tasks, board))
-    if options.output is not None:
-        ScoreRecord(options.split, recipe.training.seed, board).write(options.output)
-    if options.plots is not None:
-        for name, splits in data.items():
-            _draw(model, name, splits[options.split], edges[name], options)
+            source.task_config = tasks[name].to_dict()
+        rows.configs[name], rows.splits[name] = source.load(recipe.training.seed)
+    if not rows.splits:
+        raise ValueError(
+            f"recipe.yaml of {checkpoint} does not say where the rows of {', '.join(rows.left_out)} come from "
+            "(a program handed them over): give data, or --dataset on the command line"
+        )
+    return rows
 
 
-def _draw(model: AsenForMultitask, name: str, rows: Dataset, edges: list | None, options: EvaluateOptions) -> None:
-    """Write the pictures that suit the task, and say which."""
-    task = model.config.tasks[name]
-    columns = collate(task, rows)
-    batches = columns["inputs"].split(options.batch_size)
-    predicted = torch.cat([model.predict(batch.to(model.device), name).cpu() for batch in batches])
-    pictures = plot_predictions(str(options.plots), name, task, predicted, columns["labels"], edges)
-    for path, shown in pictures.items():
-        print(f"{path}: {shown}")
-    if not pictures:
-        print(f"{name}: no picture: neither positions in space nor node_coordinates nor a residual_feature")
+def check_split(rows: Mapping[str, Mapping[str, Dataset]], split: str) -> None:
+    """Raise ``ValueError`` for a task that has no such split."""
+    for name, splits in rows.items():
+        if split not in splits:
+            raise ValueError(f"task {name!r} has no split {split!r}; it has {', '.join(map(str, splits))}")
+
+
+def given_rows(model: AsenForMultitask, data: Any, task: str | None, split: str) -> dict[str, DatasetDict]:
+    """Rows that a program hands over, by task; a ``Dataset`` or arrays are the split that is asked for."""
+    if isinstance(data, Mapping) and not isinstance(data, DatasetDict):
+        by_task = {model.config.task(str(name))[0]: rows for name, rows in data.items()}
+        if task is not None:
+            name = model.config.task(task)[0]
+            if name not in by_task:
+                raise ValueError(f"data: no rows of task {name!r}; there are {', '.join(by_task) or 'none'}")
+            by_task = {name: by_task[name]}
+    else:
+        by_task = {model.config.task(task)[0]: data}
+    if not by_task:
+        raise ValueError("data: no rows of any task")
+    splits = {}
+    for name, rows in by_task.items():
+        config = model.config.tasks[name]
+        try:
+            if isinstance(rows, DatasetDict):
+                splits[name] = rows
+            elif isinstance(rows, str | Path):
+                splits[name] = load_table(str(rows), config)
+            else:
+                splits[name] = DatasetDict({split: to_rows(config, rows)})
+        except ValueError as error:
+            raise ValueError(f"task {name!r}: {error}") from error
+    return splits

@@ -1,123 +1,175 @@
-"""Finetune a checkpoint on one task, with a group it may never have seen, the backbone at a reduced learning rate.
+"""Finetuning a checkpoint on one task, with a group it may never have seen, the backbone at a reduced learning rate."""
 
-    accelerate launch training/finetune.py --checkpoint DIR --task NAME [--group G] [--data_path FILE] [--train_rows N]
-    accelerate launch training/finetune.py --checkpoint DIR --dataset FILE --task_config JSON
-
-The result is an ordinary checkpoint. --from_scratch keeps the backbone's shape but not its weights, for comparison.
-"""
+from __future__ import annotations
 
 import dataclasses
-import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import PartialState
 from accelerate.utils import set_seed
-
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from datasets import Dataset, DatasetDict
+from numpy.typing import ArrayLike
 
 from ..closures.report import warn_if_not_closed
-from ..evaluation.scoreboard import format_scoreboard, scoreboard
-from ..evaluation.scores import TEST_SCORES_NAME, ScoreRecord
-from ..hub.cards import write_card
-from ..hub.uploads import UploadOptions, open_repository, push_run
-from .loop import train
-from .recipe import (
-    Recipe,
-    TrainingRecipe,
-    argument_parser,
-    backbone_fields,
-    described,
-    load_config,
-    script,
-)
-from .row_arguments import RowArguments, parse_json
+from ..model.configuration_asen import TaskConfig
+from ..model.modeling_asen import AsenForMultitask
+from ._checkpoints import check_is_model, load_config, load_model
+from ._typed_fields import from_mapping
+from .recipe import ModelRecipe, Recipe, TrainingRecipe
+from .results import TrainingResult, process_state, run_folder, train_and_score
+from .task_recipe import TaskRecipe
+from .task_rows import task_rows
 
-# The backbone's rate is the others' divided by these, unless --backbone_lr says otherwise. A donor's rows fit the
-# backbone as it is: if it moves away, ten rows spoil what needed none (training/experiments/orbital_transfer).
+# The backbone's learning rate is lr divided by these. A donor's rows fit the backbone as it is: if the backbone moves
+# away, ten rows spoil what needed none (training/experiments/orbital_transfer).
 BACKBONE_SLOWDOWN, BACKBONE_SLOWDOWN_WITH_DONOR = 2, 20
 
 
-@dataclasses.dataclass
-class FinetuneArguments:
-    checkpoint: str = described("A checkpoint folder or Hub id.")
-    group: str | None = described("The task's group: a name that the task offers, or a notation: S5 wr S2.", None)
-    generators: str | None = described("Replaces the group: generators as JSON lists of cycles.", None)
-    support: str | None = described(
-        "What becomes of the task's edges: complete (all pairs carry messages), sparse (the edges only) or weak (all "
-        "pairs, the edges told from the others); as the task has it when not given.",
-        None,
-    )
-    init_from: str | None = described(
-        "Start a new group's embedding rows, and the head, from those of this task of the checkpoint's.", None
-    )
-    from_scratch: bool = described("Start from random weights of the same shape.", False)
-    keep_tasks: bool = described("Keep the checkpoint's other tasks, frozen, though the backbone moves on.", False)
+class FinetuneResult(TrainingResult):
+    """What :func:`finetune` returns: ``model``, ``scores`` and ``output_dir``."""
 
 
-def prepare_model(arguments: FinetuneArguments, name: str, task: Any, attn_implementation: str) -> AsenForMultitask:
-    """The checkpoint with the task added: anew if it is new to it or has changed, else as it was trained."""
-    if arguments.from_scratch and arguments.init_from is not None:
-        raise ValueError("--from_scratch has no trained rows: --init_from cannot be given too")
-    config = load_config(arguments.checkpoint)
-    if arguments.from_scratch:
-        warn_if_not_closed(name, task)
-        return AsenForMultitask(
-            AsenConfig(**backbone_fields(config), tasks={name: task}, attn_implementation=attn_implementation)
+def finetune(
+    model_or_checkpoint: AsenForMultitask | str | Path,
+    task: TaskConfig | Mapping[str, Any] | TaskRecipe | str | Path | Any,
+    data: str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    name: str | None = None,
+    init_from: str | None = None,
+    from_scratch: bool = False,
+    keep_tasks: bool = False,
+    output_dir: str | Path | None = None,
+    **training: Any,
+) -> FinetuneResult:
+    """Finetune a model on one task, with any group, and score it on held-out rows.
+
+    A task that the model has already, and that is the same, goes on from its trained embedders and head; any other task
+    gets new ones. The shared backbone moves at half the learning rate (a twentieth with ``init_from``; the paper's
+    Section 5.2.2) unless ``backbone_lr`` says otherwise.
+
+    Args:
+        model_or_checkpoint: an ``AsenForMultitask``, which is copied and stays as it is; a checkpoint's folder; a Hub
+            id; or a committed checkpoint's name, such as ``"asen-sequence-base"``.
+        task: a ``TaskConfig``, a dict of its fields, the path of its JSON, a registered task's name (see
+            :func:`asen_hf.list_tasks`), or what :func:`asen_hf.get_task` returns.
+        data: the rows: the path of a table or the id of a dataset of the Hub (as in :func:`asen_hf.load_table`, with
+            columns ``inputs`` and ``labels``); a ``DatasetDict``; a ``Dataset``; or a pair of arrays ``(inputs,
+            labels)``, tokens ``(N, n)`` or features ``(N, n, F)`` in raw units with labels ``(N,)`` or ``(N, n)``, with
+            a trailing ``(K,)`` for K > 1 regressed values. Without splits of their own, rows are split 70/15/15 into
+            train, validation and test. ``None`` for a registered task's own rows.
+        name: the task's name in the model; by default the registered name, the JSON file's name, or ``"task"``.
+        init_from: a task of the model whose most similar orbits' embeddings, and head, the new task starts from.
+        from_scratch: start from random weights of the same shape.
+        keep_tasks: keep the model's other tasks, frozen, though the backbone moves on.
+        output_dir: folder of the run's checkpoints, the finished model, ``scores.json`` (validation),
+            ``test_scores.json`` and ``recipe.yaml``. ``None`` trains in a temporary folder.
+        training: fields of :class:`~asen_hf.training.recipe.TrainingRecipe`, such as ``max_steps``, ``num_epochs``,
+            ``lr``, ``rows_per_task`` or ``seed``. The seed is that of Python's, NumPy's and torch's global generators.
+
+    Returns:
+        The best model by validation, its test scores by task, and the folder.
+
+    Raises:
+        ValueError: an unknown training field, no such checkpoint, task or table, rows that do not suit the task, a
+            donor that does not exist, or training that diverged.
+
+    Example:
+
+        >>> import numpy as np
+        >>> from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, finetune
+        >>> ring = TaskConfig(group="D6", vocab_size=3)
+        >>> model = AsenForMultitask(AsenConfig(tasks={"ring": ring}, hidden_size=16, num_hidden_layers=1))
+        >>> inputs = np.random.default_rng(0).integers(3, size=(100, 6))
+        >>> result = finetune(model, ring, (inputs, (inputs == 2).astype(int)), name="twos", max_steps=2)
+        >>> sorted(result.scores)
+        ['twos']
+    """
+    settings = _settings({**training, "output_dir": "unset"}, init_from, from_scratch)
+    state = process_state()
+    set_seed(settings.seed)
+    with warnings.catch_warnings():
+        if not state.is_main_process:
+            warnings.simplefilter("ignore")  # the main process warns for all
+        with state.main_process_first():  # the other processes read what the main process has cached
+            rows = task_rows(task, data, name, settings.seed)
+        model = prepare_model(
+            model_or_checkpoint,
+            rows.name,
+            rows.config,
+            init_from=init_from,
+            from_scratch=from_scratch,
+            keep_tasks=keep_tasks,
+            attn_implementation=settings.attn_implementation if _is_asked(training, model_or_checkpoint) else None,
         )
-    model = AsenForMultitask.from_pretrained(arguments.checkpoint, attn_implementation=attn_implementation)
-    known = config.tasks.get(name)
-    if known and arguments.init_from is not None:
-        raise ValueError(f"the checkpoint has a task {name!r} itself: --init_from is for tasks that are new to it")
+    with run_folder(output_dir) as folder:
+        sources = [] if rows.source is None else [rows.source]
+        recipe = Recipe(ModelRecipe.of(model.config), sources, dataclasses.replace(settings, output_dir=folder))
+        scores = train_and_score(model, {rows.name: rows.splits}, recipe)
+    return FinetuneResult(model, scores, None if output_dir is None else Path(output_dir))
+
+
+def prepare_model(
+    model_or_checkpoint: AsenForMultitask | str | Path,
+    name: str,
+    task: TaskConfig,
+    *,
+    init_from: str | None = None,
+    from_scratch: bool = False,
+    keep_tasks: bool = False,
+    attn_implementation: str | None = None,
+) -> AsenForMultitask:
+    """The model with the task added: anew if it is new to the model or has changed, else as it was trained.
+
+    Args:
+        model_or_checkpoint, init_from, from_scratch, keep_tasks: as in :func:`finetune`.
+        name: the task's name in the model.
+        task: its config.
+        attn_implementation: how attention is computed; ``None`` as a given model has it.
+
+    Raises:
+        ValueError: no such checkpoint or donor, or a donor that cannot be used.
+    """
+    if from_scratch and init_from is not None:
+        raise ValueError("init_from copies trained rows, so it cannot be combined with from_scratch")
+    attention = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
+    if from_scratch:
+        warn_if_not_closed(name, task)
+        if isinstance(model_or_checkpoint, str | Path):
+            config = load_config(model_or_checkpoint)
+        else:
+            config = check_is_model(model_or_checkpoint).config
+        return AsenForMultitask(ModelRecipe.of(config).config({name: task}, **attention))
+    model = load_model(model_or_checkpoint, **attention)
+    names, known = list(model.config.tasks), model.config.tasks.get(name)
+    if known and init_from is not None:
+        raise ValueError(f"the checkpoint has a task {name!r} itself, and init_from is for tasks that are new to it")
     if known and _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
         model.drop_task(name)
     if name not in model.config.tasks:
-        model.add_task(name, task, arguments.init_from)
-    if not arguments.keep_tasks:  # only now: weights that layers keep for the others' triples may serve the new task
-        for other in config.tasks.keys() - {name}:
-            model.drop_task(other)
+        model.add_task(name, task, init_from)
+    if not keep_tasks:  # only now: layers' weights for triples, kept for these tasks, may serve the new one
+        for unused in names:
+            if unused != name:
+                model.drop_task(unused)
     return model
 
 
-@script
-def main() -> None:
-    parser = argument_parser([FinetuneArguments, RowArguments, TrainingRecipe], description=__doc__)
-    arguments, rows_from, training = parser.parse_args_into_dataclasses(sys.argv[1:])
-    if training.backbone_lr is None:
-        slowdown = BACKBONE_SLOWDOWN if arguments.init_from is None else BACKBONE_SLOWDOWN_WITH_DONOR
-        training.backbone_lr = training.lr / (1 if arguments.from_scratch else slowdown)
-    if training.backbone_lr > training.lr:
-        raise ValueError(f"backbone_lr {training.backbone_lr} must not exceed lr {training.lr}")
-    generators = None if arguments.generators is None else parse_json(arguments.generators, "generators")
-    source = rows_from.task_recipe(arguments.group, generators=generators, support=arguments.support)
-    state = PartialState(cpu=not torch.accelerator.is_available())
-    set_seed(training.seed)
-    upload = UploadOptions(training.push_to_hub, training.hub_model_id)
-    repository = open_repository(upload, training.output_dir) if state.is_main_process else None
-    with state.main_process_first():
-        task, rows = source.load(training.seed)
-    if not state.is_main_process:
-        warnings.simplefilter("ignore")  # one process says it for all
-    model = prepare_model(arguments, source.name, task, training.attn_implementation)
-    recipe = Recipe(model=backbone_fields(model.config), tasks=[source], training=training)
-    data = {source.name: rows}
-    train(model, data, recipe)
-    if state.is_main_process:
-        output = training.output_dir
-        board = scoreboard(model, data)
-        ScoreRecord("test", training.seed, board).write(Path(output, TEST_SCORES_NAME))
-        write_card(output)
-        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(model.config.tasks, board)}\n")
-        print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
-        if repository is not None:
-            print(f"\nOn the Hub as {repository}: {push_run(output, repository)}")
+def _settings(training: Mapping[str, Any], init_from: str | None, from_scratch: bool) -> TrainingRecipe:
+    settings = from_mapping(TrainingRecipe, training, "finetune")
+    if settings.backbone_lr is None:
+        slowdown = BACKBONE_SLOWDOWN if init_from is None else BACKBONE_SLOWDOWN_WITH_DONOR
+        settings.backbone_lr = settings.lr / (1 if from_scratch else slowdown)
+    if settings.backbone_lr > settings.lr:
+        raise ValueError(f"backbone_lr {settings.backbone_lr} must not exceed lr {settings.lr}")
+    return settings
+
+
+def _is_asked(training: Mapping[str, Any], model_or_checkpoint: Any) -> bool:
+    """Whether the settings say how attention is computed: a model that is given has its own way."""
+    return "attn_implementation" in training or isinstance(model_or_checkpoint, str | Path)
 
 
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:
     return dataclasses.replace(task, group_name="", orbital_names=None, point_order=None, node_coordinates=None)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,8 @@
-"""The one training loop, on Accelerate, that every script uses: multitask steps, validation, checkpoints, resumption.
+"""The one training loop, on Accelerate: multitask steps, validation, checkpoints, resumption.
 
-A run's folder holds ``checkpoint-STEP/``, the latest and the best by validation; each loads with ``from_pretrained``
-and keeps under ``state/`` what it takes to go on. Once finished, the best model lies at its top, with ``scores.json``.
+A run's folder holds two checkpoints, ``checkpoint-STEP/``: the latest and the best by validation. Each loads with
+``from_pretrained`` and keeps under ``state/`` what resuming needs. Once the run is finished, the best model lies at the
+folder's top, with its validation scores in ``scores.json``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import load, send_to_device
 from datasets import DatasetDict
 from safetensors import SafetensorError
@@ -143,6 +145,8 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     bar.close()
     scores = _finish(accelerator, model, validation, recipe, progress)
     accelerator.end_training()  # closes trackers, and the process group with them
+    if accelerator.num_processes == 1:
+        AcceleratorState._reset_state()  # else a program's next run could not have another mixed precision
     return scores
 
 

@@ -1,62 +1,52 @@
-"""Pretrain one backbone on several tasks, each with its own group.
+"""Pretraining one backbone on several tasks, each with its own group."""
 
-    accelerate launch training/pretrain.py [--recipe FILE] [--FIELD VALUE ...]
+from __future__ import annotations
 
-The recipe names the tasks; every scalar of it is a flag (--help lists them). The run's folder ends up with the best
-checkpoint by validation, loadable with AsenForMultitask.from_pretrained, its scores on the held-out test rows and a
-model card.
-"""
-
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
-from accelerate import PartialState
 from accelerate.utils import set_seed
 
-from asen_hf import AsenConfig, AsenForMultitask
-
 from ..closures.report import warn_if_not_closed
-from ..evaluation.scoreboard import format_scoreboard, scoreboard
-from ..evaluation.scores import TEST_SCORES_NAME, ScoreRecord
-from ..hub.cards import write_card
-from ..hub.uploads import UploadOptions, open_repository, push_run
-from .loop import train
-from .recipe import Recipe, script
-
-DEFAULT_RECIPE = Path(__file__).parents[2] / "hub_configs" / "asen-sequence-tiny" / "recipe.yaml"
+from ..model.modeling_asen import AsenForMultitask
+from .recipe import Recipe
+from .results import TrainingResult, process_state, train_and_score
 
 
-@script
-def main() -> None:
-    recipe = Recipe.parse(sys.argv[1:], DEFAULT_RECIPE)
-    state = PartialState(cpu=not torch.accelerator.is_available())
+class PretrainResult(TrainingResult):
+    """What :func:`pretrain` returns: ``model``, ``scores`` and ``output_dir``."""
+
+
+def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -> PretrainResult:
+    """Train one backbone, from random weights, on all tasks of a recipe, and score each task on held-out rows.
+
+    Args:
+        recipe: a :class:`~asen_hf.training.recipe.Recipe`, a dict of its sections ``model``, ``tasks`` and
+            ``training``, or the path of a YAML file (training/recipes/specimen.yaml explains every field).
+        training: fields of the recipe's sections ``training`` and ``model``, such as ``output_dir``, ``max_steps`` or
+            ``hidden_size``, that replace the recipe's. The seed is that of Python's, NumPy's and torch's global
+            generators.
+
+    Returns:
+        The best model by validation, its test scores by task, and the run's folder, which holds checkpoints, the
+        finished model, ``scores.json`` (validation), ``test_scores.json`` and ``recipe.yaml``.
+
+    Raises:
+        ValueError: an ill-formed recipe, unknown fields, a task that cannot be loaded, or training that diverged.
+    """
+    if isinstance(recipe, str | Path):
+        recipe = Recipe.read(recipe)
+    elif not isinstance(recipe, Recipe):
+        recipe = Recipe.from_dict(recipe)
+    recipe = recipe.changed(**training)
+    state = process_state()
     set_seed(recipe.training.seed)
-    upload = UploadOptions(recipe.training.push_to_hub, recipe.training.hub_model_id)
-    repository = open_repository(upload, recipe.training.output_dir) if state.is_main_process else None
-    with state.main_process_first():  # the others read what the first has cached
+    with state.main_process_first():  # the other processes read what the main process has cached
         configs, data = recipe.load()
-    config = AsenConfig(**recipe.model, tasks=configs, attn_implementation=recipe.training.attn_implementation)
-    model = AsenForMultitask(config)
+    model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
     if state.is_main_process:
         for name, task in configs.items():
             warn_if_not_closed(name, task)
-        print(f"{model.num_parameters():,} parameters, tasks: {', '.join(configs)}", flush=True)
-    train(model, data, recipe)
-    if state.is_main_process:
-        output = recipe.training.output_dir.rstrip("/")
-        board = scoreboard(model, data)
-        ScoreRecord("test", recipe.training.seed, board).write(Path(output, TEST_SCORES_NAME))
-        write_card(output)
-        print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(model.config.tasks, board)}\n")
-        print(
-            "Next, finetune it on a task and a group it has never seen:\n"
-            f"  accelerate launch training/finetune.py --checkpoint {output} --task equivariant/intersect"
-            f" --train_rows 175 --output_dir {output}-intersect"
-        )
-        if repository is not None:
-            print(f"\nOn the Hub as {repository}: {push_run(output, repository)}")
-
-
-if __name__ == "__main__":
-    main()
+    scores = train_and_score(model, data, recipe)
+    return PretrainResult(model, scores, Path(recipe.training.output_dir))

@@ -22,19 +22,22 @@ class TaskRecipe:
     """Where one task of the model gets its rows.
 
     Args:
-        name: its name in the checkpoint.
-        source: its name in the registry (``asen_hf.data.list_tasks()``), if that differs; one source can so serve
-            several tasks, say at several lengths.
-        options: what ``get_task`` takes besides the name, such as ``length``, ``group`` or ``data_path``.
-        generators: replaces the group, as cycles.
-        group_name: what people call the group of ``generators``.
-        support: what becomes of the task's edges: ``"complete"`` lets all pairs carry messages, ``"sparse"`` the edges
-            only, ``"weak"`` all pairs, the edges told from the others; as the task has it when not given.
-        num_rows: rows over all splits; the task's own default when not given.
-        dataset: a user's own table instead of a source, as in :func:`~asen_hf.data.load_table`.
-        task_config: the table's TaskConfig: a path to its JSON, such an ``hf://`` address, or its fields.
-        inputs_columns, labels_columns: the table's columns; one holds whole rows, several hold one node each.
-        augmentation: a group, in notation, whose random elements move every training row.
+        name: the task's name in the checkpoint.
+        source: the task's name in the registry (``asen_hf.list_tasks()``), if it differs from ``name``: one source can
+            serve several tasks, at several lengths for example.
+        options: options of the registered task, as in ``get_task``, such as ``length``, ``group`` or ``data_path``.
+        generators: generators, as lists of cycles, that replace the task's group.
+        group_name: a name for the group of ``generators``.
+        support: which pairs carry messages: ``"complete"`` (all), ``"sparse"`` (the task's edges) or ``"weak"`` (all,
+            with the edges as one more colour); by default as the task has it.
+        num_rows: number of rows over all splits; by default the registered task's own.
+        dataset: a user's own table instead of a registered task, as in :func:`asen_hf.load_table`.
+        task_config: the table's TaskConfig: the path or ``hf://`` address of its JSON, or its fields.
+        inputs_columns, labels_columns: the table's columns: one column of whole rows, or one column per node.
+        augmentation: a group, in notation, whose random elements are applied to every training row.
+
+    Raises:
+        ValueError: fields that contradict each other.
     """
 
     name: str
@@ -52,11 +55,11 @@ class TaskRecipe:
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
-            raise ValueError(f"task {self.name!r}: a table needs both dataset and task_config")
+            raise ValueError("a table needs both dataset and task_config")
         if not isinstance(self.options, dict):
-            raise ValueError(f"task {self.name!r}: options must be a mapping, got {self.options!r}")
+            raise ValueError(f"options must be a mapping, got {self.options!r}")
         if self.support not in (None, "complete", "sparse", "weak"):
-            raise ValueError(f"task {self.name!r}: support must be complete, sparse or weak, got {self.support!r}")
+            raise ValueError(f"support must be complete, sparse or weak, got {self.support!r}")
 
     def load(self, seed: int) -> tuple[TaskConfig, DatasetDict]:
         """The task's config and its rows.
@@ -66,7 +69,7 @@ class TaskRecipe:
         """
         try:
             if self.dataset is not None:
-                config = self._changed(_read_task_config(self.task_config))
+                config = self._changed(read_task_config(self.task_config))
                 return config, load_table(self.dataset, config, self.inputs_columns, self.labels_columns, seed=seed)
             task = self._task()  # once: it may read a large file
             size = {} if self.num_rows is None else {"num_rows": self.num_rows}
@@ -82,7 +85,7 @@ class TaskRecipe:
         """
         try:
             if own is None:
-                own = _read_task_config(self.task_config) if self.dataset is not None else self._task().config
+                own = read_task_config(self.task_config) if self.dataset is not None else self._task().config
             return self._changed(own)
         except ValueError as error:
             raise ValueError(f"task {self.name!r}: {error}") from error
@@ -120,7 +123,12 @@ class TaskRecipe:
         return TaskConfig(**{**config.to_dict(), "edges": edges, "weak_support": self.support == "weak"})
 
 
-def _read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
+def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
+    """A TaskConfig from its fields, or from a JSON file, here or at an ``hf://`` address.
+
+    Raises:
+        ValueError: the file cannot be read, or holds something else; names the file.
+    """
     if isinstance(source, dict):
         return TaskConfig(**source)
     try:

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.commands.evaluate import EvaluateOptions, evaluate_checkpoint
 from asen_hf.commands.main import main
 from asen_hf.evaluation.scores import ScoreRecord
 from asen_hf.hub.cards import model_card
 from asen_hf.model.groups import dihedral, young_subgroup
 from asen_hf.model.orbits import orbit_labels
 from asen_hf.plots.symmetry import plot_symmetry
-from asen_hf.training.evaluate import EvaluateOptions, evaluate_checkpoint
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def finished(tmp_path):
     source = TaskRecipe("equivariant/cyclic_sum", options={"length": 6}, num_rows=60)
     config = AsenConfig(tasks={source.name: source.config()}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
     AsenForMultitask(config).save_pretrained(tmp_path / "run")
-    Recipe(backbone_fields(config), [source], TrainingRecipe()).write(tmp_path / "run" / "recipe.yaml")
+    Recipe(ModelRecipe.of(config), [source], TrainingRecipe()).write(tmp_path / "run" / "recipe.yaml")
     ScoreRecord("validation", 0, {}, 1).write(tmp_path / "run" / "scores.json")
     return tmp_path / "run"
 
@@ -129,9 +130,7 @@ def test_a_checkpoint_that_is_not_there_is_one_line_and_status_two(command, tmp_
 
 
 def test_it_is_installed_as_a_module_that_runs():
-    done = subprocess.run(
-        [sys.executable, "-m", "asen_hf.commands.main", "inspect", "C4"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "asen_hf", "inspect", "C4"], capture_output=True, text=True)
     assert done.returncode == 0 and "order               4" in done.stdout
 
 

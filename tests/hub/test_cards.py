@@ -11,12 +11,14 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.commands._command_line import argument_parser
+from asen_hf.commands._row_arguments import RowArguments
+from asen_hf.commands.finetune import FinetuneArguments
 from asen_hf.evaluation.scores import Score, ScoreRecord
 from asen_hf.hub.cards import model_card, write_card
 from asen_hf.model.groups import cyclic, to_cycles
-from asen_hf.training.finetune import FinetuneArguments
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, argument_parser, backbone_fields
-from asen_hf.training.row_arguments import RowArguments
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 PATH = [[0, 1], [1, 2], [2, 3], [3, 3]]  # rotations move it
 TASKS = {
@@ -51,7 +53,7 @@ def folder(tmp_path):
     sources = [TaskRecipe(name) for name in ("even", "large", "moved")]
     sources.append(TaskRecipe("ring", dataset="rows.csv", task_config="ring.json"))
     training = TrainingRecipe(max_steps=77, lr=0.125, seed=5)
-    Recipe(backbone_fields(model.config), sources, training).write(path / "recipe.yaml")
+    Recipe(ModelRecipe.of(model.config), sources, training).write(path / "recipe.yaml")
     ScoreRecord("validation", 5, {}, 55, MACHINE).write(path / "scores.json")
     ScoreRecord("test", 5, SCORES).write(path / "test_scores.json")
     return path
@@ -173,7 +175,7 @@ def test_its_code_and_its_command_work(folder, monkeypatch, capsys):
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
     assert capsys.readouterr().out.splitlines() == ["torch.Size([4])", "torch.Size([4, 4, 8])"]
     [command] = re.findall(r"^asen finetune (.*)$", text, flags=re.MULTILINE)
-    parser = argument_parser([FinetuneArguments, RowArguments, TrainingRecipe])
+    parser = argument_parser("finetune", "", [FinetuneArguments, RowArguments, TrainingRecipe])
     assert parser.parse_args_into_dataclasses(shlex.split(command))[0].checkpoint == "asen-test"
     [fields] = re.findall(r"`({.*})`", text)
     assert TaskConfig(**json.loads(fields)).degree == 10

@@ -1,15 +1,14 @@
-"""evaluate.py --plots: which pictures people get of which checkpoint, and what is said about them."""
+"""asen evaluate --plots: which pictures people get of which checkpoint, and what is said about them."""
 
 import json
-import sys
 
-import evaluate
 import numpy as np
 import pytest
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-from asen_hf.plots import predictions
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+from asen_hf.commands.main import main
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 POSE = {"num_features": 2, "num_labels": 3, "problem_type": "regression", "loss": "mse", "metric": "mpjpe"}
 
@@ -44,7 +43,7 @@ def traffic(tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, capsys):
     """Evaluates an untrained model of some tasks; returns what was printed."""
 
     def evaluate_tasks(*sources, flags):
@@ -55,10 +54,10 @@ def run(tmp_path, monkeypatch, capsys):
             num_attention_heads=2,
         )
         AsenForMultitask(config).save_pretrained(tmp_path / "model")
-        Recipe(backbone_fields(config), list(sources), TrainingRecipe()).write(tmp_path / "model" / "recipe.yaml")
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", "--checkpoint", str(tmp_path / "model"), *map(str, flags)])
+        Recipe(ModelRecipe.of(config), list(sources), TrainingRecipe()).write(tmp_path / "model" / "recipe.yaml")
         capsys.readouterr()
-        evaluate.main()
+        if status := main(["evaluate", str(tmp_path / "model"), *map(str, flags)]):
+            raise SystemExit(status)
         return capsys.readouterr().out
 
     return evaluate_tasks

@@ -19,7 +19,8 @@ from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.training.loop import total_steps, train
 from asen_hf.training.objective import MultitaskObjective
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 MARK = TaskConfig(degree=4, generators=[[[0, 1, 2, 3]]], vocab_size=3)  # which tokens are zero
 COUNT = TaskConfig(degree=3, vocab_size=3, output_level="graph", problem_type="regression", label_scale=2.0)  # how many
@@ -64,7 +65,7 @@ def make_model(tasks=("mark",), seed=0, **settings):
 
 def make_recipe(output, tasks=("mark",), **training):
     settings = {"max_steps": 4, "rows_per_task": 8, "lr": 1e-2, "output_dir": str(output), **training}
-    model = backbone_fields(AsenConfig(**BACKBONE))
+    model = ModelRecipe.of(AsenConfig(**BACKBONE))
     return Recipe(model, [TaskRecipe(name) for name in tasks], TrainingRecipe(**settings))
 
 
@@ -199,7 +200,7 @@ def test_the_best_weights_by_validation_end_at_the_top_with_scores_and_recipe(tm
     scores = score_splits(model, {"mark": data["mark"]["validation"]})["mark"]
     assert record["scores"] == {"mark": dataclasses.asdict(scores)}
     assert (record["split"], record["step"], record["seed"]) == ("validation", 2, 0)
-    assert record["machine"]["torch"] == torch.__version__
+    assert record["provenance"]["torch"] == torch.__version__
 
 
 def test_nothing_half_written_is_left(tmp_path):
@@ -277,7 +278,7 @@ def test_a_resumed_run_continues_bit_for_bit(tmp_path, dies_at):
         first, second = (load_file(tmp_path / each / name / "model.safetensors") for each in ("whole", "broken"))
         assert_same(first, second)
     records = [json.loads((tmp_path / each / "scores.json").read_text()) for each in ("whole", "broken")]
-    assert records[0] == records[1]
+    assert records[0] | {"provenance": 0} == records[1] | {"provenance": 0}
 
 
 def test_a_resumed_run_continues_bit_for_bit_with_accumulation(tmp_path):

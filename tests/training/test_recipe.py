@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from asen_hf import AsenConfig, TaskConfig
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, argument_parser, backbone_fields, script
+from asen_hf.commands._command_line import argument_parser, parse_with_recipe
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 RECIPE = """
 model:
@@ -43,8 +47,11 @@ OTHER = {
     **{"max_grad_norm": 2.0, "mixed_precision": "bf16", "gradient_checkpointing": True, "train_rows": 12},
     **{"attn_implementation": "gatv2_pyg", "eval_steps": 4, "eval_batch_size": 5, "logging_steps": 6},
     **{"report_to": "tensorboard", "resume_from_checkpoint": "latest"},
-    **{"push_to_hub": True, "hub_model_id": "someone/model"},
 }
+
+
+def parse(flags, default):
+    return parse_with_recipe("pretrain", "What it does.", flags, default)[0]
 
 
 @pytest.fixture
@@ -79,8 +86,8 @@ def table(tmp_path):
 
 def test_a_file_is_read_into_its_three_sections(recipe_file):
     recipe = Recipe.read(recipe_file())
-    assert recipe.model["hidden_size"] == 32 and recipe.model["gated_messages"] is True
-    assert recipe.model["num_hidden_layers"] == AsenConfig().num_hidden_layers
+    assert recipe.model.hidden_size == 32 and recipe.model.gated_messages is True
+    assert recipe.model.num_hidden_layers == AsenConfig().num_hidden_layers
     assert recipe.tasks == [
         TaskRecipe(name="equivariant/palindrome"),
         TaskRecipe("short", "equivariant/intersect", {"length": 4}, [[[0, 1], [2, 3]]], 80),
@@ -89,15 +96,17 @@ def test_a_file_is_read_into_its_three_sections(recipe_file):
 
 
 def test_sections_may_be_left_out_or_empty(recipe_file):
-    expected = Recipe(backbone_fields(AsenConfig()), [TaskRecipe("t")], TrainingRecipe())
+    expected = Recipe(ModelRecipe(), [TaskRecipe("t")], TrainingRecipe())
     for text in ("tasks: [{name: t}]", "model:\ntraining:\ntasks: [{name: t}]"):
         assert Recipe.read(recipe_file(text)) == expected
 
 
 def test_the_model_section_makes_a_config(recipe_file):
-    config = AsenConfig(**Recipe.read(recipe_file({"model": {name: OTHER[name] for name in MODEL_FIELDS}})).model)
+    config = Recipe.read(
+        recipe_file({"model": {name: OTHER[name] for name in MODEL_FIELDS}, "tasks": []})
+    ).model.config()
     assert {name: getattr(config, name) for name in MODEL_FIELDS} == {name: OTHER[name] for name in MODEL_FIELDS}
-    assert backbone_fields(config) == {name: OTHER[name] for name in MODEL_FIELDS}
+    assert ModelRecipe.of(config) == ModelRecipe(**{name: OTHER[name] for name in MODEL_FIELDS})
 
 
 def test_a_written_recipe_reads_back_the_same(tmp_path, recipe_file):
@@ -111,19 +120,17 @@ def test_every_field_survives_writing_and_reading(tmp_path):
     own = TaskRecipe("mine", dataset="t.csv", task_config=MINE, inputs_columns=["x", "y", "z"], labels_columns=["w"])
     own.augmentation = "C3"
     recipe = Recipe(
-        {name: OTHER[name] for name in MODEL_FIELDS},
+        ModelRecipe(**{name: OTHER[name] for name in MODEL_FIELDS}),
         [full, own, TaskRecipe("plain")],
         TrainingRecipe(**{name: OTHER[name] for name in TRAINING_FIELDS}),
     )
     recipe.write(tmp_path / "recipe.yaml")
-    # Whoever runs a recipe that came from the Hub does not want to upload to where it came from.
-    recipe.training = dataclasses.replace(recipe.training, push_to_hub=False, hub_model_id=None)
-    assert Recipe.read(tmp_path / "recipe.yaml") == recipe
+    assert Recipe.read(tmp_path / "recipe.yaml") == recipe == Recipe.from_dict(recipe.to_dict())
 
 
 def test_every_scalar_field_has_a_value_in_these_tests():
     assert sorted(OTHER) == sorted([*MODEL_FIELDS, *TRAINING_FIELDS])
-    defaults = {**backbone_fields(AsenConfig()), **dataclasses.asdict(TrainingRecipe())}
+    defaults = {**dataclasses.asdict(ModelRecipe()), **dataclasses.asdict(TrainingRecipe())}
     assert [name for name in OTHER if defaults[name] == OTHER[name]] == []
 
 
@@ -132,22 +139,22 @@ def test_every_scalar_field_is_a_key_of_the_file_and_a_flag(recipe_file, name):
     section = "model" if name in MODEL_FIELDS else "training"
     for recipe in (
         Recipe.read(recipe_file({section: {name: OTHER[name]}, "tasks": [{"name": "t"}]})),
-        Recipe.parse([f"--{name}", str(OTHER[name])], recipe_file({"tasks": [{"name": "t"}]})),
-        Recipe.parse([f"--{name}={OTHER[name]}"], recipe_file({"tasks": [{"name": "t"}]})),
+        parse([f"--{name}", str(OTHER[name])], recipe_file({"tasks": [{"name": "t"}]})),
+        parse([f"--{name}={OTHER[name]}"], recipe_file({"tasks": [{"name": "t"}]})),
     ):
-        values = {**recipe.model, **dataclasses.asdict(recipe.training)}
+        values = {**dataclasses.asdict(recipe.model), **dataclasses.asdict(recipe.training)}
         assert values[name] == OTHER[name] and type(values[name]) is type(OTHER[name])
 
 
 def test_flags_override_the_file_and_leave_the_rest_of_it(recipe_file):
-    recipe = Recipe.parse(["--lr", "1e-4", "--hidden_size=8", "--gated_messages", "false"], recipe_file())
+    recipe = parse(["--lr", "1e-4", "--hidden_size=8", "--gated_messages", "false"], recipe_file())
     assert (recipe.training.lr, recipe.training.num_epochs) == (1e-4, 3.0)
-    assert (recipe.model["hidden_size"], recipe.model["gated_messages"]) == (8, False)
+    assert (recipe.model.hidden_size, recipe.model.gated_messages) == (8, False)
     assert [task.name for task in recipe.tasks] == ["equivariant/palindrome", "short"]
 
 
 def test_the_recipe_flag_names_another_file(tmp_path, recipe_file):
-    recipe = Recipe.parse(["--seed", "3", "--recipe", str(recipe_file())], tmp_path / "no such file")
+    recipe = parse(["--seed", "3", "--recipe", str(recipe_file())], tmp_path / "no such file")
     assert recipe.training == TrainingRecipe(lr=2e-3, num_epochs=3.0, seed=3)
 
 
@@ -171,7 +178,10 @@ ILL_FORMED = {
     "unknown section": ("models: {}", "mine.yaml: unknown key models; known: model, tasks, training"),
     "unknown model key": ("model: {hidden: 3}", "mine.yaml, section model: unknown key hidden; known:.*hidden_size"),
     "unknown training key": ("training: {rate: 3}", "mine.yaml, section training: unknown key rate; known:.*lr"),
-    "a list for a number": ("training: {lr: [1, 2]}", r"mine.yaml, training.lr: expected one value, got \[1, 2\]"),
+    "a list for a number": (
+        "training: {lr: [1, 2]}",
+        r"mine.yaml, section training: lr: expected a number, found \[1, 2\]",
+    ),
     "a list for a section": ("model: [1]", "mine.yaml, section model: expected a mapping"),
     "text for a section": ("training: fast", "mine.yaml, section training: expected a mapping"),
     "tasks not a list": ("tasks: {name: a}", "mine.yaml, section tasks: expected a list"),
@@ -185,7 +195,7 @@ ILL_FORMED = {
     "unknown task key": ("tasks: [{name: a, rows: 3}]", "task 'a': unknown key rows; known: .*num_rows"),
     "table without a config": (
         "tasks: [{name: a, dataset: t.csv}]",
-        "task 'a': a table needs both dataset and task_config",
+        "mine.yaml, task 'a': a table needs both dataset and task_config",
     ),
     "config without a table": ("tasks: [{name: a, task_config: t.json}]", "task 'a': a table needs both"),
     "not YAML": ("model: {hidden_size: 3", "mine.yaml: not YAML"),
@@ -210,7 +220,7 @@ def test_a_file_that_is_missing_or_a_folder_is_refused_by_its_name(tmp_path):
     with pytest.raises(ValueError, match=r"gone\.yaml: cannot be read: No such file"):
         Recipe.read(tmp_path / "gone.yaml")
     with pytest.raises(ValueError, match="cannot be read: Is a directory"):
-        Recipe.parse(["--recipe", str(tmp_path)], "unused")
+        parse(["--recipe", str(tmp_path)], "unused")
 
 
 def test_a_file_that_is_no_text_is_refused_by_its_name(tmp_path):
@@ -234,7 +244,7 @@ def test_a_file_that_is_no_text_is_refused_by_its_name(tmp_path):
 )
 def test_bad_flags_are_refused_by_name(recipe_file, flags, message):
     with pytest.raises(ValueError, match=message):
-        Recipe.parse(flags, recipe_file())
+        parse(flags, recipe_file())
 
 
 @pytest.mark.parametrize(
@@ -269,9 +279,7 @@ def test_loading_gives_every_tasks_config_and_rows(recipe_file):
 
 def test_rows_depend_on_the_recipes_seed(recipe_file):
     first, again, other = (
-        Recipe.parse(
-            ["--seed", seed], recipe_file({"tasks": [{"name": "equivariant/intersect", "num_rows": 40}]})
-        ).load()[1]
+        parse(["--seed", seed], recipe_file({"tasks": [{"name": "equivariant/intersect", "num_rows": 40}]})).load()[1]
         for seed in ("1", "1", "2")
     )
     rows = [each["equivariant/intersect"]["train"]["inputs"][:] for each in (first, again, other)]
@@ -392,29 +400,8 @@ def test_a_task_that_cannot_be_loaded_is_refused_by_its_name(recipe_file, fields
         Recipe.read(recipe_file({"tasks": [{"name": "mine", **fields}]})).load()
 
 
-@pytest.mark.parametrize("error", [ValueError("what is wrong"), FileNotFoundError(2, "No such file", "gone.npz")])
-def test_a_script_turns_an_expected_error_into_one_line_and_status_two(capsys, error):
-    @script
-    def main():
-        raise error
-
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    assert capsys.readouterr().err == f"error: {error}\n"
-
-
-def test_a_script_lets_a_defect_show_its_traceback():
-    @script
-    def main():
-        raise KeyError("a defect")
-
-    with pytest.raises(KeyError):
-        main()
-
-
 def test_help_lists_every_flag(capsys):
-    parser = argument_parser([TrainingRecipe], description="What it does.")
+    parser = argument_parser("pretrain", "What it does.", [TrainingRecipe])
     with pytest.raises(SystemExit):
         parser.parse_args(["--help"])
     shown = capsys.readouterr().out
@@ -424,4 +411,69 @@ def test_help_lists_every_flag(capsys):
 
 def test_parsing_does_not_read_the_programs_own_arguments(monkeypatch, recipe_file):
     monkeypatch.setattr(sys, "argv", ["pytest", "--unknown"])
-    assert Recipe.parse([], recipe_file()).training.lr == 2e-3
+    assert parse([], recipe_file()).training.lr == 2e-3
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["no", "on", "yes", "off", "2e-3", "010", "08", "null", "~", "true", "3", ".5"])
+def test_any_word_survives_as_a_name(tmp_path, word):
+    recipe = Recipe(ModelRecipe(), [TaskRecipe(word)], TrainingRecipe(output_dir=word))
+    recipe.write(tmp_path / "recipe.yaml")
+    assert Recipe.read(tmp_path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize("word", ["no", "on", "yes", "off", "y", "n"])
+def test_words_that_yaml_1_1_takes_for_booleans_are_words(recipe_file, word):
+    recipe = Recipe.read(recipe_file(f"tasks: [{{name: {word}}}]\ntraining: {{mixed_precision: no}}"))
+    assert recipe.tasks[0].name == word and recipe.training.mixed_precision == "no"
+
+
+WRONG = {
+    "model: {hidden_size: 1.5}": r"section model: hidden_size: expected an integer, found 1\.5",
+    "model: {hidden_size: true}": r"section model: hidden_size: expected an integer, found True",
+    "model: {gated_messages: yes}": r"section model: gated_messages: expected true or false, found 'yes'",
+    "model: {pooling: max}": r"section model: pooling: expected one of sum, mean, found 'max'",
+    "training: {output_dir: 3}": r"section training: output_dir: expected text, found 3",
+    "training: {mixed_precision: false}": "section training: mixed_precision: expected one of no, .*, found False",
+    "training: {lr: '1'}": "section training: lr: expected a number, found '1'",
+    "training: {push_to_hub: true}": "section training: unknown key push_to_hub",
+    "tasks: [{name: 3}]": "task 3: name: expected text, found 3",
+    "tasks: [{name: a, options: [1]}]": r"task 'a': options: expected a mapping, found \[1\]",
+    "tasks: [{name: a, generators: {}}]": r"task 'a': generators: expected a list, found \{\}",
+    "tasks: [{name: a, inputs_columns: x}]": "task 'a': inputs_columns: expected a list of text, found 'x'",
+    "model: {num_attention_heads: 3}": "section model: .*num_attention_heads must divide hidden_size",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_type_is_refused_by_section_field_expected_and_found(recipe_file, text):
+    with pytest.raises(ValueError, match=f"mine.yaml, {WRONG[text]}"):
+        Recipe.read(recipe_file(f"tasks: []\n{text}" if "tasks" not in text else text))
+
+
+def test_the_model_section_is_the_configs_backbone():
+    defaults = {name: getattr(AsenConfig(), name) for name in MODEL_FIELDS}
+    assert dataclasses.asdict(ModelRecipe()) == defaults and list(defaults) == sorted(defaults)
+
+
+def test_the_specimen_holds_and_explains_every_field_at_its_default():
+    path = Path(__file__).parents[2] / "training" / "recipes" / "specimen.yaml"
+    recipe, lines = Recipe.read(path), path.read_text(encoding="utf-8").splitlines()
+    assert (recipe.model, recipe.training) == (ModelRecipe(), TrainingRecipe())
+    for cls in (ModelRecipe, TrainingRecipe, TaskRecipe):
+        for field in dataclasses.fields(cls):
+            [*found] = [number for number, line in enumerate(lines) if re.match(rf"[ #-]*{field.name}:", line)]
+            assert found, f"{cls.__name__}.{field.name} is not in the specimen"
+            assert any("#" in lines[number] or lines[number - 1].lstrip().startswith("#") for number in found), field
+    assert all(task.load(0) for task in recipe.tasks if task.dataset is None)
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("hub_configs/*/recipe.yaml")), ids=str)
+def test_the_committed_recipes_mean_what_they_meant(path):
+    sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    recipe = Recipe.read(path).to_dict()
+    assert {key: recipe["model"][key] for key in sections["model"]} == sections["model"]
+    assert {key: recipe["training"][key] for key in sections["training"]} == sections["training"]
+    assert recipe["tasks"] == sections["tasks"]

@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import evaluate
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -24,8 +23,9 @@ from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
 from asen_hf import AsenForMultitask, AsenModel
+from asen_hf.commands.main import main
 from asen_hf.hub.cards import model_card
-from asen_hf.training import finetune, pretrain
+from asen_hf.training.finetune import prepare_model
 from asen_hf.training.objective import MultitaskObjective
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,17 +69,18 @@ def script_command(script, *arguments):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs a script's main in this process, which is quicker; returns its output and keeps its `stderr`."""
+def call(capsys):
+    """Runs a command in this process, which is quicker; returns its output and keeps its `stderr`."""
 
-    def run(script, *arguments):
+    def run(command, *arguments):
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
-        monkeypatch.setattr(sys, "argv", [script.__file__, *map(str, arguments)])
         capsys.readouterr()
-        script.main()
+        status = main([command, *map(str, arguments)])
         shown = capsys.readouterr()
         run.stderr = shown.err
+        if status:
+            raise SystemExit(status)
         return shown.out
 
     return run
@@ -155,8 +156,8 @@ def starts_with_the_same_backbone(folder, checkpoint):
 
 def printed_command(text, script):
     """The arguments of the command of this script that a run proposes at its end."""
-    [line] = [line for line in text.splitlines() if f" training/{script}.py " in line]
-    return shlex.split(line.split(f"training/{script}.py ", 1)[1])
+    [line] = [line for line in text.splitlines() if f" asen {script} " in line]
+    return shlex.split(line.split(f"asen {script} ", 1)[1])
 
 
 # --- pretrain ---------------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def test_pretraining_ends_with_a_table_of_every_task_and_the_next_command(pretra
     assert [line.split()[0] for line in table[2:]] == ["equivariant/palindrome", "equivariant/cyclic_sum"]
     assert "majority" in table[2] and "reversal" in table[2] and "D_6" in table[3]
     last = done.stdout.rstrip().splitlines()[-1]
-    assert "training/finetune.py" in last and str(folder) in last
+    assert "asen finetune" in last and str(folder) in last
 
 
 def test_pretraining_shows_no_warnings(pretraining):
@@ -195,7 +196,7 @@ def test_a_pretrained_folder_holds_its_card_with_the_printed_test_scores(pretrai
 
 def test_the_printed_next_command_works(pretraining, call):
     arguments = printed_command(pretraining[1].stdout, "finetune")
-    text = call(finetune, *arguments, "--max_steps", 2)
+    text = call("finetune", *arguments, "--max_steps", 2)
     assert table_of(text)[2].startswith("equivariant/intersect ")
 
 
@@ -221,7 +222,7 @@ def test_a_killed_run_resumes_to_bit_for_bit_the_same_weights(tmp_path, recipe_f
 
 
 def test_finetuning_on_a_new_task_and_group_starts_from_the_checkpoints_backbone(tmp_path, checkpoint, call):
-    text = call(finetune, "--checkpoint", checkpoint, *INTERSECT, *UNMOVED, "--output_dir", tmp_path / "out")
+    text = call("finetune", "--checkpoint", checkpoint, *INTERSECT, *UNMOVED, "--output_dir", tmp_path / "out")
     [line] = table_of(text)[2:]
     assert line.startswith("equivariant/intersect ") and "S_3 wr S_2" in line
     assert list(AsenForMultitask.from_pretrained(tmp_path / "out").config.tasks) == ["equivariant/intersect"]
@@ -232,7 +233,7 @@ def test_finetuning_moves_the_backbone_more_slowly_than_the_rest(tmp_path, check
     recipe = {}
     for name, flags in {"default": (), "given": ("--backbone_lr", "1e-5"), "scratch": ("--from_scratch",)}.items():
         output = tmp_path / name
-        call(finetune, "--checkpoint", checkpoint, *INTERSECT, *SHORT, *flags, "--output_dir", output)
+        call("finetune", "--checkpoint", checkpoint, *INTERSECT, *SHORT, *flags, "--output_dir", output)
         recipe[name] = yaml.safe_load((output / "recipe.yaml").read_text())["training"]
     assert 0 < recipe["default"]["backbone_lr"] < recipe["default"]["lr"]
     assert recipe["given"]["backbone_lr"] == 1e-5
@@ -240,7 +241,9 @@ def test_finetuning_moves_the_backbone_more_slowly_than_the_rest(tmp_path, check
 
 
 def test_from_scratch_has_the_checkpoints_shape_but_not_its_weights(tmp_path, checkpoint, call):
-    call(finetune, "--checkpoint", checkpoint, *INTERSECT, *UNMOVED, "--from_scratch", "--output_dir", tmp_path / "out")
+    call(
+        "finetune", "--checkpoint", checkpoint, *INTERSECT, *UNMOVED, "--from_scratch", "--output_dir", tmp_path / "out"
+    )
     assert not starts_with_the_same_backbone(tmp_path / "out", checkpoint)
     before, after = (AsenForMultitask.from_pretrained(folder) for folder in (checkpoint, tmp_path / "out"))
     names = [name for name, _ in before.named_parameters() if name.startswith("asen.backbone.")]
@@ -250,7 +253,7 @@ def test_from_scratch_has_the_checkpoints_shape_but_not_its_weights(tmp_path, ch
 
 
 def test_a_task_that_the_checkpoint_knows_goes_on_from_its_own_weights(tmp_path, checkpoint, call):
-    call(finetune, "--checkpoint", checkpoint, *CYCLIC_SUM, *UNMOVED, "--output_dir", tmp_path / "out")
+    call("finetune", "--checkpoint", checkpoint, *CYCLIC_SUM, *UNMOVED, "--output_dir", tmp_path / "out")
     before, after = weights_of(checkpoint), weights_of(tmp_path / "out")
     names = [name for name in before if "equivariant/cyclic_sum" in name]
     assert len(names) == 4
@@ -260,7 +263,7 @@ def test_a_task_that_the_checkpoint_knows_goes_on_from_its_own_weights(tmp_path,
 
 def test_a_task_that_the_checkpoint_knows_with_another_group_starts_with_new_embedders(tmp_path, checkpoint, call):
     arguments = (*CYCLIC_SUM, "--group", "cyclic", *UNMOVED)
-    text = call(finetune, "--checkpoint", checkpoint, *arguments, "--output_dir", tmp_path / "out")
+    text = call("finetune", "--checkpoint", checkpoint, *arguments, "--output_dir", tmp_path / "out")
     assert " C_6 " in table_of(text)[2]
     model = AsenForMultitask.from_pretrained(tmp_path / "out")
     assert model.asen.edge_embedders["equivariant/cyclic_sum"].num_embeddings == 6
@@ -270,7 +273,7 @@ def test_a_task_that_the_checkpoint_knows_with_another_group_starts_with_new_emb
 def test_a_new_task_may_start_from_the_rows_of_one_that_the_checkpoint_knows(tmp_path, checkpoint, call):
     arguments = ("--task", "equivariant/cyclic_product", "--task_options", '{"length": 6}', *UNMOVED)
     donor = ("--init_from", "equivariant/cyclic_sum")
-    call(finetune, "--checkpoint", checkpoint, *arguments, *donor, "--output_dir", tmp_path / "out")
+    call("finetune", "--checkpoint", checkpoint, *arguments, *donor, "--output_dir", tmp_path / "out")
     rates = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())["training"]
     assert rates["backbone_lr"] == pytest.approx(rates["lr"] / 20)
     before, after = weights_of(checkpoint), weights_of(tmp_path / "out")
@@ -281,15 +284,15 @@ def test_a_new_task_may_start_from_the_rows_of_one_that_the_checkpoint_knows(tmp
 
 def test_generators_override_the_group_and_the_checkpoint_remembers_them(tmp_path, checkpoint, call):
     arguments = (*INTERSECT, *SHORT, "--generators", "[[[0, 1], [2, 3]], [[4, 5]]]")
-    finetuned = call(finetune, "--checkpoint", checkpoint, *arguments, "--output_dir", tmp_path / "out")
+    finetuned = call("finetune", "--checkpoint", checkpoint, *arguments, "--output_dir", tmp_path / "out")
     model = AsenForMultitask.from_pretrained(tmp_path / "out")
     assert model.config.tasks["equivariant/intersect"].generators == [[[0, 1], [2, 3]], [[4, 5]]]
     assert "S_3 wr S_2" not in table_of(finetuned)[2]
-    assert table_of(call(evaluate, "--checkpoint", tmp_path / "out")) == table_of(finetuned)
+    assert table_of(call("evaluate", "--checkpoint", tmp_path / "out")) == table_of(finetuned)
 
 
 def test_kept_tasks_stay_bit_for_bit_as_they_were(tmp_path, checkpoint, call):
-    call(finetune, "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--keep_tasks", "--output_dir", tmp_path / "out")
+    call("finetune", "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--keep_tasks", "--output_dir", tmp_path / "out")
     before, after = weights_of(checkpoint), weights_of(tmp_path / "out")
     assert AsenForMultitask.from_pretrained(tmp_path / "out").config.tasks.keys() == {
         *("equivariant/cyclic_sum", "equivariant/intersect", "equivariant/palindrome")
@@ -300,23 +303,22 @@ def test_kept_tasks_stay_bit_for_bit_as_they_were(tmp_path, checkpoint, call):
 
 
 def test_the_printed_evaluation_command_reproduces_the_printed_scores(tmp_path, checkpoint, call):
-    text = call(finetune, "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--output_dir", tmp_path / "out")
-    assert table_of(call(evaluate, *printed_command(text, "evaluate"))) == table_of(text)
+    text = call("finetune", "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--output_dir", tmp_path / "out")
+    assert table_of(call("evaluate", *printed_command(text, "evaluate"))) == table_of(text)
 
 
 def test_what_no_layer_sees_does_not_start_a_task_anew(checkpoint):
-    arguments = finetune.FinetuneArguments(checkpoint=str(checkpoint))
     model = AsenForMultitask.from_pretrained(checkpoint)
     name = "equivariant/cyclic_sum"
     task = dataclasses.replace(model.config.tasks[name], group_name="hours", node_coordinates=[[0, 1]] * 6)
-    again = finetune.prepare_model(arguments, name, task, "eager")
+    again = prepare_model(str(checkpoint), name, task)
     assert torch.equal(again.heads[name].weight, model.heads[name].weight)
 
 
 def test_finetuning_the_finetuned_goes_on_from_it(tmp_path, checkpoint, call):
     first, second = tmp_path / "first", tmp_path / "second"
-    call(finetune, "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--output_dir", first)
-    call(finetune, "--checkpoint", first, *INTERSECT, *UNMOVED, "--output_dir", second)
+    call("finetune", "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--output_dir", first)
+    call("finetune", "--checkpoint", first, *INTERSECT, *UNMOVED, "--output_dir", second)
     before, after = weights_of(first), weights_of(second)
     assert before.keys() == after.keys()
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
@@ -324,7 +326,7 @@ def test_finetuning_the_finetuned_goes_on_from_it(tmp_path, checkpoint, call):
 
 def test_an_interrupted_finetuning_resumes_to_bit_for_bit_the_same_weights(tmp_path, checkpoint, call, monkeypatch):
     arguments = ("--checkpoint", checkpoint, *INTERSECT, *SHORT, "--eval_steps", 2, "--keep_tasks")
-    call(finetune, *arguments, "--output_dir", tmp_path / "whole")
+    call("finetune", *arguments, "--output_dir", tmp_path / "whole")
     forward, batches = MultitaskObjective.forward, iter(range(3))
 
     def mortal(self, *inputs):
@@ -335,9 +337,9 @@ def test_an_interrupted_finetuning_resumes_to_bit_for_bit_the_same_weights(tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(MultitaskObjective, "forward", mortal)
         with pytest.raises(KeyboardInterrupt):
-            call(finetune, *arguments, "--output_dir", tmp_path / "again")
+            call("finetune", *arguments, "--output_dir", tmp_path / "again")
     assert not (tmp_path / "again" / "model.safetensors").exists()
-    call(finetune, *arguments, "--output_dir", tmp_path / "again", "--resume_from_checkpoint", "latest")
+    call("finetune", *arguments, "--output_dir", tmp_path / "again", "--resume_from_checkpoint", "latest")
     assert is_same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "again"))
 
 
@@ -345,7 +347,7 @@ def test_real_traffic_is_finetuned_and_scored_beside_persistence(tmp_path, check
     path = shared_data / "metr_la_week" / "metr_la_week.npz"
     arguments = ("--task", "traffic/metr_la", "--data_path", path, "--train_rows", 8, "--max_steps", 2)
     finetuned = call(
-        finetune, "--checkpoint", checkpoint, *arguments, "--rows_per_task", 4, "--output_dir", tmp_path / "out"
+        "finetune", "--checkpoint", checkpoint, *arguments, "--rows_per_task", 4, "--output_dir", tmp_path / "out"
     )
     table = table_of(finetuned)
     assert "S_130 x S_77" in table[2] and "persistence 3.14" in table[2] and "linear" in table[2]
@@ -415,16 +417,16 @@ def test_tables_of_other_formats_and_columns_are_finetuned_and_evaluated(
     write(tmp_path / name, my_rows(60))
     sources = ("--dataset", tmp_path / name, "--task_config", my_task, *flags)
     training = ("--max_steps", 3, "--rows_per_task", 8, "--output_dir", tmp_path / "mine")
-    finetuned = call(finetune, "--checkpoint", checkpoint, *sources, *training)
+    finetuned = call("finetune", "--checkpoint", checkpoint, *sources, *training)
     assert table_of(finetuned)[2].startswith("my_task ")
-    assert table_of(call(evaluate, "--checkpoint", tmp_path / "mine")) == table_of(finetuned)
+    assert table_of(call("evaluate", "--checkpoint", tmp_path / "mine")) == table_of(finetuned)
 
 
 def test_a_table_may_have_a_name_and_generators_of_its_own(tmp_path, checkpoint, my_task, call):
     write_json_lines(tmp_path / "table.jsonl", my_rows(60))
     sources = ("--dataset", tmp_path / "table.jsonl", "--task_config", my_task, "--task", "blocks")
     training = ("--max_steps", 2, "--rows_per_task", 8, "--output_dir", tmp_path / "mine")
-    call(finetune, "--checkpoint", checkpoint, *sources, "--generators", "[[[0, 1, 2]]]", *training)
+    call("finetune", "--checkpoint", checkpoint, *sources, "--generators", "[[[0, 1, 2]]]", *training)
     [(name, task)] = AsenForMultitask.from_pretrained(tmp_path / "mine").config.tasks.items()
     assert (name, task.generators) == ("blocks", [[[0, 1, 2]]])
 
@@ -434,12 +436,12 @@ def test_a_table_may_have_a_name_and_generators_of_its_own(tmp_path, checkpoint,
 
 def test_evaluation_reproduces_the_table_of_the_pretraining(pretraining, call):
     folder, done = pretraining
-    expected, actual = table_of(done.stdout), table_of(call(evaluate, "--checkpoint", folder))
+    expected, actual = table_of(done.stdout), table_of(call("evaluate", "--checkpoint", folder))
     assert actual[0] == expected[0] and sorted(actual[2:]) == sorted(expected[2:])
 
 
 def test_one_task_and_another_split_can_be_evaluated(checkpoint, call):
-    text = call(evaluate, "--checkpoint", checkpoint, "--task", "equivariant/cyclic_sum", "--split", "validation")
+    text = call("evaluate", "--checkpoint", checkpoint, "--task", "equivariant/cyclic_sum", "--split", "validation")
     [line] = table_of(text)[2:]
     assert line.startswith("equivariant/cyclic_sum ")
     scores = json.loads((checkpoint / "scores.json").read_text())["scores"]["equivariant/cyclic_sum"]
@@ -447,7 +449,7 @@ def test_one_task_and_another_split_can_be_evaluated(checkpoint, call):
 
 
 def test_a_checkpoint_of_the_middle_of_a_run_can_be_evaluated(checkpoint, call):
-    text = call(evaluate, "--checkpoint", checkpoint / "checkpoint-100")
+    text = call("evaluate", "--checkpoint", checkpoint / "checkpoint-100")
     assert len(table_of(text)) == 4
 
 
@@ -455,15 +457,15 @@ def test_a_table_that_has_moved_can_be_evaluated_where_it_lies_now(tmp_path, che
     write_json_lines(tmp_path / "old.jsonl", my_rows(60))
     sources = ("--dataset", tmp_path / "old.jsonl", "--task_config", my_task)
     training = ("--max_steps", 2, "--rows_per_task", 8, "--output_dir", tmp_path / "mine")
-    finetuned = call(finetune, "--checkpoint", checkpoint, *sources, *training)
+    finetuned = call("finetune", "--checkpoint", checkpoint, *sources, *training)
     (tmp_path / "old.jsonl").rename(tmp_path / "new.jsonl")
-    evaluated = call(evaluate, "--checkpoint", tmp_path / "mine", "--dataset", tmp_path / "new.jsonl")
+    evaluated = call("evaluate", "--checkpoint", tmp_path / "mine", "--dataset", tmp_path / "new.jsonl")
     assert table_of(evaluated) == table_of(finetuned)
 
 
 def test_tasks_without_rows_are_named_and_left_out(tmp_path, checkpoint, call):
-    call(finetune, "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--keep_tasks", "--output_dir", tmp_path / "out")
-    text = call(evaluate, "--checkpoint", tmp_path / "out")
+    call("finetune", "--checkpoint", checkpoint, *INTERSECT, *SHORT, "--keep_tasks", "--output_dir", tmp_path / "out")
+    text = call("evaluate", "--checkpoint", tmp_path / "out")
     assert [line.split()[0] for line in table_of(text)[2:]] == ["equivariant/intersect"]
     assert "equivariant/palindrome" in call.stderr and "equivariant/cyclic_sum" in call.stderr
 
@@ -502,121 +504,125 @@ def bad_files(tmp_path, checkpoint, my_task):
 TABLE = "--checkpoint {checkpoint} --dataset {tmp}/good.csv --task_config"
 BAD_COMMANDS = {
     "unknown task": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/none",
         "equivariant/none.*known.*/intersect",
     ),
-    "nothing to finetune on": (finetune, "--checkpoint {checkpoint}", "--task NAME"),
-    "a table without its config": (finetune, "--checkpoint {checkpoint} --dataset {tmp}/good.csv", "task_config"),
-    "a config without its table": (finetune, "--checkpoint {checkpoint} --task_config {my_task}", "dataset"),
-    "a group for a table": (finetune, TABLE + " {my_task} --group cyclic", "group"),
+    "nothing to finetune on": ("finetune", "--checkpoint {checkpoint}", "--task NAME"),
+    "a table without its config": ("finetune", "--checkpoint {checkpoint} --dataset {tmp}/good.csv", "task_config"),
+    "a config without its table": ("finetune", "--checkpoint {checkpoint} --task_config {my_task}", "dataset"),
+    "a group for a table": ("finetune", TABLE + " {my_task} --group cyclic", "group"),
     "missing table": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --dataset {tmp}/gone.csv --task_config {my_task}",
         "gone.csv",
     ),
     "token out of range": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --dataset {tmp}/bad_token.csv --task_config {my_task}",
         "my_task.*bad_token.csv, row 5.*99",
     ),
     "row of the wrong length": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --dataset {tmp}/short_row.csv --task_config {my_task}",
         "short_row.csv, row 31.*9 .*2",
     ),
-    "missing column": (finetune, TABLE + " {my_task} --labels_columns answer", "answer.*inputs, labels"),
-    "missing task config": (finetune, TABLE + " {tmp}/gone.json", "gone.json"),
-    "task config of a wrong type": (finetune, TABLE + " {tmp}/wrong_type.json", "wrong_type.json.*degree"),
-    "task config with an unknown key": (finetune, TABLE + " {tmp}/unknown_key.json", "unknown_key.json.*groups"),
-    "not a permutation": (finetune, TABLE + " {tmp}/not_a_permutation.json", "not_a_permutation.json.*9"),
-    "a name with a dot": (finetune, TABLE + " {my_task} --task a.b --max_steps 1", "a.b"),
+    "missing column": ("finetune", TABLE + " {my_task} --labels_columns answer", "answer.*inputs, labels"),
+    "missing task config": ("finetune", TABLE + " {tmp}/gone.json", "gone.json"),
+    "task config of a wrong type": ("finetune", TABLE + " {tmp}/wrong_type.json", "wrong_type.json.*degree"),
+    "task config with an unknown key": ("finetune", TABLE + " {tmp}/unknown_key.json", "unknown_key.json.*groups"),
+    "not a permutation": ("finetune", TABLE + " {tmp}/not_a_permutation.json", "not_a_permutation.json.*9"),
+    "a name with a dot": ("finetune", TABLE + " {my_task} --task a.b --max_steps 1", "a.b"),
     "unknown group": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --group monster",
         "monster.*cyclic",
     ),
     "generators that are no JSON": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --generators (0,1)",
         "--generators is not JSON",
     ),
     "generators of another degree": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --generators [[[0,10]]]",
         "equivariant/intersect.*10",
     ),
     "options that are no JSON": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --task_options length=3",
         "--task_options is not JSON",
     ),
     "options that are no mapping": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --task_options [3]",
         "task_options",
     ),
-    "missing option": (finetune, "--checkpoint {checkpoint} --task traffic/metr_la", "missing data_path"),
-    "missing data": (finetune, "--checkpoint {checkpoint} --task traffic/metr_la --data_path {tmp}/x.npz", "x.npz"),
+    "missing option": ("finetune", "--checkpoint {checkpoint} --task traffic/metr_la", "missing data_path"),
+    "missing data": ("finetune", "--checkpoint {checkpoint} --task traffic/metr_la --data_path {tmp}/x.npz", "x.npz"),
     "too many train rows": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --train_rows 1751 --output_dir {tmp}/out",
         "train_rows.*1750.*1751",
     ),
     "unknown flag": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --learning_rate 1",
         "learning_rate",
     ),
     "unknown attention": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --attn_implementation fast --output_dir {tmp}/out",
         "fast",
     ),
     "a backbone faster than the rest": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --lr 1e-3 --backbone_lr 2e-3",
         "backbone_lr 0.002.* lr 0.001",
     ),
     "an unknown donor": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --init_from mother",
         "unknown task 'mother'.*equivariant/cyclic_sum",
     ),
     "a donor and no weights": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --init_from equivariant/cyclic_sum --from_scratch",
-        "--init_from cannot be given too",
+        "--init_from copies trained rows, so it cannot be combined with --from_scratch",
     ),
     "a donor for a task that is not new": (
-        finetune,
+        "finetune",
         "--checkpoint {checkpoint} --task equivariant/cyclic_sum --init_from equivariant/palindrome",
         "has a task 'equivariant/cyclic_sum' itself",
     ),
-    "no checkpoint flag": (finetune, "--task equivariant/intersect", "--checkpoint"),
-    "missing checkpoint": (finetune, "--checkpoint {tmp}/gone --task equivariant/intersect", "gone"),
-    "a folder without a config": (evaluate, "--checkpoint {tmp}", "no such folder with a config.json"),
+    "no checkpoint flag": ("finetune", "--task equivariant/intersect", "--checkpoint"),
+    "missing checkpoint": ("finetune", "--checkpoint {tmp}/gone --task equivariant/intersect", "gone"),
+    "a folder without a config": ("evaluate", "--checkpoint {tmp}", "no such folder with a config.json"),
     "missing checkpoint that looks like a Hub id": (
-        finetune,
+        "finetune",
         "--checkpoint runs/gone --task equivariant/intersect",
         "runs/gone",
     ),
     "truncated weights": (
-        finetune,
+        "finetune",
         "--checkpoint {tmp}/truncated --task equivariant/intersect",
         "model.safetensors in .*truncated",
     ),
-    "empty weights": (evaluate, "--checkpoint {tmp}/empty_weights", "model.safetensors in .*empty_weights"),
-    "missing weights": (evaluate, "--checkpoint {tmp}/no_weights", "model.safetensors.*no_weights"),
-    "truncated config": (evaluate, "--checkpoint {tmp}/bad_config", "bad_config"),
-    "missing recipe": (evaluate, "--checkpoint {tmp}/no_recipe", "no_recipe.*recipe.yaml"),
-    "a task that the checkpoint lacks": (evaluate, "--checkpoint {checkpoint} --task x", "'x'.*equivariant/palindrome"),
-    "unknown split": (evaluate, "--checkpoint {checkpoint} --split tests", "tests.*validation"),
-    "missing recipe file": (pretrain, "--recipe {tmp}/gone.yaml", "gone.yaml"),
-    "unknown recipe key": (pretrain, "--recipe {tmp}/bad.yaml", "bad.yaml.*rate.*lr"),
-    "no tasks": (pretrain, "--recipe {tmp}/no_tasks.yaml --output_dir {tmp}/out", "no_tasks.yaml.*tasks|no tasks"),
+    "empty weights": ("evaluate", "--checkpoint {tmp}/empty_weights", "model.safetensors in .*empty_weights"),
+    "missing weights": ("evaluate", "--checkpoint {tmp}/no_weights", "model.safetensors.*no_weights"),
+    "truncated config": ("evaluate", "--checkpoint {tmp}/bad_config", "bad_config"),
+    "missing recipe": ("evaluate", "--checkpoint {tmp}/no_recipe", "no_recipe.*recipe.yaml"),
+    "a task that the checkpoint lacks": (
+        "evaluate",
+        "--checkpoint {checkpoint} --task x",
+        "'x'.*equivariant/palindrome",
+    ),
+    "unknown split": ("evaluate", "--checkpoint {checkpoint} --split tests", "tests.*validation"),
+    "missing recipe file": ("pretrain", "--recipe {tmp}/gone.yaml", "gone.yaml"),
+    "unknown recipe key": ("pretrain", "--recipe {tmp}/bad.yaml", "bad.yaml.*rate.*lr"),
+    "no tasks": ("pretrain", "--recipe {tmp}/no_tasks.yaml --output_dir {tmp}/out", "no_tasks.yaml.*tasks|no tasks"),
     "nothing to resume": (
-        pretrain,
+        "pretrain",
         "--recipe {tmp}/no_recipe/../tiny.yaml --output_dir {tmp}/out --resume_from_checkpoint latest",
         "cannot resume",
     ),
@@ -625,13 +631,13 @@ BAD_COMMANDS = {
 
 @pytest.mark.parametrize(("script", "flags", "message"), BAD_COMMANDS.values(), ids=BAD_COMMANDS)
 def test_bad_input_ends_with_status_two_and_one_line_that_says_what_is_wrong(
-    bad_files, call, capsys, recipe_file, script, flags, message
+    bad_files, call, recipe_file, script, flags, message
 ):
     shutil.copy(recipe_file, bad_files["tmp"] / "tiny.yaml")
     with pytest.raises(SystemExit) as end:
         call(script, *shlex.split(flags.format(**bad_files)))
     assert end.value.code == 2
-    shown = capsys.readouterr().err.strip().splitlines()
+    shown = call.stderr.strip().splitlines()
     assert [line for line in shown if re.search(f"^error: .*{message}", line)] == shown[-1:]
     assert len(shown) == 1
 
@@ -717,7 +723,7 @@ def test_two_processes_with_frozen_tasks_train_one_model_as_one_process_does_wit
     assert {"random_states_0.pkl", "random_states_1.pkl"} <= states
     assert len(table_of(done.stdout)) == 3 and done.stdout.count("Held-out test rows") == 1
 
-    call(finetune, *arguments, "--rows_per_task", 16, "--output_dir", tmp_path / "one")
+    call("finetune", *arguments, "--rows_per_task", 16, "--output_dir", tmp_path / "one")
     first, second = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
     assert first.keys() == second.keys()
     for name in first:

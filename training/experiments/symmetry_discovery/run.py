@@ -20,6 +20,7 @@ from accelerate.utils import set_seed
 from matplotlib import pyplot as plt
 
 from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf.commands.main import report_errors
 from asen_hf.data import collate
 from asen_hf.evaluation.discovery import Discovery, discovered_orbits
 from asen_hf.evaluation.equivariance import equivariance_error
@@ -29,7 +30,8 @@ from asen_hf.model.groups import direct_product, from_array_form, symmetric, to_
 from asen_hf.model.orbits import orbit_labels
 from asen_hf.plots._saving import save_figure
 from asen_hf.training.loop import train
-from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, script
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.task_recipe import TaskRecipe
 
 HERE = Path(__file__).parent
 TASK, HALF = "intersect", 5
@@ -71,7 +73,7 @@ def run(arm: Arm, seed: int, output_dir: Path) -> tuple[dict[str, Any], Discover
     training = TrainingRecipe(
         output_dir=str(output), seed=seed, num_epochs=arm.num_epochs, weight_decay=arm.weight_decay
     )
-    recipe = Recipe(MODEL, [task], training)
+    recipe = Recipe(ModelRecipe(**MODEL), [task], training)
     configs, data = recipe.load()
     if arm.one_sided:
         data[TASK] = data[TASK].map(lambda row: {"labels": [*row["labels"][:HALF], *[0] * HALF]})
@@ -196,7 +198,6 @@ def report(rows: list[dict[str, Any]]) -> str:
     )
 
 
-@script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/symmetry_discovery"), help="folder of the runs")
@@ -218,4 +219,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(report_errors(main))

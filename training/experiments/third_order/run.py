@@ -21,13 +21,14 @@ from datasets import DatasetDict
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures.report import closure_report
+from asen_hf.commands.main import report_errors
 from asen_hf.data import get_task
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.provenance import provenance
 from asen_hf.evaluation.scoreboard import scoreboard
 from asen_hf.model.orbits import orbit_labels
 from asen_hf.training.loop import train
-from asen_hf.training.recipe import Recipe, TrainingRecipe, script
+from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
@@ -91,7 +92,7 @@ def run(case: Case, seed: int, output_dir: Path) -> dict[str, Any]:
     set_seed(seed)
     model = AsenForMultitask(AsenConfig(tasks={"task": config}))
     if not (output / "scores.json").exists():
-        train(model, {"task": data}, Recipe({}, [], training))
+        train(model, {"task": data}, Recipe(ModelRecipe(), [], training))
     score = scoreboard(AsenForMultitask.from_pretrained(output), {"task": data})["task"]
     row = {
         **dataclasses.asdict(case),
@@ -138,7 +139,6 @@ def report(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@script
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/third_order"), help="folder of the runs")
@@ -152,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(report_errors(main))

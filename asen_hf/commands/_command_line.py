@@ -1,0 +1,87 @@
+"""What the commands share: flags from dataclasses, recipes from flags, one-line errors, quiet libraries."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import disable_progress_bars
+from transformers import HfArgumentParser
+from transformers.utils import logging
+
+from ..training.recipe import ModelRecipe, Recipe, TrainingRecipe
+
+
+def argument_parser(command: str, description: str, dataclass_types: Sequence[Any] = ()) -> HfArgumentParser:
+    """A parser with a flag for every field of the dataclasses, which raises ``ValueError`` instead of exiting."""
+    parser = HfArgumentParser(
+        [*dataclass_types], prog=f"asen {command}", description=description, formatter_class=_Help, allow_abbrev=False
+    )
+
+    def error(_: HfArgumentParser, message: str) -> None:
+        raise ValueError(message)
+
+    parser.error = types.MethodType(error, parser)  # type: ignore[method-assign]
+    return parser
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Descriptions as they are written, and every flag's default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        unset: tuple[Any, ...] = (None, argparse.SUPPRESS, False, "", [])
+        return action.help if action.default in unset else super()._get_help_string(action)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The argument CHECKPOINT, which may also be given as --checkpoint CHECKPOINT."""
+    what = "a folder, a Hub id or a committed checkpoint's name, such as asen-sequence-base"
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="?", help=what)
+    parser.add_argument("--checkpoint", dest="checkpoint_flag", metavar="CHECKPOINT", help="the same, as a flag")
+
+
+def checkpoint_of(arguments: argparse.Namespace) -> str:
+    """The checkpoint that was named. ``ValueError`` where there is none, or two."""
+    given = [name for name in (arguments.checkpoint, arguments.checkpoint_flag) if name is not None]
+    if len(given) != 1:
+        raise ValueError("name one checkpoint: CHECKPOINT, or --checkpoint CHECKPOINT")
+    return str(given[0])
+
+
+def parse_with_recipe(
+    command: str, description: str, arguments: Sequence[str], default_recipe: Path, dataclass_types: Sequence[Any] = ()
+) -> tuple[Recipe, list[Any]]:
+    """A recipe file with flags that override its scalars.
+
+    Args:
+        command, description: for --help.
+        arguments: without the command's name; ``--recipe FILE`` names another file.
+        default_recipe: the file without ``--recipe``.
+        dataclass_types: more dataclasses whose fields are flags.
+
+    Returns:
+        The recipe, and an instance of each of the dataclasses.
+
+    Raises:
+        ValueError: an unknown flag, a value that does not fit, or an ill-formed file.
+    """
+    parser = argument_parser(command, description, [*dataclass_types, ModelRecipe, TrainingRecipe])
+    parser.add_argument("--recipe", default=str(default_recipe), help="YAML file; flags override its scalars.")
+    asks_for_help = bool({"-h", "--help"} & set(arguments))
+    path = str(default_recipe) if asks_for_help else parser.parse_args([*arguments]).recipe
+    recipe = Recipe.read(path)
+    parser.set_defaults(**dataclasses.asdict(recipe.model), **dataclasses.asdict(recipe.training))
+    *others, model, training, _ = parser.parse_args_into_dataclasses([*arguments])
+    return Recipe(model, recipe.tasks, training), others
+
+
+def quiet_libraries() -> None:
+    """No progress bars but the training loop's own, and warnings in one line."""
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"

@@ -1,0 +1,71 @@
+"""Flags that say where a command's rows come from: a registered task, or a user's own table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from ..training._typed_fields import described
+from ..training.task_recipe import TaskRecipe
+from ..training.task_rows import task_name
+
+
+@dataclasses.dataclass
+class RowArguments:
+    """Where the rows come from."""
+
+    task: str | None = described("A registered task, or the name that the table's task gets in the model.", None)
+    data_path: str | None = described("The file that a registered task on real data reads.", None)
+    task_options: str = described('More options of a registered task, as JSON: {"length": 16}.', "{}")
+    dataset: str | None = described(
+        "Your own table: a CSV, JSON lines or Parquet file, a folder of such files, or a Hub id.", None
+    )
+    task_config: str | None = described("The table's TaskConfig: a JSON file, here or at hf://datasets/….", None)
+    inputs_columns: str = described(
+        "The table's columns of inputs, separated by commas: one column of whole rows, or one per node.", "inputs"
+    )
+    labels_columns: str = described(
+        "The table's columns of labels, separated by commas: one column of whole rows, or one per node.", "labels"
+    )
+    num_rows: int | None = described("Number of rows to take of a registered task, over all splits.", None)
+
+    def task_recipe(self, group: str | None = None, **fields: Any) -> TaskRecipe:
+        """Where the rows come from, as the run's recipe will record it.
+
+        Args:
+            group: a group for a registered task in place of its own.
+            fields: more fields of the TaskRecipe.
+
+        Raises:
+            ValueError: flags that are missing, ill-formed or contradict each other.
+        """
+        if (self.task is None) == (self.task_config is None) and self.dataset is None:
+            raise ValueError("say what to learn: --task NAME, or --dataset FILE with --task_config JSON")
+        options = parse_json(self.task_options, "task_options")
+        if not isinstance(options, dict):
+            raise ValueError(f"--task_options must be a JSON object, got {self.task_options}")
+        flags = {"group": group, "data_path": self.data_path}
+        options |= {name: value for name, value in flags.items() if value is not None}
+        if self.dataset is not None and options:
+            raise ValueError(
+                f"{', '.join(options)} are options of registered tasks; a table's task_config says all that"
+            )
+        return TaskRecipe(
+            name=self.task or task_name(str(self.task_config)),
+            options=options,
+            dataset=self.dataset,
+            task_config=self.task_config,
+            inputs_columns=self.inputs_columns.split(","),
+            labels_columns=self.labels_columns.split(","),
+            num_rows=self.num_rows,
+            **fields,
+        )
+
+
+def parse_json(text: str, flag: str) -> Any:
+    """What a flag's JSON says; ``ValueError`` names the flag."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--{flag} is not JSON: {error}") from error

@@ -1,0 +1,31 @@
+"""``asen card``: render a checkpoint's model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..hub.cards import model_card
+from ..training._checkpoints import locate
+from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet_libraries
+
+DESCRIPTION = """\
+Render a checkpoint's model card from its config, its recipe and its measured scores.
+
+  asen card CHECKPOINT [--scores FILE] [--output README.md]
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    parser = argument_parser("card", DESCRIPTION)
+    add_checkpoint(parser)
+    parser.add_argument("--scores", metavar="FILE", help="what asen evaluate --output wrote; default: the checkpoint's")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the card; printed by default")
+    options = parser.parse_args([*arguments])
+    quiet_libraries()
+    card = model_card(locate(checkpoint_of(options)), options.scores)
+    if options.output is None:
+        print(card, end="")
+    else:
+        card.save(options.output)

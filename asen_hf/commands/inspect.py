@@ -1,0 +1,149 @@
+"""``asen inspect``: what a group, or a checkpoint's tasks, make the network equivariant to.
+
+Inspecting a group imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from ..closures.report import ClosureReport, closure_report, order_text
+from ..model.checkpoints import checkpoint_path
+from ..model.group_notation import parse_group
+from ..model.orbits import orbit_labels, refine_by_support
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sympy.combinatorics import PermutationGroup
+
+    from ..model.configuration_task import TaskConfig
+
+DESCRIPTION = """\
+Report what the network will really be equivariant to: orbits, rank, orders and closures.
+
+  asen inspect "S5 wr S2"
+  asen inspect "(0 1 2)(3 4)" --degree 6 --plot orbits.png
+  asen inspect CHECKPOINT [--task NAME]
+"""
+_LISTED_ORBITS = 12  # more orbits than this are counted, not listed
+_FILE_ENDINGS = (".json", ".yaml", ".safetensors", ".csv")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    parser = _Parser(prog="asen inspect", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "subject",
+        metavar="GROUP_OR_CHECKPOINT",
+        help="a group such as C8 or S5 wr S2, or a checkpoint: a folder, a Hub id or a committed checkpoint's name",
+    )
+    parser.add_argument("--degree", type=int, help="number of points, for a group given by cycles")
+    parser.add_argument("--task", help="report on this task of the checkpoint only")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw node orbits and orbitals (.png, .svg, .pdf)")
+    options = parser.parse_args(arguments)
+    checkpoint = find_checkpoint(options.subject)
+    if checkpoint is not None:
+        _inspect_checkpoint(checkpoint, options)
+        return
+    if options.task is not None:
+        raise ValueError(f"--task needs a checkpoint, and there is no folder {options.subject!r}")
+    group = parse_group(options.subject, options.degree)
+    report = closure_report(group)
+    print(format_report(report))
+    if options.plot is not None:
+        _plot(options.plot, f"{options.subject}\n{report.sentence}", group, None, None)
+
+
+def find_checkpoint(subject: str) -> str | None:
+    """The folder or Hub id that is meant, or ``None`` for text that can only be a group.
+
+    Raises:
+        ValueError: it looks like a path or a checkpoint's name, and there is no such folder. No group's notation has a
+            slash, a hyphen or a dot.
+    """
+    if Path(subject).is_dir():
+        return subject
+    owner, _, name = subject.partition("/")
+    if owner and name and "/" not in name and not owner.startswith((".", "~")) and not Path(owner).is_dir():
+        return subject  # a Hub id
+    looks_like_path = "/" in subject or subject.startswith((".", "~")) or subject.endswith(_FILE_ENDINGS)
+    if looks_like_path:
+        raise ValueError(f"no such folder: {subject}")
+    if "-" in subject:
+        try:
+            return str(checkpoint_path(subject))
+        except ValueError as error:
+            raise ValueError(f"no such folder: {subject}; {error}") from error
+    return None
+
+
+def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
+    from ..evaluation.discovery import orbital_distances  # only here: a group needs neither torch nor transformers
+    from ..model.modeling_asen import AsenModel
+    from ..training._checkpoints import load_config
+    from ._command_line import quiet_libraries
+
+    quiet_libraries()
+    load_config(checkpoint)  # has the clearest error for a checkpoint that is not there
+    model = AsenModel.from_pretrained(checkpoint)
+    names = list(model.config.tasks) if options.task is None else [model.config.task(options.task)[0]]
+    for name in names:
+        task = model.config.tasks[name]
+        report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
+        print(f"{name}: {task.group_name or 'a group without a name'}, symmetry_breaking={task.symmetry_breaking!r}")
+        print(format_report(report), end="\n\n")
+        if options.plot is not None:
+            path = options.plot
+            if len(names) > 1:
+                path = path.with_name(f"{path.stem}-{name.replace('/', '-')}{path.suffix}")
+            title = f"{name}: {task.group_name}\n{report.sentence}"
+            _plot(path, title, task.permutation_group(), task, orbital_distances(model, name))
+
+
+def format_report(report: ClosureReport) -> str:
+    """The report as text, one line per property, with its sentence at the end."""
+    sizes = sorted((len(orbit) for orbit in report.node_orbits), reverse=True)
+    orbits = ", ".join(map(str, sizes)) if len(sizes) <= _LISTED_ORBITS else f"{sizes[0]} at most"
+    primitive = {None: "", True: ", primitive", False: ", imprimitive (it keeps blocks)"}[report.is_primitive]
+    lines = {
+        "points": f"{report.degree:,}",
+        "orbits on points": f"{len(sizes):,} (sizes {orbits}){primitive}",
+        "orbitals": f"{report.rank:,} on pairs, {report.num_self_paired:,} of them equal to their converse",
+        "transitivity": f"{report.transitivity}",
+        "order": _order(report.order),
+        "order of 2-closure": f"{order_text(report.closure_order)}, index {_order(report.index)}",
+        "2-closed": {None: "could not be proved", True: "yes", False: "no"}[report.is_two_closed],
+    }
+    width = max(map(len, lines))
+    return "\n".join([*(f"  {key:<{width}}  {value}" for key, value in lines.items()), report.sentence])
+
+
+def _order(order: int | None) -> str:
+    return "unknown" if order is None else order_text(order)
+
+
+def _plot(
+    path: Path, title: str, group: PermutationGroup, task: TaskConfig | None, distances: NDArray[np.floating] | None
+) -> None:
+    from ..plots.symmetry import plot_symmetry  # only here: matplotlib takes a second to import
+
+    labels = orbit_labels(group)
+    if task is not None and task.edges is not None and task.weak_support:
+        labels = refine_by_support(labels, task.edges)
+    elif task is not None and task.edges is not None:
+        targets, sources = np.array(task.edges).T
+        on_support = np.full_like(labels, -1)
+        on_support[targets, sources] = orbit_labels(group, edges=task.edges)
+        labels = on_support
+    plot_symmetry(path, labels, orbit_labels(group, order=1), title, distances)
+    print(f"drew {path}")

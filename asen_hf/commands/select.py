@@ -1,0 +1,68 @@
+"""``asen select``: which symmetry should a task get? Rank candidates by training a model with each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..experiments.rivals import ARCHITECTURES
+from ..experiments.selection import DEFAULT_RECIPE, SUPPORTS, select
+from ..training._typed_fields import described
+from ._command_line import parse_with_recipe, quiet_libraries
+from ._row_arguments import RowArguments
+
+DESCRIPTION = """\
+Which symmetry should a task get? Train one model per candidate on the same budget, rank the candidates by their
+validation scores, and keep the winner's checkpoint.
+
+  asen select --task NAME --output_dir DIR [--groups G ...] [--supports complete ...] [--seeds 3]
+  asen select --dataset FILE --task_config JSON --output_dir DIR
+
+A candidate is a group (a name that the task offers, a notation such as "S5 wr S2", or generators as JSON lists of
+cycles) on a support: complete (all pairs carry messages), sparse (only the task's edges do) or weak (all pairs do, with
+the edges as one more colour). Without --groups, the candidates are the trivial and the symmetric group, the task's own,
+the edges' automorphisms, and the symmetries of a line or ring: reversal, cyclic, dihedral. --rivals adds other
+networks, each with as many parameters as the median candidate, to the table (paper Section 5.1.1).
+
+DIR gets ranking.md, ranking.csv, a plot, and the checkpoint best/. After a stop, the same command goes on.
+"""
+
+
+@dataclasses.dataclass
+class SelectArguments:
+    """Which candidates are compared, and how often each is trained."""
+
+    groups: list[str] = dataclasses.field(
+        default_factory=list, metadata={"help": "Candidate groups; proposed from the data's structure by default."}
+    )
+    supports: list[str] = dataclasses.field(
+        default_factory=lambda: ["complete"], metadata={"help": f"Candidate supports: {', '.join(SUPPORTS)}."}
+    )
+    close_support: bool = described(
+        "Add to the task's edges all images of edges under the candidate group, so that a sparse or weak support keeps "
+        "the group's symmetry.",
+        False,
+    )
+    rivals: list[str] = dataclasses.field(
+        default_factory=list, metadata={"help": f"Rival networks to compare with: {', '.join(ARCHITECTURES)}."}
+    )
+    lrs: list[float] = dataclasses.field(
+        default_factory=list,
+        metadata={
+            "help": "Learning rates: the first seed tries all of them, the other seeds the one that was best by "
+            "validation for the candidate. By default the recipe's lr."
+        },
+    )
+    seeds: int = described("Number of runs per candidate and learning rate.", 3)
+    workers: int = described("Number of single-threaded processes.", 2)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    recipe, (how, rows_from) = parse_with_recipe(
+        "select", DESCRIPTION, arguments, DEFAULT_RECIPE, [SelectArguments, RowArguments]
+    )
+    quiet_libraries()
+    select(rows_from.task_recipe(), recipe, **dataclasses.asdict(how))
+    print((Path(recipe.training.output_dir) / "ranking.md").read_text(encoding="utf-8"))

@@ -1,0 +1,109 @@
+"""Dataclasses from plain mappings, every value checked against its field's type; nothing goes through text."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union
+
+Class = TypeVar("Class")
+
+_WORDS = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+
+
+def described(help_text: str, default: Any = dataclasses.MISSING) -> Any:
+    """A dataclass field that is also a documented flag."""
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+def from_mapping(cls: type[Class], values: Any, where: str) -> Class:
+    """An instance of a dataclass from a mapping of its fields.
+
+    Args:
+        cls: the dataclass.
+        values: ``{field: value}``; a field that is left out, or is ``None``, keeps its default.
+        where: what the values are, for messages.
+
+    Raises:
+        ValueError: an unknown field, a value of the wrong type, or one that the dataclass itself refuses; names the
+            place, the field, what was expected and what was found.
+    """
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+    refuse_unknown(values, names, where)
+    checked = {
+        name: typed(value, hints[name], f"{where}: {name}") for name, value in values.items() if value is not None
+    }
+    try:
+        return cls(**checked)
+    except (TypeError, ValueError) as error:  # TypeError: a field without a default is missing
+        raise ValueError(f"{where}: {error}") from error
+
+
+def typed(value: Any, hint: Any, where: str) -> Any:
+    """The value, if it is of the annotated type; an integer where a number is expected becomes a float.
+
+    Raises:
+        ValueError: it is not; says what was expected and what was found.
+    """
+    if not _fits(value, hint):
+        raise ValueError(f"{where}: expected {_expected(hint)}, found {value!r}")
+    return (
+        float(value)
+        if type(value) is int and float in _alternatives(hint) and int not in _alternatives(hint)
+        else value
+    )
+
+
+def refuse_unknown(values: Any, known: Sequence[str], where: str) -> None:
+    """Raise ``ValueError`` unless ``values`` is a mapping whose keys are all known."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where}: expected a mapping, found {values!r}")
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise ValueError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(known)}")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if len(alternatives := _alternatives(hint)) > 1:
+        return any(_fits(value, alternative) for alternative in alternatives)
+    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in arguments)
+    if origin is Any:
+        return True
+    if origin in (int, float):
+        return isinstance(value, (int, origin)) and not isinstance(value, bool)
+    if not isinstance(value, origin):
+        return False
+    if origin is list and arguments:
+        return all(_fits(item, arguments[0]) for item in value)
+    if origin is dict and arguments:
+        return all(_fits(key, arguments[0]) and _fits(item, arguments[1]) for key, item in value.items())
+    return True
+
+
+def _expected(hint: Any) -> str:
+    words = []
+    for alternative in _alternatives(hint):
+        origin, arguments = typing.get_origin(alternative) or alternative, typing.get_args(alternative)
+        if origin is Literal:
+            words.append(f"one of {', '.join(map(str, arguments))}")
+        elif origin is list and arguments:
+            words.append("a list of text" if arguments[0] is str else "a list")
+        elif origin is not type(None):
+            words.append(_WORDS.get(origin, str(origin)))
+    return " or ".join(words)

@@ -1,0 +1,69 @@
+"""What a finished training gives back, and how its folder is completed with test scores."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from datasets import DatasetDict
+
+from ..evaluation.scoreboard import scoreboard
+from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
+from ..model.modeling_asen import AsenForMultitask
+from .loop import train
+from .recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """A finished training.
+
+    Attributes:
+        model: with the weights of the best checkpoint by validation, in evaluation mode.
+        scores: each trained task's scores on its test rows, with reference predictions and equivariance errors.
+        output_dir: the run's folder; ``None`` if it was temporary.
+    """
+
+    model: AsenForMultitask
+    scores: dict[str, Score]
+    output_dir: Path | None
+
+
+def process_state() -> PartialState:
+    """This process among those of the run; on the CPU where torch finds no accelerator."""
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
+def train_and_score(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Recipe) -> dict[str, Score]:
+    """Train (see :func:`~asen_hf.training.loop.train`) and score the best checkpoint on the test rows.
+
+    Every process scores, so that all return the same; the main process leaves the scores in the run's folder.
+    """
+    is_main_process = process_state().is_main_process  # asked now: training ends with the process group
+    train(model, data, recipe)
+    model.eval()
+    model.requires_grad_(True)  # tasks that were not trained were frozen
+    scores = scoreboard(model, data)
+    if is_main_process:
+        path = Path(recipe.training.output_dir) / TEST_SCORES_NAME
+        ScoreRecord("test", recipe.training.seed, scores).write(path)
+    return scores
+
+
+@contextlib.contextmanager
+def run_folder(output_dir: str | Path | None) -> Iterator[str]:
+    """The folder of a run; without one, a temporary folder, common to all processes and removed at the end."""
+    if output_dir is not None:
+        yield str(output_dir)
+        return
+    with contextlib.ExitStack() as stack:
+        path: list[str | None] = [None]
+        if process_state().is_main_process:
+            path = [stack.enter_context(tempfile.TemporaryDirectory(prefix="asen_hf_"))]
+        yield str(broadcast_object_list(path)[0])

@@ -1,0 +1,188 @@
+"""A task and its rows, in whatever form a user has them, as a TaskConfig and a ``DatasetDict``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+
+from ..data import collate, list_tasks, load_table
+from ..data.features import to_dataset
+from ..data.table import split_rows
+from ..data.table_files import SPLITS
+from ..model.configuration_task import TaskConfig
+from .task_recipe import TaskRecipe, read_task_config
+
+DEFAULT_NAME = "task"
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRows:
+    """One task with its rows.
+
+    Attributes:
+        name: the task's name in the model.
+        config: the task.
+        splits: train, validation and test.
+        source: where the rows come from, as a recipe records it; ``None`` for rows that a program handed over.
+    """
+
+    name: str
+    config: TaskConfig
+    splits: DatasetDict
+    source: TaskRecipe | None
+
+
+def task_rows(task: Any, data: Any = None, name: str | None = None, seed: int = 0) -> TaskRows:
+    """The task and its rows, from any of the forms that :func:`asen_hf.finetune` takes.
+
+    Args:
+        task, data, name: as in :func:`asen_hf.finetune`.
+        seed: of a registered task's rows, and of the shuffle before rows are split.
+
+    Raises:
+        ValueError: no such task or table, rows that do not suit the task, or a task without rows.
+    """
+    source = _source(task, name)
+    if data is None:
+        return _own_rows(task, source, name, seed)
+    config, written = _config(task, source)
+    name = name or _default_name(task)
+    try:
+        if isinstance(data, str | Path):
+            source = TaskRecipe(name, dataset=str(data), task_config=written)
+            return TaskRows(name, config, load_table(str(data), config, seed=seed), source)
+        return TaskRows(name, config, to_splits(config, data, seed), None)
+    except ValueError as error:
+        raise ValueError(f"task {name!r}: {error}") from error
+
+
+def to_splits(config: TaskConfig, data: Any, seed: int = 0) -> DatasetDict:
+    """Rows that a program holds, checked, as splits train, validation and test.
+
+    Args:
+        config: the task.
+        data: a ``DatasetDict`` with a split train; a ``Dataset``; or a pair ``(inputs, labels)`` of arrays
+            ``(N,) + input_shape()`` and ``(N,) + label_shape()`` in raw units.
+        seed: of the shuffle before rows are split.
+
+    Returns:
+        Splits that were given are kept; a missing one is 15 % of the rows of train, at random, equal inputs together.
+
+    Raises:
+        ValueError: data of another kind, without a split train, or that the task cannot take; names split and row.
+    """
+    if isinstance(data, DatasetDict):
+        if "train" not in data:
+            raise ValueError(f"data: expected a split train, found {', '.join(map(str, data)) or 'no split'}")
+        splits = {split: data[split] for split in SPLITS if split in data}
+    else:
+        splits = {"train": to_rows(config, data)}
+    columns = {}
+    for split, rows in splits.items():
+        try:
+            columns[split] = collate(config, rows)
+        except ValueError as error:
+            raise ValueError(f"data, {split} split: {error}" if len(splits) > 1 else f"data: {error}") from error
+    if held_out := [split for split in SPLITS if split not in splits]:
+        parts = split_rows(columns["train"]["inputs"].numpy(), held_out, seed)
+        whole = splits["train"]
+        splits |= {split: whole.select(numbers.tolist()) for split, numbers in parts.items()}
+    return DatasetDict({split: splits[split] for split in SPLITS})
+
+
+def to_rows(config: TaskConfig, data: Any) -> Dataset:
+    """One split from a ``Dataset``, which is returned as it is, or from a pair of arrays; as in :func:`to_splits`."""
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, tuple | list) and len(data) == 2:
+        columns = collate(config, dict(zip(("inputs", "labels"), data, strict=True)))
+        return to_dataset(config, columns["inputs"].numpy(), columns["labels"].numpy())
+    raise ValueError(
+        "data: expected the path of a table, a DatasetDict, a Dataset or a pair of arrays (inputs, labels), found "
+        f"{type(data).__name__}"
+    )
+
+
+def _is_task_object(task: Any) -> bool:
+    """Whether it is what ``get_task`` gives, or looks like it."""
+    return not isinstance(task, TaskRecipe | type) and hasattr(task, "load") and hasattr(task, "config")
+
+
+def _source(task: Any, name: str | None) -> TaskRecipe | None:
+    """How a recipe names the task's own rows, if it can."""
+    if isinstance(task, str) and task in list_tasks():
+        source = TaskRecipe(task)
+    elif isinstance(task, TaskRecipe):
+        source = task
+    elif _is_task_object(task) and getattr(task, "name", None) in list_tasks() and dataclasses.is_dataclass(task):
+        options = {
+            field.name: getattr(task, field.name)
+            for field in dataclasses.fields(task)
+            if field.init and getattr(task, field.name) != field.default
+        }
+        options = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+        try:
+            json.dumps(options)
+        except TypeError:  # a SymPy group, say
+            return None
+        source = TaskRecipe(task.name, options=options)  # type: ignore[union-attr]
+    else:
+        return None
+    if name is None or name == source.name:
+        return source
+    registered = None if source.dataset is not None else source.source or source.name
+    return dataclasses.replace(source, name=name, source=registered)
+
+
+def _own_rows(task: Any, source: TaskRecipe | None, name: str | None, seed: int) -> TaskRows:
+    if _is_task_object(task):  # not through the source: the object may have read a large file
+        return TaskRows(name or _default_name(task), task.config, task.load(seed=seed), source)
+    if source is None:
+        config, _ = _config(task, source)  # has the better error where there is no such task
+        raise ValueError(
+            f"a task on {config.degree} points without rows: give data, such as the path of a table or a DatasetDict"
+        )
+    config, splits = source.load(seed)
+    return TaskRows(source.name, config, splits, source)
+
+
+def _config(task: Any, source: TaskRecipe | None) -> tuple[TaskConfig, str | dict[str, Any]]:
+    """The task's config, and how a recipe writes it: its file's path or its fields."""
+    if isinstance(task, TaskConfig):
+        config = task
+    elif _is_task_object(task):
+        config = task.config
+    elif source is not None:
+        config = source.config()
+    elif isinstance(task, Mapping):
+        config = TaskConfig(**task)
+    elif isinstance(task, str | Path):
+        if not str(task).startswith("hf://") and Path(task).suffix != ".json" and not Path(task).is_file():
+            raise ValueError(
+                f"unknown task {str(task)!r}: no such JSON file, and the registered tasks are {', '.join(list_tasks())}"
+            )
+        return read_task_config(str(task)), str(task)
+    else:
+        raise ValueError(
+            "task: expected a TaskConfig, a dict of its fields, the path of its JSON, a registered task's name or what "
+            f"get_task returns, found {type(task).__name__}"
+        )
+    return config, config.to_dict()
+
+
+def _default_name(task: Any) -> str:
+    if isinstance(task, TaskRecipe) or _is_task_object(task):
+        return str(getattr(task, "name", DEFAULT_NAME))
+    if isinstance(task, str) and task in list_tasks():
+        return task
+    return task_name(task) if isinstance(task, str | Path) else DEFAULT_NAME
+
+
+def task_name(path: str | Path) -> str:
+    """The name of a task whose config is a JSON file: the file's, without dots, which no task's name can hold."""
+    return Path(path).stem.replace(".", "_")

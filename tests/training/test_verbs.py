@@ -1,0 +1,156 @@
+"""The verbs as a program calls them: every form of task and data, what comes back, and what is refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+
+import asen_hf
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.training.recipe import Recipe
+
+RING = {"group": "D6", "vocab_size": 3}
+QUICK = {"max_steps": 2, "rows_per_task": 8}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = AsenConfig(tasks={"ring": RING}, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    return AsenForMultitask(config).eval()
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    inputs = np.random.default_rng(0).integers(3, size=(100, 6))
+    return inputs, (inputs == 2).astype(int)
+
+
+@pytest.fixture
+def files(tmp_path, arrays):
+    rows = [json.dumps({"inputs": x.tolist(), "labels": y.tolist()}) for x, y in zip(*arrays, strict=True)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    (tmp_path / "my.ring.json").write_text(json.dumps(RING))
+    return tmp_path / "my.ring.json", tmp_path / "rows.jsonl"
+
+
+def test_arrays_are_split_learned_and_scored(model, arrays):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    result = asen_hf.finetune(model, TaskConfig(**RING), arrays, name="twos", max_steps=150, lr=0.01)
+    assert list(result.scores) == ["twos"] == list(result.model.config.tasks) and result.output_dir is None
+    score = result.scores["twos"]
+    assert score.rows == 15 and score.value > 0.95 > score.references["majority"]
+    assert score.equivariance_error < 1e-5
+    assert not result.model.training and all(tensor.requires_grad for tensor in result.model.parameters())
+    # The model that was given is as it was.
+    assert list(model.config.tasks) == ["ring"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_every_form_of_rows_gives_the_same_scores(model, arrays, files):
+    dataset = Dataset.from_dict({"inputs": arrays[0].tolist(), "labels": arrays[1].tolist()})
+    forms = (arrays, dataset, DatasetDict(train=dataset), str(files[1]), files[1])
+    scores = [asen_hf.finetune(model, RING, data, **QUICK).scores["task"] for data in forms]
+    assert all(score == scores[0] for score in scores)
+
+
+def test_every_form_of_task_is_taken_and_named(model, arrays, files):
+    registered = asen_hf.get_task("equivariant/cyclic_sum", length=6)
+    for task, data, name in (
+        (TaskConfig(**RING), arrays, "task"),
+        (RING, arrays, "task"),
+        (files[0], arrays, "my_ring"),
+        (str(files[0]), files[1], "my_ring"),
+        (registered, None, "equivariant/cyclic_sum"),
+    ):
+        result = asen_hf.finetune(model, task, data, keep_tasks=True, **QUICK)
+        assert list(result.scores) == [name] and set(result.model.config.tasks) == {"ring", name}
+
+
+def test_a_folder_records_where_rows_come_from_and_evaluate_reads_it(model, files, tmp_path):
+    result = asen_hf.finetune(model, files[0], files[1], output_dir=tmp_path / "run", **QUICK)
+    assert result.output_dir == tmp_path / "run"
+    assert {"scores.json", "test_scores.json", "recipe.yaml"} <= {path.name for path in result.output_dir.iterdir()}
+    assert Recipe.read(tmp_path / "run" / "recipe.yaml").tasks[0].dataset == str(files[1])
+    assert asen_hf.evaluate(tmp_path / "run") == result.scores
+    assert asen_hf.evaluate(tmp_path / "run", split="validation")["my_ring"].rows == 15
+
+
+def test_a_registered_tasks_options_are_recorded(model, tmp_path):
+    task = asen_hf.get_task("equivariant/cyclic_sum", length=6)
+    result = asen_hf.finetune(model, task, name="sums", output_dir=tmp_path / "run", **QUICK)
+    [source] = Recipe.read(tmp_path / "run" / "recipe.yaml").tasks
+    assert (source.name, source.source, source.options) == ("sums", "equivariant/cyclic_sum", {"length": 6})
+    assert asen_hf.evaluate(tmp_path / "run") == result.scores
+
+
+def test_rows_of_a_program_must_be_given_again(model, arrays, tmp_path):
+    result = asen_hf.finetune(model, RING, arrays, output_dir=tmp_path / "run", **QUICK)
+    with pytest.raises(ValueError, match=r"does not say where the rows of task come from.*give data"):
+        asen_hf.evaluate(tmp_path / "run")
+    score = asen_hf.evaluate(tmp_path / "run", arrays)["task"]
+    assert score.rows == 100 and score.references == {}
+    assert asen_hf.evaluate(result.model, {"task": arrays}) == {"task": score}
+
+
+def test_the_backbone_is_slower_unless_there_is_nothing_to_keep(model, arrays, tmp_path):
+    rates = {}
+    for name, how in {"default": {}, "donor": {"init_from": "ring"}, "scratch": {"from_scratch": True}}.items():
+        asen_hf.finetune(model, RING, arrays, output_dir=tmp_path / name, **QUICK, **how)
+        rates[name] = Recipe.read(tmp_path / name / "recipe.yaml").training.backbone_lr
+    assert rates == pytest.approx({"default": 1e-3, "donor": 1e-4, "scratch": 2e-3})
+
+
+def test_runs_of_one_program_may_differ_in_precision(model, arrays):
+    for precision in ("no", "bf16", "no"):
+        assert asen_hf.finetune(model, RING, arrays, mixed_precision=precision, **QUICK).scores
+
+
+def test_a_recipe_is_pretrained_from_its_sections(tmp_path):
+    sections = {
+        "model": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+        "tasks": [{"name": "equivariant/cyclic_sum", "num_rows": 60, "options": {"length": 6}}],
+        "training": {"max_steps": 3},
+    }
+    result = asen_hf.pretrain(sections, output_dir=str(tmp_path / "run"), max_steps=2)
+    assert Recipe.read(tmp_path / "run" / "recipe.yaml").training.max_steps == 2
+    assert asen_hf.evaluate(tmp_path / "run") == result.scores
+    assert dataclasses.asdict(result.scores["equivariant/cyclic_sum"])["rows"] == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (lambda a: {"task": RING, "data": a, "steps": 3}, "finetune: unknown key steps; known: .*max_steps"),
+        (lambda a: {"task": RING, "data": a, "max_steps": "3"}, "max_steps: expected an integer, found '3'"),
+        (lambda a: {"task": RING}, "give data"),
+        (lambda a: {"task": "nothing"}, "unknown task 'nothing'.*equivariant/intersect"),
+        (lambda a: {"task": 3, "data": a}, "task: expected a TaskConfig.*found int"),
+        (lambda a: {"task": RING, "data": 3}, "data: expected the path of a table.*found int"),
+        (lambda a: {"task": RING, "data": (a[0], a[1][:5])}, "equally many rows"),
+        (lambda a: {"task": RING, "data": (a[0] + 1, a[1])}, r"expected a token in 0 … 2, got 3"),
+        (lambda a: {"task": RING, "data": DatasetDict()}, "expected a split train, found no split"),
+        (lambda a: {"task": RING, "data": a, "init_from": "mother"}, "unknown task 'mother'"),
+        (lambda a: {"task": RING, "data": a, "init_from": "ring", "from_scratch": True}, "cannot be combined"),
+        (lambda a: {"task": RING, "data": a, "backbone_lr": 1.0}, "must not exceed lr"),
+    ],
+)
+def test_what_cannot_be_finetuned_is_refused(model, arrays, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        asen_hf.finetune(model, **arguments(arrays))
+
+
+def test_what_cannot_be_scored_is_refused(model, arrays):
+    for arguments, message in (
+        ({}, "give data, or the checkpoint's folder"),
+        ({"data": {"x": arrays}}, "unknown task 'x'"),
+        ({"data": {}}, "no rows of any task"),
+        ({"data": DatasetDict(train=Dataset.from_dict({"inputs": [], "labels": []}))}, "no split 'test'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            asen_hf.evaluate(model, **arguments)
+    with pytest.raises(ValueError, match="found int"):
+        asen_hf.evaluate(3)
