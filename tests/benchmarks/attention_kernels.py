@@ -1,7 +1,7 @@
 """Time and memory of the network in each attention implementation, beside the published way, PyG and a transformer.
 
 All on one thread; ratios are of medians taken in one run. Run it on a quiet machine, METR-LA's file as its argument;
-it writes ``results/attention_kernels.json``, of which scaling.py makes tables, plots and ``training/SCALING.md``.
+it writes ``results/attention_kernels.json``, of which scaling.py makes tables, plots and ``docs/scaling.md``.
 """
 
 import copy
@@ -19,11 +19,13 @@ from rivals import BatchedPyG, SampleLoop, Transformer
 from torch import Tensor
 from tqdm import tqdm
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, attention
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data import MultitaskBatches, get_task, list_tasks
+from asen_hf.evaluation.provenance import provenance
+from asen_hf.model import attention as gatv2
 from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.symmetry import OrbitGraph
-from asen_hf.training.loop import keep_freed_memory, machine
+from asen_hf.training.loop import keep_freed_memory
 from asen_hf.training.objective import MultitaskObjective
 
 RESULTS = Path(__file__).parent / "results"
@@ -181,7 +183,7 @@ def run_all() -> dict[str, Any]:
         bar.update()
         return taken
 
-    record: dict[str, Any] = {"machine": machine()}
+    record: dict[str, Any] = {"machine": provenance()}
     record["published"] = part("published", published_step())
     record["layer"] = {
         n: part(f"layer, n = {n}", layer_steps(random_graph(n, max(2, n * n // 10)), rows, max(2, n * n // 10)))
@@ -250,7 +252,7 @@ def one_layer(name: str, nodes: int) -> None:
 
 def main() -> None:
     torch.set_num_threads(int(sys.argv[2]) if sys.argv[1:2] == ["--threads"] else 1)
-    attention._EAGER_LIMIT["cpu"] = 2**40  # eager is to be measured where it would have given way to chunks, too
+    gatv2._EAGER_LIMIT["cpu"] = 2**40  # eager is to be measured where it would have given way to chunks, too
     if sys.argv[1:2] == ["--memory"]:
         one_layer(sys.argv[2], int(sys.argv[3]))
         return

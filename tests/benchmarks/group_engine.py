@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from sympy.combinatorics import Permutation, PermutationGroup
 
-from asen_hf import groups
 from asen_hf.closures.report import closure_report, two_closure
+from asen_hf.evaluation.provenance import provenance
+from asen_hf.model import groups
 from asen_hf.model.orbits import orbit_labels
-from asen_hf.training.loop import machine
 
 LARGE = {
     "cyclic, n = 2048, pairs": lambda: orbit_labels(groups.cyclic(2048)),
@@ -129,7 +129,7 @@ def main() -> None:
         "orbit labels against SymPy": [*against_sympy(32), *against_sympy(128)],
         "large": large(),
         "closures": closures(),
-        "machine": machine(),
+        "machine": provenance(),
     }
     output = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/benchmarks/group_engine.json")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from measuring import measure
 from torch import Tensor
 
-from asen_hf.training.loop import keep_freed_memory, machine
+from asen_hf.evaluation.provenance import provenance
+from asen_hf.training.loop import keep_freed_memory
 
 ROWS, NODES, RANK, HEADS, CHANNELS, SLOPE = 4, 207, 4284, 8, 16, 0.2
 
@@ -113,7 +114,7 @@ def main() -> None:
         if name.startswith("by orbital"):
             torch.testing.assert_close(run().view_as(reference), reference, rtol=1e-4, atol=1e-3)
     times = measure(made)
-    record = {"machine": machine(), "milliseconds": {name: round(1e3 * t, 2) for name, t in times.items()}}
+    record = {"machine": provenance(), "milliseconds": {name: round(1e3 * t, 2) for name, t in times.items()}}
     output = Path(__file__).parent / "results" / "variants.json"
     output.parent.mkdir(exist_ok=True)
     output.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
