@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import asen_hf
 
@@ -34,5 +35,5 @@ with open(folder / "boards.csv", "w", newline="", encoding="utf-8") as file:
 (folder / "board.json").write_text(json.dumps(TASK), encoding="utf-8")
 
 result = asen_hf.finetune("asen-sequence-base", folder / "board.json", folder / "boards.csv", num_epochs=40)
-print(result.model.predict(np.array([[1, 1, 1, 2, 0, 2, 0, 2, 0]]), task="board"))  # the top row is finished
+print(result.model.predict(torch.tensor([[1, 1, 1, 2, 0, 2, 0, 2, 0]])))  # the top row is finished
 print(f"test accuracy {result.scores['board'].value:.3f}")

@@ -19,9 +19,9 @@ COLOURS = np.array([[0x2B, 0x3A, 0x67], [0x4F, 0x9D, 0xA6], [0xF2, 0xB1, 0x34]],
 model = AsenForMultitask.from_pretrained("asen-sequence-base").eval()
 group = model.config.tasks[TASK].permutation_group()
 labels = orbit_labels(group)
-automorphisms = {labels.tobytes()}
 rng = np.random.default_rng(0)
-outside = [element for element in (rng.permutation(8) for _ in range(SAMPLES)) if (labels[element][:, element] != labels).any()]
+permutations = (rng.permutation(8) for _ in range(SAMPLES))
+outside = [element for element in permutations if (labels[element][:, element] != labels).any()]
 inside = random_elements(group, SAMPLES, seed=0)
 tokens = torch.from_numpy(get_task("equivariant/intersect", length=8).sample(32)[0])
 
@@ -41,14 +41,15 @@ for (row, column), label in np.ndenumerate(labels):
 orbits.set_title("two teams of four, S4 wr S2:\norbits of pairs (oneself, team mate, opponent)", fontsize=9)
 orbits.set(xticks=range(8), yticks=range(8), xlabel="source player", ylabel="target player")
 orbits.tick_params(length=0)
-for height, (name, elements) in enumerate({"outside the group": outside, "inside the group": inside}.items()):
+for height, elements in enumerate([outside, inside]):
     values = np.maximum([error(element) for element in elements], 1e-9)
-    errors.scatter(values, height + rng.uniform(-0.2, 0.2, len(values)), s=14, alpha=0.6, color=COLOURS[2 - 2 * height] / 255)
-errors.set(xscale="log", xlim=(1e-9, 10), ylim=(-0.6, 1.6), yticks=[0, 1], xlabel="equivariance error of asen-sequence-base")
+    color = COLOURS[2 - 2 * height] / 255
+    errors.scatter(values, height + rng.uniform(-0.2, 0.2, len(values)), s=14, alpha=0.6, color=color)
+errors.set(xscale="log", xlim=(1e-9, 10), ylim=(-0.6, 1.6), yticks=[0, 1])
+errors.set_xlabel("equivariance error of asen-sequence-base")
 errors.set_yticklabels(["permutations\noutside the group", "elements\nof the group"])
 errors.set_title("what the network respects, and what it tells apart", fontsize=9)
 errors.grid(alpha=0.3)
-figure.canvas.draw() if hasattr(figure.canvas, "draw") else None
 path = Path(__file__).with_suffix(".png")
 figure.savefig(path)
 Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
