@@ -1,6 +1,5 @@
 """Checkpoints that are committed load for ever, and score what they scored when they were made."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,8 @@ import torch
 
 from asen_hf import AsenForMultitask
 from asen_hf.data import get_task
+from asen_hf.evaluation.scores import ScoreRecord, score_splits
 from asen_hf.hub.cards import model_card
-from asen_hf.training.objective import evaluate
 from asen_hf.training.recipe import Recipe
 
 FOLDERS = [path.parent for path in sorted((Path(__file__).parents[1] / "hub_configs").glob("*/model.safetensors"))]
@@ -18,15 +17,15 @@ FOLDERS = [path.parent for path in sorted((Path(__file__).parents[1] / "hub_conf
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_committed_checkpoint_reproduces_its_scores(folder):
     model = AsenForMultitask.from_pretrained(folder)
-    record = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    record = ScoreRecord.read(folder / "scores.json")
     _, data = Recipe.read(folder / "recipe.yaml").load()
-    scores = evaluate(model, {name: splits[record["split"]] for name, splits in data.items()})
-    assert scores.keys() == record["scores"].keys()
+    scores = score_splits(model, {name: splits[record.split] for name, splits in data.items()})
+    assert scores.keys() == record.scores.keys()
     for name, score in scores.items():
-        expected = record["scores"][name]
-        assert score.metric == expected["metric"]
-        assert score.value == pytest.approx(expected["value"], abs=1e-3)
-        assert score.loss == pytest.approx(expected["loss"], abs=1e-4)
+        expected = record.scores[name]
+        assert (score.metric, score.rows) == (expected.metric, expected.rows)
+        assert score.value == pytest.approx(expected.value, abs=1e-3)
+        assert score.loss == pytest.approx(expected.loss, abs=1e-4)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -1,6 +1,5 @@
 """The wheel, built from the sdist and installed by itself, works outside the repository."""
 
-import json
 import os
 import shutil
 import site
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from asen_hf import __version__
+from asen_hf.evaluation.scores import ScoreRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT = ROOT / "hub_configs" / "asen-sequence-tiny"
@@ -82,9 +82,8 @@ def test_its_command_inspects_evaluates_and_describes_a_checkpoint(installed, tm
     assert "order               20" in shown
     scores = ("--output", tmp_path / "scores.json")
     run(asen, "evaluate", checkpoint, "--task", "equivariant/cyclic_sum", *scores, cwd=tmp_path)
-    [score] = json.loads((tmp_path / "scores.json").read_text())["scores"]
-    committed = json.loads((CHECKPOINT / "test_scores.json").read_text())["scores"]
-    [expected] = [each for each in committed if each["task"] == score["task"]]
-    assert score["value"] == pytest.approx(expected["value"], abs=1e-3)
+    [(task, score)] = ScoreRecord.read(tmp_path / "scores.json").scores.items()
+    expected = ScoreRecord.read(CHECKPOINT / "test_scores.json").scores[task]
+    assert score.value == pytest.approx(expected.value, abs=1e-3)
     run(asen, "card", checkpoint, "--output", "card.md", cwd=tmp_path)
     assert (tmp_path / "card.md").read_text(encoding="utf-8") == (CHECKPOINT / "README.md").read_text(encoding="utf-8")

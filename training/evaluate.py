@@ -1,4 +1,4 @@
-"""Score a checkpoint on held-out rows: a table with each task's group, scores, baselines and equivariance errors.
+"""Score a checkpoint on held-out rows: a table of groups, scores, reference predictions and equivariance errors.
 
     python training/evaluate.py --checkpoint DIR [--task NAME] [--data_path FILE] [--plots DIR]
 

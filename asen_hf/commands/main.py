@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluate = commands.add_parser(
         "evaluate",
         help="score a checkpoint on held-out rows",
-        description="Each task's group, scores, baselines and equivariance errors, on the rows that recipe.yaml names.",
+        description="Each task's group, scores, reference predictions and equivariance errors, on the rows that recipe.yaml names.",
         parents=[argument_parser([EvaluateOptions], add_help=False)],
     )
     evaluate.add_argument("checkpoint", metavar="CHECKPOINT", help="a folder or a Hub id")

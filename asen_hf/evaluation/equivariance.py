@@ -1,81 +1,90 @@
-"""Measure a model's symmetry: how far it is from f(gx) = g f(x), for elements inside and outside its group.
-
-What symmetry trained weights show is :func:`discovered_orbits`.
-"""
+"""Measure a model's symmetry: how far it is from f(gx) = g f(x), for elements inside and outside its group."""
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sympy.combinatorics import PermutationGroup
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..model.groups import from_array_form, random_elements
 from ..model.modeling_asen import AsenModel
 from ..model.pretrained_asen import AsenPreTrainedModel, evaluating
 from ..model.symmetry import SymmetryBreaker
-from .discovery import discovered_orbits
-
-__all__ = [
-    "assert_equivariant",
-    "discovered_orbits",
-    "equivariance_error",
-    "find_outsider",
-    "preserves_labels",
-]
 
 
 def equivariance_error(
-    model: AsenPreTrainedModel,
-    task: str | None,
-    inputs: Tensor,
+    model_or_callable: AsenPreTrainedModel | Callable[[Tensor], Tensor],
+    inputs: Tensor | ArrayLike,
+    task: str | None = None,
     group: PermutationGroup | None = None,
     num_elements: int = 20,
     seed: int = 0,
 ) -> float:
-    """The largest ``max|f(gx) - g f(x)| / max(1, max|f(x)|)`` over sampled elements g of a group.
+    """The largest ``max|f(gx) - g f(x)| / max|f(x)|`` over sampled elements g of a group.
+
+    Both maxima are over all rows and outputs. Where f(x) is zero throughout, the error is 0 if f(gx) is zero too, and
+    infinite otherwise. It is NaN where an output is NaN.
 
     Args:
-        model: ``AsenForMultitask`` (f = logits) or ``AsenModel`` (f = last hidden states). Evaluated without dropout.
-        task: its name; ``None`` when there is only one.
-        inputs: samples of that task, ``(B, n)`` or ``(B, n, F)``.
-        group: of degree n; the task's own by default.
+        model_or_callable: ``AsenForMultitask`` (f = logits), ``AsenModel`` (f = last hidden states), or any function of
+            a tensor ``(B, n, …)``. Modules are evaluated without dropout. A function's output of shape ``(B, n, …)``
+            moves with the nodes, and one of any other shape ``(B, …)`` must stay as it is: *the second dimension
+            decides*. A function with n outputs for the whole row returns them as ``(B, 1, n)`` to be told apart.
+        inputs: samples ``(B, n)`` or ``(B, n, F)``; for a function ``(B, n, …)``.
+        task: a model's task; ``None`` if it has only one. Functions have none.
+        group: of degree n; by default the task's own. A function needs it.
         num_elements: how many elements to draw.
         seed: of the draw.
 
     Raises:
-        ValueError: unknown task, unfit inputs, or a group of another degree.
+        ValueError: unknown task, inputs of the wrong shape, a group of another degree, a function without a group or
+            with a task, or an output that is not ``(B, …)``.
     """
-    name, config = model.config.task(task)
-    group = config.permutation_group() if group is None else group
-    if group.degree != config.degree:
-        raise ValueError(f"task {name!r} has degree {config.degree}, the group {group.degree}")
-    is_node = isinstance(model, AsenModel) or config.output_level == "node"
+    inputs = torch.as_tensor(inputs)
+    if isinstance(model_or_callable, AsenPreTrainedModel):
+        function, group = _model_function(model_or_callable, task, group)
+        is_node = isinstance(model_or_callable, AsenModel) or (
+            model_or_callable.config.task(task)[1].output_level == "node"
+        )
+    else:
+        function, group = _checked_function(model_or_callable, inputs, task, group)
+        is_node = None
+    is_module = isinstance(model_or_callable, nn.Module)
     errors = [0.0]
-    with evaluating(model):
-        outputs = _outputs(model, name, inputs)
-        scale = max(1.0, float(outputs.abs().max()))
+    with evaluating(model_or_callable) if is_module else contextlib.nullcontext(), torch.no_grad():
+        outputs = function(inputs)
+        if is_node is None:
+            is_node = outputs.ndim > 1 and outputs.shape[1] == group.degree
+        scale = float(outputs.abs().max())
         for element in random_elements(group, num_elements, seed):
             inverse = torch.from_numpy(np.argsort(element)).to(inputs.device)  # (gx)[i] = x[g⁻¹(i)]
-            moved = _outputs(model, name, inputs.index_select(1, inverse))
-            expected = outputs.index_select(1, inverse) if is_node else outputs
-            errors.append(float((moved - expected).abs().max()) / scale)
-    return float(np.max(errors))  # unlike max, not deaf to NaN
+            expected = outputs.index_select(1, inverse.to(outputs.device)) if is_node else outputs
+            errors.append(_ratio(float((function(inputs.index_select(1, inverse)) - expected).abs().max()), scale))
+    return float(np.max(errors))  # unlike Python's max, it returns NaN if any error is NaN
 
 
 def assert_equivariant(
-    model: AsenPreTrainedModel,
-    task: str | None,
-    inputs: Tensor,
+    model_or_callable: AsenPreTrainedModel | Callable[[Tensor], Tensor],
+    inputs: Tensor | ArrayLike,
+    task: str | None = None,
     group: PermutationGroup | None = None,
     num_elements: int = 20,
     tolerance: float = 1e-5,
 ) -> None:
-    """Raise ``AssertionError`` if :func:`equivariance_error` exceeds ``tolerance`` (1e-5 suits float32)."""
-    error = equivariance_error(model, task, inputs, group, num_elements)
+    """Raise ``AssertionError`` if :func:`equivariance_error` exceeds ``tolerance``, or is NaN.
+
+    The default suits float32; in float64 1e-12 does.
+    """
+    error = equivariance_error(model_or_callable, inputs, task, group, num_elements)
     if not error <= tolerance:
-        raise AssertionError(f"equivariance error {error:.2e} of task {task!r} exceeds {tolerance:.0e}")
+        subject = "" if task is None else f" of task {task!r}"
+        raise AssertionError(f"equivariance error {error:.2e}{subject} exceeds {tolerance:.0e}")
 
 
 def preserves_labels(breaker: SymmetryBreaker, permutation: NDArray[np.int64]) -> bool:
@@ -101,10 +110,49 @@ def find_outsider(breaker: SymmetryBreaker, tries: int = 100, seed: int = 0) -> 
     """
     rng = np.random.default_rng(seed)
     candidates = (rng.permutation(breaker.task.degree) for _ in range(tries))
-    outsider = next((each for each in candidates if not preserves_labels(breaker, each)), None)
+    outsider = next((candidate for candidate in candidates if not preserves_labels(breaker, candidate)), None)
     return None if outsider is None else from_array_form([outsider])
 
 
-def _outputs(model: AsenPreTrainedModel, task: str, inputs: Tensor) -> Tensor:
-    output = model(inputs, task=task, return_dict=True)
-    return output.last_hidden_state if isinstance(model, AsenModel) else output.logits
+def _model_function(
+    model: AsenPreTrainedModel, task: str | None, group: PermutationGroup | None
+) -> tuple[Callable[[Tensor], Tensor], PermutationGroup]:
+    name, config = model.config.task(task)
+    group = config.permutation_group() if group is None else group
+    if group.degree != config.degree:
+        raise ValueError(f"task {name!r} has degree {config.degree}, the group {group.degree}")
+
+    def function(inputs: Tensor) -> Tensor:
+        output = model(inputs, task=name, return_dict=True)
+        return output.last_hidden_state if isinstance(model, AsenModel) else output.logits
+
+    return function, group
+
+
+def _checked_function(
+    function: Callable[[Tensor], Tensor], inputs: Tensor, task: str | None, group: PermutationGroup | None
+) -> tuple[Callable[[Tensor], Tensor], PermutationGroup]:
+    if group is None:
+        raise ValueError("a function has no group of its own: give group=, a permutation group of its nodes")
+    if task is not None:
+        raise ValueError(f"a function has no tasks, got task={task!r}: leave it out")
+    if inputs.ndim < 2 or inputs.shape[1] != group.degree:
+        raise ValueError(
+            f"inputs must have shape (B, {group.degree}, …), the group's degree, got {tuple(inputs.shape)}"
+        )
+
+    def checked(rows: Tensor) -> Tensor:
+        output = torch.as_tensor(function(rows))
+        if output.ndim == 0 or len(output) != len(rows):
+            raise ValueError(
+                f"the function must return one output per row, ({len(rows)}, …), got {tuple(output.shape)}"
+            )
+        return output
+
+    return checked, group
+
+
+def _ratio(difference: float, scale: float) -> float:
+    if scale == 0:
+        return 0.0 if difference == 0 else math.inf
+    return difference / scale

@@ -33,8 +33,8 @@ def scoreboard(
         board[name] = dataclasses.replace(
             score_splits(model, {name: rows}, batch_size)[name],
             references=reference_scores(task, splits["train"], rows),
-            equivariance_error=equivariance_error(model, name, inputs, num_elements=_ELEMENTS),
-            outside_error=None if outsider is None else equivariance_error(model, name, inputs, outsider),
+            equivariance_error=equivariance_error(model, inputs, name, num_elements=_ELEMENTS),
+            outside_error=None if outsider is None else equivariance_error(model, inputs, name, outsider),
         )
     return board
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from datasets import Dataset
@@ -18,6 +19,8 @@ from ..model.modeling_asen import AsenForMultitask
 from ..model.pretrained_asen import evaluating
 from .metrics import METRICS, details
 from .provenance import provenance
+
+TEST_SCORES_NAME = "test_scores.json"  # of a finished run's folder, beside scores.json, its validation scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,17 +71,23 @@ class ScoreRecord:
     def read(cls, path: str | Path) -> ScoreRecord:
         """Read what :meth:`write` wrote. ``ValueError`` names the file and what in it is wrong."""
         try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
-            scores = {task: Score(**score) for task, score in fields.pop("scores").items()}
-            return cls(scores=scores, **fields)
+            content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from error
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: expected scores as asen evaluate --output writes them: {error!r}") from error
+        try:
+            _check_keys(cls, content, "the file")
+            fields = {"step": None, "provenance": {}, **content, "scores": _scores(content["scores"])}
+            for name, kind in {"split": str, "seed": int, "step": int | None, "provenance": dict}.items():
+                if not isinstance(fields[name], kind):
+                    raise ValueError(f"{name}: got {fields[name]!r}")
+            return cls(**fields)
+        except ValueError as error:
+            raise ValueError(f"{path}: expected scores as asen evaluate --output writes them: {error}") from error
 
     def write(self, path: str | Path) -> None:
-        """Write the record as JSON."""
-        Path(path).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        """Write the record as JSON, which has no NaN and no infinities: they become "NaN", "Infinity", "-Infinity"."""
+        fields = _encoded(dataclasses.asdict(self))
+        Path(path).write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def score_splits(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_size: int = 256) -> dict[str, Score]:
@@ -123,3 +132,65 @@ def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) 
 def _batches(columns: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
     for start in range(0, len(columns["inputs"]), batch_size):
         yield {name: column[start : start + batch_size] for name, column in columns.items()}
+
+
+# As in protobuf's mapping to JSON.
+_NON_FINITE = ("NaN", "Infinity", "-Infinity")
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _encoded(entry) for key, entry in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f'the bare constant {constant}; expected the string "{constant}"')
+
+
+def _scores(content: Any) -> dict[str, Score]:
+    if not isinstance(content, dict):
+        raise ValueError(f"scores: expected a mapping from tasks to scores, got a {type(content).__name__}")
+    scores = {}
+    for task, fields in content.items():
+        where = f"scores of {task}"
+        _check_keys(Score, fields, where)
+        if not isinstance(fields["metric"], str):
+            raise ValueError(f"{where}: metric: expected a name, got {fields['metric']!r}")
+        if type(fields["rows"]) is not int:
+            raise ValueError(f"{where}: rows: expected a number of rows, got {fields['rows']!r}")
+        numbers = {name: _number(fields[name], f"{where}: {name}") for name in ("loss", "value")}
+        for name in ("equivariance_error", "outside_error"):
+            value = fields.get(name)
+            numbers[name] = None if value is None else _number(value, f"{where}: {name}")
+        mappings = {}
+        for name in ("details", "references"):
+            entries = fields.get(name, {})
+            if not isinstance(entries, dict):
+                raise ValueError(f"{where}: {name}: expected a mapping from names to numbers, got {entries!r}")
+            mappings[name] = {key: _number(value, f"{where}: {name}: {key}") for key, value in entries.items()}
+        scores[task] = Score(rows=fields["rows"], metric=fields["metric"], **numbers, **mappings)
+    return scores
+
+
+def _number(value: Any, where: str) -> float:
+    if value in _NON_FINITE or type(value) in (int, float):
+        return float(value)
+    raise ValueError(f"{where}: expected a number, got {value!r}")
+
+
+def _check_keys(cls: type, content: Any, where: str) -> None:
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: expected a mapping, got a {type(content).__name__}")
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    if unknown := content.keys() - known.keys():
+        raise ValueError(f"{where}: unknown key {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    required = [
+        name
+        for name, field in known.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing := [name for name in required if name not in content]:
+        raise ValueError(f"{where}: lacks {', '.join(missing)}")

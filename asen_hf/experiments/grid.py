@@ -1,10 +1,10 @@
 """Grids of training/experiments.py: which cells there are, the recipe of each, and the stores of what is finished.
 
-grid.yaml has these keys (see architecture_screen/grid.yaml and, with pretraining, family_transfer/grid.yaml):
+grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretraining, family_transfer/grid.yaml):
 
 - ``description``: what is asked, and ``findings``: what people read in the tables; both for the report;
 - ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
-  ``baseline``, for cells that train one of baselines.py's networks instead, with its ``architecture``; for
+  ``rival``, for cells that train a rival network (rivals.py) instead, with its ``architecture``; for
   cells that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of
   TaskRecipe, null for none, and ``training``), run once for all cells that share it, and ``finetune`` (:class:`Start`);
 - ``axes``: each a list of values of the training field of its name, or a mapping of names to sections that are merged
@@ -33,11 +33,11 @@ from .store import Store
 
 PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
 MEASURED = (
-    *("loss", "metric", "value", "baseline", "parameters", "rows", "steps", "best_step", "wall_seconds"),
+    *("loss", "metric", "value", "reference", "parameters", "rows", "steps", "best_step", "wall_seconds"),
     *("recipe", *PROVENANCE),
     *("validation", "details"),  # added later: the metric on the validation split, and further test scores as JSON
 )
-SECTIONS = ("model", "task", "training", "baseline", "pretrain", "finetune")
+SECTIONS = ("model", "task", "training", "rival", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
 
 Cell = dict[str, str]  # an axis' name to its value's
@@ -48,7 +48,7 @@ class Report:
     """What the report sets side by side.
 
     Attributes:
-        compare: the axis whose first value is the baseline.
+        compare: the axis whose first value is the reference arm.
         columns: an ordered axis.
         metric: what is plotted, ``value`` or ``loss``.
         thresholds: values of a metric that grows with success; the report names the first column that reaches each.
@@ -67,7 +67,7 @@ class Start:
     """What a cell with pretraining starts from.
 
     Attributes:
-        from_scratch: random weights of the same shape instead: the honest baseline.
+        from_scratch: random weights of the same shape instead, for comparison.
         init_from: the pretrained task whose embedding rows and head the new task starts from; without, from fresh ones.
         zero_shot: the model is scored as it starts.
     """
@@ -185,8 +185,8 @@ class Grid:
         return self._parse(cell, tasks, training, folder, flags)
 
     def architecture(self, cell: Cell) -> str | None:
-        """The baseline that the cell trains instead of the model, if any."""
-        return self.sections(cell).get("baseline", {}).get("architecture")
+        """The architecture of the rival network that the cell trains instead of the model, if any."""
+        return self.sections(cell).get("rival", {}).get("architecture")
 
     def start(self, cell: Cell) -> Start:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""

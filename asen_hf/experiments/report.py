@@ -1,4 +1,4 @@
-"""Reports of training/experiments.py: tables, paired tests and a plot, all from a grid and its store."""
+"""Reports of experiments: tables, paired tests and a plot, all from a grid and its store."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 
+from ..plots._saving import save_figure
 from .grid import Grid
 
 MEAN = "mean of all"
-# (what the lines of a table are about, compared value, column) to the score of every seed
+# (subject of a table's line, compared value, column) to the score of every seed
 Scores = dict[tuple[str, str, str], dict[str, float]]
 
 
 def write_report(grid: Grid) -> Path:
-    """Write ``report.md`` and ``plot.png`` beside the store, whose lines of cells outside the grid are left out."""
+    """Write ``report.md`` and ``plot.png`` beside the store, without cells that the grid no longer has."""
     cells = grid.cells
     key = grid.results.key_of
     rows = [row for row in grid.results.rows() if key(row) in cells]
@@ -37,14 +38,14 @@ def write_report(grid: Grid) -> Path:
     if grid.retired:
         lines += ["", f"Its cells can no longer be run: {grid.retired.strip()}"]
     if stale:
-        lines += ["", f"**{stale} of them were run with another grid.yaml than there is now.**"]
+        lines += ["", f"**{stale} of them were run with another grid.yaml than the present one.**"]
     if rows:
         lines += ["", *_provenance(grid, rows), ""]
         for measure, title in (("loss", "Test loss"), ("value", "Test metric")):
             scores = collect(grid, rows, measure)
             means = _means(grid, rows, scores, measure) + _references(grid, measure)
             lines += [f"## {title}: mean ± standard error over seeds", "", *means, ""]
-            lines += [f"## {title}: difference from {_baseline(grid)}, paired by seed", ""]
+            lines += [f"## {title}: difference from {_reference_arm(grid)}, paired by seed", ""]
             lines += ["Mean difference, p of a paired t-test, number of seeds.", "", *_differences(grid, scores), ""]
         if grid.report.thresholds:
             lines += [f"## First {grid.report.columns} at which the mean metric over seeds reaches a threshold", ""]
@@ -58,7 +59,7 @@ def write_report(grid: Grid) -> Path:
 
 
 def collect(grid: Grid, rows: list[dict[str, str]], measure: str) -> Scores:
-    """The store's scores by what they are about; a mean over all of that comes last, where it makes sense."""
+    """The store's scores by subject, compared value and column; last, if all subjects have one measure, their mean."""
     scores: Scores = defaultdict(dict)
     in_order = {tuple(cell.values()): place for place, cell in enumerate(grid.cells)}
     for row in sorted(rows, key=lambda row: in_order[tuple(grid.results.key_of(row).values())]):
@@ -66,9 +67,10 @@ def collect(grid: Grid, rows: list[dict[str, str]], measure: str) -> Scores:
     subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
     if len(subjects) > 1 and (measure == "loss" or len({row["metric"] for row in rows}) == 1):
         for _, arm, column in list(scores):
-            each = [scores.get((subject, arm, column), {}) for subject in subjects]
-            if seeds := [seed for seed in grid.axes["seed"] if all(seed in one for one in each)]:
-                scores[MEAN, arm, column] = {seed: statistics.mean(one[seed] for one in each) for seed in seeds}
+            by_subject = [scores.get((subject, arm, column), {}) for subject in subjects]
+            if seeds := [seed for seed in grid.axes["seed"] if all(seed in score for score in by_subject)]:
+                means = {seed: statistics.mean(score[seed] for score in by_subject) for seed in seeds}
+                scores[MEAN, arm, column] = means
     return dict(scores)
 
 
@@ -78,15 +80,16 @@ def paired_test(first: dict[str, float], second: dict[str, float]) -> tuple[floa
     differences = np.array([second[seed] - first[seed] for seed in seeds])
     if not seeds:
         return math.nan, math.nan, 0
-    if np.ptp(differences) <= 1e-9 * np.abs(differences).max():  # one seed, or alike: rounding would be tested
+    # With one seed, or equal differences, the test would measure rounding errors.
+    if np.ptp(differences) <= 1e-9 * np.abs(differences).max():
         return float(differences.mean()), math.nan, len(seeds)
     p = ttest_rel([second[seed] for seed in seeds], [first[seed] for seed in seeds]).pvalue
     return float(differences.mean()), float(p), len(seeds)
 
 
 def _subject(grid: Grid, row: dict[str, str]) -> str:
-    others = [axis for axis in grid.axes if axis not in ("seed", grid.report.compare, grid.report.columns)]
-    return ", ".join(row[axis] for axis in others) or "all"
+    axes = [axis for axis in grid.axes if axis not in ("seed", grid.report.compare, grid.report.columns)]
+    return ", ".join(row[axis] for axis in axes) or "all"
 
 
 def _column(grid: Grid, row: dict[str, str]) -> str:
@@ -94,12 +97,12 @@ def _column(grid: Grid, row: dict[str, str]) -> str:
 
 
 def _columns(grid: Grid) -> dict[str, str]:
-    """The columns' names and their headings."""
+    """Names of the columns, with their headings."""
     axis = grid.report.columns
     return {"score": "score"} if axis is None else {value: f"{axis} {value}" for value in grid.axes[axis]}
 
 
-def _baseline(grid: Grid) -> str:
+def _reference_arm(grid: Grid) -> str:
     return next(iter(grid.axes[grid.report.compare]))
 
 
@@ -125,18 +128,18 @@ def _provenance(grid: Grid, rows: list[dict[str, str]]) -> list[str]:
 def _means(grid: Grid, rows: list[dict[str, str]], scores: Scores, measure: str) -> list[str]:
     details: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        details[_subject(grid, row)][row["metric"]].append(float(row["baseline"]))
+        details[_subject(grid, row)][row["metric"]].append(float(row["reference"]))
     body = []
     for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
         cells = [_mean(scores.get((subject, arm, column), {})) for column in _columns(grid)]
         about = [f"{metric}, {statistics.mean(values):.4f}" for metric, values in details[subject].items()]
         body.append([subject, arm, *cells, *(["; ".join(about)] if measure == "value" else [])])
-    note = ["metric, without a network"] if measure == "value" else []
+    note = ["metric, reference prediction"] if measure == "value" else []
     return _table(["", grid.report.compare, *_columns(grid).values(), *note], body)
 
 
 def _references(grid: Grid, measure: str) -> list[str]:
-    """Lines below the means, with results from elsewhere."""
+    """Lines below the means, with published results."""
     body = []
     for name, measures in grid.report.references.items():
         for subject, numbers in measures.get(measure, {}).items():
@@ -147,7 +150,7 @@ def _references(grid: Grid, measure: str) -> list[str]:
 
 
 def _first_reached(grid: Grid, scores: Scores) -> list[str]:
-    """For each subject and compared value the first column whose mean reaches each threshold."""
+    """For every subject and compared value: the first column whose mean reaches each threshold."""
     body = []
     for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
         means = {
@@ -166,9 +169,9 @@ def _first_reached(grid: Grid, scores: Scores) -> list[str]:
 def _differences(grid: Grid, scores: Scores) -> list[str]:
     body = []
     for subject, arm in dict.fromkeys((subject, arm) for subject, arm, _ in scores):
-        if arm != _baseline(grid):
+        if arm != _reference_arm(grid):
             pairs = [
-                [scores.get((subject, name, column), {}) for name in (_baseline(grid), arm)]
+                [scores.get((subject, name, column), {}) for name in (_reference_arm(grid), arm)]
                 for column in _columns(grid)
             ]
             body.append([subject, arm, *(_difference(*paired_test(*pair)) for pair in pairs)])
@@ -200,11 +203,12 @@ def _line(cells: list[str]) -> str:
 
 
 def _plot(grid: Grid, scores: Scores, path: Path) -> None:
-    """A small panel a subject, a line a compared value, bars of one standard error."""
+    """One small panel per subject, one line per compared value, bars of one standard error."""
     subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
     across = min(4, len(subjects))
     down = math.ceil(len(subjects) / across)
-    figure, axes = plt.subplots(down, across, figsize=(3 * across, 2.5 * down), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(3 * across, 2.5 * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False)
     columns = list(_columns(grid))
     is_numeric = all(column.replace(".", "", 1).isdigit() and float(column) > 0 for column in columns)
     places = [float(column) for column in columns] if is_numeric else list(range(len(columns)))
@@ -233,5 +237,4 @@ def _plot(grid: Grid, scores: Scores, path: Path) -> None:
     figure.supylabel(f"test {grid.report.metric}", fontsize=9)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9, frameon=False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save_figure(figure, path)

@@ -1,6 +1,6 @@
-"""Networks to compare with: the same input and output layers, losses and training, other layers between.
+"""Rival networks: the same input and output layers, losses and training as ASEN, with other layers in between.
 
-Width follows from a number of parameters to match (:func:`matched_width`), so that a table compares like with like.
+Their width is chosen to match a number of parameters (:func:`matched_width`), so that networks of equal size compete.
 """
 
 import dataclasses
@@ -22,26 +22,26 @@ from ..model.pretrained_asen import AsenPreTrainedModel
 
 @with_value_errors
 @strict
-class BaselineConfig(AsenConfig):
-    """An AsenConfig of one task, and the layers that take the place of ASEN's.
+class RivalConfig(AsenConfig):
+    """An AsenConfig of one task, and the architecture that replaces ASEN's layers.
 
     Args:
-        architecture: ``"mlp"``, each node by itself; ``"gcn"``, PyG's graph convolution on the task's edges;
+        architecture: ``"mlp"``, on each node alone; ``"gcn"``, PyG's graph convolution on the task's edges;
             ``"transformer"``, an encoder with learned positions; ``"diffusion_gru"``, the recurrent cell of DCRNN (Li
             et al., ICLR 2018) on the task's edges, for forecasts from the features up to the residual one.
     """
 
-    model_type = "asen-baseline"
+    model_type = "asen-rival"
     architecture: Literal["mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
 
 
-class BaselineForMultitask(AsenForMultitask):
-    """A baseline where training and evaluation expect the model."""
+class RivalForMultitask(AsenForMultitask):
+    """A rival network with the interface that training and evaluation expect of the model."""
 
-    config_class = BaselineConfig
+    config_class = RivalConfig
     _no_split_modules = []  # noqa: RUF012
 
-    def __init__(self, config: BaselineConfig):
+    def __init__(self, config: RivalConfig):
         AsenPreTrainedModel.__init__(self, config)  # not AsenForMultitask's: it would build ASEN's layers
         [(name, task)] = config.tasks.items()
         self.asen = Encoder(config, name, task)
@@ -50,9 +50,9 @@ class BaselineForMultitask(AsenForMultitask):
 
 
 class Encoder(nn.Module):
-    """Inputs to node states ``(B, n, d)``, by the methods of ``AsenModel`` that its heads call."""
+    """Inputs to node states ``(B, n, d)``, with the methods of ``AsenModel`` that the heads call."""
 
-    def __init__(self, config: BaselineConfig, name: str, task: TaskConfig):
+    def __init__(self, config: RivalConfig, name: str, task: TaskConfig):
         super().__init__()
         self.config, self.name = config, name
         self.layers = ARCHITECTURES[config.architecture](config, task)
@@ -63,13 +63,13 @@ class Encoder(nn.Module):
     def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))
 
-    pool = AsenModel.pool  # asks for nothing but the config
+    pool = AsenModel.pool  # it reads nothing but the config
 
 
 class InputLayers(nn.Module):
-    """ASEN's own (LayerNorm → ReLU → Linear → LayerNorm), after learned positions if there are any."""
+    """ASEN's input layers (LayerNorm → ReLU → Linear → LayerNorm), after learned positions if asked for."""
 
-    def __init__(self, config: BaselineConfig, task: TaskConfig, has_positions: bool):
+    def __init__(self, config: RivalConfig, task: TaskConfig, has_positions: bool):
         super().__init__()
         size = config.hidden_size
         self.task = task
@@ -83,9 +83,9 @@ class InputLayers(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Residual layers (Linear → LayerNorm → ReLU) on every node by itself, which knows its position."""
+    """Residual layers (Linear → LayerNorm → ReLU) on each node alone, with learned positions."""
 
-    def __init__(self, config: BaselineConfig, task: TaskConfig):
+    def __init__(self, config: RivalConfig, task: TaskConfig):
         super().__init__()
         size = config.hidden_size
         self.inputs = InputLayers(config, task, has_positions=True)
@@ -101,9 +101,9 @@ class Mlp(nn.Module):
 
 
 class Gcn(nn.Module):
-    """The same with graph convolutions (Kipf and Welling, ICLR 2017) instead of linear maps, and no positions."""
+    """Residual graph convolutions (Kipf and Welling, ICLR 2017) → LayerNorm → ReLU, without positions."""
 
-    def __init__(self, config: BaselineConfig, task: TaskConfig):
+    def __init__(self, config: RivalConfig, task: TaskConfig):
         super().__init__()
         size = config.hidden_size
         self.inputs = InputLayers(config, task, has_positions=False)
@@ -122,7 +122,7 @@ class Gcn(nn.Module):
 class Transformer(nn.Module):
     """PyTorch's pre-norm encoder with learned positions; feed-forward layers of twice the width."""
 
-    def __init__(self, config: BaselineConfig, task: TaskConfig):
+    def __init__(self, config: RivalConfig, task: TaskConfig):
         super().__init__()
         size = config.hidden_size
         self.inputs = InputLayers(config, task, has_positions=True)
@@ -140,14 +140,14 @@ class Transformer(nn.Module):
 class DiffusionGru(nn.Module):
     """DCRNN's encoder and decoder: GRU cells whose maps are diffusion convolutions along and against the edges.
 
-    The encoder takes one reading a step, features after the residual one with each. The decoder takes no input, the
-    head reads a linear map of its states at all steps, and edges have no weights, as ASEN's have none.
+    The encoder takes one reading per step, together with the features that follow the residual one. The decoder takes
+    no input; the head reads a linear map of its states at all steps. Edges have no weights, as in ASEN.
     """
 
-    def __init__(self, config: BaselineConfig, task: TaskConfig):
+    def __init__(self, config: RivalConfig, task: TaskConfig):
         super().__init__()
         if task.residual_feature is None or task.num_features is None:
-            raise ValueError("diffusion_gru forecasts: it needs a task with a residual_feature, the last reading")
+            raise ValueError("diffusion_gru is for forecasts: it needs a residual_feature, the last reading")
         self.task, self.num_readings = task, task.residual_feature + 1
         self.steps, self.size = task.output_size, config.hidden_size
         self.edges = _edges(task)
@@ -157,11 +157,11 @@ class DiffusionGru(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         features = normalized_features(self.task, inputs).to(self.encoder.gates.weight.dtype)
-        readings, others = features[..., : self.num_readings], features[..., self.num_readings :]
+        readings, constants = features[..., : self.num_readings], features[..., self.num_readings :]
         walks = self._walks(features)
         state = features.new_zeros(*features.shape[:2], self.size)
         for step in range(self.num_readings):
-            state = self.encoder(torch.cat([readings[..., step : step + 1], others], dim=-1), state, walks)
+            state = self.encoder(torch.cat([readings[..., step : step + 1], constants], dim=-1), state, walks)
         states = []
         for _ in range(self.steps):
             state = self.decoder(features[..., :0], state, walks)
@@ -201,7 +201,7 @@ def _diffused(features: Tensor, walks: list[Tensor]) -> Tensor:
 
 def _edges(task: TaskConfig) -> list:
     if task.edges is None:
-        raise ValueError("this baseline passes messages along edges, of which the task has none")
+        raise ValueError("this architecture passes messages along edges, and the task has none")
     return task.edges
 
 
@@ -214,14 +214,14 @@ TITLES = {
 }
 
 
-def matched_width(config: BaselineConfig, num_parameters: int) -> int:
-    """The ``hidden_size`` whose baseline has most nearly as many parameters; ``config``'s own does not count."""
-    own = {field.name for field in dataclasses.fields(BaselineConfig)} & {*AsenConfig.__annotations__, "architecture"}
-    fields = {name: getattr(config, name) for name in own}
+def matched_width(config: RivalConfig, num_parameters: int) -> int:
+    """The ``hidden_size`` with which the rival has most nearly ``num_parameters``; that of ``config`` is ignored."""
+    names = {field.name for field in dataclasses.fields(RivalConfig)} & {*AsenConfig.__annotations__, "architecture"}
+    fields = {name: getattr(config, name) for name in names}
 
     def distance(width: int) -> int:
         with torch.device("meta"):
-            model = BaselineForMultitask(BaselineConfig(**{**fields, "hidden_size": width}))
+            model = RivalForMultitask(RivalConfig(**{**fields, "hidden_size": width}))
         return abs(model.num_parameters() - num_parameters)
 
     return min(range(config.num_attention_heads, 1025, config.num_attention_heads), key=distance)

@@ -42,7 +42,7 @@ from ..training.loop import total_steps, train
 from ..training.recipe import Recipe, script
 from .grid import RUNS, Cell, Grid, Start, describe
 from .report import write_report
-from .rivals import BaselineConfig, BaselineForMultitask
+from .rivals import RivalConfig, RivalForMultitask
 
 EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 
@@ -78,7 +78,7 @@ def run_cell(grid: Grid, cell: Cell, flags: Sequence[str] = ()) -> dict[str, Any
         "metric": score.metric,
         "value": score.value,
         # majority or constant, fitted on the whole train split, however few rows the cell has
-        "baseline": next(iter(reference_scores(task, data[name]["train"], data[name]["test"]).values())),
+        "reference": next(iter(reference_scores(task, data[name]["train"], data[name]["test"]).values())),
         "parameters": model.num_parameters(),
         "rows": rows,
         "steps": steps,
@@ -97,7 +97,7 @@ def starting_model(
     """What the cell's training starts from: random weights, or pretrained ones with the task added."""
     set_seed(recipe.training.seed)
     if architecture is not None:
-        return BaselineForMultitask(BaselineConfig(**recipe.model, tasks={name: task}, architecture=architecture))
+        return RivalForMultitask(RivalConfig(**recipe.model, tasks={name: task}, architecture=architecture))
     implementation = recipe.training.attn_implementation
     if pretraining is None:
         return AsenForMultitask(AsenConfig(**recipe.model, tasks={name: task}, attn_implementation=implementation))

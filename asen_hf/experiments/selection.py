@@ -6,7 +6,7 @@
 A candidate is a group (a name that the task offers, a notation such as "S5 wr S2", or generators as JSON lists of
 cycles) on a support: "complete"; "sparse", where only the task's edges carry messages; "weak", where all pairs do, and
 those of the edges are told from the others. Without --groups, the candidates are the trivial and the symmetric group,
-the task's own, the edges' automorphisms, and the ways to move a line or ring: reversal, cyclic, dihedral. --baselines
+the task's own, the edges' automorphisms, and the ways to move a line or ring: reversal, cyclic, dihedral. --rivals
 adds other networks, of as many parameters as the median candidate, to the table. Every scalar of a recipe is a flag too
 (paper Section 5.1.1).
 
@@ -37,7 +37,7 @@ from ..model.symmetry import SymmetryBreaker
 from ..training.recipe import Recipe, TaskRecipe, argument_parser, described, script
 from ..training.row_arguments import RowArguments
 from .grid import Cell, Grid
-from .rivals import ARCHITECTURES, TITLES, BaselineConfig, matched_width
+from .rivals import ARCHITECTURES, TITLES, RivalConfig, matched_width
 from .runner import plan, run_jobs
 from .selection_report import Candidate, Standing, best_rates, rank, write_ranking
 
@@ -54,8 +54,8 @@ class SelectArguments:
     supports: list[str] = dataclasses.field(
         default_factory=lambda: ["complete"], metadata={"help": f"Candidate supports: {', '.join(SUPPORTS)}."}
     )
-    baselines: list[str] = dataclasses.field(
-        default_factory=list, metadata={"help": f"Other networks to compare with: {', '.join(ARCHITECTURES)}."}
+    rivals: list[str] = dataclasses.field(
+        default_factory=list, metadata={"help": f"Rival networks to compare with: {', '.join(ARCHITECTURES)}."}
     )
     lrs: list[float] = dataclasses.field(
         default_factory=list,
@@ -78,7 +78,7 @@ def main() -> None:
             "--push_to_hub: nothing is uploaded here; asen_hf.hub.uploads.push_run uploads the folder best"
         )
     output = Path(recipe.training.output_dir)
-    for flag, known in (("supports", SUPPORTS), ("baselines", tuple(ARCHITECTURES))):
+    for flag, known in (("supports", SUPPORTS), ("rivals", tuple(ARCHITECTURES))):
         if unknown := sorted(set(getattr(arguments, flag)) - set(known)):
             raise ValueError(f"--{flag}: expected some of {', '.join(known)}, got {', '.join(unknown)}")
     source = rows_from.task_recipe()
@@ -125,13 +125,13 @@ def write_grid(
                 sizes.append(number_of_parameters(recipe, task))
             else:
                 notes.append(f"{name}: the same network as {first}.")
-    if arguments.baselines:
+    if arguments.rivals:
         # Not the largest: a trivial group on many nodes has a row for every pair, most of its parameters.
-        for architecture in arguments.baselines:
-            model = BaselineConfig(**recipe.model, tasks={source.name: config}, architecture=architecture)
+        for architecture in arguments.rivals:
+            model = RivalConfig(**recipe.model, tasks={source.name: config}, architecture=architecture)
             width = matched_width(model, statistics.median_low(sizes))
             candidates[TITLES[architecture]] = {
-                "baseline": {"architecture": architecture},
+                "rival": {"architecture": architecture},
                 "model": {"hidden_size": width},
             }
     training = recipe.training.recorded()

@@ -1,4 +1,4 @@
-"""What training/select_symmetry.py finds: candidates in order, which of them are tied, as a table and a plot."""
+"""The ranking of candidate symmetries: best first, with ties, as a table and a plot."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from ..closures.report import order_text
 from ..data import collate
 from ..evaluation.metrics import METRICS, details
 from ..evaluation.reference_predictions import reference_predictions
 from ..model.heads import is_known
+from ..plots._saving import save_figure
 from .grid import Grid
 from .report import paired_test
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A group on a support, or another network, which has none of what follows the name.
+    """A group on a support, or a rival network, which has only a name.
 
     Attributes:
         rank: number of orbitals that the network tells apart.
-        order: of the group; ``None`` where it could not be proved.
+        order: order of the group; ``None`` where it could not be proved.
     """
 
     name: str
@@ -39,15 +40,18 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-    """How a candidate did, at its learning rate.
+    """Scores of a candidate, at its best learning rate.
 
     Attributes:
+        lr: the learning rate.
+        metric: name of the metric.
+        parameters: number of parameters of the network.
         validation, test: scores by seed.
-        details: means over seeds of further test scores.
-        first: number of seeds on which it is first by validation.
-        p: of a paired t-test against the best; NaN where there is none.
-        is_tied: whether the best is not told from it.
-        seconds: of a run.
+        details: further test scores by name, means over seeds.
+        first: number of seeds for which the candidate is first by validation.
+        p: p-value of a paired t-test against the best candidate; NaN where no test is possible.
+        is_tied: whether the test finds no difference from the best candidate.
+        seconds: mean wall time of a run.
     """
 
     candidate: Candidate
@@ -68,11 +72,11 @@ class Standing:
 
 
 def best_rates(grid: Grid) -> dict[str, str]:
-    """For each candidate the learning rate that is best by validation on the first seed."""
+    """For every candidate the learning rate that is best by validation on the first seed."""
     first = next(iter(grid.axes["seed"]))
     rows = [row for row in grid.results.rows() if row["seed"] == first]
     rows.sort(key=lambda row: _badness(row["metric"], [float(row["validation"])]), reverse=True)
-    return {row["candidate"]: row["lr"] for row in rows}  # the best comes last, and stays
+    return {row["candidate"]: row["lr"] for row in rows}  # the best comes last and overwrites the worse ones
 
 
 def _badness(metric: str, scores: Iterable[float]) -> float:
@@ -82,13 +86,13 @@ def _badness(metric: str, scores: Iterable[float]) -> float:
 def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
     """Best first, by mean validation score over seeds; tied where a paired t-test over seeds finds no difference.
 
-    A store may lack runs of some seeds: their candidates come last, since a mean over fewer is another thing.
+    Candidates without runs for all seeds come last, since a mean over fewer seeds is not comparable.
     """
     standings = []
     for name, lr in best_rates(grid).items():
         rows = [row for row in grid.results.rows() if (row["candidate"], row["lr"]) == (name, lr)]
         metric = rows[0]["metric"]
-        further = [json.loads(row["details"]) for row in rows]
+        test_details = [json.loads(row["details"]) for row in rows]
         standings.append(
             Standing(
                 candidate=candidates[name],
@@ -97,40 +101,35 @@ def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
                 parameters=int(rows[0]["parameters"]),
                 validation={row["seed"]: float(row["validation"]) for row in rows},
                 test={row["seed"]: float(row["value"]) for row in rows},
-                details={key: statistics.mean(each[key] for each in further) for key in further[0]},
+                details={key: statistics.mean(run[key] for run in test_details) for key in test_details[0]},
                 seconds=statistics.mean(float(row["wall_seconds"]) for row in rows),
             )
         )
-    most = max(len(each.validation) for each in standings)
-    standings.sort(key=lambda each: (len(each.validation) < most, _badness(each.metric, each.validation.values())))
+    most = max(len(standing.validation) for standing in standings)
+    standings.sort(key=lambda entry: (len(entry.validation) < most, _badness(entry.metric, entry.validation.values())))
     best = standings[0].validation
-    winners = [
-        min(
-            (each for each in standings if len(each.validation) == most),
-            key=lambda each: _badness(each.metric, [each.validation[seed]]),
-        )
-        for seed in best
-    ]
+    complete = [standing for standing in standings if len(standing.validation) == most]
+    winners = [min(complete, key=lambda entry: _badness(entry.metric, [entry.validation[seed]])) for seed in best]
     compared = []
-    for each in standings:
-        _, p, count = paired_test(best, each.validation)
-        # Without a p-value: the same on every seed, or by a constant, or one seed only.
-        is_tied = p >= 0.05 if p == p else count < 2 or each.validation == best
-        compared.append(dataclasses.replace(each, first=winners.count(each), p=p, is_tied=is_tied))
+    for standing in standings:
+        _, p, count = paired_test(best, standing.validation)
+        # There is no p-value for one seed, nor where the scores of all seeds differ by the same amount.
+        is_tied = p >= 0.05 if p == p else count < 2 or standing.validation == best
+        compared.append(dataclasses.replace(standing, first=winners.count(standing), p=p, is_tied=is_tied))
     return compared
 
 
 def write_ranking(grid: Grid, standings: list[Standing]) -> None:
     """Write ``ranking.csv``, ``ranking.png`` and ``ranking.md`` beside the store."""
-    rows = [_row(place, each) for place, each in enumerate(standings, 1)]
+    rows = [_row(place, standing) for place, standing in enumerate(standings, 1)]
     with (grid.folder / "ranking.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     plot(standings, grid.folder / "ranking.png")
     best = standings[0]
-    winner = next(each for each in standings if each.candidate.group)
-    tied = [each.candidate.name for each in standings[1:] if each.is_tied]
+    winner = next(standing for standing in standings if standing.candidate.group)
+    tied = [standing.candidate.name for standing in standings[1:] if standing.is_tied]
     told = f"Not told apart from it: {'; '.join(tied)}." if tied else "All others are worse by more than chance."
     symmetry = "" if winner is best else f" The best symmetry is **{winner.candidate.name}**."
     hours = sum(float(row["wall_seconds"]) for row in grid.results.rows()) / 3600
@@ -140,15 +139,15 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
         "",
         f"Best by validation {best.metric}: **{best.candidate.name}**. {told}{symmetry}",
         f"Means ± standard deviations over {len(best.validation)} seeds; p of a t-test against the best, paired by "
-        "seed, in which few seeds tell little apart. Every candidate had the same budget and learning rates to choose "
-        f"from ({', '.join(grid.axes['lr'])}), by validation on the first seed.",
+        "seed, which finds only large differences where seeds are few. Every candidate had the same budget and the "
+        f"same learning rates ({', '.join(grid.axes['lr'])}), chosen by validation on the first seed.",
         *(["", grid.findings] if grid.findings else []),
         "",
         f"| {' | '.join(rows[0])} |",
         f"|{' --- |' * len(rows[0])}",
         *(f"| {' | '.join(map(str, row.values()))} |" for row in rows),
         "",
-        "Without a network, on the test rows of the first seed: " + _references(grid) + ".",
+        "Reference predictions, without a network, on the test rows of the first seed: " + _references(grid) + ".",
         "",
         "![score against the number of orbitals](ranking.png)",
         "",
@@ -159,66 +158,64 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
     (grid.folder / "ranking.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _row(place: int, each: Standing) -> dict[str, object]:
-    candidate = each.candidate
+def _row(place: int, standing: Standing) -> dict[str, object]:
+    candidate = standing.candidate
     order = "unknown" if candidate.order is None else order_text(candidate.order)
     return {
         "place": place,
         "candidate": candidate.name,
         "order": order if candidate.group else "",
         "orbitals": candidate.rank if candidate.group else "",
-        "parameters": each.parameters,
-        f"validation {each.metric}": f"{each.mean:.4g} ± {deviation(each.validation):.2g}",
-        f"test {each.metric}": f"{statistics.mean(each.test.values()):.4g} ± {deviation(each.test):.2g}",
-        **{f"test {name}": f"{value:.4g}" for name, value in each.details.items()},
-        "first on": f"{each.first} of {len(each.validation)} seeds",
-        "p": "" if place == 1 or np.isnan(each.p) else f"{each.p:.3f}",
-        "tied with the best": "" if place == 1 else "yes" if each.is_tied else "no",
-        "lr": each.lr,
-        "s a run": f"{each.seconds:.0f}",
+        "parameters": standing.parameters,
+        f"validation {standing.metric}": f"{standing.mean:.4g} ± {deviation(standing.validation):.2g}",
+        f"test {standing.metric}": f"{statistics.mean(standing.test.values()):.4g} ± {deviation(standing.test):.2g}",
+        **{f"test {name}": f"{value:.4g}" for name, value in standing.details.items()},
+        "first on": f"{standing.first} of {len(standing.validation)} seeds",
+        "p": "" if place == 1 or np.isnan(standing.p) else f"{standing.p:.3f}",
+        "tied with the best": "" if place == 1 else "yes" if standing.is_tied else "no",
+        "lr": standing.lr,
+        "seconds per run": f"{standing.seconds:.0f}",
     }
 
 
 def _references(grid: Grid) -> str:
     recipe = grid.recipe(grid.cells[0])
-    [(task, data)] = zip(*(each.values() for each in recipe.load()), strict=True)
+    configs, rows = recipe.load()
+    [(name, task)] = configs.items()
+    data = rows[name]
     labels = collate(task, data["test"])["labels"]
     compute, known, shown = METRICS[str(task.metric)].compute, is_known(task, labels), []
     for name, guess in reference_predictions(task, data["train"], data["test"]).items():
-        further = ", ".join(f"{key} {value:.4g}" for key, value in details(task, guess, labels, known).items())
+        more = ", ".join(f"{key} {value:.4g}" for key, value in details(task, guess, labels, known).items())
         value = f"{name.replace('_', ' ')} {compute(guess, labels, known):.4g}"
-        shown.append(value + (f" ({further})" if further else ""))
+        shown.append(value + (f" ({more})" if more else ""))
     return "; ".join(shown)
 
 
 def deviation(seeds: dict[str, float]) -> float:
-    """Standard deviation over seeds; NaN for one."""
+    """Standard deviation over seeds; NaN for one seed."""
     return statistics.stdev(seeds.values()) if len(seeds) > 1 else float("nan")
 
 
 def plot(standings: list[Standing], path: Path) -> None:
     """Validation score against the number of orbitals: from too much symmetry, on the left, to none."""
-    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
-    symmetric = [each for each in standings if each.candidate.group]
-    for support in sorted({each.candidate.support for each in symmetric}):
-        points = sorted(
-            (each for each in symmetric if each.candidate.support == support), key=lambda x: x.candidate.rank or 0
-        )
-        ranks = [each.candidate.rank for each in points]
-        errors = np.nan_to_num([deviation(each.validation) for each in points])
-        axis.errorbar(
-            ranks, [each.mean for each in points], yerr=errors, marker="o", capsize=3, label=f"{support} support"
-        )
-        for each in points:
-            place = (each.candidate.rank, each.mean)
-            axis.annotate(each.candidate.group, place, xytext=(4, 5), textcoords="offset points", fontsize=8)
-    for number, each in enumerate(each for each in standings if not each.candidate.group):
-        axis.axhline(each.mean, color=f"C{5 + number}", linestyle="--", linewidth=1.2, label=each.candidate.name)
-    axis.set(
-        xscale="log", xlabel="orbitals (pairs that the network tells apart)", ylabel=f"validation {standings[0].metric}"
-    )
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axis = figure.subplots()
+    symmetric = [standing for standing in standings if standing.candidate.group]
+    for support in sorted({standing.candidate.support for standing in symmetric}):
+        points = [standing for standing in symmetric if standing.candidate.support == support]
+        points.sort(key=lambda standing: standing.candidate.rank or 0)
+        ranks = [standing.candidate.rank for standing in points]
+        errors = np.nan_to_num([deviation(standing.validation) for standing in points])
+        means = [standing.mean for standing in points]
+        axis.errorbar(ranks, means, yerr=errors, marker="o", capsize=3, label=f"{support} support")
+        for standing in points:
+            place = (standing.candidate.rank, standing.mean)
+            axis.annotate(standing.candidate.group, place, xytext=(4, 5), textcoords="offset points", fontsize=8)
+    for number, rival in enumerate(entry for entry in standings if not entry.candidate.group):
+        axis.axhline(rival.mean, color=f"C{5 + number}", linestyle="--", linewidth=1.2, label=rival.candidate.name)
+    axis.set(xscale="log", xlabel="orbitals", ylabel=f"validation {standings[0].metric}")
     axis.legend(fontsize=8)
     axis.margins(x=0.1)  # room for names
     axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save_figure(figure, path)

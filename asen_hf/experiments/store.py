@@ -1,4 +1,4 @@
-"""Stores of training/experiments.py: CSV files of finished work, to which lines are only ever added."""
+"""Stores of experiments: CSV files of finished work, to which lines are only ever added."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """One CSV file, which several processes may add lines to.
+    """One CSV file, to which any number of processes may add lines.
 
     Args:
-        path: of the file; it need not exist yet.
-        key: the columns that tell one piece of work from another; each has one line.
-        columns: the other columns.
+        path: path of the file; it need not exist yet.
+        key: the columns that identify a piece of work; no two lines agree in all of them.
+        columns: the remaining columns.
     """
 
     path: Path
@@ -25,34 +25,42 @@ class Store:
     columns: tuple[str, ...]
 
     def rows(self) -> list[dict[str, str]]:
-        """The lines, as text. ``ValueError`` for a file with other columns, or with a torn line."""
+        """The lines, as text. ``ValueError`` for a file with other columns, or with an incomplete line."""
         return self._parse(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
 
     def key_of(self, row: dict[str, Any]) -> dict[str, str]:
-        """What the line is about."""
+        """The columns that identify the line's piece of work, with their values."""
         return {name: row[name] for name in self.key}
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a line, unless there is one about the same by now; what is there is never rewritten."""
+        """Add a line, unless another process has added one with the same key; existing lines are never rewritten.
+
+        Args:
+            row: a value for every column. Entries without a column are left out: the record of machine and versions
+                may grow, and the columns of an old store stay.
+        """
         with self.path.open("a+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             text = file.read()
-            if any(self.key_of(row) == self.key_of(other) for other in self._parse(text)):
+            if any(self.key_of(row) == self.key_of(line) for line in self._parse(text)):
                 return
-            line = io.StringIO()
-            writer = csv.DictWriter(line, [*self.key, *self.columns], lineterminator="\n")
+            addition = io.StringIO()
+            names = [*self.key, *self.columns]
+            writer = csv.DictWriter(addition, names, lineterminator="\n")
             if not text:
                 writer.writeheader()
-            writer.writerow(row)
-            file.write("\n" * bool(text and not text.endswith("\n")) + line.getvalue())
+            writer.writerow({name: row[name] for name in names})  # KeyError for a column without a value
+            file.write("\n" * bool(text and not text.endswith("\n")) + addition.getvalue())
             file.flush()  # one write, while the lock is held
 
     def _parse(self, text: str) -> list[dict[str, str]]:
         reader = csv.DictReader(io.StringIO(text))
         expected = [*self.key, *self.columns]
         if text and set(reader.fieldnames or ()) != set(expected):
-            raise ValueError(f"{self.path}: expected the columns {', '.join(expected)}; its grid has changed its axes")
+            raise ValueError(
+                f"{self.path}: expected the columns {', '.join(expected)}; the axes of its grid have changed"
+            )
         rows = list(reader)
         for number, row in enumerate(rows, 2):
             if None in row or None in row.values():

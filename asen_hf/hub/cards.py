@@ -1,7 +1,7 @@
 """The model card of a checkpoint's folder, rendered from the files in it: nothing in a card is written by hand.
 
-It takes ``config.json``, ``recipe.yaml``, the training's ``scores.json``, the test scores that ``asen evaluate``
-measures, and, for what no file can know, the folder's ``notes.md`` if there is one.
+It reads ``config.json``, ``recipe.yaml``, the validation scores in ``scores.json``, the test scores that ``asen
+evaluate`` measures, and ``notes.md`` if there is one, for what no other file can know.
 """
 
 from __future__ import annotations
@@ -10,26 +10,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets import DatasetDict
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers.utils import cached_file
 
 from ..closures.report import MOST_CHECKED_POINTS, ClosureReport, closure_report, order_text
-from ..evaluation.scoreboard import format_error, format_numbers, scoreboard
-from ..evaluation.scores import Score, ScoreRecord
+from ..evaluation.scoreboard import format_error, format_numbers
+from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
-from ..training.evaluate import TEST_SCORES_NAME
 from ..training.recipe import Recipe, TaskRecipe, TrainingRecipe, load_config
 
 CARD_NAME = "README.md"
 NOTES_NAME = "notes.md"
 _TEMPLATE = Path(__file__).with_name("model_card_template.md")
-_TASK_TYPE = "graph-ml"  # the Hub's name for what comes nearest
-_METRIC_TYPES = {"auc": "roc_auc"}  # the Hub's names of metrics, where they are not ours
+_TASK_TYPE = "graph-ml"  # the nearest of the Hub's task types
+_METRIC_TYPES = {"auc": "roc_auc"}  # the Hub's names of metrics, where they differ from ours
 _EXAMPLE_ROWS = 4
-# What of a training's settings bears on its result, beside its length.
+# The training settings that bear on the result, beside the number of steps or epochs.
 _SETTINGS = (
     *("rows_per_task", "gradient_accumulation_steps", "train_rows", "lr", "backbone_lr"),
     *("weight_decay", "warmup_ratio", "max_grad_norm", "mixed_precision", "seed"),
@@ -52,8 +50,8 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     load_config(checkpoint)  # has the clearest error for a checkpoint that is not there
     model = AsenForMultitask.from_pretrained(checkpoint)
     tasks = model.config.tasks
-    recipe = Recipe.read(_file(checkpoint, "recipe.yaml", "training leaves it"))
-    training = ScoreRecord.read(_file(checkpoint, "scores.json", "training leaves it when it ends"))
+    recipe = Recipe.read(_file(checkpoint, "recipe.yaml", "training writes it"))
+    training = ScoreRecord.read(_file(checkpoint, "scores.json", "training writes it when it ends"))
     scores = scores or _file(checkpoint, TEST_SCORES_NAME, f"asen evaluate --output {TEST_SCORES_NAME} measures it")
     record = ScoreRecord.read(scores)
     if unknown := sorted(record.scores.keys() - tasks.keys()):
@@ -96,24 +94,21 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     )
 
 
-def document_run(
-    model: AsenForMultitask, data: Mapping[str, DatasetDict], training: TrainingRecipe
-) -> dict[str, Score]:
-    """Score a finished run's model on its test rows, and leave the scores and the card in the run's folder.
+def write_card(folder: str | Path) -> Path:
+    """Render the card of a finished run's folder into its ``README.md``.
 
     Args:
-        model: with the weights that lie in the folder.
-        data: ``{task: DatasetDict}`` with splits train and test.
-        training: says which folder.
+        folder: with the files that :func:`model_card` reads.
 
     Returns:
-        The test scores.
+        The path of the card.
+
+    Raises:
+        ValueError: as for :func:`model_card`.
     """
-    output = Path(training.output_dir)
-    board = scoreboard(model, data)
-    ScoreRecord("test", training.seed, board).write(output / TEST_SCORES_NAME)
-    model_card(str(output)).save(output / CARD_NAME)
-    return board
+    path = Path(folder, CARD_NAME)
+    model_card(str(folder)).save(path)
+    return path
 
 
 def _file(checkpoint: str, name: str, origin: str = "") -> str:
@@ -145,7 +140,7 @@ def _eval_results(task: str, score: Score, split: str) -> list[EvalResult]:
 
 
 def _report(task: TaskConfig) -> ClosureReport | None:
-    """What the task's network is equivariant to; ``None`` where that takes more than seconds."""
+    """What the task's network is equivariant to; ``None`` where finding out would take more than seconds."""
     if task.degree > MOST_CHECKED_POINTS:
         return None
     return closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
@@ -157,18 +152,19 @@ def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None) -> li
     if report is not None:
         order = "unknown" if report.order is None else order_text(report.order)
         is_two_closed = {None: "unknown", True: "yes", False: "no"}[report.is_two_closed]
-    inputs = f"{task.num_features} features" if task.vocab_size is None else f"token of {task.vocab_size}"
+    inputs = f"{task.num_features} features" if task.vocab_size is None else f"one of {task.vocab_size} tokens"
     kind = "classes" if not task.is_regression else "value" if task.output_size == 1 else "values"
-    outputs = f"{task.output_size} {kind} a {task.output_level}"
-    cells = [task.group_name or "no name", f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _coloring(task)]
+    outputs = f"{task.output_size} {kind} per {task.output_level}"
+    cells = [task.group_name or "no name", f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _labelled(task)]
     return [f"`{name}`", *map(_escaped, cells), inputs, outputs]
 
 
-def _coloring(task: TaskConfig) -> str:
-    """What carries the symmetry: nodes, pairs or triples, and on which support."""
+def _labelled(task: TaskConfig) -> str:
+    """What carries the orbit labels: nodes, pairs or triples, and on which support."""
     if task.edges is None:
         return task.symmetry_breaking
-    return f"{task.symmetry_breaking}, {len(task.edges):,} edges {'told apart' if task.weak_support else 'only'}"
+    support = "weak" if task.weak_support else "sparse"
+    return f"{task.symmetry_breaking}, {support} support of {len(task.edges):,} edges"
 
 
 def _score_cells(task: str, score: Score) -> list[str]:

@@ -1,4 +1,4 @@
-"""Uploads to the Hub: a finished run as a model that carries its code, a synthetic task's rows as a dataset."""
+"""Uploads to the Hub: a finished run as a model with the code that runs it, a synthetic task's rows as a dataset."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from huggingface_hub.errors import HTTPError
 from .._version import __version__
 from ..data import SequenceTask, get_task
 from ..model._uploaded_code import carried_code
-from ..training.recipe import TrainingRecipe
+from ..training.recipe import described
 
-# What a finished run leaves at the top of its folder; checkpoints and logs stay at home.
+# The files of a finished run that are uploaded; checkpoints and logs are not.
 RUN_FILES = (
     *("config.json", "model.safetensors", "recipe.yaml", "scores.json"),
     *("test_scores.json", "notes.md", "README.md"),
@@ -27,13 +27,13 @@ RUN_FILES = (
 _CARD_HEAD = """
 # Synthetic tasks for equivariant networks
 
-Drawn and labelled by asen_hf. Each configuration is one task; beside it lies its `TaskConfig` as JSON: the group,
-what comes in and what goes out.
+Drawn and labelled by asen_hf. Each configuration is one task; beside it lies its `TaskConfig` as JSON: its group,
+inputs and outputs.
 """
 
 _CARD_SECTION = """## {config_name}
 
-Its group: {group}. {rows} rows, split 70/15/15 into train, validation and test, as asen_hf {version} gives them by
+Group: {group}. {rows} rows, split 70/15/15 into train, validation and test, made with asen_hf {version} by
 
 ```python
 from asen_hf.data import get_task
@@ -41,49 +41,65 @@ from asen_hf.data import get_task
 get_task({call}).load(num_rows={rows}, seed={seed})
 ```
 
-A checkpoint is finetuned on them with
+To finetune a checkpoint on them:
 
 ```bash
-accelerate launch training/finetune.py --checkpoint CHECKPOINT --dataset {repo_id}/{config_name} \\
-    --task_config hf://datasets/{repo_id}/{config_name}.json
+pip install asen-hf
+asen finetune --checkpoint CHECKPOINT --dataset {repo_id}/{config_name} \\
+    --task_config hf://datasets/{repo_id}/{config_name}.json --output_dir runs/mine
 ```
 """
 
 
-def open_repository(training: TrainingRecipe) -> str | None:
-    """The id of the repository that a run will be uploaded to, or ``None`` if it will not.
+@dataclasses.dataclass
+class UploadOptions:
+    """Whether and where a finished run is uploaded; all scalars. No recipe records them."""
 
-    To be called before training: what an upload lacks, such as a token, is then said before any time is spent.
+    push_to_hub: bool = described("Upload the finished folder, with the code that runs it, to the Hub.", False)
+    hub_model_id: str | None = described("The repository's id; by default the name of the output folder.", None)
+
+
+def open_repository(options: UploadOptions, output_dir: str | Path) -> str | None:
+    """Find or make the repository that a run will be uploaded to.
+
+    Call it before training, so that a missing token or permission stops the run before any time is spent.
+
+    Args:
+        options: whether to upload, and where.
+        output_dir: the run's folder, whose name is the default id.
+
+    Returns:
+        The repository's id, or ``None`` if nothing is to be uploaded.
 
     Raises:
         ValueError: the repository can be neither found nor made, or an id is given but nothing is to be uploaded.
     """
-    if not training.push_to_hub:
-        if training.hub_model_id is not None:
-            raise ValueError(f"hub_model_id is {training.hub_model_id}, but nothing is uploaded without push_to_hub")
+    if not options.push_to_hub:
+        if options.hub_model_id is not None:
+            raise ValueError(f"hub_model_id is {options.hub_model_id}, but nothing is uploaded without push_to_hub")
         return None
-    name = training.hub_model_id or Path(training.output_dir).resolve().name
+    name = options.hub_model_id or Path(output_dir).resolve().name
     with _errors_name(f"push_to_hub: cannot open the repository {name}"):
         return HfApi().create_repo(name, exist_ok=True).repo_id
 
 
 def push_run(folder: str | Path, repo_id: str) -> str:
-    """Upload a finished run's folder, with the code that runs it anywhere, in one commit.
+    """Upload a finished run's folder, with the code that runs it without asen_hf, in one commit.
 
     Args:
-        folder: of a run of ``pretrain.py`` or ``finetune.py``.
+        folder: of a finished pretraining or finetuning.
         repo_id: a repository that exists.
 
     Returns:
         The repository's address.
 
     Raises:
-        ValueError: the upload failed; the folder is as it was.
+        ValueError: the upload failed; the folder is unchanged.
     """
     own = {name: path for name in RUN_FILES if (path := Path(folder, name)).is_file()}
     content: dict[str, Any] = own | carried_code(folder)
     additions = [CommitOperationAdd(name, data) for name, data in content.items()]
-    with _errors_name(f"cannot upload {folder} to {repo_id}; asen_hf.hub.uploads.push_run tries again"):
+    with _errors_name(f"cannot upload {folder} to {repo_id}; to try again, call asen_hf.hub.uploads.push_run"):
         commit = HfApi().create_commit(repo_id, additions, commit_message=f"Upload {Path(folder).resolve().name}")
     return str(commit.repo_url)
 
@@ -97,18 +113,18 @@ def push_task(
     private: bool | None = None,
     **options: Any,
 ) -> str:
-    """Upload a synthetic task's rows as one configuration, in Parquet, of a dataset, which may hold many.
+    """Upload a synthetic task's rows, in Parquet, as one configuration of a dataset, which may have many.
 
-    ``datasets.load_dataset(repo_id, config_name)`` gives the rows back. Its ``TaskConfig`` lies beside them as
+    ``datasets.load_dataset(repo_id, config_name)`` returns the rows. The task's ``TaskConfig`` lies beside them as
     ``CONFIG_NAME.json``, and the dataset's card says how the rows were made.
 
     Args:
-        name: the task's in the registry.
-        repo_id: of the dataset; made if it is new.
-        config_name: the configuration's; by default the task's with hyphens for slashes.
+        name: the task's name in the registry.
+        repo_id: id of the dataset, which is made if it is new.
+        config_name: the configuration's name; by default the task's name with hyphens for slashes.
         num_rows, seed: as for the task's ``load``.
         private: whether a new dataset is private.
-        options: the task's.
+        options: options of the task.
 
     Returns:
         The dataset's address.
@@ -118,7 +134,7 @@ def push_task(
     """
     task = get_task(name, **options)
     if not isinstance(task, SequenceTask):
-        raise ValueError(f"task {name!r}: its rows are read from a file, and only whoever owns that may publish them")
+        raise ValueError(f"task {name!r}: its rows are read from a file, and only its owner may publish it")
     config_name = config_name or name.replace("/", "-")
     rows = task.load(num_rows=num_rows, seed=seed)
     with _errors_name(f"cannot upload task {name!r} to {repo_id}"):
@@ -153,9 +169,9 @@ def push_task(
 
 
 def _with_section(text: str, section: str) -> str:
-    """A card's text with one more section, in the place of an old one of the same heading."""
+    """A card's text with one more section, which replaces an old one of the same heading."""
     head, *sections = re.split(r"^(?=## )", text if text.strip() else _CARD_HEAD, flags=re.MULTILINE)
-    by_heading = {each.splitlines()[0]: each.rstrip() + "\n" for each in [*sections, section]}
+    by_heading = {text.splitlines()[0]: text.rstrip() + "\n" for text in [*sections, section]}
     return "\n".join([head.rstrip() + "\n", *(by_heading[heading] for heading in sorted(by_heading))])
 
 

@@ -1,4 +1,4 @@
-"""Pictures of predictions beside the truth: poses in space, nodes on a map, forecasts. The config says which suit."""
+"""Pictures of predictions and labels: poses in space, nodes on a map, forecasts. The task's config decides which."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from torch import Tensor
 
 from ..evaluation.metrics import METRICS, procrustes
 from ..model.configuration_asen import TaskConfig
+from ..model.heads import is_known
 from ..model.orbits import orbit_labels
+from ._saving import save_figure
 from .symmetry import STYLE, palette
 
-_POSES, _FORECASTS, _ROWS = 6, 4, 288  # rows of a forecast: a day of five minutes each
-_MOST_ROADS = 20  # a node; more of them would hide the nodes
+_POSES, _FORECASTS = 6, 4
+_ROWS = 288  # of a forecast: one day in steps of five minutes
+_MOST_ROADS = 20  # per node; more would hide the nodes
 _MOST_IN_LEGEND = 12
-# The prediction comes last and thinner, so that the truth shows where both agree.
+# Predictions are drawn last and thinner, so that the truth is visible where both agree.
 _TRUTH: dict[str, Any] = {"color": "#5b6b82", "linewidth": 2.2, "solid_capstyle": "round"}
 _PREDICTION: dict[str, Any] = {"color": "#e0004d", "linewidth": 1.1, "solid_capstyle": "round"}
 
@@ -34,18 +37,18 @@ Edges = list[list[int]] | None
 def plot_predictions(
     folder: str | Path, name: str, task: TaskConfig, predicted: Tensor, labels: Tensor, edges: Edges = None
 ) -> dict[Path, str]:
-    """Draw what a task's config makes drawable: ``NAME-poses.png``, ``NAME-map.png``, ``NAME-forecasts.png``.
+    """Draw the pictures that a task's config allows: ``NAME-poses.png``, ``NAME-map.png``, ``NAME-forecasts.png``.
 
-    Poses where the metric is ``mpjpe`` or ``p_mpjpe`` in space, labels being millimetres before a camera: x to its
-    right, y down, z away from it. A map where a node-level task has ``node_coordinates``. Forecasts where it has a
-    ``residual_feature``, rows being in the order of time.
+    Poses: the metric is ``mpjpe`` or ``p_mpjpe`` and labels are in millimetres in the coordinates of a camera: x to its
+    right, y down, z away from it. Map: a node-level task has ``node_coordinates``. Forecasts: the task has a
+    ``residual_feature``; rows must be in the order of time.
 
     Args:
-        folder: where to write; it must exist.
-        name: the task's, for titles and file names.
-        task: its config.
+        folder: folder to write to; it must exist.
+        name: name of the task, for titles and file names.
+        task: config of the task.
         predicted, labels: ``(N,) + task.label_shape()``, in raw units, as ``model.predict`` and ``collate`` give them.
-        edges: pairs of nodes to draw as bones or roads, which a config on the complete support does not have.
+        edges: pairs of nodes to draw as bones or roads; a config on the complete support has none.
 
     Returns:
         ``{file: what it shows}``; empty where there is nothing to draw.
@@ -66,7 +69,7 @@ def plot_predictions(
         path = Path(folder) / f"{safe_name}-{kind}.png"
         try:
             with matplotlib.rc_context(STYLE):
-                draw(name, task, predicted, labels, *more).savefig(path, dpi=150, bbox_inches="tight")
+                save_figure(draw(name, task, predicted, labels, *more), path, bbox_inches="tight")
         except ValueError as error:
             raise ValueError(f"task {name!r}: {error}") from error
         written[path] = shown
@@ -74,7 +77,7 @@ def plot_predictions(
 
 
 def row_errors(task: TaskConfig, predicted: Tensor, labels: Tensor) -> NDArray[np.float64]:
-    """The task's metric of each row by itself.
+    """The task's metric, computed on each row alone.
 
     Args:
         task, predicted, labels: as for :func:`plot_predictions`.
@@ -85,7 +88,7 @@ def row_errors(task: TaskConfig, predicted: Tensor, labels: Tensor) -> NDArray[n
     Raises:
         ValueError: predictions or labels of another shape, or no known label.
     """
-    known = _known(task, predicted, labels)
+    known = _checked_known(task, predicted, labels)
     compute = METRICS[str(task.metric)].compute
     rows = zip(predicted.split(1), labels.split(1), known.split(1), strict=True)
     return np.array([compute(*row) for row in rows])
@@ -103,7 +106,7 @@ def node_errors(task: TaskConfig, predicted: Tensor, labels: Tensor) -> NDArray[
     Raises:
         ValueError: predictions or labels of another shape, or no known label.
     """
-    known = _known(task, predicted, labels)
+    known = _checked_known(task, predicted, labels)
     errors = (predicted - labels).abs() if task.is_regression else (predicted != labels)
     by_node = errors.double().masked_fill(~known, float("nan")).reshape(len(labels), task.degree, -1)
     return by_node.nanmean(dim=(0, 2)).numpy()
@@ -117,7 +120,7 @@ def spread_over_quantiles(errors: NDArray[np.floating], count: int) -> list[tupl
         count: how many to choose; fewer if there are fewer.
 
     Returns:
-        Index and quantile, 0 for the best … 1 for the worst, of each.
+        Index and quantile (0 for the best, 1 for the worst) of every chosen entry.
 
     Raises:
         ValueError: if no error is finite.
@@ -129,12 +132,12 @@ def spread_over_quantiles(errors: NDArray[np.floating], count: int) -> list[tupl
     return [(int(ranked[place]), place / max(len(ranked) - 1, 1)) for place in places]
 
 
-def _known(task: TaskConfig, predicted: Tensor, labels: Tensor) -> Tensor:
+def _checked_known(task: TaskConfig, predicted: Tensor, labels: Tensor) -> Tensor:
     for what, tensor in {"predictions": predicted, "labels": labels}.items():
         if tensor.shape != (len(labels), *task.label_shape()):
             expected = ", ".join(map(str, ("rows", *task.label_shape())))
             raise ValueError(f"{what} must have shape ({expected}), got {tuple(tensor.shape)}")
-    known = ~labels.isnan() if task.is_regression else labels >= 0
+    known = is_known(task, labels)
     if not known.any():
         raise ValueError("every label is missing (-100 or NaN)")
     return known
@@ -148,10 +151,10 @@ def _draw_poses(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor, 
     if task.metric == "p_mpjpe":
         guesses = procrustes(guesses, truths)
     both = np.stack([truths.numpy(), guesses.numpy()], axis=1)[..., [0, 2, 1]]  # (rows, 2, n, 3)
-    both[..., 2] *= -1  # right, away and up: people stand upright
+    both[..., 2] *= -1  # axes: right, away, up, so that poses stand upright
     lowest, highest = np.nanmin(both, axis=(1, 2), keepdims=True), np.nanmax(both, axis=(1, 2), keepdims=True)
     both -= (lowest + highest) / 2
-    reach = float((highest - lowest).max()) / 2 or 1.0  # one scale for all, so that sizes can be compared
+    reach = float((highest - lowest).max()) / 2 or 1.0  # one scale for all panels, so that sizes can be compared
     ticks = MaxNLocator(4).tick_values(-reach, reach)
     step = ticks[1] - ticks[0]
     height, width = -(-len(rows) // 3), min(3, len(rows))
@@ -167,7 +170,7 @@ def _draw_poses(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor, 
         axes.set_box_aspect((1, 1, 1), zoom=1.15)
         for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
             axis.set_ticks(ticks, [])
-        axes.view_init(elev=12, azim=-75)  # from the camera's side
+        axes.view_init(elev=12, azim=-75)  # seen from the camera
     aligned = "\npredictions are shifted, turned and scaled to fit" if task.metric == "p_mpjpe" else ""
     figure.suptitle(f"{name}: {task.metric} of single rows; a grid square is {step:g} mm{aligned}", wrap=True)
     figure.legend(handles=_legend_lines(), loc="outside lower center", ncols=2, frameon=False)
@@ -211,7 +214,9 @@ def _draw_map(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor, ed
 def _draw_forecasts(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor) -> Figure:
     errors = node_errors(task, predicted, labels)
     chosen = spread_over_quantiles(errors, _FORECASTS)
-    truths, guesses = (each[:_ROWS].reshape(-1, task.degree, task.output_size).numpy() for each in (labels, predicted))
+    truths, guesses = (
+        values[:_ROWS].reshape(-1, task.degree, task.output_size).numpy() for values in (labels, predicted)
+    )
     shown = sorted({0, task.output_size - 1}) if task.output_size > 2 else list(range(task.output_size))
     names = task.label_names or [f"label {label}" for label in range(task.output_size)]
     figure = Figure(figsize=(6.5 * len(shown), 2 * len(chosen) + 0.8), layout="constrained")
@@ -227,7 +232,7 @@ def _draw_forecasts(name: str, task: TaskConfig, predicted: Tensor, labels: Tens
     for axes in grid[-1]:
         axes.set_xlabel("row of the split")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(f"{name}: what is forecast from each row, and what came", wrap=True)
+    figure.suptitle(f"{name}: forecasts from each row, and the truth", wrap=True)
     figure.legend(handles=_legend_lines(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 

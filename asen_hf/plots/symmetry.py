@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ._saving import save_figure
+
 STYLE: Any = {"font.size": 9, "axes.titlesize": 10, "font.family": "DejaVu Sans"}
-_QUALITATIVE = 20  # more colours than this cannot be told apart one by one
+_QUALITATIVE = 20  # with more colours, single ones cannot be told apart
 
 
 def plot_symmetry(
@@ -30,22 +32,23 @@ def plot_symmetry(
     Points are sorted by node orbit, so that orbits are blocks; up to 40 points they are named.
 
     Args:
-        path: file to write; its ending says the format.
-        labels: orbital numbers ``(n, n)``, rows = targets; -1 where a support has no pair.
+        path: file to write; its ending decides on the format.
+        labels: orbital numbers ``(n, n)``, rows = targets; -1 for pairs outside the support.
         node_labels: orbit numbers ``(n,)``.
-        title: what it is a picture of.
+        title: title of the picture.
         distances: pairwise distances of learned orbital features ``(rank, rank)``, drawn as a second panel.
     """
     order = np.argsort(node_labels, kind="stable")
     panels = 1 if distances is None else 2
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.2 * panels, 6.2), layout="constrained")  # not pyplot's: a notebook keeps its own
+        # Not pyplot's: it would stay open, and show up in a notebook.
+        figure = Figure(figsize=(6.2 * panels, 6.2), layout="constrained")
         axes = figure.subplots(1, panels, squeeze=False)
         figure.suptitle(title, wrap=True, fontsize=11)
         _draw_orbitals(axes[0, 0], labels[np.ix_(order, order)], node_labels[order], order)
         if distances is not None:
             _draw_distances(axes[0, 1], distances)
-        figure.savefig(path, dpi=150)
+        save_figure(figure, path)
 
 
 def _draw_orbitals(
@@ -58,7 +61,7 @@ def _draw_orbitals(
     axes.set_title(f"orbitals on pairs: {num_orbitals:,}; orbits on points: {num_orbits:,}")
     axes.set_xlabel("source j")
     axes.set_ylabel("target i")
-    strip = axes.inset_axes((-0.035, 0, 0.02, 1), sharey=axes)  # the points' own orbits, beside their rows
+    strip = axes.inset_axes((-0.035, 0, 0.02, 1), sharey=axes)  # orbits of the points, beside their rows
     strip.imshow(node_labels[:, None], cmap=palette(num_orbits), aspect="auto", interpolation="nearest")
     strip.set_axis_off()
     for boundary in np.flatnonzero(np.diff(node_labels)) + 0.5:

@@ -17,8 +17,6 @@ from ..model.modeling_asen import AsenForMultitask
 from ..plots.predictions import plot_predictions
 from .recipe import Recipe, described, load_config
 
-TEST_SCORES_NAME = "test_scores.json"
-
 
 @dataclasses.dataclass
 class EvaluateOptions:
@@ -34,7 +32,7 @@ class EvaluateOptions:
 
 
 def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
-    """Print each task's group, scores, baselines and equivariance errors; with ``options.output`` also write them.
+    """Print each task's group, scores, reference predictions and equivariance errors, and write them where asked to.
 
     The rows are those that the checkpoint's recipe.yaml names, split as in its training, so that test rows are unseen.
 

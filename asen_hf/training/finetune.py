@@ -3,12 +3,13 @@
     accelerate launch training/finetune.py --checkpoint DIR --task NAME [--group G] [--data_path FILE] [--train_rows N]
     accelerate launch training/finetune.py --checkpoint DIR --dataset FILE --task_config JSON
 
-The result is an ordinary checkpoint. --from_scratch keeps the backbone's shape but not its weights: the baseline.
+The result is an ordinary checkpoint. --from_scratch keeps the backbone's shape but not its weights, for comparison.
 """
 
 import dataclasses
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +19,10 @@ from accelerate.utils import set_seed
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 
 from ..closures.report import warn_if_not_closed
-from ..evaluation.scoreboard import format_scoreboard
-from ..hub.cards import document_run
-from ..hub.uploads import open_repository, push_run
+from ..evaluation.scoreboard import format_scoreboard, scoreboard
+from ..evaluation.scores import TEST_SCORES_NAME, ScoreRecord
+from ..hub.cards import write_card
+from ..hub.uploads import UploadOptions, open_repository, push_run
 from .loop import train
 from .recipe import (
     Recipe,
@@ -92,7 +94,8 @@ def main() -> None:
     source = rows_from.task_recipe(arguments.group, generators=generators, support=arguments.support)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(training.seed)
-    repository = open_repository(training) if state.is_main_process else None
+    upload = UploadOptions(training.push_to_hub, training.hub_model_id)
+    repository = open_repository(upload, training.output_dir) if state.is_main_process else None
     with state.main_process_first():
         task, rows = source.load(training.seed)
     if not state.is_main_process:
@@ -103,7 +106,9 @@ def main() -> None:
     train(model, data, recipe)
     if state.is_main_process:
         output = training.output_dir
-        board = document_run(model, data, recipe.training)
+        board = scoreboard(model, data)
+        ScoreRecord("test", training.seed, board).write(Path(output, TEST_SCORES_NAME))
+        write_card(output)
         print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(model.config.tasks, board)}\n")
         print(f"Score it again at any time:\n  python training/evaluate.py --checkpoint {output}")
         if repository is not None:

@@ -17,9 +17,10 @@ from accelerate.utils import set_seed
 from asen_hf import AsenConfig, AsenForMultitask
 
 from ..closures.report import warn_if_not_closed
-from ..evaluation.scoreboard import format_scoreboard
-from ..hub.cards import document_run
-from ..hub.uploads import open_repository, push_run
+from ..evaluation.scoreboard import format_scoreboard, scoreboard
+from ..evaluation.scores import TEST_SCORES_NAME, ScoreRecord
+from ..hub.cards import write_card
+from ..hub.uploads import UploadOptions, open_repository, push_run
 from .loop import train
 from .recipe import Recipe, script
 
@@ -31,7 +32,8 @@ def main() -> None:
     recipe = Recipe.parse(sys.argv[1:], DEFAULT_RECIPE)
     state = PartialState(cpu=not torch.accelerator.is_available())
     set_seed(recipe.training.seed)
-    repository = open_repository(recipe.training) if state.is_main_process else None
+    upload = UploadOptions(recipe.training.push_to_hub, recipe.training.hub_model_id)
+    repository = open_repository(upload, recipe.training.output_dir) if state.is_main_process else None
     with state.main_process_first():  # the others read what the first has cached
         configs, data = recipe.load()
     config = AsenConfig(**recipe.model, tasks=configs, attn_implementation=recipe.training.attn_implementation)
@@ -43,7 +45,9 @@ def main() -> None:
     train(model, data, recipe)
     if state.is_main_process:
         output = recipe.training.output_dir.rstrip("/")
-        board = document_run(model, data, recipe.training)
+        board = scoreboard(model, data)
+        ScoreRecord("test", recipe.training.seed, board).write(Path(output, TEST_SCORES_NAME))
+        write_card(output)
         print(f"\nHeld-out test rows, checkpoint {output}:\n{format_scoreboard(model.config.tasks, board)}\n")
         print(
             "Next, finetune it on a task and a group it has never seen:\n"

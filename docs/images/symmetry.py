@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
 from asen_hf import AsenForMultitask, get_task, orbit_labels
 from asen_hf.model.groups import random_elements
+from asen_hf.plots._saving import save_figure
 
 TASK, SAMPLES = "equivariant/intersect-8", 100
 COLOURS = np.array([[0x2B, 0x3A, 0x67], [0x4F, 0x9D, 0xA6], [0xF2, 0xB1, 0x34]], dtype=np.uint8)
@@ -51,6 +51,5 @@ errors.set_yticklabels(["permutations\noutside the group", "elements\nof the gro
 errors.set_title("what the network respects, and what it tells apart", fontsize=9)
 errors.grid(alpha=0.3)
 path = Path(__file__).with_suffix(".png")
-figure.savefig(path)
-Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+save_figure(figure, path)
 print(f"drew {path}: {path.stat().st_size // 1000} KB")

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.data import MultitaskBatches, get_task, list_tasks
 from asen_hf.evaluation.provenance import provenance
-from asen_hf.model import attention as gatv2
+from asen_hf.model import attention
 from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.symmetry import OrbitGraph
 from asen_hf.training.loop import keep_freed_memory
@@ -183,7 +183,7 @@ def run_all() -> dict[str, Any]:
         bar.update()
         return taken
 
-    record: dict[str, Any] = {"machine": provenance()}
+    record: dict[str, Any] = {"provenance": provenance()}
     record["published"] = part("published", published_step())
     record["layer"] = {
         n: part(f"layer, n = {n}", layer_steps(random_graph(n, max(2, n * n // 10)), rows, max(2, n * n // 10)))
@@ -252,7 +252,7 @@ def one_layer(name: str, nodes: int) -> None:
 
 def main() -> None:
     torch.set_num_threads(int(sys.argv[2]) if sys.argv[1:2] == ["--threads"] else 1)
-    gatv2._EAGER_LIMIT["cpu"] = 2**40  # eager is to be measured where it would have given way to chunks, too
+    attention._EAGER_LIMIT["cpu"] = 2**40  # eager is to be measured where it would have given way to chunks, too
     if sys.argv[1:2] == ["--memory"]:
         one_layer(sys.argv[2], int(sys.argv[3]))
         return

@@ -129,7 +129,7 @@ def main() -> None:
         "orbit labels against SymPy": [*against_sympy(32), *against_sympy(128)],
         "large": large(),
         "closures": closures(),
-        "machine": provenance(),
+        "provenance": provenance(),
     }
     output = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/benchmarks/group_engine.json")
     output.parent.mkdir(parents=True, exist_ok=True)

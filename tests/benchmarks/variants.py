@@ -114,7 +114,7 @@ def main() -> None:
         if name.startswith("by orbital"):
             torch.testing.assert_close(run().view_as(reference), reference, rtol=1e-4, atol=1e-3)
     times = measure(made)
-    record = {"machine": provenance(), "milliseconds": {name: round(1e3 * t, 2) for name, t in times.items()}}
+    record = {"provenance": provenance(), "milliseconds": {name: round(1e3 * t, 2) for name, t in times.items()}}
     output = Path(__file__).parent / "results" / "variants.json"
     output.parent.mkdir(exist_ok=True)
     output.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

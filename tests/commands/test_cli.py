@@ -1,6 +1,5 @@
 """The ``asen`` command, as people type it."""
 
-import json
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import torch
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.commands.main import main
+from asen_hf.evaluation.scores import ScoreRecord
 from asen_hf.hub.cards import model_card
 from asen_hf.model.groups import dihedral, young_subgroup
 from asen_hf.model.orbits import orbit_labels
@@ -38,8 +38,7 @@ def finished(tmp_path):
     config = AsenConfig(tasks={source.name: source.config()}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
     AsenForMultitask(config).save_pretrained(tmp_path / "run")
     Recipe(backbone_fields(config), [source], TrainingRecipe()).write(tmp_path / "run" / "recipe.yaml")
-    machine = {"platform": "", "python": "", "torch": "", "cpus": 1, "threads": 1, "accelerator": None}
-    (tmp_path / "run" / "scores.json").write_text(json.dumps({"step": 1, "machine": machine}))
+    ScoreRecord("validation", 0, {}, 1).write(tmp_path / "run" / "scores.json")
     return tmp_path / "run"
 
 
@@ -102,9 +101,10 @@ def test_a_checkpoint_is_evaluated_as_the_flags_say(finished, tmp_path, capsys):
     shown = capsys.readouterr().out
     evaluate_checkpoint(str(finished), EvaluateOptions(split="validation"))
     assert shown == capsys.readouterr().out and "equivariant/cyclic_sum  D_6" in shown
-    record = json.loads(output.read_text())
-    assert record["split"] == "validation" and record["scores"][0]["rows"] == 9
-    assert f"accuracy {record['scores'][0]['value']:.4f}" in shown
+    record = ScoreRecord.read(output)
+    score = record.scores["equivariant/cyclic_sum"]
+    assert record.split == "validation" and score.rows == 9
+    assert f"accuracy {score.value:.4f}" in shown
 
 
 def test_a_card_is_printed_or_written_from_measured_scores(finished, tmp_path, capsys):

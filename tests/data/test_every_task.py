@@ -24,9 +24,9 @@ def test_a_trained_model_has_the_symmetry_of_its_group_and_no_other(name):
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < losses[0]
-    assert equivariance_error(model, name, batch["inputs"][:8]) < 1e-5
+    assert equivariance_error(model, batch["inputs"][:8], name) < 1e-5
     outsider = find_outsider(model.asen.symmetry_breakers[name])
     # Only S_n itself, and what has it as its 2-closure, leaves no permutation outside.
     assert (outsider is None) == (model.asen.symmetry_breakers[name].num_pair_orbits == 2)
     if outsider is not None:
-        assert equivariance_error(model, name, batch["inputs"][:8], outsider) > 1e-3
+        assert equivariance_error(model, batch["inputs"][:8], name, outsider) > 1e-3

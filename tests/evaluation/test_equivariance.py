@@ -13,7 +13,6 @@ from asen_hf.evaluation.equivariance import (
     equivariance_error,
     find_outsider,
     preserves_labels,
-    random_elements,
 )
 from asen_hf.model.groups import (
     alternating,
@@ -22,6 +21,7 @@ from asen_hf.model.groups import (
     direct_product,
     from_cycles,
     grid_symmetries,
+    random_elements,
     reversal,
     symmetric,
     to_cycles,
@@ -73,7 +73,7 @@ def make_inputs(degree):
 
 def error(model, group=None, **settings):
     degree = model.config.tasks["t"].degree
-    return equivariance_error(model, "t", make_inputs(degree), group, **settings)
+    return equivariance_error(model, make_inputs(degree), "t", group, **settings)
 
 
 def breaker(model):
@@ -198,7 +198,7 @@ def test_random_elements_of_a_large_young_subgroup_keep_its_blocks():
 
 
 @every_level
-@pytest.mark.parametrize("factor", [1, 1000], ids=["small outputs", "large outputs"])
+@pytest.mark.parametrize("factor", [1e-6, 1, 1000], ids=str)
 def test_the_error_is_the_one_of_its_definition(level, factor):
     model, inputs, group = make_model(cyclic(6), level=level), make_inputs(6), symmetric(6)
     with torch.no_grad():
@@ -212,19 +212,88 @@ def test_the_error_is_the_one_of_its_definition(level, factor):
                 if level == "node":
                     expected[:, g[i]] = outputs[:, i]
             differences.append((model(moved).logits - expected).abs().max().item())
-    expected = max(differences) / max(1, outputs.abs().max().item())
+    expected = max(differences) / outputs.abs().max().item()
     assert error(model, group, num_elements=7, seed=5) == pytest.approx(expected, rel=1e-4)
+
+
+@every_level
+def test_small_outputs_do_not_hide_a_wrong_group(level):
+    model = make_model(cyclic(6), level=level)
+    with torch.no_grad():
+        model.heads["t"].weight.mul_(1e-6)
+    assert error(model, symmetric(6)) > 1e-3
+    with pytest.raises(AssertionError):
+        assert_equivariant(model, make_inputs(6), "t", symmetric(6))
+    assert_equivariant(model, make_inputs(6), "t")
+
+
+@pytest.mark.parametrize(
+    ("function", "group", "is_small"),
+    [
+        (lambda x: x - x.mean(dim=1, keepdim=True), symmetric(6), True),
+        (lambda x: x.cumsum(dim=1), symmetric(6), False),
+        (lambda x: x.roll(1, dims=1), cyclic(6), True),
+        (lambda x: x.roll(1, dims=1), dihedral(6), False),
+        (lambda x: x.amax(dim=1), symmetric(6), True),
+        (lambda x: x[:, 0] - x[:, 1], symmetric(6), False),
+        (lambda x: x.sum(dim=(1, 2)), symmetric(6), True),
+        (lambda x: x.sum(dim=(1, 2)).numpy(), symmetric(6), True),
+        (lambda x: x.sort(dim=1).values, symmetric(6), False),  # (B, n, F) are taken for outputs of nodes
+        (lambda x: x.sort(dim=1).values[:, None], symmetric(6), True),  # (B, 1, n, F) are not
+        (torch.zeros_like, symmetric(6), True),
+        (lambda x: torch.full((len(x),), math.nan), symmetric(6), False),
+    ],
+)
+def test_any_function_can_be_measured(function, group, is_small):
+    inputs = torch.randn(5, 6, 3, generator=torch.Generator().manual_seed(0))
+    found = equivariance_error(function, inputs, group=group)
+    assert (found < 1e-6) if is_small else not found < 1e-3
+    assert equivariance_error(function, inputs.numpy(), group=group) == pytest.approx(found, nan_ok=True)
+    if is_small:
+        assert_equivariant(function, inputs, group=group)
+    else:
+        with pytest.raises(AssertionError, match=r"^equivariance error \S+ exceeds"):
+            assert_equivariant(function, inputs, group=group)
+
+
+def test_outputs_that_are_zero_until_an_element_acts_are_infinitely_wrong():
+    inputs = torch.arange(4.0).expand(2, 4)
+    assert (
+        equivariance_error(lambda x: (x[:, 1:] < x[:, :-1]).sum(dim=1).float(), inputs, group=symmetric(4)) == math.inf
+    )
+
+
+def test_modules_are_functions_measured_without_dropout():
+    layers = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout(0.5)).train()
+    inputs = torch.randn(4, 6, 3)
+    assert equivariance_error(layers, inputs, group=symmetric(6)) < 1e-6
+    assert layers.training
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "settings", "message"),
+    [
+        (torch.relu, (4, 6), {}, "a function has no group of its own: give group="),
+        (torch.relu, (4, 6), {"group": cyclic(6), "task": "t"}, "a function has no tasks, got task='t'"),
+        (torch.relu, (4, 7), {"group": cyclic(6)}, r"shape \(B, 6, …\).* got \(4, 7\)"),
+        (torch.relu, (6,), {"group": cyclic(6)}, r"shape \(B, 6, …\).* got \(6,\)"),
+        (torch.sum, (4, 6), {"group": cyclic(6)}, r"must return one output per row, \(4, …\), got \(\)"),
+    ],
+)
+def test_functions_that_cannot_be_measured_are_refused(function, shape, settings, message):
+    with pytest.raises(ValueError, match=message):
+        equivariance_error(function, torch.ones(shape), **settings)
 
 
 @every_level
 def test_a_model_that_tells_positions_apart_is_caught(level):
     model = make_model(cyclic(8), level=level)
-    assert_equivariant(model, "t", make_inputs(8))
+    assert_equivariant(model, make_inputs(8), "t")
     offsets = torch.randn(8, 32)
     model.asen.token_embedders["t"].register_forward_hook(lambda module, args, output: output + offsets)
     assert error(model) > 1e-3
     with pytest.raises(AssertionError, match=r"equivariance error .* of task 't'"):
-        assert_equivariant(model, "t", make_inputs(8))
+        assert_equivariant(model, make_inputs(8), "t")
 
 
 def test_a_model_without_finite_outputs_is_caught():
@@ -232,16 +301,16 @@ def test_a_model_without_finite_outputs_is_caught():
     torch.nn.init.constant_(model.heads["t"].bias, math.nan)
     assert not error(model) < 1e-5
     with pytest.raises(AssertionError):
-        assert_equivariant(model, "t", make_inputs(8))
+        assert_equivariant(model, make_inputs(8), "t")
 
 
 def test_the_tolerance_decides():
     model = make_model(cyclic(8))
     inputs, outsider = make_inputs(8), find_outsider(breaker(model))
-    found = equivariance_error(model, "t", inputs, outsider)
-    assert_equivariant(model, "t", inputs, outsider, tolerance=found * 1.01)
+    found = equivariance_error(model, inputs, "t", outsider)
+    assert_equivariant(model, inputs, "t", outsider, tolerance=found * 1.01)
     with pytest.raises(AssertionError):
-        assert_equivariant(model, "t", inputs, outsider, tolerance=found * 0.99)
+        assert_equivariant(model, inputs, "t", outsider, tolerance=found * 0.99)
 
 
 def test_measuring_uses_no_dropout_and_leaves_the_mode_alone():
@@ -252,7 +321,7 @@ def test_measuring_uses_no_dropout_and_leaves_the_mode_alone():
 
 def test_the_only_task_needs_no_name():
     model = make_model(dihedral(7))
-    assert equivariance_error(model, None, make_inputs(7)) == error(model)
+    assert equivariance_error(model, make_inputs(7)) == error(model)
 
 
 @pytest.mark.parametrize("degree", [7, 9])
@@ -264,9 +333,9 @@ def test_a_group_of_another_degree_is_refused(degree):
 def test_an_unknown_task_and_unfit_inputs_are_refused():
     model = make_model(cyclic(8))
     with pytest.raises(ValueError, match=r"unknown task 'nope'.*: t"):
-        equivariance_error(model, "nope", make_inputs(8))
+        equivariance_error(model, make_inputs(8), "nope")
     with pytest.raises(ValueError, match=r"task 't'.*shape"):
-        equivariance_error(model, "t", make_inputs(7))
+        equivariance_error(model, make_inputs(7), "t")
 
 
 @pytest.mark.parametrize("settings", [{}, {"gated_messages": True}], ids=["plain", "gated"])
@@ -276,5 +345,5 @@ def test_a_weak_support_breaks_what_does_not_keep_it(settings):
     torch.manual_seed(0)
     model = AsenForMultitask(AsenConfig(tasks={"t": task}, hidden_size=16, num_attention_heads=2, **settings)).double()
     inputs = torch.randint(3, (4, 6))
-    assert equivariance_error(model, "t", inputs, group=cyclic(6)) < 1e-10
-    assert equivariance_error(model, "t", inputs, group=reversal(6)) > 1e-6  # it turns the arrows round
+    assert equivariance_error(model, inputs, "t", group=cyclic(6)) < 1e-10
+    assert equivariance_error(model, inputs, "t", group=reversal(6)) > 1e-6  # it turns the arrows round

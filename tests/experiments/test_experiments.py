@@ -125,11 +125,11 @@ def test_every_cell_gets_one_line_that_says_how_it_was_made(finished):
     assert "16/16" in done.stderr and "Warning" not in done.stderr
 
 
-def test_a_cells_baseline_is_that_of_the_test_rows_whatever_its_training_rows(finished):
-    baselines = {}
+def test_a_cells_reference_is_that_of_the_test_rows_whatever_its_training_rows(finished):
+    references = {}
     for row in rows_of(finished[0]):
-        baselines.setdefault((row["task"], row["seed"]), set()).add(row["baseline"])
-    assert len(baselines) == 4 and all(len(values) == 1 for values in baselines.values())
+        references.setdefault((row["task"], row["seed"]), set()).add(row["reference"])
+    assert len(references) == 4 and all(len(values) == 1 for values in references.values())
 
 
 def test_no_weights_are_kept(finished):

@@ -1,4 +1,4 @@
-"""training/baselines.py: what each network can see, and that it is as large as it should be."""
+"""Rival networks: what each can see, and that it is as large as it should be."""
 
 import networkx
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asen_hf import TaskConfig
-from asen_hf.experiments.rivals import ARCHITECTURES, BaselineConfig, BaselineForMultitask, DiffusionCell, matched_width
+from asen_hf.experiments.rivals import ARCHITECTURES, DiffusionCell, RivalConfig, RivalForMultitask, matched_width
 
 PATH = [[i, j] for i in range(6) for j in range(6) if abs(i - j) <= 1]
 REGRESSION = {"degree": 6, "edges": PATH, "num_features": 4, "problem_type": "regression", "num_labels": 3}
@@ -16,8 +16,8 @@ SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
 def build(architecture, task=REGRESSION, **model):
     torch.manual_seed(0)
     task = {**task, "residual_feature": 2} if architecture == "diffusion_gru" else task
-    config = BaselineConfig(**{**SMALL, **model}, tasks={"it": TaskConfig(**task)}, architecture=architecture)
-    return BaselineForMultitask(config).eval()
+    config = RivalConfig(**{**SMALL, **model}, tasks={"it": TaskConfig(**task)}, architecture=architecture)
+    return RivalForMultitask(config).eval()
 
 
 def influence(model):
@@ -30,7 +30,7 @@ def influence(model):
 def test_each_architecture_sees_what_it_should():
     distances = np.abs(np.subtract.outer(range(6), range(6)))
     np.testing.assert_array_equal(influence(build("mlp")), distances == 0)
-    np.testing.assert_array_equal(influence(build("gcn")), distances <= 2)  # a layer a step
+    np.testing.assert_array_equal(influence(build("gcn")), distances <= 2)  # one step per layer
     assert influence(build("transformer")).all()
     assert influence(build("diffusion_gru")).all()
 
@@ -55,7 +55,7 @@ def test_diffusion_cell_is_a_gru_with_walks_written_out():
     torch.manual_seed(0)
     graph = networkx.gnp_random_graph(5, 0.5, seed=1, directed=True)
     adjacency = torch.from_numpy(networkx.to_numpy_array(graph)).float() + torch.eye(5)
-    walks = [each / each.sum(dim=1, keepdim=True) for each in (adjacency, adjacency.T)]
+    walks = [arrows / arrows.sum(dim=1, keepdim=True) for arrows in (adjacency, adjacency.T)]
     cell = DiffusionCell(2, 3)
     inputs, state = torch.randn(4, 5, 2), torch.randn(4, 5, 3)
 
@@ -74,15 +74,15 @@ def test_diffusion_cell_is_a_gru_with_walks_written_out():
 def test_the_matched_width_is_the_nearest(architecture):
     config = build(architecture).config
     width = matched_width(config, 20_000)
-    sizes = {each: build(architecture, hidden_size=each).num_parameters() for each in range(2, 200, 2)}
-    assert width == min(sizes, key=lambda each: abs(sizes[each] - 20_000))
+    sizes = {size: build(architecture, hidden_size=size).num_parameters() for size in range(2, 200, 2)}
+    assert width == min(sizes, key=lambda size: abs(sizes[size] - 20_000))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_saved_baseline_is_loaded_as_it_was(architecture, tmp_path):
+def test_a_saved_rival_is_loaded_as_it_was(architecture, tmp_path):
     model = build(architecture)
     model.save_pretrained(tmp_path)
-    loaded = BaselineForMultitask.from_pretrained(tmp_path).eval()
+    loaded = RivalForMultitask.from_pretrained(tmp_path).eval()
     inputs = torch.randn(2, 6, 4)
     torch.testing.assert_close(loaded(inputs).logits, model(inputs).logits, rtol=0, atol=0)
     batch = {"it": {"inputs": inputs, "labels": torch.randn(2, 6, 3)}}
@@ -95,10 +95,10 @@ def test_graph_tasks_and_tokens_are_taken():
     assert model(torch.zeros(4, 6, dtype=torch.int64)).logits.shape == (4, 2)
 
 
-def test_what_a_baseline_lacks_is_said():
-    with pytest.raises(ValueError, match="edges, of which the task has none"):
+def test_what_a_rival_lacks_is_said():
+    with pytest.raises(ValueError, match="messages along edges, and the task has none"):
         build("gcn", {**REGRESSION, "edges": None})
     with pytest.raises(ValueError, match="residual_feature"):
-        BaselineForMultitask(BaselineConfig(**SMALL, tasks={"it": REGRESSION}, architecture="diffusion_gru"))
+        RivalForMultitask(RivalConfig(**SMALL, tasks={"it": REGRESSION}, architecture="diffusion_gru"))
     with pytest.raises(ValueError, match="architecture"):
-        BaselineConfig(**SMALL, tasks={"it": REGRESSION}, architecture="cnn")
+        RivalConfig(**SMALL, tasks={"it": REGRESSION}, architecture="cnn")

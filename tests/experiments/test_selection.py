@@ -97,7 +97,7 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
     output = tmp_path / "out"
     select(
         *("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}"),
-        *("--groups", "reversal", "trivial", "--baselines", "mlp", "transformer"),
+        *("--groups", "reversal", "trivial", "--rivals", "mlp", "transformer"),
     )
     rows = {row["candidate"]: row for row in ranking(output)}
     sizes = {name: int(row["parameters"]) for name, row in rows.items()}
@@ -117,8 +117,8 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
         ((), "say what to learn"),
         (("--task=equivariant/palindrome", "--supports", "dense"), "expected some of complete, sparse, weak"),
         (("--task=equivariant/palindrome", "--supports", "sparse"), "no edges"),
-        (("--task=equivariant/palindrome", "--baselines", "cnn"), "expected some of mlp, gcn"),
-        (("--task=equivariant/palindrome", "--baselines", "gcn"), "edges, of which the task has none"),
+        (("--task=equivariant/palindrome", "--rivals", "cnn"), "expected some of mlp, gcn"),
+        (("--task=equivariant/palindrome", "--rivals", "gcn"), "messages along edges, and the task has none"),
         (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
         (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),
         (("--task=equivariant/palindrome", "--steps=3"), "--steps"),

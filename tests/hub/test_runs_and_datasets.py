@@ -26,8 +26,7 @@ PUSH = """
 import json, sys
 from datasets import load_dataset
 from asen_hf.data import get_task
-from asen_hf.hub.uploads import open_repository, push_run, push_task
-from asen_hf.training.recipe import TrainingRecipe
+from asen_hf.hub.uploads import UploadOptions, open_repository, push_run, push_task
 
 folder = sys.argv[1]
 refused = []
@@ -51,10 +50,10 @@ for config, rows in {
     same = [back[split][:] == rows[split][:] and back[split].features == rows[split].features for split in rows]
     there[config] = list(back) == list(rows) and all(same)
 
-assert open_repository(TrainingRecipe()) is None
-repository = open_repository(TrainingRecipe(push_to_hub=True, output_dir=folder))
-refuse(open_repository, TrainingRecipe(push_to_hub=True, hub_model_id="eve/model"))
-refuse(open_repository, TrainingRecipe(hub_model_id="ada/model"))
+assert open_repository(UploadOptions(), folder) is None
+repository = open_repository(UploadOptions(push_to_hub=True), folder)
+refuse(open_repository, UploadOptions(push_to_hub=True, hub_model_id="eve/model"), folder)
+refuse(open_repository, UploadOptions(hub_model_id="ada/model"), folder)
 model = push_run(folder, repository)
 refuse(push_run, folder, "ada/gone")
 print(json.dumps({"dataset": dataset, "model": model, "refused": refused, "there": there}))
@@ -169,5 +168,5 @@ def test_a_whole_life_from_pretraining_to_a_pipeline(hub, script, python_at_hub,
     assert table_of(evaluated)[2].startswith("sets ")
 
     answers = python_at_hub(PREDICT, "eve/mine", home=others)
-    assert len(answers) == 3 and answers[0] == answers[2]  # rows in, a label with its probability a node out
+    assert len(answers) == 3 and answers[0] == answers[2]  # rows in, a label with its probability per node out
     assert all(0.5 <= node["score"] <= 1 for row in answers for node in row)

@@ -36,12 +36,12 @@ def distinct_tokens(degree):
 def test_triples_have_the_groups_symmetry_and_no_more_where_pairs_have_more(group, output_level):
     tokens = distinct_tokens(group.degree)
     pairs = make_model(group, "pairs", output_level=output_level)
-    assert equivariance_error(pairs, "t", tokens, symmetric(group.degree)) < 1e-5
+    assert equivariance_error(pairs, tokens, "t", symmetric(group.degree)) < 1e-5
     triples = make_model(group, "triples", output_level=output_level)
-    assert equivariance_error(triples, "t", tokens) < 1e-5
-    assert equivariance_error(triples, "t", tokens, symmetric(group.degree)) > 1e-3
+    assert equivariance_error(triples, tokens, "t") < 1e-5
+    assert equivariance_error(triples, tokens, "t", symmetric(group.degree)) > 1e-3
     exact = make_model(group, "triples", torch.float64, output_level=output_level)
-    assert equivariance_error(exact, "t", tokens) < 1e-12
+    assert equivariance_error(exact, tokens, "t") < 1e-12
 
 
 def test_an_outsider_of_the_triples_is_found_where_pairs_have_none():

@@ -6,9 +6,9 @@ import sys
 import evaluate
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.plots import predictions
 from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, backbone_fields
 
 POSE = {"num_features": 2, "num_labels": 3, "problem_type": "regression", "loss": "mse", "metric": "mpjpe"}
@@ -85,7 +85,7 @@ def test_roads_and_bones_are_those_of_the_task_though_all_nodes_hear_each_other(
     tmp_path, run, table, traffic, monkeypatch
 ):
     figures = {}
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: figures.setdefault(path.name, figure))
+    monkeypatch.setattr(predictions, "save_figure", lambda figure, path, **_: figures.setdefault(path.name, figure))
     table.support = "weak"
     run(table, traffic, flags=["--plots", tmp_path])
     roads = figures["traffic-metr_la-map.png"].axes[0].collections[0].get_segments()
@@ -96,10 +96,10 @@ def test_roads_and_bones_are_those_of_the_task_though_all_nodes_hear_each_other(
 
 def test_the_picture_shows_the_scored_split_and_its_error(tmp_path, run, table, monkeypatch):
     figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: figures.append(figure))
+    monkeypatch.setattr(predictions, "save_figure", lambda figure, path, **_: figures.append(figure))
     flags = ["--plots", tmp_path, "--split", "validation", "--output", tmp_path / "scores.json"]
     run(table, flags=flags)
-    [score] = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    [score] = json.loads((tmp_path / "scores.json").read_text())["scores"].values()
     errors = [float(axes.get_title().split(": ")[1].split(" mm")[0]) for axes in figures[0].axes]
     assert score["rows"] == len(errors) == 6 and score["value"] == pytest.approx(np.mean(errors), rel=0.01)
 

@@ -1,4 +1,4 @@
-"""What is minimised and what is reported: the mean of the tasks' losses, parameter groups, metrics, baselines."""
+"""What is minimised and what is reported: the mean of the tasks' losses, parameter groups, metrics, reference predictions."""
 
 import numpy as np
 import pytest
@@ -309,12 +309,12 @@ def test_persistence_is_the_residual_feature_itself():
         ("node_values", {"constant", "linear", "persistence"}),
     ],
 )
-def test_a_task_has_the_baselines_that_its_kind_allows(name, expected):
+def test_a_task_has_the_reference_predictions_that_its_kind_allows(name, expected):
     split = some_rows(TASKS[name], 12)
     assert reference_scores(TASKS[name], split, split).keys() == expected
 
 
-def test_traffic_baselines_are_the_published_ones(shared_data):
+def test_traffic_reference_predictions_are_the_published_ones(shared_data):
     task = get_task("traffic/metr_la", data_path=shared_data / "metr_la_week" / "metr_la_week.npz")
     splits = task.load()
     scores = reference_scores(task.config, splits["train"], splits["test"])

@@ -381,11 +381,11 @@ def test_a_users_table_goes_from_file_to_finetuned_evaluated_reloaded_model(tmp_
     assert table_of(evaluated.stdout) == table_of(finetuned.stdout)
     assert re.match(r"my_task +C_3 wr C_3 +\d+ +45 ", table_of(evaluated.stdout)[2])
     record = json.loads((tmp_path / "scores.json").read_text())
-    [score] = record["scores"]
-    assert score["value"] > score["baselines"]["majority"]
+    score = record["scores"]["my_task"]
+    assert score["value"] > score["references"]["majority"]
     assert score["equivariance_error"] < 1e-5 and score["outside_error"] > 1e-3
     assert float(reloaded.stdout) == pytest.approx(score["value"], abs=1e-9)
-    assert record["split"] == "test" and record["checkpoint"] == str(tmp_path / "mine")
+    assert record["split"] == "test"
     assert AsenModel.from_pretrained(tmp_path / "mine").config.tasks["my_task"].group_name == "C_3 wr C_3"
 
 

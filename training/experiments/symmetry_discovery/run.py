@@ -23,10 +23,12 @@ from asen_hf import AsenConfig, AsenForMultitask
 from asen_hf.data import collate
 from asen_hf.evaluation.discovery import Discovery, discovered_orbits
 from asen_hf.evaluation.equivariance import equivariance_error
-from asen_hf.evaluation.scores import score_splits as evaluate
+from asen_hf.evaluation.provenance import provenance
+from asen_hf.evaluation.scores import score_splits
 from asen_hf.model.groups import direct_product, from_array_form, symmetric, to_cycles, wreath_product
 from asen_hf.model.orbits import orbit_labels
-from asen_hf.training.loop import machine, train
+from asen_hf.plots._saving import save_figure
+from asen_hf.training.loop import train
 from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, script
 
 HERE = Path(__file__).parent
@@ -87,11 +89,11 @@ def run(arm: Arm, seed: int, output_dir: Path) -> tuple[dict[str, Any], Discover
         "arm": arm.name,
         "seed": seed,
         "steps": step(last),
-        "test_accuracy": round(evaluate(model, {TASK: test})[TASK].value, 4),
+        "test_accuracy": round(score_splits(model, {TASK: test})[TASK].value, 4),
         "ratio_before": round(before.comparison.distance_ratio, 4),
         "ratio_after": round(after.comparison.distance_ratio, 4),
         "raw_ratio_after": round(raw_ratio(model), 4),
-        "swap_error_after": round(equivariance_error(model, TASK, collate(configs[TASK], test)["inputs"], SWAP), 4),
+        "swap_error_after": round(equivariance_error(model, collate(configs[TASK], test)["inputs"], TASK, SWAP), 4),
         "classes": after.num_classes,
         "group_order": after.group.order(),
         "adjusted_rand_index": round(after.comparison.adjusted_rand_index, 4),
@@ -108,7 +110,7 @@ def step(checkpoint: Path) -> int:
 
 def raw_ratio(model: AsenForMultitask) -> float:
     """The distance ratio of the embedding table itself, before the layers project it."""
-    first = np.unique(orbit_labels(GIVEN), return_index=True)[1]  # one pair of positions an orbital
+    first = np.unique(orbit_labels(GIVEN), return_index=True)[1]  # one pair of positions per orbital
     wanted, table = orbit_labels(WHOLE).ravel()[first], model.asen.edge_embedders[TASK].weight.detach()
     distances, joined = torch.cdist(table, table).numpy(), wanted[:, None] == wanted
     return float(distances[joined & (distances > 0)].mean() / distances[~joined].mean())
@@ -116,7 +118,7 @@ def raw_ratio(model: AsenForMultitask) -> float:
 
 def recovering_tolerances(model: AsenForMultitask) -> str:
     """The range of tolerances, among 0.01 … 0.99, at which the discovered orbitals are those of S_5 wr S_2."""
-    hits = [each for each in TOLERANCES if discovered_orbits(model, TASK, each, WHOLE).comparison.equal]
+    hits = [tolerance for tolerance in TOLERANCES if discovered_orbits(model, TASK, tolerance, WHOLE).comparison.equal]
     return f"{hits[0]:.2f} to {hits[-1]:.2f}" if hits else "none"
 
 
@@ -153,7 +155,7 @@ def draw(rows: list[dict[str, Any]], panels: dict[str, np.ndarray], path: Path) 
     dots.grid(axis="x", alpha=0.3)
     dots.spines[["top", "left", "right"]].set_visible(False)
     dots.legend(frameon=False, fontsize=8, loc="lower left")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
 
 
 def report(rows: list[dict[str, Any]]) -> str:
@@ -167,7 +169,7 @@ def report(rows: list[dict[str, Any]]) -> str:
         column: {arm.name: float(np.mean([row[column] for row in lines])) for arm, lines in by_arm.items()}
         for column in numbers
     }
-    # Decoupled decay multiplies a weight by 1 - lr · decay a step; the schedule's mean rate is half its peak.
+    # Decoupled decay multiplies a weight by 1 - lr · decay per step; the schedule's mean rate is half its peak.
     kept = {
         arm.name: float(np.exp(-arm.weight_decay * training.lr * lines[0]["steps"] / 2))
         for arm, lines in by_arm.items()
@@ -184,7 +186,7 @@ def report(rows: list[dict[str, Any]]) -> str:
         whole_order=WHOLE.order(),
         seeds=", ".join(map(str, SEEDS)),
         num_seeds=len(SEEDS),
-        machine=", ".join(f"{key} {value}" for key, value in machine().items()),
+        machine=", ".join(f"{key} {value}" for key, value in provenance().items()),
         model=", ".join(f"{key} {value}" for key, value in MODEL.items()),
         default_decay=ARMS[0].weight_decay,
         longer_factor=ARMS[1].num_epochs // ARMS[0].num_epochs,

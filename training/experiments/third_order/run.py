@@ -23,9 +23,10 @@ from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.closures.report import closure_report
 from asen_hf.data import get_task
 from asen_hf.data.features import to_dataset
+from asen_hf.evaluation.provenance import provenance
 from asen_hf.evaluation.scoreboard import scoreboard
 from asen_hf.model.orbits import orbit_labels
-from asen_hf.training.loop import machine, train
+from asen_hf.training.loop import train
 from asen_hf.training.recipe import Recipe, TrainingRecipe, script
 
 HERE = Path(__file__).parent
@@ -91,13 +92,13 @@ def run(case: Case, seed: int, output_dir: Path) -> dict[str, Any]:
     model = AsenForMultitask(AsenConfig(tasks={"task": config}))
     if not (output / "scores.json").exists():
         train(model, {"task": data}, Recipe({}, [], training))
-    score = scoreboard(AsenForMultitask.from_pretrained(output), {"task": data})[0]
+    score = scoreboard(AsenForMultitask.from_pretrained(output), {"task": data})["task"]
     row = {
         **dataclasses.asdict(case),
         "seed": seed,
         "loss": round(score.loss, 4),
         "accuracy": round(score.value, 4),
-        "majority": round(score.baselines["majority"], 4),
+        "majority": round(score.references["majority"], 4),
         "error_inside": f"{score.equivariance_error:.1e}",
         "error_outside": "none" if score.outside_error is None else f"{score.outside_error:.1e}",
     }
@@ -112,10 +113,10 @@ def report(rows: list[dict[str, Any]]) -> str:
         "",
         "Made by `python training/experiments/third_order/run.py`; no number here is written by hand. "
         f"1,750 training rows, {EPOCHS} epochs, the paper's model, seeds {', '.join(map(str, SEEDS))}; "
-        + ", ".join(f"{key} {value}" for key, value in machine().items())
+        + ", ".join(f"{key} {value}" for key, value in provenance().items())
         + ".",
         "",
-        "| task | group | colours | test loss, a seed each | test accuracy, a seed each | majority | "
+        "| task | group | colours | test loss per seed | test accuracy per seed | majority | "
         "largest error inside | outside |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]

@@ -11,10 +11,9 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-from asen_hf.evaluation.scoreboard import Score
-from asen_hf.hub.cards import model_card
+from asen_hf.evaluation.scores import Score, ScoreRecord
+from asen_hf.hub.cards import model_card, write_card
 from asen_hf.model.groups import cyclic, to_cycles
-from asen_hf.training.evaluate import write_scores
 from asen_hf.training.finetune import FinetuneArguments
 from asen_hf.training.recipe import Recipe, TaskRecipe, TrainingRecipe, argument_parser, backbone_fields
 from asen_hf.training.row_arguments import RowArguments
@@ -29,17 +28,17 @@ TASKS = {
 MACHINE = {"platform": "Some-OS", "python": "3.0", "torch": "2.0", "cpus": 64, "threads": 3, "accelerator": "GPU 9"}
 
 
-def score(task: str, **values) -> Score:
-    known = {"group": "", "rank": 2, "rows": 1234, "loss": 0.25, "metric": "accuracy", "value": 0.987654}
-    known |= {"baselines": {"majority": 0.5432}, "equivariance_error": 1.234e-7, "outside_error": 0.5}
-    return Score(task=task, support_is_invariant=True, **{**known, **values})
+def score(**values) -> Score:
+    known = {"rows": 1234, "loss": 0.25, "metric": "accuracy", "value": 0.987654}
+    known |= {"references": {"majority": 0.5432}, "equivariance_error": 1.234e-7, "outside_error": 0.5}
+    return Score(**{**known, **values})
 
 
-SCORES = [
-    score("even", metric="auc", value=0.75, outside_error=None),
-    score("moved", metric="mae", value=2.5, baselines={"constant": 3.0, "linear": 2.75}),
-    score("ring"),
-]
+SCORES = {
+    "even": score(metric="auc", value=0.75, outside_error=None),
+    "moved": score(metric="mae", value=2.5, references={"constant": 3.0, "linear": 2.75}),
+    "ring": score(),
+}
 
 
 @pytest.fixture
@@ -53,8 +52,8 @@ def folder(tmp_path):
     sources.append(TaskRecipe("ring", dataset="rows.csv", task_config="ring.json"))
     training = TrainingRecipe(max_steps=77, lr=0.125, seed=5)
     Recipe(backbone_fields(model.config), sources, training).write(path / "recipe.yaml")
-    (path / "scores.json").write_text(json.dumps({"step": 55, "machine": MACHINE}))
-    write_scores(path / "test_scores.json", SCORES, "asen-test", "test", 5)
+    ScoreRecord("validation", 5, {}, 55, MACHINE).write(path / "scores.json")
+    ScoreRecord("test", 5, SCORES).write(path / "test_scores.json")
     return path
 
 
@@ -72,42 +71,42 @@ def table_of(card: ModelCard, section: str) -> dict[str, dict[str, str]]:
 def test_tasks_are_listed_with_what_is_true_of_their_groups(folder):
     tasks = table_of(model_card(str(folder)), "Tasks")
     assert list(tasks) == list(TASKS)
-    facts = {name: [row[key] for key in ("points", "order", "rank", "2-closed")] for name, row in tasks.items()}
+    facts = {name: [row[key] for key in ("degree", "order", "rank", "2-closed")] for name, row in tasks.items()}
     assert facts == {
         "even": ["4", "12", "2", "no"],
         "large": ["300", "not computed", "300", "not computed"],
         "moved": ["4", "4", "4", "yes"],
         "ring": ["5", "10", "3", "yes"],
     }
-    assert [tasks["moved"][key] for key in ("coloured", "in, a node", "out")] == [
-        *("pairs, 4 edges only", "2 features", "1 value a node"),
+    assert [tasks["moved"][key] for key in ("symmetry breaking", "input per node", "output")] == [
+        *("pairs, sparse support of 4 edges", "2 features", "1 value per node"),
     ]
-    assert [tasks["even"][key] for key in ("coloured", "in, a node", "out")] == [
-        *("pairs", "token of 3", "2 classes a graph"),
+    assert [tasks["even"][key] for key in ("symmetry breaking", "input per node", "output")] == [
+        *("pairs", "one of 3 tokens", "2 classes per graph"),
     ]
     assert tasks["ring"]["group"] == r"turns \| mirrors"  # one cell, not two
 
 
-def test_scores_stand_beside_their_baselines(folder):
+def test_scores_stand_beside_their_reference_predictions(folder):
     card = model_card(str(folder))
     scores = table_of(card, "Scores")
-    assert list(scores) == [each.task for each in SCORES]
+    assert list(scores) == list(SCORES)
     assert scores["ring"] == {
         "task": "ring",
         "rows": "1,234",
         "score": "accuracy 0.9877",
-        "baselines": "majority 0.5432",
+        "reference predictions": "majority 0.5432",
         "loss": "0.2500",
         "equivariance error": "1.2e-07",
         "outside the group": "5.0e-01",
     }
-    assert scores["moved"]["baselines"] == "constant 3.0000, linear 2.7500"
-    assert scores["even"]["outside the group"] == "–"
+    assert scores["moved"]["reference predictions"] == "constant 3.0000, linear 2.7500"
+    assert scores["even"]["outside the group"] == "-"
     assert "Not measured: `large`." in card.text
 
 
 def test_scores_can_come_from_another_file(folder, tmp_path):
-    write_scores(tmp_path / "other.json", [score("large", value=0.125)], "asen-test", "validation", 5)
+    ScoreRecord("validation", 5, {"large": score(value=0.125)}).write(tmp_path / "other.json")
     card = model_card(str(folder), str(tmp_path / "other.json"))
     assert table_of(card, "Scores")["large"]["score"] == "accuracy 0.1250"
     assert "On the validation split; one run" in card.text
@@ -115,10 +114,10 @@ def test_scores_can_come_from_another_file(folder, tmp_path):
 
 
 def test_metadata_is_what_the_hub_asks_for_and_reads_back(folder):
-    model_card(str(folder)).save(folder / "README.md")
+    assert write_card(folder) == folder / "README.md"
     card = ModelCard.load(folder / "README.md")
     assert (card.data.license, card.data.library_name) == ("apache-2.0", "transformers")
-    read = {(each.dataset_name, each.metric_type): each.metric_value for each in card.data.eval_results}
+    read = {(result.dataset_name, result.metric_type): result.metric_value for result in card.data.eval_results}
     assert read == {
         ("even", "roc_auc"): 0.75,
         ("even", "equivariance_error"): 1.2e-7,
@@ -129,7 +128,7 @@ def test_metadata_is_what_the_hub_asks_for_and_reads_back(folder):
     }
     metadata = yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---\n")[1])
     [model] = metadata["model-index"]
-    assert model["name"] == "asen-test" and len(model["results"]) == len(SCORES)  # a result a task, two metrics each
+    assert model["name"] == "asen-test" and len(model["results"]) == len(SCORES)  # one per task
     for result in model["results"]:
         assert result["task"]["type"] == "graph-ml"
         assert result["dataset"]["type"] and result["dataset"]["name"]
@@ -173,7 +172,7 @@ def test_its_code_and_its_command_work(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder.parent)
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)), {})
     assert capsys.readouterr().out.splitlines() == ["torch.Size([4])", "torch.Size([4, 4, 8])"]
-    [command] = re.findall(r"^accelerate launch training/finetune.py (.*)$", text, flags=re.MULTILINE)
+    [command] = re.findall(r"^asen finetune (.*)$", text, flags=re.MULTILINE)
     parser = argument_parser([FinetuneArguments, RowArguments, TrainingRecipe])
     assert parser.parse_args_into_dataclasses(shlex.split(command))[0].checkpoint == "asen-test"
     [fields] = re.findall(r"`({.*})`", text)
@@ -191,9 +190,8 @@ def test_a_missing_file_is_named(folder, name):
     ("text", "message"),
     [
         ("{", "not JSON"),
-        ('{"step": 1}', "split, seed, scores"),
-        ('{"split": "test", "seed": 0, "scores": [{"task": "ring"}]}', "list of scores.*'group'"),
-        ('{"split": "test", "seed": 0, "scores": 3}', "list of scores"),
+        ('{"step": 1}', "lacks split, seed, scores"),
+        ('{"split": "test", "seed": 0, "scores": [{"task": "ring"}]}', "a mapping from tasks to scores, got a list"),
     ],
 )
 def test_scores_that_are_none_are_refused(folder, text, message):
@@ -203,6 +201,6 @@ def test_scores_that_are_none_are_refused(folder, text, message):
 
 
 def test_scores_of_another_checkpoint_are_refused(folder):
-    write_scores(folder / "test_scores.json", [score("stars")], "asen-test", "test", 5)
+    ScoreRecord("test", 5, {"stars": score()}).write(folder / "test_scores.json")
     with pytest.raises(ValueError, match="scores of stars; the checkpoint's tasks are even, large, moved, ring"):
         model_card(str(folder))
