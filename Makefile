@@ -34,7 +34,7 @@ lint: setup ## check style and types
 	$(PYTHON) -m mypy asen_hf
 
 docs: setup ## build the site, strictly, into build/site
-	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict --config-file .mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --config-file .mkdocs.yml
 
 # Without isolation, so that the pinned setuptools builds it.
 package: setup ## build the sdist, and from it the wheel, into dist/
