@@ -40,9 +40,9 @@ NOT_RUN = {
 # Flags that come last, and so count.
 SHORTER = {
     "asen finetune": ["--max_steps", "2"],
-    "asen pretrain": ["--max_steps", "2"],
-    "training/pretrain.py": ["--max_steps", "2"],
+    "training/finetune.py": ["--max_steps", "2"],
     "asen select": [
+        *("--groups", "reversal"),
         *("--max_steps", "2", "--seeds", "1", "--workers", "1", "--attn_implementation", "eager"),
         *("--hidden_size", "16", "--num_attention_heads", "2", "--num_hidden_layers", "1"),
     ],
