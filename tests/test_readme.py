@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+import asen_hf
 from asen_hf.evaluation.scores import ScoreRecord
 from tests.snippets import AT_HUB, ROOT, Block, Session, read_sections, split_commands
 
@@ -203,6 +204,11 @@ def test_every_path_it_names_exists(page: Path) -> None:
     named |= {ROOT / path for path in re.findall(r"`(asen_hf/[\w/.]*)`", text)}
     named |= {page.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text)}
     assert not [path for path in named if "NAME" not in path.parts and not path.exists()]
+
+
+def test_the_reference_has_every_name_of_the_face() -> None:
+    documented = re.findall(r"^::: asen_hf\..*?(\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.M)
+    assert not set(asen_hf.__all__) - {*documented, "__version__"}
 
 
 def test_pictures_are_small() -> None:
