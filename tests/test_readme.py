@@ -146,7 +146,8 @@ def test_the_readmes_results_are_those_of_the_rankings(experiment: str, page: st
 def test_the_own_table_is_learned_when_nothing_is_shortened(repository: Path, capsys: pytest.CaptureFixture) -> None:
     runpy.run_path("examples/own_table.py", run_name="__main__")
     printed = capsys.readouterr().out
-    assert "[[1 1 1 0 0 0 0 0 0]]" in printed.replace(", ", " ") and "test accuracy 1.000" in printed
+    assert "[[1, 1, 1, 0, 0, 0, 0, 0, 0]]" in printed
+    assert float(printed.split("test accuracy ")[1]) > 0.98
 
 
 @pytest.mark.parametrize(
