@@ -4,7 +4,7 @@ CONSTRAINTS := .ci/constraints.txt
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test upstream lint package bench
+.PHONY: help setup pretrain test upstream lint docs package bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,9 @@ lint: setup ## check style and types
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy asen_hf
+
+docs: setup ## build the site, strictly, into build/site
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --config-file .mkdocs.yml
 
 # Without isolation, so that the pinned setuptools builds it.
 package: setup ## build the sdist, and from it the wheel, into dist/

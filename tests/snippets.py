@@ -1,15 +1,17 @@
 """Runs what a Markdown file shows, as typed: every block of code, section by section, in the current folder.
 
-Python blocks of a section share their names, as in one session. Of bash blocks every command is run, Python scripts and
-``asen`` in this process, since importing torch for each would take most of the time; those that train get the flags of
-``SHORTER``. A block ``text``, or of no language, says lines that the block before it printed; where that one was made
-shorter, numbers may differ. A block ``json`` is a TaskConfig. Any other block is refused.
+A section begins at a heading of the first or second level. Its Python blocks share their names, as in one session. Of
+bash blocks every command is run, Python scripts and ``asen`` in this process, since importing torch for each would take
+most of the time; commands that train get the flags of ``SHORTER``, and the examples two steps. A block ``text``, or of
+no language, holds lines that the block before it printed; where that block was made shorter, numbers may differ. A
+block ``json`` is a TaskConfig; ``tree`` names files, which exist; ``bibtex`` is not run. Any other block is refused.
 
     python -m tests.snippets FILE SECTION
 """
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -18,34 +20,35 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
+import transformers
 from accelerate.state import AcceleratorState, GradientState
 
-from asen_hf import TaskConfig
-from asen_hf.commands import main as cli
+import asen_hf
+from asen_hf.commands.main import main as run_asen
 
+ROOT = Path(__file__).resolve().parents[1]
 # First words of commands that are not run, and why.
 NOT_RUN = {
     "make pretrain": "it takes minutes; tests/training/test_scripts.py runs the script",
     "make test": "it runs these tests",
-    ". .venv/bin/activate": "the tests run in the environment already",
+    "pip install": "tests/test_package.py installs the wheel",
 }
 # Flags that come last, and so count.
 SHORTER = {
+    "asen finetune": ["--max_steps", "2"],
     "training/finetune.py": ["--max_steps", "2"],
-    "training/select_symmetry.py": [
+    "asen select": [
+        *("--groups", "reversal"),
         *("--max_steps", "2", "--seeds", "1", "--workers", "1", "--attn_implementation", "eager"),
         *("--hidden_size", "16", "--num_attention_heads", "2", "--num_hidden_layers", "1"),
     ],
-    "examples/pose.py": ["--max_steps", "2"],
-    "examples/traffic.py": ["--max_steps", "2"],
-    "examples/dna.py": ["--max_steps", "2"],
 }
 # Sections that need the Hub: they are run in a process of their own, by tests/hub/test_publish_and_load.py.
-AT_HUB = {("examples/README.md", "Publish and load")}
+AT_HUB = {("docs/hub.md", "Publish and load")}
 _FENCE = re.compile(r"^```(.*)$")
 _NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?|-{2,}")  # and rules of tables, which are as wide as what is above
 
@@ -75,7 +78,7 @@ def read_sections(path: Path) -> dict[str, list[Block]]:
             lines.append(line)
         elif line.lstrip().startswith(("```", "~~~")):
             raise AssertionError(f"{path}:{number}: a block must begin with ``` at the start of its line")
-        elif line.startswith("#"):
+        elif re.match("##? ", line):
             heading = line.lstrip("# ")
     assert language is None, f"{path}: a block is not closed"
     return sections
@@ -90,7 +93,12 @@ class Session:
 
     def run(self, block: Block) -> None:
         if block.language == "json":
-            TaskConfig(**json.loads(block.text))
+            asen_hf.TaskConfig(**json.loads(block.text))
+        elif block.language == "tree":
+            missing = [path for path in tree_paths(block.text) if not (ROOT / path).exists()]
+            assert not missing, f"{block.where}: there is no {missing[0]}"
+        elif block.language == "bibtex":
+            pass
         elif block.language in ("", "text") and block.text.startswith("$ "):
             command, _, said = block.text.partition("\n")
             self._run_code(dataclasses.replace(block, language="bash", text=command.removeprefix("$ ")))
@@ -133,29 +141,53 @@ class Session:
             settings[name] = value
         if words[:2] == ["accelerate", "launch"]:
             words = ["python", *words[2:]]
-        if words[0] == "asen":
-            words = ["python", "-m", "asen_hf.commands.main", *words[1:]]
-        assert words[0] == "python", f"{where}: nobody knows how to run {shlex.join(words)}"
-        if len(words) > 1 and words[1] in SHORTER:
-            words, self.is_shorter = [*words, *SHORTER[words[1]]], True
+        assert words[0] in ("asen", "python") and words[1:], f"{where}: nobody knows how to run {shlex.join(words)}"
+        program = words[1] if words[0] == "python" else " ".join(words[:2])
+        if program in SHORTER:
+            words, self.is_shorter = [*words, *SHORTER[program]], True
         if settings:
-            subprocess.run([sys.executable, *words[1:]], env={**os.environ, **settings}, check=True)
-        elif words[1] == "-c":
-            exec(compile(words[2], where, "exec"), {"__name__": "__main__"})
-        elif words[1:3] == ["-m", "asen_hf.commands.main"]:
-            assert cli.main(words[3:]) == 0, f"{where}: {shlex.join(words)} failed"
+            command = words[1:] if words[0] == "python" else ["-m", "asen_hf.commands.main", *words[1:]]
+            subprocess.run([sys.executable, *command], env={**os.environ, **settings}, check=True)
+        elif words[0] == "asen":
+            self._run_in_process(lambda: run_asen(words[1:]), words, where)
+        elif program.startswith("examples/"):
+            self.is_shorter = self.is_shorter or program != "examples/theory.py"
+            with two_steps():
+                self._run_in_process(lambda: runpy.run_path(program, run_name="__main__"), words, where)
         else:
-            self._run_script(words[1:], where)
+            self._run_in_process(lambda: runpy.run_path(program, run_name="__main__"), words, where)
 
-    def _run_script(self, words: list[str], where: str) -> None:
+    def _run_in_process(self, run: Callable[[], object], words: list[str], where: str) -> None:
         try:
-            with mock.patch.object(sys, "argv", words):
-                runpy.run_path(words[0], run_name="__main__")
+            with mock.patch.object(sys, "argv", words[1:]):
+                status = run()
         except SystemExit as end:
-            raise AssertionError(f"{where}: {shlex.join(words)} ended with status {end.code}") from end
+            status = end.code
         finally:
             AcceleratorState._reset_state(reset_partial_state=True)
             GradientState._reset_state()
+        failed = isinstance(status, int) and status != 0
+        assert not failed, f"{where}: {shlex.join(words)} ended with status {status}"
+
+
+@contextlib.contextmanager
+def two_steps() -> Iterator[None]:
+    """Within it, ``asen_hf.finetune`` and ``transformers.Trainer`` stop after two steps."""
+    settings, finetune = transformers.TrainingArguments, asen_hf.finetune
+    with (
+        mock.patch.object(asen_hf, "finetune", lambda *args, **kwargs: finetune(*args, **{**kwargs, "max_steps": 2})),
+        mock.patch.object(transformers, "TrainingArguments", functools.partial(settings, max_steps=2)),
+    ):
+        yield
+
+
+def tree_paths(text: str) -> Iterator[str]:
+    """The paths of an indented list of files and folders, whose names a phrase may follow."""
+    parents: list[str] = []
+    for line in text.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth:] = [line.split()[0]]
+        yield "".join(parents)
 
 
 def split_commands(text: str) -> Iterator[list[str]]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
-
+from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.configuration_task import with_value_errors
+from ..model.modeling_asen import AsenForMultitask, AsenModel
 from ..model.normalization import FeatureEmbedder, normalized_features
 from ..model.pretrained_asen import AsenPreTrainedModel
 

@@ -1,7 +1,7 @@
 """Time and memory of the network in each attention implementation, of the published code, PyG and a transformer.
 
 All on one thread; ratios are of medians taken in one run. Run it on a quiet machine, METR-LA's file as its argument;
-it writes ``results/attention_kernels.json``, from which scaling.py makes tables, plots and ``training/SCALING.md``.
+it writes ``results/attention_kernels.json``, of which scaling.py makes tables, plots and ``docs/scaling.md``.
 """
 
 import copy

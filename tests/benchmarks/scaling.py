@@ -1,4 +1,4 @@
-"""From the benchmarks' JSON to ``training/SCALING.md`` and its plots: ``python tests/benchmarks/scaling.py``."""
+"""From the benchmarks' JSON to ``docs/scaling.md`` and its plots: ``python tests/benchmarks/scaling.py``."""
 
 import json
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).resolve().parents[2]
-REPORT = ROOT / "training" / "SCALING.md"
-PICTURE = RESULTS / "growth.png"
+REPORT = ROOT / "docs" / "scaling.md"
+PICTURE = ROOT / "docs" / "images" / "growth.png"
 Milliseconds = Mapping[str, float]
 
 
@@ -60,7 +60,7 @@ def report(record: Mapping[str, Any], tried: Mapping[str, Any]) -> str:
         ),
         size=SIZE,
         heads=HEADS,
-        picture=f"../{PICTURE.relative_to(ROOT)}",
+        picture=PICTURE.relative_to(REPORT.parent),
     )
 
 
@@ -197,12 +197,12 @@ def predictions(fitted: Mapping[str, float]) -> str:
 
 
 def draw(record: Mapping[str, Any]) -> None:
-    figure, axes = plt.subplots(2, 3, figsize=(15, 8.5), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(12, 6.8), layout="constrained")
     panels = [
-        ("a layer, forward and backward", "n", record["layer"], lambda n: ROWS[int(n)], "ms per row"),
+        ("one layer, forward and backward", "n", record["layer"], lambda n: ROWS[int(n)], "ms per row"),
         ("whole model, training step", "n", record["model"], lambda n: ROWS[int(n)], "ms per row"),
-        ("a layer at n = 64, B = 8", "rank", record["rank"], lambda _: 1, "ms"),
-        ("a layer at n = 10", "batch size B", record["batch"], lambda rows: int(rows), "ms per row"),
+        ("one layer at n = 64, B = 8", "rank", record["rank"], lambda _: 1, "ms"),
+        ("one layer at n = 10", "batch size B", record["batch"], lambda rows: int(rows), "ms per row"),
         (
             "72 rows, training step",
             "tasks",
@@ -222,7 +222,7 @@ def draw(record: Mapping[str, Any]) -> None:
     for name in dict.fromkeys(name for peaks in record["memory"].values() for name in peaks):
         points = [(int(n), peaks[name] / 1e6) for n, peaks in record["memory"].items() if peaks.get(name)]
         last.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
-    last.set(title="a layer, forward and backward, B = 1", xlabel="n", ylabel="peak MB", xscale="log", yscale="log")
+    last.set(title="one layer, forward and backward, B = 1", xlabel="n", ylabel="peak MB", xscale="log", yscale="log")
     for axis in axes.flat:
         axis.grid(alpha=0.3, which="both")
         axis.legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""The cookbook's sections that need the Hub, run as typed against the small one."""
+"""The sections of the docs that need the Hub, run as typed against the small one."""
 
 import json
 import sys

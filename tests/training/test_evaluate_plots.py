@@ -7,6 +7,7 @@ import pytest
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.commands.main import main
+from asen_hf.plots import predictions
 from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe
 
