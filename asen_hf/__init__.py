@@ -10,8 +10,7 @@ from . import _auto_classes
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .closures.automorphisms import from_networkx, graph_automorphisms
-    from .closures.report import closure_report, two_closure
+    from .closures import closure_report, from_networkx, graph_automorphisms, two_closure
     from .data import get_task, list_tasks, load_table
     from .evaluation.equivariance import assert_equivariant, equivariance_error
     from .model import groups
@@ -36,20 +35,20 @@ _ADDRESSES = {
     "TaskConfig": "model.configuration_asen",
     "assert_equivariant": "evaluation.equivariance",
     "checkpoint_path": "model.checkpoints",
-    "closure_report": "closures.report",
+    "closure_report": "closures",
     "equivariance_error": "evaluation.equivariance",
     "evaluate": "training.evaluate",
     "finetune": "training.finetune",
-    "from_networkx": "closures.automorphisms",
+    "from_networkx": "closures",
     "get_task": "data",
-    "graph_automorphisms": "closures.automorphisms",
+    "graph_automorphisms": "closures",
     "groups": "model.groups",
     "list_tasks": "data",
     "load_table": "data",
     "orbit_labels": "model.orbits",
     "parse_group": "model.group_notation",
     "pretrain": "training.pretrain",
-    "two_closure": "closures.report",
+    "two_closure": "closures",
 }
 
 __all__ = [

@@ -65,9 +65,6 @@ def _register_models(registry: ModuleType) -> None:
         return
     for auto, name in ((registry.AutoModel, "AsenModel"), (registry.AutoModelForPreTraining, "AsenForMultitask")):
         auto.register(config, _class(_MODELING, name, config_class=config), exist_ok=True)
-    checks = getattr(sys.modules.get(_MODELING), "new_task_checks", [_warn_if_not_closed])
-    if _warn_if_not_closed not in checks:
-        checks.append(_warn_if_not_closed)
 
 
 def _register_pipeline(registry: ModuleType) -> None:
@@ -76,12 +73,6 @@ def _register_pipeline(registry: ModuleType) -> None:
     )  # a stand-in, which register_pipeline would warn of
     pipeline, model = _class(_PIPELINE, "AsenPredictionPipeline"), _class(_MODELING, "AsenForMultitask")
     registry.PIPELINE_REGISTRY.register_pipeline(PIPELINE_TASK, pipeline, pt_model=model)
-
-
-def _warn_if_not_closed(name: str, task: Any) -> None:
-    from .closures.report import warn_if_not_closed  # only when asked: it takes igraph, which running a model does not
-
-    warn_if_not_closed(name, task)
 
 
 _REGISTRIES: dict[str, Callable[[ModuleType], None]] = {

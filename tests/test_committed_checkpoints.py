@@ -1,5 +1,6 @@
 """Checkpoints that are committed load for ever, and score what they scored when they were made."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,21 @@ def test_a_committed_checkpoint_reproduces_its_scores(folder):
 def test_a_committed_card_is_what_the_code_renders(folder):
     committed = (folder / "README.md").read_text(encoding="utf-8")
     assert committed == str(model_card(str(folder))), f"asen card {folder} --output {folder}/README.md renders it anew"
+
+
+def test_a_checkpoint_of_an_older_version_loads_and_gives_the_same_logits():
+    """Made by tests/checkpoints/make_before_wings.py with revision a3a0eab, whose configs say ``weak_support``."""
+    folder = Path(__file__).parent / "checkpoints" / "before_wings"
+    assert "weak_support" in (folder / "config.json").read_text(encoding="utf-8")
+    model = AsenForMultitask.from_pretrained(folder)
+    assert {name: task.support for name, task in model.config.tasks.items()} == {
+        "bones": "weak",
+        "ring": "complete",
+        "roads": "sparse",
+    }
+    for name, golden in json.loads((folder / "golden.json").read_text(encoding="utf-8")).items():
+        logits = model(torch.tensor(golden["inputs"]), task=name).logits
+        torch.testing.assert_close(logits, torch.tensor(golden["logits"]), rtol=1e-5, atol=1e-6)
 
 
 def test_there_is_one_to_load():

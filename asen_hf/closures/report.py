@@ -1,4 +1,4 @@
-"""What the network will really be equivariant to: exact k-closures of permutation groups.
+"""The closure report: what a network with the orbits of a group will really be equivariant to.
 
 The network sees a group G only through the colours of points, pairs or triples by orbit. So it is equivariant to *all*
 permutations that keep those colours: the k-closure G^(k), which contains G and may be larger (paper, Section 3.2).
@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
@@ -18,22 +18,11 @@ from sympy.combinatorics import PermutationGroup
 from ..model.configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
 from ..model.groups import symmetric
 from ..model.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
-from .automorphisms import ColoredTuples, from_networkx, graph_automorphisms
+from .automorphisms import ColoredTuples
+from .k_closures import orbit_coloring
 from .stabilizer_chain import prove_order
 
-__all__ = [
-    "ClosureReport",
-    "closure_report",
-    "from_networkx",
-    "graph_automorphisms",
-    "group_order",
-    "is_k_closed",
-    "order_text",
-    "two_closure",
-    "warn_if_not_closed",
-]
-
-MOST_CHECKED_POINTS = 256
+MAX_CHECKED_POINTS = 256
 _MAX_FACTORS = 4  # of a direct product of symmetric groups that is called by its name
 
 
@@ -132,73 +121,28 @@ class ClosureReport:
         return f'; symmetry_breaking="triples" would come closer (order {order_text(self.three_closure_order)})'
 
 
-def two_closure(group: PermutationGroup) -> PermutationGroup:
-    """The 2-closure: all permutations that keep every orbital of ``group`` (paper, Section 3.2).
+def closure_report(group_or_task: PermutationGroup | TaskConfig) -> ClosureReport:
+    """What a group is, and what a network that sees its orbits is equivariant to.
 
-    Takes about n² memory; up to degree 207 a second at most, mostly far less.
-    """
-    return _orbit_coloring(group, 2).automorphisms()
-
-
-def is_k_closed(group: PermutationGroup, k: int) -> bool | None:
-    """Whether ``group`` equals its k-closure, the largest group with the same orbits on k-tuples of points.
-
-    With ``k=3``, all n³ triples are looked at unless the group is 2-closed: a second or two at degree 60.
+    A group alone stands for a task that colours all pairs; a task also says its support and ``symmetry_breaking``.
+    Memory grows as n²: seconds at degree 500. For users and commands; loading a model never calls it.
 
     Args:
-        group: a permutation group of degree n.
-        k: 1, 2 or 3.
-
-    Returns:
-        The exact answer, or ``None`` where it could not be proved, which takes a group as ``group_order`` describes.
-
-    Raises:
-        ValueError: for another k.
+        group_or_task: a permutation group of degree n, or a task.
     """
-    if k not in (1, 2, 3):
-        raise ValueError(f"k must be 1, 2 or 3, not {k!r}")
-    if k == 3 and is_k_closed(group, 2):
-        return True  # the 3-closure lies between the group and its 2-closure
-    coloring = _orbit_coloring(group, k)
-    return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).is_whole
+    if isinstance(group_or_task, TaskConfig):
+        task = group_or_task
+        return _report(task.permutation_group(), task.seen_edges, task.symmetry_breaking, task.support == "weak")
+    return _report(group_or_task, None, "pairs", False)
 
 
-def group_order(group: PermutationGroup) -> int | None:
-    """The number of elements of ``group``, exact, also where SymPy's ``order()`` takes minutes.
-
-    Returns:
-        The order, or ``None`` where it could not be proved: beyond degree 60 or so for a few groups that are much
-        smaller than their 2-closure and yet have a long base, such as A_100 wr S_2; beyond degree 512 for all groups
-        with a base of about as many points, such as S_600.
-    """
-    coloring = _orbit_coloring(group, 2)
-    return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).order
-
-
-def closure_report(
-    group: PermutationGroup,
-    edges: ArrayLike | None = None,
-    symmetry_breaking: str = "pairs",
-    weak_support: bool = False,
-) -> ClosureReport:
-    """What ``group`` is, and what a network that gets its orbitals will really be equivariant to.
-
-    Costs about n² memory: seconds at degree 500. Meant for people and scripts, never for loading a model.
-
-    Args:
-        group: a permutation group of degree n.
-        edges: the support, distinct pairs ``(target i, source j)``, integer array ``(E, 2)``; ``None`` for all pairs.
-        symmetry_breaking, weak_support: as in ``TaskConfig``: what of the group and of the support the network sees.
-
-    Raises:
-        ValueError: for edges of another shape or dtype, out of range or given twice.
-    """
+def _report(group: PermutationGroup, edges: list | None, symmetry_breaking: str, is_weak: bool) -> ClosureReport:
     labels, points = orbit_labels(group), orbit_labels(group, 1)
-    coloring = _orbit_coloring(group, 2)
+    coloring = orbit_coloring(group, 2)
     closure_order = coloring.num_automorphisms()
     order, is_two_closed, transitivity = prove_order(group, coloring.automorphisms(), closure_order)
     wants_triples = edges is None and is_two_closed is False and group.degree <= MOST_POINTS_FOR_TRIPLES
-    triples = _orbit_coloring(group, 3) if wants_triples else coloring
+    triples = orbit_coloring(group, 3) if wants_triples else coloring
     is_invariant = True
     if edges is not None:
         pairs = check_edges(edges, group.degree)
@@ -206,13 +150,13 @@ def closure_report(
         has_pairs = symmetry_breaking != "nodes"
         colors = np.zeros_like(points) if has_pairs else points
         seen = group if has_pairs else symmetric(group.degree)
-        if weak_support:
+        if is_weak:
             everywhere = np.indices(labels.shape).reshape(2, -1)
             coloring = ColoredTuples(colors, everywhere, refine_by_support(orbit_labels(seen), pairs).ravel())
         else:
             coloring = ColoredTuples(colors, pairs.T, orbit_labels(seen, edges=pairs))
     elif symmetry_breaking == "nodes":
-        coloring = _orbit_coloring(group, 1)
+        coloring = orbit_coloring(group, 1)
     elif symmetry_breaking == "triples":
         coloring = triples
     network_order = coloring.num_automorphisms()
@@ -245,62 +189,11 @@ def warn_if_not_closed(name: str, task: TaskConfig) -> None:
     Nothing is said of ``symmetry_breaking="nodes"``, which asks for as much, of groups whose order could not be proved,
     and of more points than can be looked at in a few seconds.
     """
-    if task.degree > MOST_CHECKED_POINTS or task.symmetry_breaking == "nodes":
+    if task.degree > MAX_CHECKED_POINTS or task.symmetry_breaking == "nodes":
         return
-    report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
+    report = closure_report(task)
     if report.is_exact is False:
         warnings.warn(f"task {name!r}: {report.sentence}", stacklevel=2)
-
-
-def _orbit_coloring(group: PermutationGroup, k: int) -> ColoredTuples:
-    """A colouring whose automorphisms are the k-closure of ``group``, with few tuples.
-
-    Tuples of distinct points are enough: their colours fix those of all others, unless there are fewer than k points,
-    where the colours of points fix everything. Any one colour may be left out: it is where the others are not.
-    """
-    labels, points = orbit_labels(group, k), orbit_labels(group, 1)
-    if k == 2:
-        is_kept = _generating_orbitals(labels)[labels]
-        tuples = np.stack(np.nonzero(is_kept))
-    else:
-        tuples = np.indices(labels.shape).reshape(k, -1)
-        tuples = tuples[:, (np.diff(np.sort(tuples, axis=0), axis=0) > 0).all(axis=0)]
-        colors = labels[tuple(tuples)]
-        tuples = tuples[:, colors != np.bincount(colors, minlength=1).argmax()]
-    return ColoredTuples(points, tuples, labels[tuple(tuples)])
-
-
-def _generating_orbitals(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Some orbitals that, with the orbits on points, generate all of them; boolean mask ``(rank,)``.
-
-    A permutation that keeps some orbitals keeps all that can be told apart by counting, for a pair (i, j), the points k
-    such that (i, k) and (k, j) have given colours (B. Weisfeiler and A. Leman, 1968). One product of integer matrices
-    counts, with random weights for colours: equal counts always give equal numbers, and an accident of the other kind
-    can only keep an orbital too many.
-    """
-    rng = np.random.default_rng(0)
-    max_weight = 2 ** ((53 - len(labels).bit_length()) // 2)  # sums of n products stay exact in float64
-    sizes = np.bincount(labels.ravel())
-    rows, columns = np.divmod(np.unique(labels, return_index=True)[1], len(labels))  # a pair of each orbital
-    targets, sources, converses = labels[rows, rows], labels[columns, columns], labels[columns, rows]
-    is_kept = np.zeros(len(sizes), dtype=bool)
-    colors = _number_rows(targets, sources, rows == columns)
-    while colors.max() + 1 < len(sizes):
-        left, right = rng.integers(max_weight, size=(2, len(sizes))).astype(np.float64)[:, colors][:, labels]
-        refined = _number_rows(colors, colors[converses], (left @ right)[rows, columns])
-        if refined.max() == colors.max():
-            mixed = np.flatnonzero(np.bincount(colors)[colors] > 1)
-            mixed = mixed[np.argsort(sizes[mixed], kind="stable")]
-            chosen = mixed[np.unique(targets[mixed], return_index=True)[1]]  # the smallest for each orbit of targets
-            is_kept[chosen] = True
-            refined[chosen] = refined.max() + 1 + np.arange(len(chosen))
-        colors = refined
-    return is_kept
-
-
-def _number_rows(*columns: NDArray) -> NDArray[np.int64]:
-    """Number the rows of a table; equal rows have equal numbers, 0, 1, …"""
-    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].ravel()
 
 
 def _is_primitive(labels: NDArray[np.int32]) -> bool:

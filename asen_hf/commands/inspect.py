@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from ..closures.report import ClosureReport, closure_report, order_text
+from ..closures import ClosureReport, closure_report, order_text
 from ..model.checkpoints import checkpoint_path
 from ..model.group_notation import parse_group
 from ..model.orbits import orbit_labels, refine_by_support
@@ -99,7 +99,7 @@ def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
     names = list(model.config.tasks) if options.task is None else [model.config.task(options.task)[0]]
     for name in names:
         task = model.config.tasks[name]
-        report = closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
+        report = closure_report(task)
         print(f"{name}: {task.group_name or 'a group without a name'}, symmetry_breaking={task.symmetry_breaking!r}")
         print(format_report(report), end="\n\n")
         if options.plot is not None:
@@ -138,9 +138,9 @@ def _plot(
     from ..plots.symmetry import plot_symmetry  # only here: matplotlib takes a second to import
 
     labels = orbit_labels(group)
-    if task is not None and task.edges is not None and task.weak_support:
+    if task is not None and task.support == "weak":
         labels = refine_by_support(labels, task.edges)
-    elif task is not None and task.edges is not None:
+    elif task is not None and task.support == "sparse":
         targets, sources = np.array(task.edges).T
         on_support = np.full_like(labels, -1)
         on_support[targets, sources] = orbit_labels(group, edges=task.edges)

@@ -34,8 +34,8 @@ def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedG
     """The group that an option means, and its name ("" for a group given as such or by generators).
 
     Args:
-        option: the name of a family or of an ``offered`` group, the notation of :mod:`asen_hf.model.group_notation`, a group
-            of this degree, or generators as cycles.
+        option: the name of a family or of an ``offered`` group, the notation of
+            :mod:`asen_hf.model.group_notation`, a group of this degree, or generators as cycles.
         degree: number of points n.
         offered: further groups by name; they go before the families.
 

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist, squareform
 from sympy.combinatorics import PermutationGroup
 
-from ..closures.report import graph_automorphisms
+from ..closures import graph_automorphisms
 from ..model.backbone import AsenLayer
 from ..model.modeling_asen import AsenModel
 from ..model.orbits import number_by_first_appearance, orbit_labels
@@ -75,7 +75,7 @@ def discovered_orbits(
         ValueError: unknown task, one that does not label all pairs, or a reference that does not contain its group.
     """
     name, config = model.config.task(task)
-    if config.symmetry_breaking != "pairs" or config.edges is not None:
+    if config.symmetry_breaking != "pairs" or config.support != "complete":
         raise ValueError(f'task {name!r}: discovery needs symmetry_breaking="pairs" on the complete support')
     labels = cast(SymmetryBreaker, _asen(model).symmetry_breakers[name]).labels.cpu().numpy()
     distances = orbital_distances(model, name)

@@ -90,4 +90,4 @@ def _cells(name: str, task: TaskConfig, score: Score) -> list[str]:
 
 
 def _has_invariant_support(task: TaskConfig) -> bool:
-    return task.edges is None or is_invariant_support(task.permutation_group(), task.edges)
+    return task.seen_edges is None or is_invariant_support(task.permutation_group(), task.seen_edges)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..closures.report import graph_automorphisms, group_order
+from ..closures import graph_automorphisms, group_order
 from ..data.group_option import resolve_group
 from ..evaluation.metrics import METRICS
 from ..model.configuration_asen import TaskConfig
@@ -194,14 +194,14 @@ def proposals(config: TaskConfig) -> dict[str, list]:
         found["automorphisms of the edges"] = graph_automorphisms(np.stack([sources, targets]), config.degree)
     different: dict[bytes, tuple[str, list]] = {}
     for name, group in found.items():
-        task = dataclasses.replace(config, generators=to_cycles(group), edges=None, weak_support=False)
+        task = dataclasses.replace(config, generators=to_cycles(group), edges=None, support="complete")
         different.setdefault(SymmetryBreaker(task).labels.numpy().tobytes(), (name, to_cycles(group)))
     return dict(different.values())
 
 
 def seen_by_network(task: TaskConfig) -> tuple:
     """What a candidate looks like to the network: which pairs carry messages, and which of them look alike."""
-    sparse = None if task.weak_support else task.edges
+    sparse = task.edges if task.support == "sparse" else None
     return json.dumps(sparse), SymmetryBreaker(task).labels.numpy().tobytes()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..closures.report import order_text
+from ..closures import order_text
 from ..data import collate
 from ..evaluation.metrics import METRICS, details
 from ..evaluation.reference_predictions import reference_predictions

@@ -13,7 +13,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers.utils import cached_file
 
-from ..closures.report import MOST_CHECKED_POINTS, ClosureReport, closure_report, order_text
+from ..closures import MAX_CHECKED_POINTS, ClosureReport, closure_report, order_text
 from ..evaluation.scoreboard import format_error, format_numbers
 from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
 from ..model.configuration_asen import TaskConfig
@@ -80,7 +80,7 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
         notes=notes and Path(notes).read_text(encoding="utf-8").strip(),
         num_parameters=f"{model.num_parameters():,}",
         tasks=[_task_cells(name, task, reports[name]) for name, task in tasks.items()],
-        most_points=MOST_CHECKED_POINTS,
+        most_points=MAX_CHECKED_POINTS,
         not_exact=[(name, report.sentence) for name, report in reports.items() if report and not report.is_exact],
         scores=[_score_cells(task, score) for task, score in board.items()],
         unmeasured=sorted(tasks.keys() - board.keys()),
@@ -143,9 +143,9 @@ def _eval_results(task: str, score: Score, split: str) -> list[EvalResult]:
 
 def _report(task: TaskConfig) -> ClosureReport | None:
     """What the task's network is equivariant to; ``None`` where finding out would take more than seconds."""
-    if task.degree > MOST_CHECKED_POINTS:
+    if task.degree > MAX_CHECKED_POINTS:
         return None
-    return closure_report(task.permutation_group(), task.edges, task.symmetry_breaking, task.weak_support)
+    return closure_report(task)
 
 
 def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None) -> list[str]:
@@ -163,10 +163,9 @@ def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None) -> li
 
 def _labelled(task: TaskConfig) -> str:
     """What carries the orbit labels: nodes, pairs or triples, and on which support."""
-    if task.edges is None:
+    if task.seen_edges is None:
         return task.symmetry_breaking
-    support = "weak" if task.weak_support else "sparse"
-    return f"{task.symmetry_breaking}, {support} support of {len(task.edges):,} edges"
+    return f"{task.symmetry_breaking}, {task.support} support of {len(task.seen_edges):,} edges"
 
 
 def _score_cells(task: str, score: Score) -> list[str]:

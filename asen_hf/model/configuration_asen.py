@@ -146,7 +146,7 @@ def _task_config(name: Any, task: Any) -> TaskConfig:
         return task
     require(isinstance(task, dict), f"task {name!r}: expected a TaskConfig or a dict, got {type(task).__name__}")
     try:
-        return TaskConfig(**task)
+        return TaskConfig.from_dict(task)
     except ValueError as error:
         raise ValueError(f"task {name!r}: {error}") from error
 

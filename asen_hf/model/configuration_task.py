@@ -62,11 +62,12 @@ class TaskConfig:
         generators: permutations that generate the group G, each a list of disjoint cycles: ``[[[0, 1], [2, 3]]]`` is
             one generator. ``[]`` is the trivial group.
         group_name: what people call the group, by default the text of ``group``; never read by the model.
-        edges: support, a list of pairs ``[target i, source j]`` that carry messages; ``None`` for all n² pairs. The
-            pairs keep the labels of their orbitals, so the network is equivariant to the elements of G (or of its
-            2-closure) that map the support to itself.
-        weak_support: let all pairs carry messages and only tell those of ``edges`` from the others: the support is one
-            more colour (the paper's *weakly sparse*).
+        edges: pairs ``[target i, source j]`` of nodes, such as bones or roads; ``support`` says what they are for.
+        support: which pairs carry messages (paper Section 5.1.1). ``"complete"``: all n² pairs; the network does not
+            see ``edges``. ``"sparse"``: the pairs of ``edges`` only. They keep the labels of their orbitals, so the
+            network is equivariant to the elements of G (or of its 2-closure) that map ``edges`` to itself. ``"weak"``:
+            all pairs, and ``edges`` splits each orbital in two (the paper's *weakly sparse*). By default
+            ``"sparse"`` with ``edges``, else ``"complete"``.
         symmetry_breaking: ``"pairs"`` colours node pairs by orbital (2-closure of G, paper Section 3.2); ``"nodes"``
             colours nodes by orbit and pairs only as equal or different (1-closure of G); ``"triples"`` colours pairs
             and triples (3-closure of G), at the cost of n³ messages a layer.
@@ -102,7 +103,7 @@ class TaskConfig:
     generators: list = dataclasses.field(default_factory=list)
     group_name: str = ""
     edges: list | None = None
-    weak_support: bool = False
+    support: Literal["complete", "sparse", "weak"] | None = None
     symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
     orbital_names: list[str] | None = None
     point_order: PointOrder | None = None
@@ -140,13 +141,19 @@ class TaskConfig:
         self.generators = [[[int(point) for point in cycle] for cycle in cycles] for cycles in self.generators]
         if self.edges is not None:
             self.edges = check_edges(self.edges, self.degree).tolist()
-        require(not self.weak_support or self.edges is not None, "weak_support needs edges to tell from other pairs")
+        if self.support is None:
+            self.support = "complete" if self.edges is None else "sparse"
+        require(
+            self.support == "complete" or self.edges is not None,
+            f'support="{self.support}" needs edges: give them, or support="complete"',
+        )
         if self.node_coordinates is not None:
             self._read_coordinates()
         require(
-            self.symmetry_breaking != "triples" or (self.edges is None and self.degree <= MOST_POINTS_FOR_TRIPLES),
+            self.symmetry_breaking != "triples"
+            or (self.support == "complete" and self.degree <= MOST_POINTS_FOR_TRIPLES),
             f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {MOST_POINTS_FOR_TRIPLES} '
-            f"and no edges, got degree {self.degree}{'' if self.edges is None else ' and edges'}",
+            f'and support="complete", got degree {self.degree} and support="{self.support}"',
         )
 
     def _read_coordinates(self) -> None:
@@ -230,6 +237,23 @@ class TaskConfig:
         )
         require(bool(np.isfinite(array).all()), f"{name} must be finite, got {value}")
         require(neutral == 0.0 or bool((array > 0).all()), f"{name} must be positive, got {value}")
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "TaskConfig":
+        """A task from the fields that :meth:`to_dict` wrote, also by a version that said ``weak_support``.
+
+        Raises:
+            ValueError: as the constructor.
+        """
+        fields = dict(fields)
+        if fields.pop("weak_support", False):
+            fields["support"] = "weak"
+        return cls(**fields)
+
+    @property
+    def seen_edges(self) -> list | None:
+        """The edges, where the network sees them: ``None`` on the complete support."""
+        return None if self.support == "complete" else self.edges
 
     @property
     def is_regression(self) -> bool:

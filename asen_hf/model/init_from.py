@@ -34,15 +34,15 @@ def find_donor_rows(own: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     """Match the orbits of a new task with those of one trained task.
 
     Tables for equal orbits are copied as they are, unless names say otherwise. Else pair orbitals are matched on
-    complete supports by :func:`~asen_hf.model.orbital_matching.match_orbitals`, and node orbits as the diagonal orbitals that
-    they are. Other orbitals of a support, and orbits on triples, start fresh.
+    complete supports by :func:`~asen_hf.model.orbital_matching.match_orbitals`, and node orbits as diagonal
+    orbitals. Other orbitals of a support, and orbits on triples, start fresh.
 
     Raises:
         ValueError: if a name is given to diagonal orbitals on one side and to others on the other.
     """
     labels, donor_labels = own.compute_labels(), donor.compute_labels()
     names, donor_names = own.task.orbital_names, donor.task.orbital_names
-    is_complete = own.task.edges is None and donor.task.edges is None
+    is_complete = own.task.support == donor.task.support == "complete"
     has_equal_support = is_complete or _are_equal("edge_index", labels, donor_labels)
     order = own.task.point_order if own.task.point_order == donor.task.point_order else None
     rows: dict[str, Rows] = {}

@@ -123,7 +123,7 @@ class AsenModel(AsenPreTrainedModel):
         similar orbit (see :mod:`asen_hf.model.orbital_matching`), tokens or features as they are if there are as many.
 
         The first task with ``"triples"`` also gives every layer weights for them. Existing weights are untouched.
-        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures.report`),
+        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures`),
         and where orbits start from one and the same row, or resemble none of the donor's and start fresh.
 
         Args:
@@ -367,7 +367,7 @@ def _warn_if_not_closed(name: str, task: TaskConfig) -> None:
     """Warn where the network will have more symmetry than the task's group, if all of asen_hf is here."""
     if __name__.startswith("asen_hf."):
         # By string, since transformers' loader would ask for asen_hf before it runs this file as a checkpoint's code.
-        importlib.import_module("asen_hf.closures.report").warn_if_not_closed(name, task)
+        importlib.import_module("asen_hf.closures").warn_if_not_closed(name, task)
 
 
 def _asked(argument: bool | None, config: AsenConfig, name: str) -> bool:

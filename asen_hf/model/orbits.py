@@ -15,7 +15,14 @@ from sympy.combinatorics import PermutationGroup
 
 from .groups import array_forms
 
-__all__ = ["check_edges", "is_invariant_support", "number_by_first_appearance", "orbit_labels", "refine_by_support"]
+__all__ = [
+    "check_edges",
+    "close_support",
+    "is_invariant_support",
+    "number_by_first_appearance",
+    "orbit_labels",
+    "refine_by_support",
+]
 
 Moves = tuple[NDArray[np.integer], NDArray[np.integer]]
 """The tuples that a generator moves, by number, and what it moves them to; two integer arrays of equal length."""
@@ -84,6 +91,26 @@ def is_invariant_support(group: PermutationGroup, edges: ArrayLike) -> bool:
         ValueError: for edges of another shape or dtype, out of range or given twice.
     """
     return _is_invariant(group, check_edges(edges, group.degree))
+
+
+def close_support(group: PermutationGroup, edges: ArrayLike) -> NDArray[np.int64]:
+    """The smallest support that contains ``edges`` and that every element of ``group`` maps to itself.
+
+    On it a sparse network keeps all elements of the group; on ``edges`` alone it loses those that move an edge away.
+
+    Args:
+        group: a permutation group of degree n.
+        edges: distinct pairs ``(target i, source j)``, integer array ``(E, 2)``.
+
+    Returns:
+        int64 ``(E', 2)`` with E' ≥ E, the union of the orbitals of all edges, in row-major order.
+
+    Raises:
+        ValueError: for edges of another shape or dtype, out of range or given twice.
+    """
+    pairs = check_edges(edges, group.degree)
+    labels = orbit_labels(group)
+    return np.argwhere(np.isin(labels, labels[tuple(pairs.T)])).astype(np.int64)
 
 
 def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:

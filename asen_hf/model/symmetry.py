@@ -87,7 +87,7 @@ class SymmetryBreaker(nn.Module):
     def compute_labels(self) -> dict[str, Tensor]:
         """The buffers' values by name, on the CPU; cached by the content of the task's symmetry."""
         task = self.task
-        key = json.dumps([task.degree, task.generators, task.edges, task.weak_support, task.symmetry_breaking])
+        key = json.dumps([task.degree, task.generators, task.seen_edges, task.support, task.symmetry_breaking])
         return {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
 
     def forward(self) -> OrbitGraph:
@@ -96,7 +96,7 @@ class SymmetryBreaker(nn.Module):
 
 @functools.lru_cache(maxsize=256)
 def _compute_arrays(key: str) -> dict[str, np.ndarray]:
-    degree, generators, edges, weak_support, symmetry_breaking = json.loads(key)
+    degree, generators, edges, support, symmetry_breaking = json.loads(key)
     group = from_cycles(generators, degree)
     arrays = {}
     if symmetry_breaking == "triples":
@@ -104,7 +104,7 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
     if symmetry_breaking == "nodes":
         arrays["node_labels"] = orbit_labels(group, order=1)
         group = symmetric(degree)  # pairs then only tell a node from the others
-    if weak_support:
+    if support == "weak":
         arrays["labels"] = refine_by_support(orbit_labels(group, order=2), edges)
     else:
         arrays["labels"] = orbit_labels(group, order=2, edges=edges)

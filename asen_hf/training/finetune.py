@@ -12,7 +12,7 @@ from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict
 from numpy.typing import ArrayLike
 
-from ..closures.report import warn_if_not_closed
+from ..closures import warn_if_not_closed
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_config, load_model

@@ -8,7 +8,7 @@ from typing import Any
 
 from accelerate.utils import set_seed
 
-from ..closures.report import warn_if_not_closed
+from ..closures import warn_if_not_closed
 from ..model.modeling_asen import AsenForMultitask
 from .recipe import Recipe
 from .results import TrainingResult, process_state, train_and_score

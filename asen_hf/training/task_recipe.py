@@ -15,6 +15,7 @@ from sympy.combinatorics import PermutationGroup
 from ..data import get_task, load_table
 from ..model.configuration_asen import TaskConfig
 from ..model.group_notation import parse_group
+from ..model.orbits import close_support
 
 
 @dataclasses.dataclass
@@ -30,6 +31,7 @@ class TaskRecipe:
         group_name: a name for the group of ``generators``.
         support: which pairs carry messages: ``"complete"`` (all), ``"sparse"`` (the task's edges) or ``"weak"`` (all,
             with the edges as one more colour); by default as the task has it.
+        close_support: add to the edges all their images under the group, so that no element is lost on the support.
         num_rows: number of rows over all splits; by default the registered task's own.
         dataset: a user's own table instead of a registered task, as in :func:`asen_hf.load_table`.
         task_config: the table's TaskConfig: the path or ``hf://`` address of its JSON, or its fields.
@@ -52,6 +54,7 @@ class TaskRecipe:
     augmentation: str | None = None
     group_name: str | None = None
     support: str | None = None
+    close_support: bool = False
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
@@ -112,15 +115,18 @@ class TaskRecipe:
         if self.generators is None:
             return config
         name = self.group_name or "given by generators"
-        return TaskConfig(**{**config.to_dict(), "generators": self.generators, "group_name": name})
+        return dataclasses.replace(config, generators=self.generators, group_name=name)
 
     def _with_support(self, config: TaskConfig) -> TaskConfig:
-        if self.support is None:
-            return config
-        if self.support != "complete" and config.edges is None:
-            raise ValueError(f"it has no edges that could be a {self.support} support")
-        edges = None if self.support == "complete" else config.edges
-        return TaskConfig(**{**config.to_dict(), "edges": edges, "weak_support": self.support == "weak"})
+        support = self.support or config.support
+        edges = config.edges
+        if edges is None and (support != "complete" or self.close_support):
+            raise ValueError(
+                f"it has no edges that could be {'closed' if self.close_support else f'a {support} support'}"
+            )
+        if self.close_support:
+            edges = close_support(config.permutation_group(), edges).tolist()
+        return dataclasses.replace(config, edges=edges, support=support)
 
 
 def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
@@ -130,7 +136,7 @@ def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
         ValueError: the file cannot be read, or holds something else; names the file.
     """
     if isinstance(source, dict):
-        return TaskConfig(**source)
+        return TaskConfig.from_dict(source)
     try:
         fields = json.loads(_local(str(source)).read_text(encoding="utf-8"))
     except (OSError, HfUriError) as error:
@@ -141,7 +147,7 @@ def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
     if not isinstance(fields, dict):
         raise ValueError(f"task config {source}: expected a JSON object with the fields of TaskConfig")
     try:
-        return TaskConfig(**fields)
+        return TaskConfig.from_dict(fields)
     except ValueError as error:
         raise ValueError(f"task config {source}: {error}") from error
 

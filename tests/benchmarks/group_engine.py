@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sympy.combinatorics import Permutation, PermutationGroup
 
-from asen_hf.closures.report import closure_report, two_closure
+from asen_hf.closures import closure_report, two_closure
 from asen_hf.evaluation.provenance import provenance
 from asen_hf.model import groups
 from asen_hf.model.orbits import orbit_labels

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-from asen_hf.closures.report import warn_if_not_closed
+from asen_hf.closures import warn_if_not_closed
 
 TINY = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -58,5 +58,5 @@ def test_closures_of_triples_and_broken_supports_are_warned_of(task, message):
 
 def test_loading_a_checkpoint_computes_no_closure(tmp_path, monkeypatch):
     AsenForMultitask(AsenConfig(tasks={"sign": TaskConfig(group="A6", vocab_size=3)}, **TINY)).save_pretrained(tmp_path)
-    monkeypatch.setattr("asen_hf.closures.report.closure_report", lambda *_: pytest.fail("a closure was computed"))
+    monkeypatch.setattr("asen_hf.closures.closure_report", lambda *_: pytest.fail("a closure was computed"))
     AsenForMultitask.from_pretrained(tmp_path)

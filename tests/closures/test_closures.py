@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy.combinatorics import PermutationGroup
 
-from asen_hf.closures import stabilizer_chain
-from asen_hf.closures.report import (
+from asen_hf import TaskConfig
+from asen_hf.closures import (
     closure_report,
     from_networkx,
     graph_automorphisms,
     group_order,
     is_k_closed,
+    stabilizer_chain,
     two_closure,
 )
 from asen_hf.model.group_notation import parse_group
@@ -32,11 +33,17 @@ from asen_hf.model.groups import (
     grid_symmetries,
     reversal,
     symmetric,
+    to_cycles,
     trivial,
     wreath_product,
     young_subgroup,
 )
 from asen_hf.model.orbits import orbit_labels
+
+
+def task(group: PermutationGroup, edges=None, **fields) -> TaskConfig:
+    edges = None if edges is None else np.asarray(edges).tolist()
+    return TaskConfig(degree=group.degree, generators=to_cycles(group), vocab_size=2, edges=edges, **fields)
 
 
 def acting_on(group: PermutationGroup, things: list, image) -> PermutationGroup:
@@ -552,7 +559,7 @@ def test_on_a_support_the_network_is_equivariant_to_what_keeps_it_and_its_colour
     colors = np.full((group.degree, group.degree), -1)
     colors[tuple(np.transpose(edges))] = orbit_labels(group, edges=edges)
     expected = brute_force(colors)
-    report = closure_report(group, edges)
+    report = closure_report(task(group, edges))
     assert elements(report.network_group) == expected
     assert report.network_order == len(expected)
     assert report.is_exact == (elements(group) == expected)
@@ -564,20 +571,20 @@ def test_on_a_support_the_network_is_equivariant_to_what_keeps_it_and_its_colour
 def test_a_support_of_two_orbitals_may_be_enough_or_too_little():
     forward = [[i, (i + 1) % 8] for i in range(8)]
     both = forward + [[j, i] for i, j in forward]
-    assert closure_report(cyclic(8), both).sentence == (
+    assert closure_report(task(cyclic(8), both)).sentence == (
         "The network will be equivariant to exactly this group (order 8)."
     )
-    assert closure_report(cyclic(8), [[i, (i + 4) % 8] for i in range(8)]).sentence == (
+    assert closure_report(task(cyclic(8), [[i, (i + 4) % 8] for i in range(8)])).sentence == (
         "The network will be equivariant to a group of order 384 rather than to this group (order 8): "
         "the support lacks pairs that would tell them apart."
     )
-    assert closure_report(cyclic(8), [[i, i] for i in range(8)]).sentence.startswith(
+    assert closure_report(task(cyclic(8), [[i, i] for i in range(8)])).sentence.startswith(
         "The network will be equivariant to S_8 (order 40,320) rather than"
     )
 
 
 def test_a_support_that_the_group_does_not_keep_is_named_as_the_reason():
-    report = closure_report(cyclic(4), [[0, 1], [1, 2], [2, 3]])
+    report = closure_report(task(cyclic(4), [[0, 1], [1, 2], [2, 3]]))
     assert not report.support_is_invariant and report.is_two_closed and not report.is_exact
     assert report.sentence == (
         "The network will be equivariant to S_1 × S_1 × S_1 × S_1 (order 1) rather than to this group (order 4), "
@@ -587,13 +594,13 @@ def test_a_support_that_the_group_does_not_keep_is_named_as_the_reason():
 
 def test_a_bad_support_is_refused():
     with pytest.raises(ValueError, match="outside 0 … 3"):
-        closure_report(cyclic(4), [[0, 4]])
+        closure_report(task(cyclic(4), [[0, 4]]))
 
 
 def test_the_complete_support_as_edges_leads_to_the_same_network_but_not_to_triples():
     everything = np.argwhere(np.ones((8, 8)))
     for group in (PSL_2_7, cyclic(8), alternating(8)):
-        report, expected = closure_report(group, everything), closure_report(group)
+        report, expected = closure_report(task(group, everything)), closure_report(group)
         assert report == dataclasses.replace(expected, three_closure_order=None)
         assert "triples" not in report.sentence
 
@@ -609,7 +616,7 @@ def test_the_complete_support_as_edges_leads_to_the_same_network_but_not_to_trip
     ],
 )
 def test_the_report_speaks_of_the_network_that_the_task_asks_for(text, symmetry_breaking, order, sentence):
-    report = closure_report(parse_group(text), symmetry_breaking=symmetry_breaking)
+    report = closure_report(task(parse_group(text), symmetry_breaking=symmetry_breaking))
     assert report.network_order == report.network_group.order() == order
     assert report.is_exact == (report.order == order)
     assert sentence in report.sentence
@@ -617,8 +624,8 @@ def test_the_report_speaks_of_the_network_that_the_task_asks_for(text, symmetry_
 
 def test_nodes_on_a_support_are_told_by_their_orbits_and_their_neighbours():
     ring = [[i, (i + 1) % 6] for i in range(6)]
-    assert closure_report(parse_group("S6"), ring, "nodes").network_order == 6
-    assert closure_report(parse_group("S3 x S3"), ring, "nodes").network_order == 1
+    assert closure_report(task(parse_group("S6"), ring, symmetry_breaking="nodes")).network_order == 6
+    assert closure_report(task(parse_group("S3 x S3"), ring, symmetry_breaking="nodes")).network_order == 1
 
 
 def test_a_graph_without_edges_has_all_automorphisms():
@@ -627,8 +634,10 @@ def test_a_graph_without_edges_has_all_automorphisms():
 
 def test_a_weak_support_leaves_what_keeps_it_among_all_orbitals():
     path = [[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]]
-    sparse, weak = (closure_report(symmetric(4), path, weak_support=weak) for weak in (False, True))
+    sparse, weak = (closure_report(task(symmetric(4), path, support=support)) for support in ("sparse", "weak"))
     assert (sparse.network_order, weak.network_order) == (2, 2)  # the path's reversal
     # Of the ring's points 2 and 3 a sparse support of one edge shows nothing; a weak one shows how they lie.
-    sparse, weak = (closure_report(cyclic(4), [[0, 1], [1, 0]], weak_support=weak) for weak in (False, True))
+    sparse, weak = (
+        closure_report(task(cyclic(4), [[0, 1], [1, 0]], support=support)) for support in ("sparse", "weak")
+    )
     assert (sparse.network_order, weak.network_order) == (2, 1)

@@ -341,7 +341,7 @@ def test_an_unknown_task_and_unfit_inputs_are_refused():
 @pytest.mark.parametrize("settings", [{}, {"gated_messages": True}], ids=["plain", "gated"])
 def test_a_weak_support_breaks_what_does_not_keep_it(settings):
     ring = [[i, (i + 1) % 6] for i in range(6)]
-    task = TaskConfig(degree=6, generators=to_cycles(dihedral(6)), vocab_size=3, edges=ring, weak_support=True)
+    task = TaskConfig(degree=6, generators=to_cycles(dihedral(6)), vocab_size=3, edges=ring, support="weak")
     torch.manual_seed(0)
     model = AsenForMultitask(AsenConfig(tasks={"t": task}, hidden_size=16, num_attention_heads=2, **settings)).double()
     inputs = torch.randint(3, (4, 6))

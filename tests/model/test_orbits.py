@@ -23,7 +23,7 @@ from asen_hf.model.groups import (
     wreath_product,
     young_subgroup,
 )
-from asen_hf.model.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
+from asen_hf.model.orbits import check_edges, close_support, is_invariant_support, orbit_labels, refine_by_support
 
 NAMED = {
     "trivial(1)": trivial(1),
@@ -290,3 +290,24 @@ def test_refined_labels_agree_where_orbital_and_support_do(n, random):
         assert (refined[first] == refined[second]) == same
     flat = refined.ravel()
     assert list(dict.fromkeys(flat.tolist())) == list(range(flat.max() + 1))  # numbered by first appearance
+
+
+@given(st.data())
+def test_a_closed_support_holds_all_images_of_its_edges_and_nothing_else(data):
+    degree = data.draw(st.integers(1, 6))
+    group = PermutationGroup(
+        [Permutation(data.draw(st.permutations(range(degree)))) for _ in range(data.draw(st.integers(1, 2)))]
+    )
+    pairs = list(itertools.product(range(degree), repeat=2))
+    edges = data.draw(st.lists(st.sampled_from(pairs), min_size=1, unique=True))
+    elements = [element.array_form for element in group.generate()]
+    images = sorted({(form[i], form[j]) for form in elements for i, j in edges})
+    closed = close_support(group, edges)
+    assert closed.tolist() == [list(pair) for pair in images]
+    assert is_invariant_support(group, closed)
+    np.testing.assert_array_equal(close_support(group, closed), closed)
+
+
+def test_a_support_with_a_bad_edge_is_not_closed():
+    with pytest.raises(ValueError, match=r"edge 0, \[0, 4\]"):
+        close_support(cyclic(4), [[0, 4]])

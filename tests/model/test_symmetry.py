@@ -58,7 +58,7 @@ def test_sparse_support_carries_the_orbit_labels_of_its_edges(group, mode):
 @every_mode
 def test_weak_support_is_one_more_colour_of_all_pairs(group, mode):
     edges = some_edges(group.degree)
-    graph = SymmetryBreaker(task(group, symmetry_breaking=mode, edges=edges, weak_support=True))()
+    graph = SymmetryBreaker(task(group, symmetry_breaking=mode, edges=edges, support="weak"))()
     assert graph.edge_index is None
     expected = refine_by_support(expected_pair_labels(group, mode, None), edges)
     np.testing.assert_array_equal(graph.labels, expected)

@@ -1,4 +1,4 @@
-"""What is minimised and what is reported: the mean of the tasks' losses, parameter groups, metrics, reference predictions."""
+"""What is minimised and reported: the mean of the tasks' losses, parameter groups, metrics, reference predictions."""
 
 import numpy as np
 import pytest

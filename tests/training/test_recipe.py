@@ -325,13 +325,13 @@ def test_support_says_what_becomes_of_a_tasks_edges(table):
     supports = {}
     for support in (None, "complete", "sparse", "weak"):
         config = TaskRecipe("mine", dataset=str(table), task_config=fields, support=support).load(0)[0]
-        supports[support] = config.edges, config.weak_support
+        supports[support] = config.seen_edges, config.support
     edges = fields["edges"]
     assert supports == {
-        None: (edges, False),
-        "complete": (None, False),
-        "sparse": (edges, False),
-        "weak": (edges, True),
+        None: (edges, "sparse"),
+        "complete": (None, "complete"),
+        "sparse": (edges, "sparse"),
+        "weak": (edges, "weak"),
     }
     with pytest.raises(ValueError, match=r"task 'mine': it has no edges that could be a weak support"):
         TaskRecipe("mine", dataset=str(table), task_config=MINE, support="weak").config()
@@ -477,3 +477,12 @@ def test_the_committed_recipes_mean_what_they_meant(path):
     assert {key: recipe["model"][key] for key in sections["model"]} == sections["model"]
     assert {key: recipe["training"][key] for key in sections["training"]} == sections["training"]
     assert recipe["tasks"] == sections["tasks"]
+
+
+def test_a_closed_support_keeps_the_whole_group(table):
+    """Of S_2 x S_2 the edges 0-1 and 2-3 keep all elements only once 1-0 and 3-2 are there."""
+    task = {**MINE, "generators": [[[0, 1]]], "edges": [[0, 1]]}
+    closed = TaskRecipe("mine", dataset=str(table), task_config=task, close_support=True).config()
+    assert closed.edges == [[0, 1], [1, 0]] and closed.support == "sparse"
+    with pytest.raises(ValueError, match="no edges that could be closed"):
+        TaskRecipe("mine", dataset=str(table), task_config=MINE, close_support=True).config()

@@ -73,7 +73,7 @@ class PoseLifting:
             generators=to_cycles(group),
             group_name=group_name,
             edges=[*bones, *(bone[::-1] for bone in bones), *([joint, joint] for joint in range(JOINTS))],
-            weak_support=True,
+            support="weak",
             symmetry_breaking=self.symmetry_breaking,
             num_features=2,
             problem_type="regression",

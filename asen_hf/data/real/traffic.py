@@ -22,7 +22,7 @@ from .npz_files import take
 from .traffic_files import DAY, INPUT_STEPS, TARGET_STEPS, Readings, read_readings, read_roads
 
 _LABEL_NAMES = ["5 min", "10 min", "15 min"]
-_SUPPORTS = ("road", "complete")
+_SUPPORTS = ("complete", "sparse", "weak")
 
 
 @register("traffic/metr_la")
@@ -41,7 +41,8 @@ class MetrLa:
         adjacency_path: an ``.npz`` with ``adjacency``, any ``clusterK`` and coordinates, for a ``data_path`` without.
         group: ``"clusters_K"`` for a clustering of the file (sensors of a cluster may be exchanged), ``"symmetric"``,
             ``"trivial"`` or another family, a ``PermutationGroup``, or generators as cycles.
-        support: ``"road"``, messages along the non-zero entries of ``adjacency``; ``"complete"``, between all sensors.
+        support: which sensors exchange messages, as in ``TaskConfig``; edges are the non-zero entries of
+            ``adjacency``.
         symmetry_breaking: ``"pairs"`` or ``"nodes"``, as in ``TaskConfig``.
         time_of_day: let sine and cosine of the last reading's time of day come in, too.
 
@@ -54,7 +55,7 @@ class MetrLa:
     data_path: str | os.PathLike[str]
     adjacency_path: str | os.PathLike[str] | None = None
     group: GroupOption = "clusters_2"
-    support: str = "road"
+    support: Literal["complete", "sparse", "weak"] = "sparse"
     symmetry_breaking: Literal["nodes", "pairs"] = "pairs"
     time_of_day: bool = True
     config: TaskConfig = field(init=False, repr=False)
@@ -81,7 +82,8 @@ class MetrLa:
             degree=degree,
             generators=to_cycles(group),
             group_name=group_name,
-            edges=_edges(roads, degree, roads_path) if self.support == "road" else None,
+            edges=_edges(roads, degree, roads_path) if roads or self.support != "complete" else None,
+            support=self.support,
             symmetry_breaking=self.symmetry_breaking,
             node_coordinates=_coordinates(roads, degree, roads_path),
             num_features=INPUT_STEPS + 2 * self.time_of_day,

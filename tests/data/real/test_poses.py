@@ -9,13 +9,14 @@ import torch
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
-from asen_hf.closures.report import group_order
+from asen_hf.closures import closure_report, group_order
 from asen_hf.data import get_task
 from asen_hf.data.real.human36m_cameras import ORIENTATIONS
 from asen_hf.data.real.npz_files import read_pickled_entry
 from asen_hf.data.real.pose_files import read_human36m, read_motion_capture
 from asen_hf.evaluation.metrics import p_mpjpe
 from asen_hf.model.orbits import is_invariant_support
+from asen_hf.training.task_recipe import TaskRecipe
 
 FRAMES = 3
 INDEX_16 = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16])
@@ -150,6 +151,18 @@ def test_groups(arrays, save, group, order, keeps_bones):
     assert group_order(config.permutation_group()) == order
     assert is_invariant_support(config.permutation_group(), config.edges) == keeps_bones
     assert len(config.edges) == 2 * 15 + 16
+
+
+def test_on_a_closed_skeleton_the_network_keeps_all_64_elements(arrays, save):
+    options = {"data_path": str(save(arrays)), "group": "mirrored_joints"}
+    orders = {
+        close_support: closure_report(
+            TaskRecipe("pose/lifting", options=options, support="sparse", close_support=close_support).config()
+        )
+        for close_support in (False, True)
+    }
+    assert (orders[False].network_order, orders[True].network_order) == (4, 64)
+    assert not orders[False].support_is_invariant and orders[True].is_exact
 
 
 def test_left_right_swaps_the_joints_that_are_named_so(arrays, save):

@@ -162,8 +162,8 @@ def test_support_is_the_road_graph_target_first(arrays, save):
     road = get_task("traffic/metr_la", data_path=path, symmetry_breaking="nodes").config
     assert sorted(road.edges) == [[0, 0], [1, 1], [2, 0], [2, 2], [3, 3]]
     assert road.symmetry_breaking == "nodes"
-    assert get_task("traffic/metr_la", data_path=path, support="complete").config.edges is None
-    with pytest.raises(ValueError, match="support must be one of road, complete, got 'rail'"):
+    assert get_task("traffic/metr_la", data_path=path, support="complete").config.seen_edges is None
+    with pytest.raises(ValueError, match="support must be one of complete, sparse, weak, got 'rail'"):
         get_task("traffic/metr_la", data_path=path, support="rail")
 
 

@@ -20,7 +20,7 @@ from accelerate.utils import set_seed
 from datasets import DatasetDict
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-from asen_hf.closures.report import closure_report
+from asen_hf.closures import closure_report
 from asen_hf.commands.main import report_errors
 from asen_hf.data import get_task
 from asen_hf.data.features import to_dataset
