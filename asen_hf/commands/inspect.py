@@ -138,8 +138,9 @@ def _plot(
     from ..plots.symmetry import plot_symmetry  # only here: matplotlib takes a second to import
 
     labels = orbit_labels(group)
-    if task is not None and task.support == "weak":
-        labels = refine_by_support(labels, task.edges)
+    edges = None if task is None else task.seen_edges
+    if task is not None and edges is not None and task.support == "weak":
+        labels = refine_by_support(labels, edges)
     elif task is not None and task.support == "sparse":
         targets, sources = np.array(task.edges).T
         on_support = np.full_like(labels, -1)

@@ -118,15 +118,13 @@ class TaskRecipe:
         return dataclasses.replace(config, generators=self.generators, group_name=name)
 
     def _with_support(self, config: TaskConfig) -> TaskConfig:
-        support = self.support or config.support
-        edges = config.edges
-        if edges is None and (support != "complete" or self.close_support):
-            raise ValueError(
-                f"it has no edges that could be {'closed' if self.close_support else f'a {support} support'}"
-            )
-        if self.close_support:
-            edges = close_support(config.permutation_group(), edges).tolist()
-        return dataclasses.replace(config, edges=edges, support=support)
+        changes: dict[str, Any] = {"support": self.support or config.support}
+        if config.edges is None and (changes["support"] != "complete" or self.close_support):
+            purpose = "closed" if self.close_support else f"a {changes['support']} support"
+            raise ValueError(f"it has no edges that could be {purpose}")
+        if self.close_support and config.edges is not None:
+            changes["edges"] = close_support(config.permutation_group(), config.edges).tolist()
+        return dataclasses.replace(config, **changes)
 
 
 def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:

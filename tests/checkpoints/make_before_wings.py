@@ -1,6 +1,10 @@
 """Makes the folder before_wings: run it with revision a3a0eab of asen_hf and the folder as its argument."""
 
-import json, sys, torch
+import json
+import sys
+
+import torch
+
 from asen_hf import AsenConfig, AsenForMultitask
 
 tasks = {
