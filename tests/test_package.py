@@ -37,7 +37,7 @@ def wheel(tmp_path_factory):
     source = folder / "source"  # a copy: building leaves files
     shutil.copytree(ROOT / "asen_hf", source / "asen_hf", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "hub_configs", source / "hub_configs")
-    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", source, cwd=folder)
     assert len([*(folder / "dist").glob("*.tar.gz")]) == 1
