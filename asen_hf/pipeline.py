@@ -1,4 +1,4 @@
-"""``pipeline("asen-prediction", model=…)``: rows in as dicts; labels by name, or values in raw units, out."""
+"""``pipeline("asen-prediction", model=…)``: predicts label names, or values in raw units, for rows given as dicts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .model.configuration_asen import TaskConfig
 from .model.heads import predictions
 from .model.pretrained_asen import evaluating
 
-_ONE_INPUT = Mapping | tuple | str | bytes | np.ndarray | Tensor  # what is not taken apart into rows
+_ONE_INPUT = Mapping | tuple | str | bytes | np.ndarray | Tensor  # a single input, never iterated over as rows
 
 
 class AsenPredictionPipeline(Pipeline):
-    """Predicts rows of any of a model's tasks; what ``AsenForMultitask.predict`` says, by name.
+    """Predicts rows of all tasks of an ``AsenForMultitask``, with the label names of the task.
 
     Example:
 
@@ -34,15 +34,15 @@ class AsenPredictionPipeline(Pipeline):
         >>> beads, corners = [0, 1, 2, 0, 1, 2], [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
         >>> sorted(predict({"inputs": beads, "task": "ring"}))
         ['label', 'score']
-        >>> [sorted(each["label"] for each in predict({"inputs": beads, "task": "ring"}, top_k=None))]
+        >>> [sorted(score["label"] for score in predict({"inputs": beads, "task": "ring"}, top_k=None))]
         [['bright', 'dull']]
         >>> rows = [{"inputs": beads, "task": "ring"}, {"inputs": corners, "task": "area"}]
-        >>> label, values = predict(rows, batch_size=8)  # rows of several tasks, in their order
+        >>> label, values = predict(rows, batch_size=8)  # rows of different tasks; results keep their order
         >>> len(values)
         4
     """
 
-    # A checkpoint has none of these.
+    # A checkpoint has no processors, so the base class must not load any.
     _load_processor = _load_tokenizer = _load_feature_extractor = False  # type: ignore[assignment]
     _load_image_processor = _load_video_processor = False  # type: ignore[assignment]
 
@@ -52,40 +52,39 @@ class AsenPredictionPipeline(Pipeline):
             raise ValueError(f"{PIPELINE_TASK} needs an AsenForMultitask, with heads, got {type(self.model).__name__}")
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Predict.
+        """Predict rows.
 
         Args:
-            inputs: a row ``{"inputs": …, "task": name}``, or a list, a dataset or a generator of such rows. A row's
-                inputs are tokens ``(n,)`` or features ``(n, F)`` in raw units, as lists, an array or a tensor; the name
-                may be left out where the model has one task; other keys, such as labels, are ignored.
-            batch_size: rows taken at a time, those of one task running together; 1 by default.
-            top_k: as in transformers' text classification, for tasks with classes: a number asks for a list of the
-                likeliest, ``None`` for all.
+            inputs: a row ``{"inputs": …, "task": name}``, or a list, dataset or generator of rows. The inputs of a row
+                are tokens ``(n,)`` or features ``(n, F)`` in raw units, as lists, an array or a tensor. The task is
+                optional if the model has only one. All remaining keys, such as labels, are ignored.
+            batch_size: number of rows per batch, 1 by default; the rows of a task in a batch are predicted together.
+            top_k: for classification, as in transformers' text classification: an integer returns a list of the
+                ``top_k`` most probable classes, ``None`` a list of all classes.
 
         Returns:
-            For a row its result, for a list a list, else an iterator that runs on demand. A result is, for classes,
-            ``{"label": name, "score": probability}`` (with ``top_k`` a list of those); for a value a number, for
-            several ``{name: number}``; for tasks on nodes a list of these, one a node. Outputs without ``label_names``
-            are called ``"LABEL_0"``, ``"LABEL_1"``, …
+            One result for a row, a list for a list, otherwise an iterator that computes results on demand. The result
+            of a classification is ``{"label": name, "score": probability}``, or with ``top_k`` a list of such dicts.
+            The result of a regression is a number, or ``{name: number}`` for more than one value. Node tasks return a
+            list with one result per node. Without ``label_names``, outputs are named ``"LABEL_0"``, ``"LABEL_1"``, …
 
         Raises:
-            ValueError: a row is not such a dict, its task is unknown, or its inputs have the wrong shape or dtype, are
-                out of vocabulary or not finite; names the row, counted from 0.
+            ValueError: a row is not a dict with inputs, its task is unknown, or its inputs have the wrong shape or
+                dtype, are out of vocabulary or not finite; the message has the number of the row, counted from 0.
         """
         if isinstance(inputs, list) and not inputs:
             return []
         if isinstance(inputs, Iterable) and not isinstance(inputs, _ONE_INPUT | list):
-            inputs = (row for row in inputs)  # the base class takes generators, but no datasets.Dataset
+            inputs = (row for row in inputs)  # the base class accepts generators but not datasets.Dataset
         return super().__call__(inputs, *args, **kwargs)
 
-    # Nothing of a pipeline needs saving but its model. (The base class would also save this file, and have the config
-    # ask for trust_remote_code ever after.)
+    # Save only the model: the base class would also save this file, and the config would require trust_remote_code.
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """As the model's."""
+        """Save the model; arguments as in ``PreTrainedModel.save_pretrained``."""
         self.model.save_pretrained(save_directory, **kwargs)
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
-        """As the model's."""
+        """Upload the model; arguments as in ``PreTrainedModel.push_to_hub``."""
         return self.model.push_to_hub(*args, **kwargs)
 
     def _sanitize_parameters(self, **parameters: Any) -> tuple[dict, dict, dict]:
@@ -106,7 +105,7 @@ class AsenPredictionPipeline(Pipeline):
         forward_params: dict,
         postprocess_params: dict,
     ) -> Iterator[Any]:
-        """Results in the order of the rows. The base class batches by a tokenizer's padding; workers are not needed."""
+        """Yield results in the order of the rows. Overridden, because the base class needs a tokenizer for batches."""
         rows = (inputs[number] for number in range(len(inputs))) if hasattr(inputs, "__len__") else inputs
         prepared = (self.preprocess(row, number, **preprocess_params) for number, row in enumerate(rows))
         while batch := list(itertools.islice(prepared, batch_size)):
@@ -121,7 +120,7 @@ class AsenPredictionPipeline(Pipeline):
             yield from (results[place] for place in range(len(batch)))
 
     def preprocess(self, row: Any, number: int = 0) -> dict[str, Any]:  # type: ignore[override]
-        """A row's task, and its inputs as a batch of one."""
+        """Check a row; return its task and its inputs as a batch of one."""
         if not isinstance(row, Mapping) or "inputs" not in row:
             got = f"a dict with {', '.join(map(str, row))}" if isinstance(row, Mapping) else type(row).__name__
             raise ValueError(f'row {number}: expected a dict {{"inputs": …, "task": name}}, got {got}')
@@ -142,7 +141,7 @@ class AsenPredictionPipeline(Pipeline):
         return self._results(output, **parameters)[0]
 
     def _results(self, output: dict[str, Any], **parameters: Any) -> list[Any]:
-        """A result a row."""
+        """One result per row."""
         task, logits = self.model.config.tasks[output["task"]], output["logits"]
         if task.is_regression:
             flat = _values(task, predictions(task, logits, output["inputs"]))
@@ -154,12 +153,12 @@ class AsenPredictionPipeline(Pipeline):
 
 
 def _to_array(inputs: Any) -> np.ndarray:
-    """A copy, of the type that an array or tensor has; numbers in lists become int64 or float32."""
+    """A copy as an array of the same dtype; lists of numbers become int64 or float32."""
     if isinstance(inputs, Tensor):
         inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).numpy(force=True)
     try:
         array = np.array(inputs, order="C")
-    except ValueError:  # lists of different lengths: of no task's shape or type
+    except ValueError:  # lists of unequal length: check_inputs reports shape and dtype
         array = np.array(inputs, dtype=object)
     return array.astype(np.float32) if isinstance(inputs, list) and array.dtype == np.float64 else array
 
@@ -174,8 +173,8 @@ def _classes(task: TaskConfig, logits: Tensor, **parameters: Any) -> list[Any]:
     names, logits = _names(task), logits.flatten(0, -2).float()
     best = logits.sort(dim=-1, descending=True, stable=True).indices[:, : parameters.get("top_k", 1)]
     results = [
-        [{"label": names[index], "score": score} for index, score in zip(*each, strict=True)]
-        for each in zip(best.tolist(), logits.softmax(dim=-1).gather(-1, best).tolist(), strict=True)
+        [{"label": names[index], "score": score} for index, score in zip(indices, scores, strict=True)]
+        for indices, scores in zip(best.tolist(), logits.softmax(dim=-1).gather(-1, best).tolist(), strict=True)
     ]
     return results if "top_k" in parameters else [likeliest for [likeliest] in results]
 

@@ -157,7 +157,7 @@ def test_what_cannot_be_merged_is_refused():
     _, (model, other) = apart("m/pairs", "m/values")
     with pytest.raises(ValueError, match="both models have a task 'm/pairs'"):
         merge_tasks(model, make_model())
-    with pytest.raises(ValueError, match="one class are merged, got AsenForMultitask and AsenModel"):
+    with pytest.raises(ValueError, match="two models of the same class, got AsenForMultitask and AsenModel"):
         merge_tasks(model, other.asen)
     for field, value in {"pooling": "mean", "negative_slope": 0.1, "num_attention_heads": 2}.items():
         with pytest.raises(ValueError, match=rf"backbones differ: {field} is .* and {value}|{field} is .* in one and"):

@@ -1,4 +1,4 @@
-"""What users ask of a group: exact k-closures, the closure report, orders, automorphisms of graphs."""
+"""Analysis of groups: exact k-closures, the closure report, group orders and automorphisms of graphs."""
 
 from .automorphisms import from_networkx, graph_automorphisms
 from .k_closures import group_order, is_k_closed, two_closure

@@ -1,13 +1,14 @@
-"""Automorphism groups of coloured graphs, by igraph's BLISS.
+"""Automorphism groups of coloured graphs, computed with igraph's BLISS.
 
-BLISS knows undirected graphs with coloured vertices (its directed ones can run for ever). So a set of points whose
-k-tuples have colours becomes such a graph, ``ColoredTuples``:
+BLISS handles undirected graphs with coloured vertices (for directed graphs it may not terminate). ``ColoredTuples``
+therefore encodes points with coloured k-tuples as an undirected graph:
 
-- k copies of every point, the first coloured by the point's own colour, the others by the number of the copy, and each
-  joined to the first;
-- one vertex a tuple, coloured by the tuple's colour, joined to copy t of its t-th point.
+- k copies of every point: copy 0 has the colour of the point, copies 1 … k-1 are coloured by their number and joined to
+  copy 0;
+- one vertex per tuple, with the colour of the tuple, joined to copy t of its t-th point.
 
-An automorphism of it moves all copies of a point alike, so it is a permutation of the points that keeps colours.
+An automorphism of this graph moves all copies of a point together, so it is a permutation of the points that keeps all
+colours.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class ColoredTuples:
 
     Args:
         point_colors: non-negative integers ``(n,)``.
-        tuples: points, ``(k, M)``, one tuple a column.
-        colors: non-negative integers ``(M,)``, the tuples' colours.
+        tuples: points, ``(k, M)``, one tuple per column.
+        colors: non-negative integers ``(M,)``, the colours of the tuples.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ColoredTuples:
         return from_array_form([range(self.degree), *(generator[: self.degree] for generator in generators)])
 
     def num_automorphisms(self) -> int:
-        """Their number, an exact integer of any size; only right if no tuple is given twice."""
+        """The number of automorphisms, an exact integer of any size; correct only if all tuples are distinct."""
         return self._graph.count_automorphisms(color=self._colors)
 
 
@@ -66,23 +67,23 @@ def graph_automorphisms(
     node_colors: ArrayLike | None = None,
     edge_colors: ArrayLike | None = None,
 ) -> PermutationGroup:
-    """The automorphisms of a directed graph, that is, the permutations of nodes that keep edges and colours.
+    """The automorphism group of a directed graph: the permutations of nodes that keep edges and colours.
 
     Args:
         edge_index: integer array ``(2, E)`` of arcs (source, target), as in PyG; an undirected edge is two arcs. Loops
-            are allowed, and so are repeated arcs, whose number is kept too.
+            and repeated arcs are allowed; automorphisms keep the multiplicity of arcs.
         num_nodes: number of nodes n.
-        node_colors: ``(n,)`` or ``(n, F)``; nodes have the same colour where their numbers, strings or rows are equal.
+        node_colors: ``(n,)`` or ``(n, F)``; nodes with equal numbers, strings or rows have the same colour.
         edge_colors: ``(E,)`` or ``(E, F)``, in the order of ``edge_index``.
 
     Returns:
         The group, of degree n.
 
     Raises:
-        ValueError: for arcs of another shape or dtype or with a node outside 0 … n-1, or too few or too many colours.
+        ValueError: arcs have the wrong shape or dtype or a node outside 0 … n-1, or the number of colours is wrong.
     """
     arcs = np.asarray(edge_index)
-    if arcs.size == 0:  # NumPy takes empty lists for floats
+    if arcs.size == 0:  # NumPy makes empty lists float arrays
         arcs = arcs.astype(np.int64)
     if num_nodes < 1:
         raise ValueError(f"num_nodes must be at least 1, not {num_nodes}")
@@ -99,15 +100,15 @@ def graph_automorphisms(
 def from_networkx(
     graph: networkx.Graph, node_color: str | None = None, edge_color: str | None = None
 ) -> PermutationGroup:
-    """The automorphisms of a networkx graph, directed or not, multigraphs too.
+    """The automorphism group of a networkx graph: directed, undirected or a multigraph.
 
     Args:
         graph: its nodes become the points 0 … n-1 in the order of ``graph.nodes``.
-        node_color: name of a node attribute to be kept; its values must be hashable.
-        edge_color: name of an edge attribute to be kept; its values must be hashable.
+        node_color: name of a node attribute that automorphisms keep; its values must be hashable.
+        edge_color: name of an edge attribute that automorphisms keep; its values must be hashable.
 
     Raises:
-        ValueError: for a graph without nodes, or if a node or an edge lacks the attribute.
+        ValueError: the graph has no nodes, or a node or an edge lacks the attribute.
     """
     number = {node: index for index, node in enumerate(graph)}
     edges = list(graph.to_directed(as_view=True).edges(data=True))
@@ -122,18 +123,18 @@ def _color_numbers(colors: ArrayLike | None, size: int, name: str) -> NDArray[np
         return np.zeros(size, dtype=np.int64)
     array = np.asarray(colors)
     if array.shape[:1] != (size,):
-        raise ValueError(f"{name} must hold {size} colours, one each, not an array of shape {array.shape}")
+        raise ValueError(f"{name} must hold {size} colours, not an array of shape {array.shape}")
     return np.unique(array, axis=0, return_inverse=True)[1].ravel()
 
 
-def _attribute_numbers(items: Iterable[tuple[Any, dict]], what: str, name: str | None) -> list[int] | None:
-    """Each item's value of the attribute, as a number; equal values have equal numbers."""
+def _attribute_numbers(items: Iterable[tuple[Any, dict]], kind: str, name: str | None) -> list[int] | None:
+    """The values of an attribute of nodes or edges, numbered: equal values get equal numbers."""
     if name is None:
         return None
     numbers: dict[Hashable, int] = {}
     colors = []
     for item, attributes in items:
         if name not in attributes:
-            raise ValueError(f"{what} {item!r} has no attribute {name!r}")
+            raise ValueError(f"{kind} {item!r} has no attribute {name!r}")
         colors.append(numbers.setdefault(attributes[name], len(numbers)))
     return colors

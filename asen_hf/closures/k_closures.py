@@ -1,4 +1,4 @@
-"""k-closures of permutation groups, exact, by automorphisms of coloured tuples; and the order of a group.
+"""Exact k-closures of permutation groups, as automorphisms of coloured tuples; and the order of a group.
 
 A network that sees the orbits of G on k-tuples is equivariant to the k-closure of G: the largest group with the same
 orbits on k-tuples (paper, Section 3.2).
@@ -16,7 +16,7 @@ from .stabilizer_chain import prove_order
 def two_closure(group: PermutationGroup) -> PermutationGroup:
     """The 2-closure: all permutations that keep every orbital of ``group`` (paper, Section 3.2).
 
-    Takes about n² memory; up to degree 207 a second at most, mostly far less.
+    Memory grows as n². Up to degree 207 it takes at most a second.
     """
     return orbit_coloring(group, 2).automorphisms()
 
@@ -24,17 +24,17 @@ def two_closure(group: PermutationGroup) -> PermutationGroup:
 def is_k_closed(group: PermutationGroup, k: int) -> bool | None:
     """Whether ``group`` equals its k-closure, the largest group with the same orbits on k-tuples of points.
 
-    With ``k=3``, all n³ triples are looked at unless the group is 2-closed: a second or two at degree 60.
+    With ``k=3``, all n³ triples are processed unless the group is 2-closed, which takes about two seconds at degree 60.
 
     Args:
         group: a permutation group of degree n.
         k: 1, 2 or 3.
 
     Returns:
-        The exact answer, or ``None`` where it could not be proved, which takes a group as ``group_order`` describes.
+        The exact answer, or ``None`` if it could not be proved, for the groups described in ``group_order``.
 
     Raises:
-        ValueError: for another k.
+        ValueError: k is not 1, 2 or 3.
     """
     if k not in (1, 2, 3):
         raise ValueError(f"k must be 1, 2 or 3, not {k!r}")
@@ -45,12 +45,12 @@ def is_k_closed(group: PermutationGroup, k: int) -> bool | None:
 
 
 def group_order(group: PermutationGroup) -> int | None:
-    """The number of elements of ``group``, exact, also where SymPy's ``order()`` takes minutes.
+    """The exact number of elements of ``group``, also for groups where SymPy's ``order()`` takes minutes.
 
     Returns:
-        The order, or ``None`` where it could not be proved: beyond degree 60 or so for a few groups that are much
-        smaller than their 2-closure and yet have a long base, such as A_100 wr S_2; beyond degree 512 for all groups
-        with a base of about as many points, such as S_600.
+        The order, or ``None`` if it could not be proved: above degree 60 for a few groups that are much smaller than
+        their 2-closure and have a long base, such as A_100 wr S_2; above degree 512 for all groups with a base of
+        almost n points, such as S_600.
     """
     coloring = orbit_coloring(group, 2)
     return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).order
@@ -59,8 +59,8 @@ def group_order(group: PermutationGroup) -> int | None:
 def orbit_coloring(group: PermutationGroup, k: int) -> ColoredTuples:
     """A colouring whose automorphisms are the k-closure of ``group``, with few tuples.
 
-    Tuples of distinct points are enough: their colours fix those of all others, unless there are fewer than k points,
-    where the colours of points fix everything. Any one colour may be left out: it is where the others are not.
+    Tuples of distinct points are enough: their colours determine the colours of all tuples, or, with fewer than k
+    points, the colours of points do. One colour is omitted, because the tuples of all other colours determine it.
     """
     labels, points = orbit_labels(group, k), orbit_labels(group, 1)
     if k == 2:
@@ -75,17 +75,17 @@ def orbit_coloring(group: PermutationGroup, k: int) -> ColoredTuples:
 
 
 def _generating_orbitals(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Some orbitals that, with the orbits on points, generate all of them; boolean mask ``(rank,)``.
+    """Boolean mask ``(rank,)`` of orbitals that, together with the orbits on points, generate all orbitals.
 
-    A permutation that keeps some orbitals keeps all that can be told apart by counting, for a pair (i, j), the points k
-    such that (i, k) and (k, j) have given colours (B. Weisfeiler and A. Leman, 1968). One product of integer matrices
-    counts, with random weights for colours: equal counts always give equal numbers, and an accident of the other kind
-    can only keep an orbital too many.
+    A permutation that keeps the chosen orbitals also keeps all orbitals that are distinguished by counting, for a pair
+    (i, j), the points k such that (i, k) and (k, j) have given colours (B. Weisfeiler and A. Leman, 1968). One product
+    of integer matrices with random weights for colours does the counting: equal counts always give equal numbers, and
+    if different counts collide, the only effect is that a redundant orbital is chosen.
     """
     rng = np.random.default_rng(0)
     max_weight = 2 ** ((53 - len(labels).bit_length()) // 2)  # sums of n products stay exact in float64
     sizes = np.bincount(labels.ravel())
-    rows, columns = np.divmod(np.unique(labels, return_index=True)[1], len(labels))  # a pair of each orbital
+    rows, columns = np.divmod(np.unique(labels, return_index=True)[1], len(labels))  # one pair per orbital
     targets, sources, converses = labels[rows, rows], labels[columns, columns], labels[columns, rows]
     is_kept = np.zeros(len(sizes), dtype=bool)
     colors = _number_rows(targets, sources, rows == columns)
@@ -95,7 +95,7 @@ def _generating_orbitals(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
         if refined.max() == colors.max():
             mixed = np.flatnonzero(np.bincount(colors)[colors] > 1)
             mixed = mixed[np.argsort(sizes[mixed], kind="stable")]
-            chosen = mixed[np.unique(targets[mixed], return_index=True)[1]]  # the smallest for each orbit of targets
+            chosen = mixed[np.unique(targets[mixed], return_index=True)[1]]  # the smallest orbital per orbit of targets
             is_kept[chosen] = True
             refined[chosen] = refined.max() + 1 + np.arange(len(chosen))
         colors = refined
@@ -103,5 +103,5 @@ def _generating_orbitals(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def _number_rows(*columns: NDArray) -> NDArray[np.int64]:
-    """Number the rows of a table; equal rows have equal numbers, 0, 1, …"""
+    """Number the rows of a table 0, 1, …; equal rows get equal numbers."""
     return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].ravel()

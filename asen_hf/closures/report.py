@@ -1,8 +1,8 @@
-"""The closure report: what a network with the orbits of a group will really be equivariant to.
+"""The closure report: the group that a network with the orbits of a given group is equivariant to.
 
-The network sees a group G only through the colours of points, pairs or triples by orbit. So it is equivariant to *all*
-permutations that keep those colours: the k-closure G^(k), which contains G and may be larger (paper, Section 3.2).
-Nothing here is needed to run a model.
+The network sees a group G only as colours of points, pairs or triples, one colour per orbit. It is therefore
+equivariant to *all* permutations that keep these colours: the k-closure G^(k), which contains G and may be larger
+(paper, Section 3.2). Running a model does not need this module.
 """
 
 import math
@@ -23,32 +23,32 @@ from .k_closures import orbit_coloring
 from .stabilizer_chain import prove_order
 
 MAX_CHECKED_POINTS = 256
-_MAX_FACTORS = 4  # of a direct product of symmetric groups that is called by its name
+_MAX_FACTORS = 4  # a direct product of more symmetric groups is described by its order only
 
 
 @dataclass(frozen=True)
 class ClosureReport:
-    """What is known of a group and of the network that is given it; made by ``closure_report``.
+    """Properties of a group and of a network with its orbits; the result of ``closure_report``.
 
     Attributes:
         degree: number of points n.
-        node_orbits: the orbits on points, each sorted, by first point.
+        node_orbits: the orbits on points as sorted lists, in the order of their first points.
         rank: number of orbitals.
         num_self_paired: number of orbitals that equal their converse.
-        is_primitive: whether a transitive group keeps no partition into blocks; ``None`` for an intransitive one.
-        transitivity: the largest t such that any t distinct points go to any others (0: intransitive); where the order
-            is unknown, a lower bound.
-        order: |G|, or ``None`` where it could not be proved.
+        is_primitive: whether a transitive group keeps no partition into blocks; ``None`` for an intransitive group.
+        transitivity: the largest t such that G maps any t distinct points to any t distinct points (0: intransitive); a
+            lower bound if the order is unknown.
+        order: |G|, or ``None`` if it could not be proved.
         closure_order: order of the 2-closure of G.
         is_two_closed: whether G equals its 2-closure; ``None`` if unknown.
-        three_closure_order: order of the 3-closure, where triples come into question: G is not 2-closed and has at most
-            64 points, and the support is complete; else ``None``.
-        support_is_invariant: whether G maps the support to itself; true for the complete one.
-        symmetry_breaking: what the network sees coloured, ``"nodes"``, ``"pairs"`` or ``"triples"``.
+        three_closure_order: order of the 3-closure, if triples are an option: G is not 2-closed and has at most 64
+            points, and the support is complete; else ``None``.
+        support_is_invariant: whether G maps the support to itself; true for the complete support.
+        symmetry_breaking: which tuples are coloured, ``"nodes"``, ``"pairs"`` or ``"triples"``.
         network_group: all permutations that the network is equivariant to: on the complete support the 1-, 2- or
             3-closure, else the automorphisms of the coloured support.
-        network_order: its order.
-        is_exact: whether that is G; ``None`` if unknown.
+        network_order: order of ``network_group``.
+        is_exact: whether ``network_group`` equals G; ``None`` if unknown.
     """
 
     degree: int
@@ -74,17 +74,17 @@ class ClosureReport:
 
     @property
     def is_transitive(self) -> bool:
-        """Whether there is one orbit on points."""
+        """Whether all points are in one orbit."""
         return len(self.node_orbits) == 1
 
     @property
     def index(self) -> int | None:
-        """Index of the group in its 2-closure; ``None`` where its order is unknown."""
+        """Index of the group in its 2-closure; ``None`` if its order is unknown."""
         return None if self.order is None else self.closure_order // self.order
 
     @property
     def sentence(self) -> str:
-        """What the network will be equivariant to, why that is not the group if it is not, and what helps."""
+        """The group that the network will be equivariant to; if it differs from G, the reason and a remedy."""
         group = f"this group (order {'unknown' if self.order is None else order_text(self.order)})"
         if self.is_exact:
             return f"The network will be equivariant to exactly {group}."
@@ -122,13 +122,13 @@ class ClosureReport:
 
 
 def closure_report(group_or_task: PermutationGroup | TaskConfig) -> ClosureReport:
-    """What a group is, and what a network that sees its orbits is equivariant to.
+    """Analyse a group and the equivariance of a network that sees its orbits.
 
-    A group alone stands for a task that colours all pairs; a task also says its support and ``symmetry_breaking``.
-    Memory grows as n²: seconds at degree 500. For users and commands; loading a model never calls it.
+    A group without a task is treated as a task that colours all pairs. Memory grows as n²; degree 500 takes seconds.
+    Loading a model never calls this function.
 
     Args:
-        group_or_task: a permutation group of degree n, or a task.
+        group_or_task: a permutation group of degree n, or a task with its support and ``symmetry_breaking``.
     """
     if isinstance(group_or_task, TaskConfig):
         task = group_or_task
@@ -151,8 +151,8 @@ def _report(group: PermutationGroup, edges: list | None, symmetry_breaking: str,
         colors = np.zeros_like(points) if has_pairs else points
         seen = group if has_pairs else symmetric(group.degree)
         if is_weak:
-            everywhere = np.indices(labels.shape).reshape(2, -1)
-            coloring = ColoredTuples(colors, everywhere, refine_by_support(orbit_labels(seen), pairs).ravel())
+            all_pairs = np.indices(labels.shape).reshape(2, -1)
+            coloring = ColoredTuples(colors, all_pairs, refine_by_support(orbit_labels(seen), pairs).ravel())
         else:
             coloring = ColoredTuples(colors, pairs.T, orbit_labels(seen, edges=pairs))
     elif symmetry_breaking == "nodes":
@@ -160,7 +160,7 @@ def _report(group: PermutationGroup, edges: list | None, symmetry_breaking: str,
     elif symmetry_breaking == "triples":
         coloring = triples
     network_order = coloring.num_automorphisms()
-    # All these closures contain the group: it is their equal where the orders are.
+    # All these closures contain the group, so it equals a closure iff the orders are equal.
     is_exact = is_two_closed if order is None and network_order == closure_order else network_order == order
     if order is None and symmetry_breaking == "triples":
         is_exact = is_two_closed or None
@@ -184,10 +184,10 @@ def _report(group: PermutationGroup, edges: list | None, symmetry_breaking: str,
 
 
 def warn_if_not_closed(name: str, task: TaskConfig) -> None:
-    """Warn when a task's network will have other symmetries than its group: those of the closure or the support.
+    """Warn if the network of a task will be equivariant to a different group, because of the closure or the support.
 
-    Nothing is said of ``symmetry_breaking="nodes"``, which asks for as much, of groups whose order could not be proved,
-    and of more points than can be looked at in a few seconds.
+    Does not warn for ``symmetry_breaking="nodes"``, where the larger group is intended, for groups whose order could
+    not be proved, or above ``MAX_CHECKED_POINTS`` points, where the check takes longer than a few seconds.
     """
     if task.degree > MAX_CHECKED_POINTS or task.symmetry_breaking == "nodes":
         return
@@ -197,7 +197,7 @@ def warn_if_not_closed(name: str, task: TaskConfig) -> None:
 
 
 def _is_primitive(labels: NDArray[np.int32]) -> bool:
-    """Whether a transitive group is primitive: its orbitals but the diagonal are connected graphs (D. G. Higman)."""
+    """Whether a transitive group is primitive: all orbitals except the diagonal are connected graphs (D. G. Higman)."""
     degree = len(labels)
     ends = np.cumsum(np.bincount(labels.ravel()))
     orbitals = np.split(np.argsort(labels, axis=None), ends[:-1])[1:]
@@ -206,8 +206,8 @@ def _is_primitive(labels: NDArray[np.int32]) -> bool:
 
 
 def order_text(order: int) -> str:
-    """An order for people: exact up to 10¹⁵, then to three figures."""
+    """An order as text: exact below 10¹⁵, else rounded to three significant digits."""
     if order < 10**15:
         return f"{order:,}"
-    exponent = int(math.log10(order))  # not by str(), which refuses integers of over 4,300 digits
+    exponent = int(math.log10(order))  # not str(), which raises for integers of more than 4,300 digits
     return f"about {order // 10 ** (exponent - 2) / 100:.2f} × 10^{exponent}"

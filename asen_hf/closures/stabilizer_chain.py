@@ -1,8 +1,8 @@
 """The order of a permutation group by randomised Schreier–Sims, in NumPy.
 
-SymPy's ``PermutationGroup.order()`` takes minutes at degree 100 for large groups; this takes about a second at degree
-207. A chain that random elements grew may be too small, never too large, so its order is a lower bound. It is proved
-exact either from outside, when it meets an upper bound, or from inside, by Schreier's lemma.
+SymPy's ``PermutationGroup.order()`` takes minutes at degree 100 for large groups; this module takes about a second at
+degree 207. A chain built from random elements may be incomplete, so its order is a lower bound. The order is proved
+exact if it equals a known upper bound, or else by Schreier's lemma.
 
 Source: Á. Seress, Permutation Group Algorithms (2003), chapter 4.
 """
@@ -21,20 +21,21 @@ from ..model.orbits import orbit_labels
 
 __all__ = ["OrderProof", "StabilizerChain", "prove_order"]
 
-_MAX_WORK = 2 * 10**9  # images of points that a proof by Schreier's lemma may cost: some seconds
-_MAX_ENTRIES = 2**27  # of all transversals together: half a gigabyte of int32
-_MIN_POOL = 10  # elements that the product replacement algorithm keeps
-_MAX_MISSES = 30  # uniform random elements in a row that an unfinished chain holds: less likely than 1 in 2³⁰
+_MAX_WORK = 2 * 10**9  # images of points that a proof by Schreier's lemma may compute, within seconds
+_MAX_ENTRIES = 2**27  # number of entries of all transversals: half a gigabyte of int32
+_MIN_POOL = 10  # minimum number of elements in the pool of the product replacement algorithm
+# An incomplete chain contains this many consecutive uniform random elements with a probability below 2⁻³⁰.
+_MAX_MISSES = 30
 
 
 class OrderProof(NamedTuple):
-    """What could be proved of a group G that lies in a larger one.
+    """Proved properties of a group G that is contained in a supergroup.
 
     Attributes:
-        order: |G|, or ``None`` where it could not be proved.
-        is_whole: whether G is all of the larger group; ``None`` if unknown.
-        transitivity: the largest t such that G sends any t distinct points to any others; where the order is unknown,
-            a lower bound.
+        order: |G|, or ``None`` if it could not be proved.
+        is_whole: whether G equals the supergroup; ``None`` if unknown.
+        transitivity: the largest t such that G maps any t distinct points to any t distinct points; a lower bound if
+            the order is unknown.
     """
 
     order: int | None
@@ -43,15 +44,15 @@ class OrderProof(NamedTuple):
 
 
 def prove_order(group: PermutationGroup, supergroup: PermutationGroup, supergroup_order: int) -> OrderProof:
-    """Find the order of ``group``, using a group that contains it, has the same orbits and whose order is known.
+    """Find the order of ``group``, using a supergroup of known order with the same orbits.
 
-    The larger order is an upper bound. So is its part with the same signs on orbits: G lies in the kernel of every
-    product of such signs that is trivial on G, which settles A_n in S_n, for instance.
+    The upper bound is the order of the subgroup of the supergroup that satisfies the sign conditions of G: every
+    product of signs on orbits that is trivial on G must be trivial. For example, this proves the order of A_n in S_n.
 
     Args:
         group: G, of degree n.
-        supergroup: the larger group.
-        supergroup_order: its order.
+        supergroup: a group that contains G and has the same orbits on points.
+        supergroup_order: order of the supergroup.
     """
     at_most = supergroup_order >> (_sign_rank(supergroup) - _sign_rank(group))
     chain = StabilizerChain(group, at_most)
@@ -62,7 +63,7 @@ def prove_order(group: PermutationGroup, supergroup: PermutationGroup, supergrou
 
 
 def _sign_rank(group: PermutationGroup) -> int:
-    """Rank over GF(2) of the generators' signs, one an orbit; the elements have 2 to that power different ones."""
+    """Rank r over GF(2) of the generators' sign vectors, one sign per orbit; the group has 2^r sign vectors."""
     points = orbit_labels(group, 1).tolist()
     basis: list[int] = []
     for generator in to_cycles(group):
@@ -77,17 +78,17 @@ def _sign_rank(group: PermutationGroup) -> int:
 
 
 class StabilizerChain:
-    """Pointwise stabilisers of more and more points of a base, each with its transversal.
+    """A chain of pointwise stabilisers of the first 0, 1, 2, … base points, with their transversals.
 
-    Level i holds generators of a subgroup of G that fixes the first i base points, and for every point p of the orbit
-    of base point i a permutation of that subgroup that takes the base point to p.
+    Level i stores generators of a subgroup of G that fixes the first i base points, and, for every point p in the orbit
+    of base point i, a permutation in this subgroup that maps the base point to p.
 
     Args:
         group: a permutation group G of degree n.
-        at_most: a known upper bound of |G|; once the chain meets it, it is complete and stops growing.
+        at_most: a known upper bound of |G|; a chain of this order is complete and stops growing.
 
     Attributes:
-        base: the base points found.
+        base: the base points found so far.
     """
 
     def __init__(self, group: PermutationGroup, at_most: int | None = None):
@@ -105,24 +106,24 @@ class StabilizerChain:
 
     @property
     def order(self) -> int:
-        """The product of the orbits' sizes: a lower bound of |G|, exact once ``verify`` holds or a bound is met."""
+        """The product of the orbit sizes, a lower bound of |G|; exact after ``verify`` or at a known upper bound."""
         return math.prod(self._orbit_sizes())
 
     @property
     def transitivity(self) -> int:
-        """The largest t such that any t distinct points go to any others: a lower bound for G, exact as above."""
+        """The largest t such that any t distinct points map to any t distinct points: a bound like ``order``."""
         sizes = [*self._orbit_sizes(), *[1] * (self.degree - len(self.base))]
         wanted = range(self.degree, 0, -1)
         return next((t for t, (size, free) in enumerate(zip(sizes, wanted, strict=True)) if size < free), self.degree)
 
     def verify(self, max_work: int) -> bool:
-        """Complete the chain by Schreier's lemma: every Schreier generator of a level must lie in the levels below.
+        """Complete the chain by Schreier's lemma: every Schreier generator of a level must be in the levels below.
 
         Args:
-            max_work: give up rather than compute more than about this many images of points.
+            max_work: approximate maximum number of images of points to compute before giving up.
 
         Returns:
-            Whether the chain is now proved complete.
+            Whether the chain is proved complete.
         """
         level = len(self.base) - 1
         while level >= 0:
@@ -186,7 +187,7 @@ class StabilizerChain:
             self.base.append(point)
             self._generators.append([])
             self._reached.append(self._identity == point)
-            # Left empty: a row is written when its point is reached, and memory that nobody writes costs nothing.
+            # np.empty: rows are written when their point is reached, and untouched pages take no memory.
             self._inverses.append(np.empty((self.degree, self.degree), dtype=np.int32))
             self._inverses[level][point] = self._identity
         for upper in range(level + 1):
@@ -211,13 +212,13 @@ class StabilizerChain:
 
 
 def _random_elements(generators: list[NDArray[np.integer]]) -> Iterator[NDArray[np.integer]]:
-    """Nearly uniform elements of the group, without end, by product replacement with an accumulator ("rattle")."""
+    """An infinite iterator of nearly uniform elements, by product replacement with an accumulator ("rattle")."""
     rng = np.random.default_rng(0)
     pool = [generators[index % len(generators)] for index in range(max(_MIN_POOL, len(generators)))]
     accumulator = np.arange(len(generators[0]))
     for step in itertools.count():
-        changed, other = rng.choice(len(pool), size=2, replace=False)
-        factor = pool[other] if rng.random() < 0.5 else np.argsort(pool[other])
+        changed, multiplied = rng.choice(len(pool), size=2, replace=False)
+        factor = pool[multiplied] if rng.random() < 0.5 else np.argsort(pool[multiplied])
         pool[changed] = factor[pool[changed]] if rng.random() < 0.5 else pool[changed][factor]
         accumulator = pool[changed][accumulator]
         if step >= 10 * len(pool):

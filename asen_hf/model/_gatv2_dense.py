@@ -1,4 +1,4 @@
-"""Faster and leaner GATv2 attention on the complete support; the formula is ``attention.eager_attention_forward``."""
+"""GATv2 attention on the complete support in less time and memory than ``attention.eager_attention_forward``."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def chunked_attention_forward(
     gate_table: Tensor | None,
     graph: OrbitGraph,
 ) -> tuple[Tensor, Tensor]:
-    """The eager formula, one block of targets at a time, in forward and backward. Differentiable once.
+    """The eager formula, computed in blocks of targets in forward and backward. Differentiable once.
 
-    It keeps nothing of size pairs × channels (see :mod:`asen_hf.model._gatv2_recompute`).
+    Stores no tensor of size pairs × channels (see :mod:`asen_hf.model._gatv2_recompute`).
     """
-    size = source.shape[1] * layer.bias.numel()  # of one target's pairs × channels
-    most = block_size(target.device)
-    rows = max(1, most // size)
+    target_size = source.shape[1] * layer.bias.numel()  # pairs × channels of one target
+    max_elements = block_size(target.device)
+    rows = max(1, max_elements // target_size)
     passes = plain_passes(*layer.attention_vector.shape, layer.negative_slope)
     gates = None if gate_table is None else 1 + gate_table
     parts = []
     all_labels = graph.labels.view(-1, graph.num_nodes, graph.num_nodes)
     for target_block, source_block, labels in split_rows(rows, target, source, all_labels):
-        block = max(1, most // (size * max(1, len(target_block))))
+        block = max(1, max_elements // (target_size * max(1, len(target_block))))
         part = recomputed_attention(
             target_block, source_block, edge_table, gates, labels, layer.attention_vector, passes, block
         )
@@ -55,9 +55,9 @@ def compiled_attention_forward(
 ) -> tuple[Tensor, Tensor]:
     """The eager formula in kernels fused by ``torch.compile``.
 
-    Compiling takes some seconds: once per process and model, once more for batches of one row, and once more for rows
-    with graphs of their own. Keeps nothing of size pairs × channels and is differentiable once. Where no compiler is
-    found it warns once and calls ``fallback``, the eager formula.
+    Compilation takes seconds and happens once per process and model, again for batches of one row, and again for
+    batches with one graph per row. Stores no tensor of size pairs × channels and is differentiable once. If no compiler
+    is found, warns once and calls ``fallback``, the eager formula.
     """
     passes = _compiled_passes(
         *layer.attention_vector.shape,
@@ -78,12 +78,12 @@ def compiled_attention_forward(
 
 @functools.cache
 def _compiled_passes(*arguments: Any) -> PairPasses | None:
-    """:func:`compiled_passes`, or ``None`` where there is no compiler."""
+    """:func:`compiled_passes`, or ``None`` if there is no compiler."""
     try:
         return compiled_passes(*arguments)
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:  # what torch raises where it finds no compiler has changed its name before
+    except RuntimeError as error:  # torch has renamed its error for a missing compiler before; this is its base class
         _warn_of_fallback(arguments[4], str(error))
         return None
 
@@ -97,8 +97,8 @@ def _warn_of_fallback(device: torch.device, reason: str) -> None:
         warnings.warn(f"gatv2_compile falls back to eager: {reason.partition(chr(10))[0]}", stacklevel=2)
 
 
-# Elements of (B, n, n, d) above which chunks are used instead of eager, which keeps about four such tensors per
-# layer. On a CPU chunks are also faster from there on.
+# Elements of a tensor (B, n, n, d) above which chunked attention replaces eager attention, because eager stores about
+# four such tensors per layer. On a CPU, chunked attention is also faster above this size.
 EAGER_LIMIT = {"cpu": 2**22}
 _LARGE_EAGER_LIMIT = 2**27
 

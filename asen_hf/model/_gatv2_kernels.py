@@ -1,11 +1,12 @@
-"""What GATv2 attention does for every pair of nodes and every channel, in plain PyTorch and as compiled kernels.
+"""The pairwise steps of GATv2 attention, in plain PyTorch and as compiled kernels.
 
-With z_ij = W_t h_i + W_s h_j + W_e e_r, r the orbital of (i, j), and δ_ij the gradient of a head's score, the scores'
-backward is δ_ij · LeakyReLU'(z_ij), summed over the sources of each target (for W_t h), over targets (W_s h) and over
-the pairs of each orbital (W_e e), times the attention vector. The latter's own gradient sums δ_ij · LeakyReLU(z_ij).
+Let z_ij = W_t h_i + W_s h_j + W_e e_r, with r the orbital of (i, j), and δ_ij the gradient of a head's score. The
+backward pass of the scores sums δ_ij · LeakyReLU'(z_ij) over the sources of each target (for W_t h), over the targets
+of each source (W_s h) and over the pairs of each orbital (W_e e), and multiplies by the attention vector. The gradient
+of the attention vector sums δ_ij · LeakyReLU(z_ij).
 
-Shapes: B rows, m targets, n sources, H heads, C channels a head, d = H·C. Labels are ``(1, m, n)`` where all rows share
-a graph and ``(B, m, n)`` where each has its own.
+Shapes: B rows, m targets, n sources, H heads, C channels per head, d = H·C. Labels are ``(1, m, n)`` if all rows share
+a graph and ``(B, m, n)`` if every row has its own graph.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from torch import Tensor
 
 
 class PairPasses(NamedTuple):
-    """Functions of which each passes over all pairs.
+    """Functions that loop over all pairs of nodes. Arguments are positional, in the order given here.
 
     Attributes:
-        scores: target ``(B, m, d)``, source ``(B, n, d)``, edges ``(rank, d)``, labels and attention vector ``(H, C)``
-            to the attention scores ``(B, H, m, n)``.
-        messages: weights, source, gates ``(rank, d)`` and labels to the output ``(B, m, H, C)``.
-        score_gradients: the scores' gradient δ ``(B, H, m, n)``, target, source, edges, labels, and ``(rank, H, C)`` to
-            which the sums over each orbital are added, to the sums over sources ``(B, m, H, C)`` and over targets
-            ``(B, n, H, C)``, all three without their factor, the attention vector; and to that vector's own gradient,
-            target by target ``(B, m, H, C)``.
-        weight_gradients: the output's gradient ``(B, m, d)``, source, gates and labels to that of the weights.
-        message_gradients: the output's gradient, weights, source, gates, labels, and ``(rank, H, C)`` to which the
-            gates' gradient is added, to the gradient of the source ``(B, n, H, C)``.
+        scores: takes target ``(B, m, d)``, source ``(B, n, d)``, edges ``(rank, d)``, labels and attention vector
+            ``(H, C)``; returns the attention scores ``(B, H, m, n)``.
+        messages: takes weights, source, gates ``(rank, d)`` and labels; returns the output ``(B, m, H, C)``.
+        score_gradients: takes the gradient δ of the scores ``(B, H, m, n)``, target, source, edges, labels, and a
+            tensor ``(rank, H, C)`` to which it adds the sums over the pairs of each orbital. Returns the sums over
+            sources ``(B, m, H, C)``, the sums over targets ``(B, n, H, C)`` and the gradient of the attention vector
+            per target ``(B, m, H, C)``. The three sums are not yet multiplied by the attention vector.
+        weight_gradients: takes the gradient of the output ``(B, m, d)``, source, gates and labels; returns the gradient
+            of the weights.
+        message_gradients: takes the gradient of the output, weights, source, gates, labels, and a tensor
+            ``(rank, H, C)`` to which it adds the gradient of the gates; returns the gradient of the source
+            ``(B, n, H, C)``.
     """
 
     scores: Callable[..., Tensor]
@@ -44,23 +47,24 @@ class PairPasses(NamedTuple):
 
 
 class _Terms(NamedTuple):
-    """The gradients' terms, ``(B, m, n, H, C)``, before they are summed."""
+    """The terms ``(B, m, n, H, C)`` of the gradients, before summation."""
 
     score: Callable[..., tuple[Tensor, Tensor]]
     message: Callable[..., tuple[Tensor, Tensor]]
 
 
 def softmax_over_sources(scores: Tensor) -> Tensor:
-    """Scores to weights, of any layout ``(…, n)``."""
+    """Scores ``(…, n)`` to weights, for any memory layout."""
     if scores.shape[-1] >= 16:
         return scores.softmax(-1)
-    # PyTorch's kernel takes over ten times as long along rows that are shorter than a vector register as across them.
+    # PyTorch's softmax over a contiguous dimension shorter than a vector register takes ten times as long as over the
+    # first dimension.
     return scores.movedim(-1, 0).softmax(0).movedim(0, -1)
 
 
 @functools.cache
 def plain_passes(heads: int, channels: int, negative_slope: float) -> PairPasses:
-    """The passes in plain PyTorch; ``scores`` and ``messages`` can be differentiated by autograd."""
+    """The passes in plain PyTorch; autograd can differentiate ``scores`` and ``messages``."""
     return _plain(heads, channels, negative_slope)[0]
 
 
@@ -74,14 +78,14 @@ def compiled_passes(
     one_row: bool,
     shared: bool,
 ) -> PairPasses:
-    """The passes as kernels fused by ``torch.compile``, for any number of nodes and orbitals from two up.
+    """The passes as kernels fused by ``torch.compile``, for two or more nodes and orbitals.
 
     Args:
         heads, channels, negative_slope, dtype, device: constants of the kernels.
-        gated: whether messages have gates; if not, ``messages``, ``weight_gradients`` and ``message_gradients``, which
-            are for those, are not compiled yet.
-        one_row: whether the batch is a single row: torch.compile takes a size of one for a constant. If not, any other
-            number of rows is as good.
+        gated: whether messages have gates. Without gates, ``messages``, ``weight_gradients`` and ``message_gradients``
+            are not needed and not compiled here.
+        one_row: whether the batch is a single row, because torch.compile treats a size of one as a constant. Without
+            it, the kernels take any number of rows from two up.
         shared: whether all rows share a graph.
 
     Raises:
@@ -92,7 +96,7 @@ def compiled_passes(
     def scores(*tensors: Tensor) -> Tensor:
         return plain.scores(*tensors).contiguous()
 
-    # A kernel a sum: one for all would write the terms to memory and read them again for every sum.
+    # One kernel per sum: a kernel for all sums would write the terms to memory and read them again for every sum.
     def over_sources(*tensors: Tensor) -> tuple[Tensor, Tensor]:
         product, times_activated = terms.score(*tensors)
         return product.sum(2), times_activated.sum(2)
@@ -113,12 +117,12 @@ def compiled_passes(
         by_label.index_put_((labels.expand(len(product), -1, -1),), product, accumulate=True)
 
     def compiled(function: Callable, options: Any = None) -> Callable:
-        # Dynamo counts compilations by code object, and above eight quietly compiles no more: each gets its own.
+        # Dynamo counts compilations per code object and silently stops after eight: give every function a new one.
         code = function.__code__.replace()
-        own = types.FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
-        return torch.compile(own, dynamic=True, options=options)
+        copy = types.FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
+        return torch.compile(copy, dynamic=True, options=options)
 
-    # Several threads would have to add atomically, which is many times slower than one thread alone.
+    # Parallel threads would need atomic additions, which are many times slower than a single thread.
     one_thread = {"cpp.threads": 1}
     score_over_sources, score_over_targets = compiled(over_sources), compiled(over_targets)
     score_over_orbitals = compiled(over_orbitals, one_thread)
@@ -157,9 +161,9 @@ def _try_out(
     one_row: bool,
     shared: bool,
 ) -> None:
-    """Compile, on sizes of which no two are equal: torch.compile would take those to be equal for ever."""
+    """Compile by calling every pass once, on pairwise different sizes: torch.compile assumes equal sizes stay equal."""
     size = heads * channels
-    rows, nodes, rank = [each for each in (6, 28, 50, 7, 29, 51) if each not in (heads, channels, size)][:3]
+    rows, nodes, rank = [free for free in (6, 28, 50, 7, 29, 51) if free not in (heads, channels, size)][:3]
     rows = 1 if one_row else rows
 
     def new(*shape: int) -> Tensor:
@@ -169,8 +173,8 @@ def _try_out(
         torch.inference_mode(False),
         torch.no_grad(),
         torch.autocast(device.type, enabled=False),
-        # Numbers become constants of the kernels, which are several times slower where the length of the inner loop is
-        # not known.
+        # Make integers and floats constants of the kernels, which are much slower if the length of the inner loop is
+        # unknown.
         torch._dynamo.config.patch(specialize_int=True, specialize_float=True),
     ):
         target, source, edges = new(rows, nodes, size), new(rows, nodes, size), new(rank, size)
@@ -197,19 +201,19 @@ def _plain(heads: int, channels: int, negative_slope: float) -> tuple[PairPasses
         return (F.embedding(labels, edges) + target.unsqueeze(2)).add_(source.unsqueeze(1))
 
     def scores(target: Tensor, source: Tensor, edges: Tensor, labels: Tensor, attention_vector: Tensor) -> Tensor:
-        # Product and sum: as matrix products with so few columns, this and its gradient take over twice as long.
+        # Product and sum, because matrix products with so few columns take over twice as long, also in the gradient.
         activated = split(F.leaky_relu_(pair_sums(target, source, edges, labels), negative_slope))
         return (activated * attention_vector).sum(-1).permute(0, 3, 1, 2)
 
     def messages(weights: Tensor, source: Tensor, gates: Tensor, labels: Tensor) -> Tensor:
-        # Product and sum again: einsum would copy (B, m, n, H, C) into the order that its matrix products want.
+        # Product and sum, because einsum would copy (B, m, n, H, C) into the layout of its matrix products.
         return (per_channel(weights) * split(source.unsqueeze(1)) * split(F.embedding(labels, gates))).sum(2)
 
     def score_terms(
         gradient: Tensor, target: Tensor, source: Tensor, edges: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
         sums, gradient = split(pair_sums(target, source, edges, labels)), per_channel(gradient)
-        # The operator behind leaky_relu's autograd; torch.where with two numbers takes several times as long.
+        # The operator that autograd uses for leaky_relu: torch.where with two numbers is much slower.
         product = torch.ops.aten.leaky_relu_backward(gradient.expand_as(sums), sums, negative_slope, False)
         return product, activation(sums) * gradient
 
@@ -236,7 +240,7 @@ def _plain(heads: int, channels: int, negative_slope: float) -> tuple[PairPasses
         return to_source.sum(1)
 
     def add_by_label(by_label: Tensor, labels: Tensor, terms: Tensor) -> None:
-        if len(labels) == 1:  # rows share labels: summed first, there is less to scatter
+        if len(labels) == 1:  # all rows share labels: sum over rows first, to scatter fewer elements
             terms = terms.sum(0)
         by_label.index_add_(0, labels.flatten(), terms.reshape(-1, heads, channels))
 

@@ -1,8 +1,8 @@
-"""GATv2 attention by message passing with torch_geometric, and the equal PyG layer.
+"""GATv2 attention by message passing with torch_geometric, and conversion to the equivalent PyG layer.
 
 torch_geometric takes 2.6 CPU seconds to import and only sparse supports need it, so it is imported inside the
-functions. The ``try`` around each import also keeps transformers' loader, which scans uploaded code for imports, from
-requiring it of checkpoints on complete supports.
+functions. The ``try`` around these imports matters too: transformers' loader scans uploaded code for imports and
+requires every package that is imported outside a ``try``, even for checkpoints on complete supports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def pyg_attention_forward(
     gate_table: Tensor | None,
     graph: OrbitGraph,
 ) -> tuple[Tensor, Tensor]:
-    """Message passing with torch_geometric, for any support. Arguments as of ``attention.eager_attention_forward``.
+    """Message passing with torch_geometric, for any support. Arguments as in ``attention.eager_attention_forward``.
 
     Returns:
         Output ``(B, n, H, C)`` and attention weights ``(B, H, E)`` in the order of the support's edges, or
@@ -34,7 +34,7 @@ def pyg_attention_forward(
     """
     targets, sources, labels = graph.to_edges()
     labels = labels.view(-1, len(targets))  # (1, E) or (B, E)
-    # Some rows at a time, so that what belongs to edges fits in the cache: a large batch takes a third of the time.
+    # Blocks of rows keep the edge tensors in the cache: a large batch takes a third of the time.
     rows = max(1, 2 * block_size(target.device) // max(1, len(targets) * layer.bias.numel()))
     output, weights = join_rows(
         _pass_messages(layer, target_block, source_block, edge_table, gate_table, targets, sources, label_block)
@@ -61,27 +61,27 @@ def _pass_messages(
     except ImportError as error:
         raise ImportError(f"a sparse support needs torch_geometric: {_INSTALL}") from error
     num_nodes = target.shape[1]
-    # Edges first: gathering and scattering whole rows along the first dimension is several times faster on a CPU.
+    # Edges as first dimension: gathering and scattering along it is much faster on a CPU.
     incoming = source.transpose(0, 1).index_select(0, sources)  # (E, B, H, C)
     features = target.transpose(0, 1).index_select(0, targets).add_(incoming).add_(edge_table[labels.T])
     scores = (F.leaky_relu_(features, layer.negative_slope) * layer.attention_vector).sum(dim=-1)
     weights = edge_softmax(scores, targets, num_nodes=num_nodes).permute(1, 2, 0)  # (B, H, E)
     messages = incoming if gate_table is None else incoming * (1 + gate_table)[labels.T]
-    # From the weights that are returned, so that these too can be asked for their gradient.
+    # Computed from the returned weights themselves, not from a view, so that they can have a gradient.
     output = scatter(weights.permute(2, 0, 1).unsqueeze(-1) * messages, targets, dim_size=num_nodes, reduce="sum")
     return output.transpose(0, 1), weights
 
 
 def equal_pyg_layer(layer: Any) -> Any:
-    """The ``torch_geometric.nn.GATv2Conv`` that computes what a ``GATv2Attention`` does; see its ``to_pyg``."""
+    """The ``torch_geometric.nn.GATv2Conv`` that computes the same as a ``GATv2Attention``; see its ``to_pyg``."""
     if layer.gate_projection is not None:
-        raise ValueError("GATv2Conv has no gated messages: only a layer with gated_messages=False has an equal")
+        raise ValueError("GATv2Conv has no gated messages, so to_pyg needs a layer with gated_messages=False")
     try:
         from torch_geometric.nn import GATv2Conv
     except ImportError as error:
         raise ImportError(f"to_pyg needs torch_geometric: {_INSTALL}") from error
     size = layer.bias.numel()
-    # With add_self_loops=True PyG would replace the diagonal orbitals' features by a mean.
+    # add_self_loops=False, because PyG would replace the features of diagonal orbitals by a mean.
     conv = GATv2Conv(
         size,
         size // layer.num_heads,

@@ -1,8 +1,8 @@
-"""GATv2 attention that keeps nothing of size pairs × channels: its backward computes such things anew.
+"""GATv2 attention whose backward recomputes all tensors of size pairs × channels instead of storing them.
 
-Autograd would keep tensors ``(B, n, n, d)`` of every layer and pass over them in memory. Here only the attention
-weights ``(B, H, n, n)`` are kept. What else has a channel for each pair exists for one block of targets at a time,
-small enough for the cache, or, in compiled passes, not at all.
+Autograd would store tensors ``(B, n, n, d)`` in every layer and read them from memory again. This function stores only
+the attention weights ``(B, H, n, n)``. Tensors with channels per pair exist only for one block of targets, small enough
+for the cache, or, in compiled passes, not at all.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ def recomputed_attention(
     passes: PairPasses,
     block: int,
 ) -> tuple[Tensor, Tensor]:
-    """Attention on the complete graph; differentiable once, in all tensors and through both results.
+    """Attention on the complete graph, differentiable once in all tensors and through both outputs.
 
     Args:
         target, source: projected nodes, ``(B, n, H, C)``.
         edges: projected orbital features, ``(rank, H, C)``.
-        gates: factors of the messages, ``(rank, H, C)``; ``None`` leaves the messages as they are.
+        gates: factors of the messages, ``(rank, H, C)``; ``None`` for messages without gates.
         labels: int64 ``(1, n, n)`` or ``(B, n, n)``, row = target, column = source.
         attention_vector: ``(H, C)``.
-        passes: how the pairs are passed over.
-        block: number of targets whose pairs are passed over at a time.
+        passes: plain or compiled functions over all pairs.
+        block: number of targets per block.
 
     Returns:
         Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``.
     """
-    # One dtype for all: under autocast the projections come in another than the attention vector.
+    # Under autocast, the projections and the attention vector have different dtypes: promote all tensors to one.
     dtype = torch.promote_types(target.dtype, attention_vector.dtype)
-    target, source, edges = (each.flatten(-2).to(dtype) for each in (target, source, edges))
+    target, source, edges = (features.flatten(-2).to(dtype) for features in (target, source, edges))
     gates = None if gates is None else gates.flatten(1).to(dtype)
     tensors = (target, source, edges, gates, labels, attention_vector.to(dtype))
     if torch.is_grad_enabled():
         return _RecomputedAttention.apply(passes, block, *tensors)
-    # Compiled passes would be compiled anew for the tensors of inference mode.
+    # torch.compile recompiles for inference tensors: clone them into normal tensors.
     with torch.inference_mode(False), torch.no_grad():
-        normal = [each.clone() if each is not None and each.is_inference() else each for each in tensors]
+        normal = [x.clone() if x is not None and x.is_inference() else x for x in tensors]
         return _forward(passes, block, *normal)  # type: ignore[arg-type]
 
 
@@ -63,21 +63,21 @@ def _forward(
     labels: Tensor,
     attention_vector: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    # Compiled passes tell parameters, and tensors that require gradients, from others even where none are recorded.
+    # torch.compile guards on parameters and on requires_grad even under no_grad: detach, so that it compiles once.
     target, source, edges, attention_vector = (x.detach() for x in (target, source, edges, attention_vector))
     gates = None if gates is None else gates.detach()
     heads, nodes = len(attention_vector), target.shape[1]
     output, weights = _Blocks(nodes, dim=1), _Blocks(nodes, dim=2)
     with torch.autocast(target.device.type, enabled=False):
         for rows in _slices(nodes, block):
-            some_labels = labels[:, rows]
-            scores = passes.scores(target[:, rows], source, edges, some_labels, attention_vector)
-            some = softmax_over_sources(scores).contiguous()
-            weights.put(rows, some)
+            block_labels = labels[:, rows]
+            scores = passes.scores(target[:, rows], source, edges, block_labels, attention_vector)
+            block_weights = softmax_over_sources(scores).contiguous()
+            weights.put(rows, block_weights)
             if gates is None:
-                output.put(rows, (some @ _by_head(source, heads)).transpose(1, 2))
+                output.put(rows, (block_weights @ _by_head(source, heads)).transpose(1, 2))
             else:
-                output.put(rows, passes.messages(some, source, gates, some_labels))
+                output.put(rows, passes.messages(block_weights, source, gates, block_labels))
     return output.whole, weights.whole
 
 
@@ -95,7 +95,7 @@ class _RecomputedAttention(torch.autograd.Function):
     def backward(
         ctx: Any, output_gradient: Tensor | None, weights_gradient: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        tensors: list[Any] = [None if each is None else each.detach() for each in ctx.saved_tensors]
+        tensors: list[Any] = [None if x is None else x.detach() for x in ctx.saved_tensors]
         with torch.autocast(tensors[0].device.type, enabled=False):
             gradients = _backward(ctx.passes, ctx.block, output_gradient, weights_gradient, *tensors)
         return None, None, *gradients
@@ -115,10 +115,10 @@ def _backward(
     output: Tensor,
     weights: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of target to attention vector."""
+    """The gradients of the six tensors from ``target`` to ``attention_vector``."""
     heads, channels = attention_vector.shape
     output_gradient = torch.zeros_like(output) if output_gradient is None else output_gradient
-    # Σ_j weight · gradient, which the softmax's backward needs: a product of two things that are there already.
+    # Σ_j weight · gradient, which the softmax's backward needs, equals gradient · output: no pass over pairs.
     expected = (output_gradient * output).sum(-1).transpose(1, 2).unsqueeze(-1)
     if weights_gradient is not None:
         expected = expected + (weights_gradient * weights).sum(-1, keepdim=True)
@@ -129,21 +129,21 @@ def _backward(
     target_gradient, attention_vector_gradient = _Blocks(nodes, dim=1), _Blocks(nodes, dim=1)
     source_gradient, through_messages = torch.zeros_like(output), torch.zeros_like(output)
     for rows in _slices(nodes, block):
-        gradient, some_weights, some_labels = output_gradient[:, rows], weights[:, :, rows], labels[:, rows]
+        gradient, block_weights, block_labels = output_gradient[:, rows], weights[:, :, rows], labels[:, rows]
         if gates is None:
             by_head = _by_head(gradient, heads)
             weight_gradient = by_head @ _by_head(source, heads).mT
-            through_messages += (some_weights.mT @ by_head).transpose(1, 2)
+            through_messages += (block_weights.mT @ by_head).transpose(1, 2)
         else:
-            weight_gradient = passes.weight_gradients(gradient, source, gates, some_labels)
+            weight_gradient = passes.weight_gradients(gradient, source, gates, block_labels)
             through_messages += passes.message_gradients(
-                gradient, some_weights, source, gates, some_labels, gates_gradient
+                gradient, block_weights, source, gates, block_labels, gates_gradient
             )
         if weights_gradient is not None:
             weight_gradient = weight_gradient + weights_gradient[:, :, rows]
-        score_gradient = weight_gradient.sub_(expected[:, :, rows]).mul_(some_weights).contiguous()
+        score_gradient = weight_gradient.sub_(expected[:, :, rows]).mul_(block_weights).contiguous()
         to_target, to_source, to_attention_vector = passes.score_gradients(
-            score_gradient, target[:, rows], source, edges, some_labels, edges_gradient
+            score_gradient, target[:, rows], source, edges, block_labels, edges_gradient
         )
         target_gradient.put(rows, to_target)
         source_gradient += to_source
@@ -159,7 +159,7 @@ def _backward(
 
 
 class _Blocks:
-    """Results for one block of targets after another; one tensor for all, since small pieces would fragment memory."""
+    """Collects the results of all blocks of targets in one tensor, because many small tensors would fragment memory."""
 
     def __init__(self, nodes: int, dim: int):
         self.nodes, self.dim = nodes, dim

@@ -1,4 +1,11 @@
-"""A linear layer that takes PyTorch's faster matrix product where there is one."""
+"""A linear layer whose float32 matrix products on a CPU are computed by oneDNN instead of MKL.
+
+Cause: PyTorch's x86 builds contain both libraries, and ``torch.nn.functional.linear`` calls MKL (torch 2.13). On
+processors that are not Intel's, MKL uses only AVX2 and takes twice as long as oneDNN, which Inductor uses as well.
+
+Delete when ``torch.nn.functional.linear`` itself calls oneDNN for float32 on x86 CPUs, or is as fast as
+``torch.ops.mkldnn._linear_pointwise`` on an AMD processor.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +17,7 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """``torch.nn.Linear``, in float32 on a CPU by oneDNN instead of MKL.
-
-    PyTorch's CPU builds for x86 carry both. MKL keeps to AVX2 on processors that are not Intel's, and there takes twice
-    as long as oneDNN, which Inductor uses too. Everywhere else, and for small inputs, this is the base class.
-    """
+    """``torch.nn.Linear``, computed by oneDNN for large float32 inputs on a CPU and by the base class otherwise."""
 
     def forward(self, input: Tensor) -> Tensor:
         return _linear(input, self.weight, self.bias)
@@ -31,7 +34,7 @@ def _product(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
-    """Its backward is made of such products again, and so differentiable."""
+    """The product with a backward that calls ``_linear`` again, so it is differentiable any number of times."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -52,7 +55,7 @@ class _Linear(torch.autograd.Function):
         return to_input, to_weight, to_bias
 
 
-_SMALL = 2**15  # elements of the input, up to which a call costs as much as it saves
+_SMALL = 2**15  # number of input elements up to which the overhead of the call exceeds the time saved
 
 
 def _is_faster(input: Tensor, weight: Tensor) -> bool:
@@ -65,5 +68,5 @@ def _is_faster(input: Tensor, weight: Tensor) -> bool:
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()  # vmap knows no rule for it
+        and not torch._C._are_functorch_transforms_active()  # the operator has no vmap rule
     )

@@ -1,4 +1,4 @@
-"""The code that an uploaded checkpoint carries, so that it runs, on trust, where asen_hf is not installed."""
+"""The code uploaded with a checkpoint, so that ``trust_remote_code=True`` loads it without asen_hf installed."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,14 @@ from .configuration_asen import AUTO_MAP
 
 
 def carried_code(checkpoint: str | Path) -> dict[str, bytes]:
-    """The files that an upload of a checkpoint holds besides the checkpoint's own, or in their place.
+    """The files to add to an uploaded checkpoint; its config.json is replaced.
 
     Args:
         checkpoint: folder of a saved model.
 
     Returns:
-        Contents by name: the model's module and all it imports from beside it, and a config.json that names the classes
-        in them for the auto classes.
+        ``{file name: content}``: modeling_asen.py, all modules that it imports from its own folder, and a config.json
+        whose ``auto_map`` names their classes.
     """
     modeling = Path(__file__).with_name("modeling_asen.py")
     modules = {modeling, *map(Path, get_relative_import_files(modeling))}

@@ -6,8 +6,8 @@ For target i and source j with orbital r = label(i, j), head by head (Brody et a
     weight_ij = softmax over the sources j of target i
     output_i  = Σ_j weight_ij · m_ij,   m_ij = W_s h_j,   or (1 + W_g e_r) ⊙ W_s h_j with gated messages
 
-The orbital table (rank × d) is projected before it is gathered, so no product of size pairs × d × d is ever done.
-Faster implementations of the same function lie in ``_gatv2_*.py``; nothing there is needed to understand the network.
+The orbital table (rank × d) is projected before it is gathered, which avoids a product of size pairs × d × d.
+Faster implementations of the same function are in ``_gatv2_*.py``; they are not needed to understand the network.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ def eager_attention_forward(
     """The formula on the complete support, differentiated by autograd any number of times.
 
     Args:
-        module: gives the attention vector ``(H, C)`` and the slope of the LeakyReLU.
+        module: the layer, for its attention vector ``(H, C)`` and the slope of its LeakyReLU.
         target, source: projected nodes W_t h and W_s h, ``(B, n, H, C)``.
         edge_table, gate_table: projected orbital features W_e e and W_g e, ``(rank, H, C)``.
-        graph: labels ``(n, n)``, or ``(B, n, n)`` where every row has its own.
+        graph: labels ``(n, n)``, or ``(B, n, n)`` if every row has its own graph.
 
     Returns:
         Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``, rows = targets.
     """
-    # In place, since these tensors (B, n, n, H, C) are the largest of the network: a third less time on a CPU.
+    # In place, because (B, n, n, H, C) are the network's largest tensors: saves a third of the time on a CPU.
     features = (_at_pairs(edge_table, graph) + target.unsqueeze(2)).add_(source.unsqueeze(1))
     activated = F.leaky_relu_(features, module.negative_slope)
-    # Product and sum: as matrix products with so few columns, scores and messages take over twice as long.
+    # Product and sum, because matrix products with so few columns take over twice as long (messages below, too).
     scores = (activated * module.attention_vector).sum(dim=-1)  # (B, n, n, H)
-    # Softmax before the permutation: PyTorch's kernel is slow along short rows that are contiguous in memory.
+    # Softmax before the permutation, because PyTorch's softmax over a short contiguous dimension is slow.
     weights = scores.softmax(dim=2).permute(0, 3, 1, 2)  # (B, H, n, n)
     if gate_table is None:
         return (weights @ source.transpose(1, 2)).transpose(1, 2), weights
@@ -63,7 +63,7 @@ def eager_attention_forward(
 
 
 def _at_pairs(table: Tensor, graph: OrbitGraph) -> Tensor:
-    """A table ``(rank, H, C)`` gathered at all pairs: ``(B, n, n, H, C)``, or B = 1 where all rows share a graph."""
+    """A table ``(rank, H, C)`` gathered at all pairs: ``(B, n, n, H, C)``, with B = 1 if all rows share a graph."""
     labels = graph.labels.view(-1, graph.num_nodes, graph.num_nodes)
     return F.embedding(labels, table.flatten(1)).unflatten(-1, table.shape[1:])
 
@@ -76,13 +76,13 @@ AttentionInterface.register(
 
 
 class GATv2Attention(nn.Module):
-    """One GATv2 attention sublayer, heads concatenated; parameters and mathematics of PyG's ``GATv2Conv``.
+    """One GATv2 attention sublayer with concatenated heads; same parameters and formula as PyG's ``GATv2Conv``.
 
     Args:
         config: ``hidden_size`` d, ``num_attention_heads`` H, ``negative_slope``, ``gated_messages`` and the
             implementation: ``"eager"``, ``"gatv2_chunked"``, ``"gatv2_compile"`` or ``"gatv2_pyg"``. A sparse support
-            always takes message passing, and eager gives way to chunks, which are differentiable once, where a tensor
-            ``(B, n, n, d)`` would have more than 2²² elements (on a CPU; 2²⁷ elsewhere).
+            always uses ``"gatv2_pyg"``. ``"eager"`` becomes ``"gatv2_chunked"``, which is differentiable once, if a
+            tensor ``(B, n, n, d)`` would have more than 2²² elements on a CPU, or 2²⁷ on another device.
     """
 
     def __init__(self, config: AsenConfig):
@@ -121,12 +121,12 @@ class GATv2Attention(nn.Module):
         return features.unflatten(-1, (self.num_heads, -1))
 
     def to_pyg(self) -> nn.Module:
-        """The equal ``torch_geometric.nn.GATv2Conv``; it takes edges as (source, target).
+        """The equivalent ``torch_geometric.nn.GATv2Conv``, which takes edges as (source, target).
 
         Its edge features are one row of ``orbital_features`` per edge.
 
         Raises:
-            ValueError: for a layer with gated messages, which PyG does not have.
+            ValueError: the layer has gated messages, which PyG does not support.
             ImportError: torch_geometric is not installed.
         """
         return equal_pyg_layer(self)

@@ -1,6 +1,6 @@
 """The shared backbone: equivariant to every permutation of the nodes, blind to tasks and groups.
 
-All it sees are node features, a graph whose pairs carry orbital numbers, and one feature vector an orbital.
+Its input is node features, a graph whose pairs carry orbital labels, and one feature vector per orbital.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class AsenLayer(GradientCheckpointingLayer):
     def __init__(self, config: AsenConfig):
         super().__init__()
         self.attention = GATv2Attention(config)
-        # Registered even where there are none, so that weights which come later take the same place.
+        # Registered even if None, so that weights added later have the same position among the submodules.
         self.register_module("triples", TripleMessages(config.hidden_size) if config.has_triples else None)
         self.projection = Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)

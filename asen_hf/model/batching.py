@@ -1,4 +1,4 @@
-"""Rows of several tasks as one batch: what the shared layers do is the same for all, whatever their orbits."""
+"""Rows of multiple tasks as one batch: the shared layers compute the same function for every task."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .symmetry import OrbitGraph
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddedRows:
-    """All that the backbone sees of some rows.
+    """The backbone's input for a batch of rows.
 
     Attributes:
         node_features: ``(B, n, d)``.
         orbital_features: ``(rank, d)``, row r for the pairs labelled r.
-        triple_features: the same for the triples, where the graph labels them.
+        triple_features: ``(rank, d)``, row r for the triples labelled r; ``None`` if triples have no labels.
         graph: the support and its labels.
     """
 
@@ -29,35 +29,37 @@ class EmbeddedRows:
 
 
 def tasks_to_join(rows: Mapping[str, EmbeddedRows]) -> list[list[str]]:
-    """The tasks' names, those together that :func:`join` can join: of equal degree, on complete supports."""
+    """Group the names of tasks that :func:`join` can join: equal degree, complete support and no triples."""
     groups: dict[Hashable, list[str]] = {}
-    for name, each in rows.items():
-        alone = each.graph.edge_index is not None or each.graph.triple_labels is not None
-        groups.setdefault(name if alone else each.graph.num_nodes, []).append(name)
+    for name, task_rows in rows.items():
+        graph = task_rows.graph
+        is_alone = graph.edge_index is not None or graph.triple_labels is not None
+        groups.setdefault(name if is_alone else graph.num_nodes, []).append(name)
     return list(groups.values())
 
 
-def join(several: Sequence[EmbeddedRows]) -> EmbeddedRows:
-    """One batch of all rows, with the tables of orbital features one after the other."""
-    if len(several) == 1:
-        return several[0]
-    labels, first = [], 0
-    for each in several:
-        rows = len(each.node_features)
-        labels.append((each.graph.labels + first).expand(rows, -1, -1))
-        first += len(each.orbital_features)
+def join(batches: Sequence[EmbeddedRows]) -> EmbeddedRows:
+    """Concatenate the batches of multiple tasks, and their tables of orbital features; labels are shifted to match."""
+    if len(batches) == 1:
+        return batches[0]
+    labels, first_label = [], 0
+    for batch in batches:
+        rows = len(batch.node_features)
+        labels.append((batch.graph.labels + first_label).expand(rows, -1, -1))
+        first_label += len(batch.orbital_features)
     return EmbeddedRows(
-        torch.cat([each.node_features for each in several]),
-        torch.cat([each.orbital_features for each in several]),
+        torch.cat([batch.node_features for batch in batches]),
+        torch.cat([batch.orbital_features for batch in batches]),
         None,
-        OrbitGraph(several[0].graph.num_nodes, torch.cat(labels)),
+        OrbitGraph(batches[0].graph.num_nodes, torch.cat(labels)),
     )
 
 
 def split(tensors: Sequence[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]:
-    """Joined rows' tensors, to each task its own.
+    """Split tensors of joined rows into one list per task.
 
-    Those of a single task stay what they are: a view of them would be on no way to the outputs, and get no gradient.
+    Tensors of a single task are returned unchanged: the model's outputs are computed from them, so they can have
+    gradients, which a view of them would not get.
     """
     if len(sizes) == 1:
         return [list(tensors)]

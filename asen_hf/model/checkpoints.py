@@ -1,6 +1,6 @@
-"""Where a checkpoint lies: a folder, a committed checkpoint that comes with the package, or a Hub repository.
+"""Find a checkpoint: a folder, a committed checkpoint that comes with the package, or a Hub repository.
 
-Travels with uploaded code too; there, no committed checkpoints are found.
+This file is part of the uploaded code too, where it finds no committed checkpoints.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def checkpoint_path(name: str) -> Path:
     """Folder of a committed checkpoint, such as ``"asen-sequence-base"``, found without network access.
 
     Raises:
-        ValueError: there is no committed checkpoint of that name; lists the names known.
+        ValueError: there is no committed checkpoint of that name; the message lists the known names.
     """
     known = _committed()
     if name not in known:
@@ -30,18 +30,18 @@ def checkpoint_path(name: str) -> Path:
 
 
 def find_checkpoint(name_or_path: str | os.PathLike, /, **kwargs: Any) -> str | os.PathLike:
-    """A folder or Hub id that certainly has a config.json; a local folder wins over a committed checkpoint.
+    """A folder or Hub id, checked to have a config.json; a local folder takes precedence over a committed checkpoint.
 
     Args:
         name_or_path: folder, name of a committed checkpoint, or Hub id.
-        **kwargs: of ``from_pretrained``; those that say where to look (``revision``, ``cache_dir``, …) are used.
+        **kwargs: keyword arguments of ``from_pretrained``; only ``revision``, ``cache_dir`` and the like are used.
 
     Raises:
         OSError: there is no such checkpoint, no access to it, or it has no config.json. A name that cannot be a Hub id,
-            or whose first folder exists here, is refused without a request.
+            or whose first part is a local folder, is refused without a request to the Hub.
     """
     name = os.fspath(name_or_path)
-    if os.path.isfile(name):  # a config.json or a GGUF file by its own path
+    if os.path.isfile(name):  # the path of a config.json or a GGUF file
         return name_or_path
     if not os.path.isdir(name):
         if name in _committed():
@@ -57,15 +57,15 @@ def find_checkpoint(name_or_path: str | os.PathLike, /, **kwargs: Any) -> str | 
         _check_hub_reachable(name, hub)
     try:
         found = cached_file(name, CONFIG_NAME, **hub)
-    except OSError as error:  # transformers' messages have several lines, and not all name the checkpoint
+    except OSError as error:  # transformers' messages span lines, and not all name the checkpoint
         raise OSError(f"cannot load {name}: {' '.join(str(error).split())}") from error
-    if found is None:  # transformers would take a default config
+    if found is None:  # transformers would use a default config
         raise OSError(f"cannot load {name}: the folder has no {CONFIG_NAME}")
     return name_or_path
 
 
 def _check_hub_reachable(name: str, hub: dict[str, Any]) -> None:
-    """One request for a config.json that is not cached: huggingface_hub alone would try six times, for 24 seconds."""
+    """Request a config.json that is not cached once, because huggingface_hub would retry for 24 seconds."""
     place = {key: hub[key] for key in ("revision", "cache_dir") if key in hub}
     if hub.get("local_files_only") or isinstance(try_to_load_from_cache(name, CONFIG_NAME, **place), str):
         return
@@ -73,13 +73,13 @@ def _check_hub_reachable(name: str, hub: dict[str, Any]) -> None:
     try:
         get_hf_file_metadata(url, token=hub.get("token"))
     except OSError:
-        pass  # the Hub answered, or offline mode forbids to ask: transformers says which
-    except Exception as error:  # huggingface_hub has changed its HTTP library, and its errors with it, before
+        pass  # the Hub answered, or offline mode is on: transformers reports which
+    except Exception as error:  # huggingface_hub has changed its HTTP library and error classes before
         raise OSError(f"cannot load {name}: there is no such folder, and the Hub cannot be reached: {error}") from error
 
 
 def _committed() -> dict[str, Path]:
-    """Folders of the committed checkpoints by name: in the installed package, or beside it in a checkout."""
+    """Folders of the committed checkpoints by name, in the installed package or next to it in a checkout."""
     package = Path(__file__).parents[1]
     folders = [*package.parent.glob("hub_configs/*/"), *package.glob("hub_configs/*/")]
     return {folder.name: folder for folder in sorted(folders) if (folder / CONFIG_NAME).is_file()}

@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself: the backbone's shape and its tasks. JSON in, JSON out."""
+"""The configuration of a model, saved as JSON: the shape of the backbone and the tasks."""
 
 import dataclasses
 from typing import Any, Literal
@@ -12,15 +12,15 @@ from .configuration_task import TaskConfig, require, with_value_errors
 
 __all__ = ["AUTO_MAP", "AsenConfig", "TaskConfig"]
 
-# What the auto classes find in the code that lies beside a checkpoint, where it does (see carried_code).
+# Classes that transformers' auto classes load from code uploaded with a checkpoint (see ``_uploaded_code``).
 AUTO_MAP = {
     "AutoConfig": "configuration_asen.AsenConfig",
     "AutoModel": "modeling_asen.AsenModel",
     "AutoModelForPreTraining": "modeling_asen.AsenForMultitask",
 }
 
-# Keyword arguments that PreTrainedConfig takes besides its dataclass fields, with those that Trainer and others set on
-# the config of any model, so that they are saved; any other unknown one is a mistake.
+# Keyword arguments that PreTrainedConfig accepts besides its dataclass fields, and attributes that Trainer and other
+# libraries set on any config and that are therefore saved. All other unknown arguments are errors.
 _INHERITED_KEYS = {
     *("_attn_implementation", "_commit_hash", "_name_or_path", "attn_implementation", "auto_map", "model_type"),
     *("experts_implementation", "name_or_path", "num_labels", "output_attentions", "quantization_config"),
@@ -33,23 +33,23 @@ _INHERITED_KEYS = {
 class AsenConfig(PreTrainedConfig):
     """Configuration of :class:`~asen_hf.AsenModel`: one shared backbone and any number of tasks.
 
-    The defaults are the paper's: hidden 128, 4 layers of GATv2 with 8 heads (Section 5, Appendix C.2). The checkpoints
-    asen-sequence-base and -invariant have 3 layers, gated messages and mean pooling, which measured better.
+    The defaults are the paper's: hidden size 128 and 4 layers of GATv2 with 8 heads (Section 5, Appendix C.2). The
+    checkpoints asen-sequence-base and -invariant have 3 layers, gated messages and mean pooling, which scored better.
 
     Args:
-        tasks: ``{name: TaskConfig or dict}``, kept sorted by name.
+        tasks: ``{name: TaskConfig or dict}``, sorted by name.
         hidden_size: width d of node states and orbital features.
         num_hidden_layers: number of GATv2 layers.
-        num_attention_heads: heads, concatenated; must divide ``hidden_size``.
+        num_attention_heads: number of heads, whose outputs are concatenated; must divide ``hidden_size``.
         negative_slope: slope of GATv2's LeakyReLU.
-        hidden_dropout_prob: dropout on each layer's update, before the residual sum.
+        hidden_dropout_prob: dropout probability of every layer's update, before the residual sum.
         layer_norm_eps: epsilon of every LayerNorm.
-        gated_messages: let the orbital feature also gate the message, ``(1 + g) ⊙ W_s h_j``. Plain GATv2 cannot express
-            the order-1 equivariant maps of the paper's Theorem 1, since its attention rows sum to one; the gate can.
-        pooling: how node states become one graph state, ``"sum"`` or ``"mean"``.
+        gated_messages: whether orbital features also gate messages, ``(1 + g) ⊙ W_s h_j``. Plain GATv2 cannot express
+            the order-1 equivariant maps of the paper's Theorem 1, because its attention weights sum to one; gates can.
+        pooling: how node states are reduced to one graph state, ``"sum"`` or ``"mean"``.
 
     Raises:
-        ValueError: for an unknown key, a wrong type or range, or an ill-formed task (its name is in the message).
+        ValueError: a key is unknown, a value has a wrong type or range, or a task is invalid; the message names it.
     """
 
     model_type = "asen"
@@ -86,14 +86,14 @@ class AsenConfig(PreTrainedConfig):
 
     @property
     def has_triples(self) -> bool:
-        """Whether some task needs messages over triples, so that the layers have weights for them."""
+        """Whether any task uses messages over triples, so that the layers have weights for them."""
         return any(task.symmetry_breaking == "triples" for task in self.tasks.values())
 
     def task(self, name: str | None) -> tuple[str, TaskConfig]:
-        """The named task; with ``None``, the only one there is.
+        """Name and config of a task; ``None`` stands for the only task.
 
         Raises:
-            ValueError: unknown name, or no name where there are several tasks; lists those known.
+            ValueError: the name is unknown, or missing although there is not exactly one task; lists the known names.
         """
         tasks: dict[str, TaskConfig] = self.tasks
         known = ", ".join(tasks) or "none"
@@ -104,35 +104,35 @@ class AsenConfig(PreTrainedConfig):
         return name, tasks[name]
 
     def check_new_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
-        """The task as a TaskConfig, if :meth:`add_task` would take it.
+        """The task as a TaskConfig, after the checks of :meth:`add_task`.
 
         Raises:
-            ValueError: the name is taken or cannot be used, or the task is ill-formed.
+            ValueError: the name is taken or cannot be used, or the task is invalid.
         """
         require(name not in self.tasks, f"there is a task {name!r} already")
         return _task_config(name, task)
 
     def add_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
-        """Add one task, keeping them sorted; return it as a TaskConfig. ``ValueError`` as :meth:`check_new_task`."""
+        """Add a task in sorted position and return it as a TaskConfig. Raises as :meth:`check_new_task`."""
         task = self.check_new_task(name, task)
         self.tasks = dict(sorted({**self.tasks, name: task}.items()))
         return task
 
     def drop_task(self, name: str) -> None:
-        """Remove one task. Raises ``ValueError`` where there is none of that name."""
+        """Remove a task. Raises ``ValueError`` if there is no task of that name."""
         self.task(name)
-        self.tasks = {other: task for other, task in self.tasks.items() if other != name}
+        self.tasks = {kept: task for kept, task in self.tasks.items() if kept != name}
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
-        """The config.json of a folder, a committed checkpoint or a Hub repository; ``OSError`` says what is missing."""
+        """The config.json of a folder, a committed checkpoint or a Hub repository; ``OSError`` names a missing file."""
         return super().get_config_dict(find_checkpoint(pretrained_model_name_or_path, **kwargs), **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
         output["tasks"] = {name: task.to_dict() for name, task in self.tasks.items()}
-        # transformers copies the code into every saved folder if a class is registered with register_for_auto_class. If
-        # not, a config that came from the Hub must not go on naming code that is left behind there.
+        # transformers copies the code into a saved folder only for a class registered with register_for_auto_class.
+        # Otherwise remove the auto_map of a config loaded from the Hub: its code is not saved with it.
         output.pop("auto_map", None)
         if self._auto_class is not None:
             output["auto_map"] = dict(AUTO_MAP)
@@ -140,7 +140,7 @@ class AsenConfig(PreTrainedConfig):
 
 
 def _task_config(name: Any, task: Any) -> TaskConfig:
-    """``task`` as a TaskConfig, with its name in any error."""
+    """``task`` as a TaskConfig; error messages name the task."""
     _check_task_name(name)
     if isinstance(task, TaskConfig):
         return task

@@ -1,7 +1,7 @@
-"""What a checkpoint says about one task: its symmetry, its inputs and its labels, and which rows it can take.
+"""The configuration of one task: its symmetry, its inputs and its labels; and checks of rows against it.
 
-A task's symmetry is data. It is written as generators (lists of disjoint cycles, so JSON can hold it) and turned into
-orbit labels by the model; nothing here or elsewhere asks which task or which group it is.
+A task's symmetry is data. It is stored as generators, in JSON lists of disjoint cycles, and the model computes orbit
+labels from them. No code depends on which task or which group it is.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from sympy.combinatorics import PermutationGroup
 
 from .group_notation import parse_group
 from .groups import from_cycles, generators_from_cycles, to_cycles
-from .orbital_matching import PointOrder
+from .orbital_signatures import PointOrder
 from .orbits import check_edges
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
@@ -26,7 +26,7 @@ Class = TypeVar("Class", bound=type)
 
 
 def with_value_errors(cls: Class) -> Class:
-    """Turn unknown keyword arguments and the strict dataclass's own errors into ``ValueError``."""
+    """Raise ``ValueError`` for unknown keyword arguments and for errors of the strict dataclass."""
     original_init: Any = cls.__init__  # type: ignore[misc]
     original_setattr: Any = cls.__setattr__
 
@@ -53,52 +53,55 @@ def with_value_errors(cls: Class) -> Class:
 @strict
 @dataclasses.dataclass(kw_only=True)
 class TaskConfig:
-    """One task: the group that acts on its points, what comes in and what goes out.
+    """One task: the group that acts on its points, its inputs and its outputs.
 
     Args:
-        degree: number of points n the group acts on; inputs have n nodes. May be left out where ``group`` has it.
+        degree: number of points n that the group acts on; inputs have n nodes. Optional if ``group`` determines it.
         group: the group in the notation of :mod:`asen_hf.model.group_notation`, such as ``"S5 wr S2"``, instead of
-            ``generators``. Only read here: what is kept, and saved, is ``degree``, ``generators`` and ``group_name``.
+            ``generators``. It is converted to ``degree``, ``generators`` and ``group_name``, and only these are saved.
         generators: permutations that generate the group G, each a list of disjoint cycles: ``[[[0, 1], [2, 3]]]`` is
             one generator. ``[]`` is the trivial group.
-        group_name: what people call the group, by default the text of ``group``; never read by the model.
-        edges: pairs ``[target i, source j]`` of nodes, such as bones or roads; ``support`` says what they are for.
+        group_name: display name of the group, by default the text of ``group``; never read by the model.
+        edges: pairs ``[target i, source j]`` of nodes, such as bones or roads; ``support`` determines their use.
         support: which pairs carry messages (paper Section 5.1.1). ``"complete"``: all n² pairs; the network does not
             see ``edges``. ``"sparse"``: the pairs of ``edges`` only. They keep the labels of their orbitals, so the
             network is equivariant to the elements of G (or of its 2-closure) that map ``edges`` to itself. ``"weak"``:
-            all pairs, and ``edges`` splits each orbital in two (the paper's *weakly sparse*). By default
-            ``"sparse"`` with ``edges``, else ``"complete"``.
+            all pairs, with every orbital split into its pairs in ``edges`` and the rest (the paper's *weakly sparse*).
+            Default: ``"sparse"`` with ``edges``, else ``"complete"``.
         symmetry_breaking: ``"pairs"`` colours node pairs by orbital (2-closure of G, paper Section 3.2); ``"nodes"``
-            colours nodes by orbit and pairs only as equal or different (1-closure of G); ``"triples"`` colours pairs
-            and triples (3-closure of G), at the cost of n³ messages a layer.
-        orbital_names: what people call the pair orbitals, one name each, in the order of their labels (``asen inspect``
-            shows them): ``["itself", "same block", "other block"]`` for a wreath product. Orbitals of one name start a
-            new task from each other (``add_task(…, init_from=…)``). Their number is checked when a model is built.
-        point_order: how points 0 … n-1 lie: along a ``"line"``, around a ``"ring"``, or ``None`` in no order. Read only
-            by ``add_task(…, init_from=…)``, which can then tell a shift by 1 from one by 3; no layer sees it.
-        node_coordinates: where nodes lie, one pair ``[x, y]`` each (longitude and latitude, say), for maps; no layer
-            sees it.
+            colours nodes by orbit and pairs only by whether i = j (1-closure of G); ``"triples"`` colours pairs
+            and triples (3-closure of G), at the cost of n³ messages per layer.
+        orbital_names: names of the pair orbitals, one name per orbital in the order of the labels (``asen inspect``
+            prints them), such as ``["itself", "same block", "other block"]`` for a wreath product. With
+            ``add_task(…, init_from=…)``, an orbital is initialised from the donor's orbital of the same name. The
+            number of names is checked when a model is built.
+        point_order: whether points 0 … n-1 lie on a ``"line"``, on a ``"ring"``, or have no order (``None``). Used only
+            by ``add_task(…, init_from=…)``, to distinguish a shift by 1 from a shift by 3; the network does not use it.
+        node_coordinates: positions of the nodes for maps, one pair ``[x, y]`` per node, such as longitude and latitude;
+            the network does not use them.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids; exclusive with ``num_features``.
-        num_features: features F a node, for inputs ``(B, n, F)`` of floats.
-        output_level: ``"node"`` (one output a node, equivariant) or ``"graph"`` (one a sample, invariant).
+        num_features: number of features F per node, for inputs ``(B, n, F)`` of floats.
+        output_level: ``"node"`` (one output per node, equivariant) or ``"graph"`` (one per sample, invariant).
         problem_type: ``"single_label_classification"`` or ``"regression"``.
         num_labels: number of classes (default 2, or as many as ``label_names``) or of regressed values (default 1).
         label_names: names of the classes or values.
-        input_mean, input_scale: features enter as ``(inputs - input_mean) / input_scale``; a number, or one a feature.
-        label_mean, label_scale: regression predicts ``(labels - label_mean) / label_scale``; a number, or one a label.
-        residual_feature: index of the raw feature that node regression predicts the change from: the normalised
-            target is ``(labels - inputs[..., residual_feature] - label_mean) / label_scale``.
+        input_mean, input_scale: inputs are normalised to ``(inputs - input_mean) / input_scale``; one number, or a list
+            with one number per feature.
+        label_mean, label_scale: regression predicts ``(labels - label_mean) / label_scale``; one number, or a list with
+            one number per label.
+        residual_feature: index of a raw feature. Node regression then predicts the difference from this feature: the
+            normalised target is ``(labels - inputs[..., residual_feature] - label_mean) / label_scale``.
         loss: ``"cross_entropy"`` (classification), ``"l1"`` (regression's default) or ``"mse"``.
-        metric: what evaluation reports besides: ``"accuracy"`` (classification's default), ``"auc"`` (of two classes),
-            ``"mae"`` (regression's default), or, of nodes whose several labels are a position, ``"mpjpe"`` (mean
-            Euclidean distance) and ``"p_mpjpe"`` (the same after the best alignment of each row); in raw units.
+        metric: what evaluation reports besides the loss, in raw units: ``"accuracy"`` (classification's default),
+            ``"auc"`` (for two classes), ``"mae"`` (regression's default), or, for node regression of positions,
+            ``"mpjpe"`` (mean Euclidean distance) and ``"p_mpjpe"`` (the same after the best alignment of every row).
 
     Raises:
-        ValueError: for an unknown key, a value of the wrong type or out of range, generators that are not permutations
-            of 0 … n-1, or settings that contradict each other.
+        ValueError: a key is unknown, a value has the wrong type or is out of range, generators are not permutations of
+            0 … n-1, or settings contradict each other.
     """
 
-    degree: int = 0  # only to be left out with `group`
+    degree: int = 0  # 0 is valid only with `group`
     group: dataclasses.InitVar[str | None] = None
     generators: list = dataclasses.field(default_factory=list)
     group_name: str = ""
@@ -145,7 +148,7 @@ class TaskConfig:
             self.support = "complete" if self.edges is None else "sparse"
         require(
             self.support == "complete" or self.edges is not None,
-            f'support="{self.support}" needs edges: give them, or support="complete"',
+            f'support="{self.support}" needs edges: set edges, or support="complete"',
         )
         if self.node_coordinates is not None:
             self._read_coordinates()
@@ -157,10 +160,10 @@ class TaskConfig:
         )
 
     def _read_coordinates(self) -> None:
-        expected = f"node_coordinates must be {self.degree} pairs of finite numbers [x, y], one a node"
+        expected = f"node_coordinates must be {self.degree} pairs of finite numbers [x, y], one per node"
         try:
             array = np.array(self.node_coordinates)
-        except ValueError:  # pairs and triples mixed, say
+        except ValueError:  # lists of unequal length
             raise ValueError(f"{expected}, got lists of unequal length") from None
         require(
             array.shape == (self.degree, 2) and array.dtype.kind in "iuf",
@@ -221,7 +224,7 @@ class TaskConfig:
             )
 
     def _check_statistic(self, name: str, size: int | None, meaning: str) -> None:
-        """``size`` is how many values there are to normalise; ``None`` where the task has nothing to normalise."""
+        """Check a mean or scale of ``size`` values; ``size`` is ``None`` if the task has no such values."""
         value = getattr(self, name)
         neutral = 1.0 if name.endswith("scale") else 0.0
         if size is None:
@@ -240,7 +243,7 @@ class TaskConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "TaskConfig":
-        """A task from the fields that :meth:`to_dict` wrote, also by a version that said ``weak_support``.
+        """A task from the output of :meth:`to_dict`, including older versions' field ``weak_support``.
 
         Raises:
             ValueError: as the constructor.
@@ -252,7 +255,7 @@ class TaskConfig:
 
     @property
     def seen_edges(self) -> list | None:
-        """The edges, where the network sees them: ``None`` on the complete support."""
+        """The edges that the network sees: ``None`` on the complete support."""
         return None if self.support == "complete" else self.edges
 
     @property
@@ -261,12 +264,12 @@ class TaskConfig:
 
     @property
     def output_size(self) -> int:
-        """``num_labels``, whose default is settled by now."""
+        """``num_labels``, as an int: ``__post_init__`` has replaced ``None`` by the default."""
         assert self.num_labels is not None
         return self.num_labels
 
     def permutation_group(self) -> PermutationGroup:
-        """The group G, as SymPy knows it."""
+        """The group G as a SymPy ``PermutationGroup``."""
         return from_cycles(self.generators, self.degree)
 
     def input_shape(self) -> tuple[int, ...]:
@@ -279,16 +282,16 @@ class TaskConfig:
         return (*nodes, self.output_size) if self.is_regression and self.output_size > 1 else nodes
 
     def check_inputs(self, inputs: np.ndarray, first_row: int = 0, where: str = "") -> None:
-        """Refuse inputs that this task cannot take.
+        """Check that inputs are valid for this task.
 
         Args:
             inputs: ``(N, n)`` integer tokens or ``(N, n, F)`` numbers.
-            first_row: number of the first row, for messages.
-            where: what the rows are (a file, a task), for messages.
+            first_row: number of the first row, for error messages.
+            where: prefix of error messages, such as the name of a file or task.
 
         Raises:
-            ValueError: wrong shape or dtype, a token outside 0 … vocab_size-1, a feature that is not finite; names the
-                first offending row.
+            ValueError: wrong shape or dtype, a token outside 0 … vocab_size-1, a feature that is not finite; the
+                message names the first invalid row.
         """
         _check_shape(inputs, self.input_shape(), f"{where}inputs")
         if self.vocab_size is None:
@@ -303,7 +306,7 @@ class TaskConfig:
             _check_entries(inputs, allowed, f"a token in 0 … {self.vocab_size - 1}", first_row, f"{where}inputs")
 
     def check_labels(self, labels: np.ndarray, first_row: int = 0, where: str = "") -> None:
-        """Refuse labels that this task cannot learn from.
+        """Check that labels are valid for this task.
 
         Args:
             labels: ``(N,) + label_shape()``; integer classes (-100 is ignored) or numbers (NaN is ignored).
@@ -326,7 +329,7 @@ class TaskConfig:
             _check_entries(labels, allowed, f"a class in 0 … {top} (or -100)", first_row, f"{where}labels")
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary that JSON can hold and ``TaskConfig(**…)`` takes back."""
+        """A dictionary that JSON can store and ``TaskConfig(**…)`` accepts."""
         return dataclasses.asdict(self)
 
 

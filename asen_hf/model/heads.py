@@ -1,4 +1,4 @@
-"""From logits to what users see: predictions in raw units, and the loss of a task."""
+"""From logits to predictions in raw units, and to the loss of a task."""
 
 import torch
 import torch.nn.functional as F
@@ -9,12 +9,12 @@ from .normalization import at_least_float32, constant
 
 
 def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
-    """Which labels count: boolean of the labels' shape, false for the class -100 and for the value NaN."""
+    """Boolean mask of the labels' shape: false for labels to ignore, the class -100 and the value NaN."""
     return ~labels.isnan() if task.is_regression else labels != IGNORED_CLASS
 
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
-    """Logits in normalised units to classes or raw values, in the shape of the task's labels."""
+    """Logits in normalised units to classes or values in raw units, in the shape of the task's labels."""
     if not task.is_regression:
         return logits.argmax(dim=-1)
     values = at_least_float32(logits)
@@ -25,7 +25,7 @@ def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
 
 
 def task_loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
-    """Mean loss over the labels that count, in float32 at least; 0 where none counts."""
+    """Mean loss over the labels that are not ignored, in float32 or float64; 0 if all are ignored."""
     logits = at_least_float32(logits)
     if not task.is_regression:
         total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")

@@ -1,4 +1,4 @@
-"""Which rows of a trained task's embedding tables a new task starts from."""
+"""Initialise a new task from a trained one: which donor row every embedding row, and every output, is copied from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .configuration_task import TaskConfig
 from .orbital_matching import OrbitalMatch, match_orbitals
 from .orbits import orbit_labels
 from .symmetry import SymmetryBreaker
@@ -18,50 +19,50 @@ Rows = NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class DonorRows:
-    """Where the rows of a new task's tables come from.
+    """The donor rows for the embedding tables of a new task.
 
     Attributes:
-        rows: by table (``"edge_embedders"``, …) the donor's row for each row, int64, or -1 for a fresh one; tables that
-            are not named here stay fresh.
-        sentence: what people should know: which orbits tie and which start fresh; empty if there is nothing to say.
+        rows: ``{table: donor rows}`` with tables such as ``"edge_embedders"``; int64, one donor row per row of the new
+            table, or -1 for a freshly initialised row. Tables without an entry are freshly initialised.
+        sentence: a warning about orbits that share a donor row or start fresh; empty if there are none.
     """
 
     rows: dict[str, Rows]
     sentence: str
 
 
-def find_donor_rows(own: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
-    """Match the orbits of a new task with those of one trained task.
+def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
+    """Match the orbits of a new task with the orbits of a trained task.
 
-    Tables for equal orbits are copied as they are, unless names say otherwise. Else pair orbitals are matched on
-    complete supports by :func:`~asen_hf.model.orbital_matching.match_orbitals`, and node orbits as diagonal
-    orbitals. Other orbitals of a support, and orbits on triples, start fresh.
+    If both tasks have equal orbit labels, tables are copied unchanged, unless orbital names differ. Otherwise, on
+    complete supports, pair orbitals are matched by :func:`~asen_hf.model.orbital_matching.match_orbitals`, and node
+    orbits are matched as diagonal orbitals. Orbitals of unequal supports and unequal orbits on triples start fresh.
 
     Raises:
-        ValueError: if a name is given to diagonal orbitals on one side and to others on the other.
+        ValueError: a name is given to both diagonal and off-diagonal orbitals.
     """
-    labels, donor_labels = own.compute_labels(), donor.compute_labels()
-    names, donor_names = own.task.orbital_names, donor.task.orbital_names
-    is_complete = own.task.support == donor.task.support == "complete"
+    labels, donor_labels = new.compute_labels(), donor.compute_labels()
+    names, donor_names = new.task.orbital_names, donor.task.orbital_names
+    is_complete = new.task.support == donor.task.support == "complete"
     has_equal_support = is_complete or _are_equal("edge_index", labels, donor_labels)
-    order = own.task.point_order if own.task.point_order == donor.task.point_order else None
+    order = new.task.point_order if new.task.point_order == donor.task.point_order else None
     rows: dict[str, Rows] = {}
     sentences = []
 
-    agree = names is None or donor_names is None or names == donor_names
-    if agree and has_equal_support and _are_equal("labels", labels, donor_labels):
-        rows["edge_embedders"] = np.arange(own.num_pair_orbits)
+    are_names_equal = names is None or donor_names is None or names == donor_names
+    if are_names_equal and has_equal_support and _are_equal("labels", labels, donor_labels):
+        rows["edge_embedders"] = np.arange(new.num_pair_orbits)
     elif is_complete:
         match = match_orbitals(labels["labels"], donor_labels["labels"], names, donor_names, order)
         rows["edge_embedders"] = match.donor_rows
         sentences.append(match.sentence)
     else:
-        sentences.append("orbitals on a support are matched with equal ones only and start fresh")
+        sentences.append("orbitals of a support are copied only from an equal support, so they start fresh")
 
     if _are_equal("node_labels", labels, donor_labels):
-        rows["node_embedders"] = np.arange(own.num_node_orbits)
+        rows["node_embedders"] = np.arange(new.num_node_orbits)
     elif "node_labels" in labels and "node_labels" in donor_labels:
-        orbitals, donor_orbitals = (orbit_labels(side.task.permutation_group()) for side in (own, donor))
+        orbitals, donor_orbitals = (orbit_labels(side.task.permutation_group()) for side in (new, donor))
         match = match_orbitals(orbitals, donor_orbitals, ordered=order)
         rows["node_embedders"], sentence = _node_rows(match, orbitals, donor_orbitals)
         sentences.append(sentence)
@@ -69,31 +70,48 @@ def find_donor_rows(own: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
         sentences.append("node orbits start fresh: the donor has no features for them")
 
     if _are_equal("triple_labels", labels, donor_labels):
-        rows["triple_embedders"] = np.arange(own.num_triple_orbits)
+        rows["triple_embedders"] = np.arange(new.num_triple_orbits)
     elif "triple_labels" in labels:
-        sentences.append("orbits on triples are matched with equal ones only and start fresh")
+        sentences.append("orbits on triples are copied only from equal orbits, so they start fresh")
     return DonorRows(rows, ". ".join(filter(None, sentences)))
 
 
 @torch.no_grad()
 def copy_rows(table: nn.Embedding, donor: nn.Embedding, rows: Rows) -> None:
-    """Write the donor's rows into a table, but leave it as it is where ``rows`` is -1."""
+    """Copy the donor's rows into a table; rows of the table where ``rows`` is -1 stay unchanged."""
     known = torch.from_numpy(rows >= 0)
     table.weight[known.to(table.weight.device)] = donor.weight[torch.from_numpy(rows)[known].to(donor.weight.device)]
 
 
-def _are_equal(name: str, labels: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
-    return name in labels and name in others and torch.equal(labels[name], others[name])
+def has_equal_inputs(new: TaskConfig, donor: TaskConfig) -> bool:
+    """Whether both tasks take equally many tokens, or equally many features."""
+    return (new.vocab_size, new.num_features) == (donor.vocab_size, donor.num_features)
+
+
+def equal_outputs(new: TaskConfig, donor: TaskConfig) -> list[int] | None:
+    """For every output of a new task, the donor's output with the same meaning; ``None`` if the outputs differ."""
+    kind, donor_kind = ((task.output_level, task.problem_type, task.output_size) for task in (new, donor))
+    if kind != donor_kind:
+        return None
+    if new.label_names is None or donor.label_names is None:
+        return list(range(new.output_size))
+    if sorted(new.label_names) != sorted(donor.label_names):
+        return None
+    return [donor.label_names.index(name) for name in new.label_names]
+
+
+def _are_equal(name: str, labels: dict[str, Tensor], donor_labels: dict[str, Tensor]) -> bool:
+    return name in labels and name in donor_labels and torch.equal(labels[name], donor_labels[name])
 
 
 def _node_rows(match: OrbitalMatch, orbitals: NDArray, donor_orbitals: NDArray) -> tuple[Rows, str]:
-    """A match of diagonal orbitals as one of node orbits, which are numbered in the same order."""
+    """Turn a match of diagonal orbitals into a match of node orbits, which are numbered in the same order."""
     diagonal, donor_diagonal = np.unique(orbitals.diagonal()), np.unique(donor_orbitals.diagonal())
     rows = match.donor_rows[diagonal]
     number = {label: index for index, label in enumerate(diagonal.tolist())}
     node_match = OrbitalMatch(
         donor_rows=np.where(rows < 0, -1, np.searchsorted(donor_diagonal, rows)),
         distances=match.distances[diagonal],
-        ties=tuple(tuple(number[each] for each in tie) for tie in match.ties if tie[0] in number),
+        ties=tuple(tuple(number[orbital] for orbital in tie) for tie in match.ties if tie[0] in number),
     )
     return node_match.donor_rows, node_match.sentence.replace("orbitals", "node orbits")

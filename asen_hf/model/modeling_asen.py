@@ -2,13 +2,13 @@
 
 What is notable about this model:
 - the backbone is equivariant to all of S_n; a task's group enters only as one learned vector per orbital (2-closure);
-- GATv2 on the complete graph, loops included, so that diagonal orbitals keep features of their own;
-- orbital tables are projected before they are gathered: nothing of size pairs × d × d is computed;
-- only embedders and heads are per task; a new group is a new table, ``add_task`` away;
+- GATv2 on the complete graph with loops, so that diagonal orbitals have features of their own;
+- orbital tables are projected before they are gathered, which avoids a product of size pairs × d × d;
+- only embedders and heads belong to a task; ``add_task`` adds a task with a new group to a trained model;
 - orbit labels are never saved: they are recomputed from the generators in the config;
-- inputs and predictions are in raw units; the statistics that normalise them travel in the config;
-- where it differs from the paper: no dropout on logits, token ids are never fed as numbers, continuous inputs enter
-  through a linear map and the same input layers as tokens, graph heads are linear in the pooled state.
+- inputs and predictions are in raw units; the config stores the statistics that normalise them;
+- differences from the paper: no dropout on logits, token ids are always embedded, continuous inputs pass through a
+  linear map and the same input layers as tokens, graph heads are linear in the pooled state.
 
 Shapes, with B rows, n nodes, d = H · C channels in H heads, E edges of a sparse support, and rank = number of orbitals:
 
@@ -29,7 +29,6 @@ logits               (B, n, K), (B, K)   K outputs per node or per graph, in nor
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
@@ -39,42 +38,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig
 from .heads import predictions, task_loss
-from .init_from import copy_rows, find_donor_rows
+from .init_from import copy_rows, equal_outputs, find_donor_rows, has_equal_inputs
 from .normalization import FeatureEmbedder
+from .outputs import AsenMultitaskOutput
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .triples import TripleMessages
-
-
-@dataclasses.dataclass
-class AsenMultitaskOutput(ModelOutput):
-    """What :class:`AsenForMultitask` returns.
-
-    Attributes:
-        loss: mean over labels that are not ignored, in normalised units; ``None`` without labels.
-        logits: ``(B, n, num_labels)`` for node tasks, ``(B, num_labels)`` for graph tasks, in normalised units.
-        hidden_states: ``num_hidden_layers + 1`` tensors ``(B, n, d)``, on request.
-        attentions: one tensor per layer, ``(B, H, n, n)`` (row = target), if sparse ``(B, H, E)``; on request.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
 
 
 class AsenModel(AsenPreTrainedModel):
     """The shared backbone with each task's embedders, without heads.
 
     Args:
-        config: names the tasks; their groups decide how many orbitals each table has.
+        config: sizes and tasks; the group of a task determines the number of rows of its tables.
     """
 
     _keys_to_ignore_on_load_unexpected = [r"^heads\."]  # noqa: RUF012
@@ -117,27 +99,30 @@ class AsenModel(AsenPreTrainedModel):
         }
 
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
-        """Grow the loaded model, and its config, by one task.
+        """Add a task to the model and its config.
 
-        Its embedders are freshly initialised, or copied from one trained task: every orbit's row from the donor's most
-        similar orbit (see :mod:`asen_hf.model.orbital_matching`), tokens or features as they are if there are as many.
+        Its embedders are freshly initialised, or copied from a trained donor task. The row of every orbit is then
+        copied from the donor's most similar orbit (see :mod:`asen_hf.model.orbital_matching`); the embedder of tokens
+        or features is copied if both tasks have the same number of them.
 
-        The first task with ``"triples"`` also gives every layer weights for them. Existing weights are untouched.
-        Warns where the network will have more symmetry than the task's group (see :mod:`asen_hf.closures`),
-        and where orbits start from one and the same row, or resemble none of the donor's and start fresh.
+        The first task with ``"triples"`` also adds weights for triples to every layer. Existing weights do not change.
+        Warns if the network will have more symmetry than the task's group (see :mod:`asen_hf.closures`), and if orbits
+        share a donor row or start fresh because the donor has no similar orbit.
 
         Args:
-            name: of the new task.
+            name: name of the new task.
             task: its config, or a dict of its fields.
-            init_from: the donor task. Choose one like the new task: rows from an unlike one are worse than fresh ones.
+            init_from: name of the donor task. Choose a similar task: rows of a dissimilar task are a worse start than
+                fresh rows.
 
         Raises:
-            ValueError: the name is taken or cannot be used, the task is ill-formed, or the donor is unknown.
+            ValueError: the name is taken or cannot be used, the task is invalid, or the donor is unknown.
         """
         task = self.config.check_new_task(name, task)
         donor = None if init_from is None else self.config.task(init_from)[0]
         _warn_if_not_closed(name, task)
-        added = self._new_task_modules(task)  # may yet fail, before anything has changed, as may the match
+        # These two lines may raise, so they come before any change of the model.
+        added = self._new_task_modules(task)
         rows = {} if donor is None else self._donor_rows(name, dict(added)["symmetry_breakers"], donor)
         self.config.add_task(name, task)
         for modules, module in added:
@@ -145,21 +130,21 @@ class AsenModel(AsenPreTrainedModel):
         self._match_layers()
         for table, donors in rows.items():
             copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
-        if donor is not None and _input_kind(task) == _input_kind(self.config.tasks[donor]):
+        if donor is not None and has_equal_inputs(task, self.config.tasks[donor]):
             self.token_embedders[name].load_state_dict(self.token_embedders[donor].state_dict())
 
     def _donor_rows(self, name: str, breaker: Any, donor: str) -> dict[str, np.ndarray]:
-        """The donor's row for each row of the new task's tables, by table; warns of ties and of fresh rows."""
+        """``{table: donor rows}`` for the new task's tables; warns of shared and of fresh rows."""
         found = find_donor_rows(breaker, cast(SymmetryBreaker, self.symmetry_breakers[donor]))
         if found.sentence:
             warnings.warn(f"task {name!r}, initialised from {donor!r}: {found.sentence}", stacklevel=4)
         return found.rows
 
     def drop_task(self, name: str) -> None:
-        """Remove one task's embedders, and its entry in the config.
+        """Remove a task from the model and its config.
 
         Raises:
-            ValueError: unknown task.
+            ValueError: the task is unknown.
         """
         self.config.drop_task(name)
         for modules in self.modules_by_role().values():
@@ -168,7 +153,7 @@ class AsenModel(AsenPreTrainedModel):
         self._match_layers()
 
     def _match_layers(self) -> None:
-        """Layers have weights for triples if and only if a task needs them, as in a model built from the config."""
+        """Add weights for triples to all layers if any task needs them, else remove them."""
         for layer in self.backbone.layers:
             if self.config.has_triples and layer.triples is None:
                 layer.triples = self._ready(TripleMessages(self.config.hidden_size))
@@ -183,19 +168,20 @@ class AsenModel(AsenPreTrainedModel):
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> BaseModelOutputWithPooling:
-        """Run one task's samples through the backbone.
+        """Compute the backbone's states for samples of one task.
 
         Args:
             inputs: ``(B, n)`` int64 tokens or ``(B, n, F)`` floats in raw units.
-            task: its name; may be left out when there is only one.
-            output_hidden_states, output_attentions: also return every layer's.
+            task: name of the task; optional if the model has only one.
+            output_hidden_states, output_attentions: whether to return the states and attention weights of all layers.
 
         Returns:
             ``last_hidden_state`` ``(B, n, d)`` (equivariant), ``pooler_output`` ``(B, d)`` (invariant), and on request
             ``hidden_states`` and ``attentions`` as in :class:`AsenMultitaskOutput`.
 
         Raises:
-            ValueError: unknown task, or inputs of the wrong shape or dtype, out of vocabulary or not finite.
+            ValueError: the task is unknown, or inputs have the wrong shape or dtype, or are out of vocabulary or not
+                finite.
         """
         name, _ = self.config.task(task)
         hidden_states, attentions = self.run({name: inputs})[name]
@@ -208,13 +194,16 @@ class AsenModel(AsenPreTrainedModel):
         )
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
-        """Run several tasks' samples through the backbone, those of equal degree on the complete support together.
+        """Compute the backbone's states for samples of multiple tasks.
+
+        Tasks of equal degree on the complete support share one batch.
 
         Args:
-            inputs: for each task, inputs as in :meth:`forward`.
+            inputs: ``{task: inputs}``, as in :meth:`forward`.
 
         Returns:
-            For each task, the states ``(B, n, d)`` at the input and after each layer, and each layer's attentions.
+            For each task, the states ``(B, n, d)`` at the input and after each layer, and the attention weights of each
+            layer.
         """
         embedded = {name: self._embed(name, rows) for name, rows in inputs.items()}
         outputs: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
@@ -235,15 +224,15 @@ class AsenModel(AsenPreTrainedModel):
         return EmbeddedRows(node_features, self.edge_embedders[name](), triple_features, breaker())
 
     def pool(self, states: Tensor) -> Tensor:
-        """Node states ``(B, n, d)`` to graph states ``(B, d)``, invariant to every permutation."""
+        """Reduce node states ``(B, n, d)`` to graph states ``(B, d)``, invariant to every permutation."""
         return states.sum(dim=1) if self.config.pooling == "sum" else states.mean(dim=1)
 
 
 class AsenForMultitask(AsenPreTrainedModel):
-    """:class:`AsenModel` with one linear head per task: on each node, or on the pooled graph.
+    """:class:`AsenModel` with one linear head per task, applied to every node or to the pooled graph.
 
     Args:
-        config: names the tasks.
+        config: sizes and tasks.
     """
 
     accepts_loss_kwargs = False
@@ -260,20 +249,21 @@ class AsenForMultitask(AsenPreTrainedModel):
         return {**self.asen.modules_by_role(), "head": self.heads}
 
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
-        """As :meth:`AsenModel.add_task`. The head is fresh too, unless the donor's outputs mean the same.
+        """Add a task as :meth:`AsenModel.add_task`, with a head.
 
-        They do if they are as many, of one kind, and bear the same ``label_names`` in any order (or one side has none).
+        The head is copied from the donor if both tasks have the same ``output_level``, ``problem_type``, number of
+        outputs and ``label_names`` (in any order, or missing in one task); otherwise it is freshly initialised.
         """
         self.asen.add_task(name, task, init_from)
-        own = self.config.tasks[name]
-        head = nn.Linear(self.config.hidden_size, own.output_size)
+        new = self.config.tasks[name]
+        head = nn.Linear(self.config.hidden_size, new.output_size)
         self.heads = self._add_module(self.heads, name, head)
-        if init_from is not None and (outputs := _equal_outputs(own, self.config.tasks[init_from])) is not None:
+        if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
             donor = self.heads[init_from].state_dict()
             self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
 
     def drop_task(self, name: str) -> None:
-        """As :meth:`AsenModel.drop_task`, with its head."""
+        """Remove a task and its head. Raises as :meth:`AsenModel.drop_task`."""
         self.asen.drop_task(name)
         del self.heads[name]
 
@@ -286,15 +276,15 @@ class AsenForMultitask(AsenPreTrainedModel):
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
     ) -> AsenMultitaskOutput:
-        """Predict one task, and with labels also its loss.
+        """Compute the logits of one task and, if labels are given, its loss.
 
         Args:
             inputs, task, output_hidden_states, output_attentions: as in :meth:`AsenModel.forward`.
-            labels: raw units. Classes: int64 ``(B, n)`` or ``(B,)``, -100 is ignored. Values: floats of the same shape,
-                with a trailing ``(K,)`` for K > 1 values; NaN is ignored.
+            labels: for classification int64 ``(B, n)`` or ``(B,)``, -100 is ignored; for regression floats in raw units
+                of the same shape, with a trailing ``(K,)`` for K > 1 values, NaN is ignored.
 
         Raises:
-            ValueError: as :meth:`AsenModel.forward`, or labels of the wrong shape, dtype or range.
+            ValueError: as :meth:`AsenModel.forward`, or labels have the wrong shape, dtype or range.
         """
         name, _ = self.config.task(task)
         output = self.asen(
@@ -311,7 +301,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         )
 
     def losses(self, batch: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Each task's loss on its own rows, in one run (see :meth:`AsenModel.run`).
+        """Compute the loss of each task on its rows, in shared batches (see :meth:`AsenModel.run`).
 
         Args:
             batch: ``{task: {"inputs", "labels"}}``, both as in :meth:`forward`.
@@ -334,39 +324,23 @@ class AsenForMultitask(AsenPreTrainedModel):
         return task_loss(task, logits, labels, inputs)
 
     def predict(self, inputs: Tensor, task: str | None = None) -> Tensor:
-        """Predictions of the shape that labels have, without dropout or gradients.
+        """Predict without dropout and gradients.
 
         Args:
             inputs, task: as in :meth:`AsenModel.forward`.
 
         Returns:
-            int64 classes, or float32 (float64 for a float64 model) values in raw units.
+            int64 classes, or float32 values in raw units (float64 for a float64 model), in the shape of labels.
         """
         with evaluating(self):
             logits = self(inputs, task=task, return_dict=True).logits
         return predictions(self.config.task(task)[1], logits, inputs)
 
 
-def _input_kind(task: TaskConfig) -> tuple:
-    return task.vocab_size, task.num_features
-
-
-def _equal_outputs(task: TaskConfig, donor: TaskConfig) -> list[int] | None:
-    """For each output of a task the donor's that means the same; ``None`` if there is one without."""
-    kinds = [(each.output_level, each.problem_type, each.output_size) for each in (task, donor)]
-    if kinds[0] != kinds[1]:
-        return None
-    if task.label_names is None or donor.label_names is None:
-        return list(range(task.output_size))
-    if sorted(task.label_names) != sorted(donor.label_names):
-        return None
-    return [donor.label_names.index(name) for name in task.label_names]
-
-
 def _warn_if_not_closed(name: str, task: TaskConfig) -> None:
-    """Warn where the network will have more symmetry than the task's group, if all of asen_hf is here."""
+    """Warn if the network will have more symmetry than the task's group; silent in code uploaded with a checkpoint."""
     if __name__.startswith("asen_hf."):
-        # By string, since transformers' loader would ask for asen_hf before it runs this file as a checkpoint's code.
+        # By string: transformers' loader scans uploaded code for imports and would require asen_hf to be installed.
         importlib.import_module("asen_hf.closures").warn_if_not_closed(name, task)
 
 
@@ -375,7 +349,7 @@ def _asked(argument: bool | None, config: AsenConfig, name: str) -> bool:
 
 
 def _check(check: Callable[..., None], tensor: Tensor, task: str) -> None:
-    """Run a config's check on a tensor; off the CPU only its shape and dtype, since values would cost a device sync."""
+    """Run a TaskConfig's check on a tensor. On a GPU, check only shape and dtype: values would need a device sync."""
     if torch.compiler.is_compiling():
         return
     values = tensor.detach()

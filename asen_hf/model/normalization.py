@@ -1,4 +1,4 @@
-"""Raw units to z-scores: the statistics that normalise inputs and labels travel in the config."""
+"""Normalise inputs from raw units to z-scores, with statistics that the config stores."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from .configuration_task import TaskConfig
 
 
 def normalized_features(task: TaskConfig, inputs: Tensor) -> Tensor:
-    """Features ``(B, n, F)`` in raw units to z-scores, float32 (float64 stays)."""
+    """Features ``(B, n, F)`` in raw units to z-scores, in float32, or float64 for float64 inputs."""
     inputs = at_least_float32(inputs)
     return (inputs - constant(task.input_mean, inputs)) / constant(task.input_scale, inputs)
 
 
 class FeatureEmbedder(nn.Linear):
-    """Continuous features ``(B, n, F)`` in raw units to ``(B, n, d)``."""
+    """Linear map of continuous features ``(B, n, F)`` in raw units to ``(B, n, d)``."""
 
     def __init__(self, task: TaskConfig, hidden_size: int):
         super().__init__(task.num_features, hidden_size)  # type: ignore[arg-type]
@@ -24,7 +24,7 @@ class FeatureEmbedder(nn.Linear):
 
 
 def constant(value: float | list[float], like: Tensor) -> float | Tensor:
-    """A statistic of the config, ready to combine with ``like``; numbers stay numbers, so they cost no transfer."""
+    """A statistic of the config with the dtype and device of ``like``; a single number needs no transfer."""
     return value if isinstance(value, float | int) else like.new_tensor(value)
 
 

@@ -1,8 +1,8 @@
 """Algorithm 1 of the paper (Section 3.2, Appendix A): the orbits of a permutation group on k-tuples of points.
 
-The paper lifts each generator to a permutation of n² points and asks SymPy for the orbits. The same partition is that
-into connected components of the graph that joins every tuple to its image under every generator. That graph needs no
-edge for a tuple that a generator fixes, and SciPy finds its components in compiled code.
+The paper lifts every generator to a permutation of n² points and computes the orbits with SymPy. The orbits are also
+the connected components of the graph that joins every tuple to its image under every generator. This graph needs no
+edges for tuples that a generator fixes, and SciPy finds its components in compiled code.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,28 +25,28 @@ __all__ = [
 ]
 
 Moves = tuple[NDArray[np.integer], NDArray[np.integer]]
-"""The tuples that a generator moves, by number, and what it moves them to; two integer arrays of equal length."""
+"""The numbers of the tuples that a generator moves and of their images; two integer arrays of equal length."""
 
 
 def orbit_labels(group: PermutationGroup, order: int = 2, edges: ArrayLike | None = None) -> NDArray[np.int32]:
-    """Number the orbits of ``group`` on k-tuples of points, or on the pairs of a support (paper, Algorithm 1).
+    """Label the orbits of ``group`` on k-tuples of points, or on the pairs of a support (paper, Algorithm 1).
 
-    Labels are numbered by first appearance in row-major order (in the order given, for a support), so they depend on
-    the group alone, not on its generators. The number of orbits is ``labels.max() + 1``.
+    Labels are numbered by first appearance in row-major order (for a support, in the order given), so they depend only
+    on the group, not on its generators. The number of orbits is ``labels.max() + 1``.
 
     Args:
         group: a permutation group of degree n.
         order: the length k of the tuples: 1 for orbits on points, 2 for orbitals, 3 for triples, …
         edges: the support, distinct pairs ``(target i, source j)`` as an integer array ``(E, 2)``; only with order 2.
             It need not be invariant under the group: two edges get the same label iff they lie in the same orbital of
-            the complete graph. An invariant support costs its edges; any other costs all n² pairs.
+            the complete graph. The cost is O(E) for an invariant support and O(n²) otherwise.
 
     Returns:
         int32 array of shape ``(n,) * order``, or ``(E,)`` for a support.
 
     Raises:
-        ValueError: for an order below 1; for edges with another order, of another shape or dtype, out of range or given
-            twice; or if there would be 2³¹ tuples or more.
+        ValueError: the order is below 1; edges are given with an order other than 2, have the wrong shape or dtype, are
+            out of range or repeated; or there would be 2³¹ tuples or more.
     """
     if order < 1:
         raise ValueError(f"order must be at least 1, not {order}")
@@ -62,7 +62,7 @@ def orbit_labels(group: PermutationGroup, order: int = 2, edges: ArrayLike | Non
 
 
 def refine_by_support(labels: NDArray[np.integer], edges: ArrayLike) -> NDArray[np.int32]:
-    """Orbitals ``(n, n)`` split in two where some of their pairs are in the support and some are not.
+    """Split orbitals ``(n, n)`` into pairs inside and pairs outside the support.
 
     Args:
         labels: int ``(n, n)``, row = target.
@@ -72,7 +72,7 @@ def refine_by_support(labels: NDArray[np.integer], edges: ArrayLike) -> NDArray[
         int32 ``(n, n)``, numbered by first appearance in row-major order.
 
     Raises:
-        ValueError: for edges of another shape or dtype, out of range or given twice.
+        ValueError: edges have the wrong shape or dtype, are out of range or repeated.
     """
     targets, sources = check_edges(edges, len(labels)).T
     split = 2 * labels.astype(np.int32)
@@ -88,7 +88,7 @@ def is_invariant_support(group: PermutationGroup, edges: ArrayLike) -> bool:
         edges: distinct pairs ``(target i, source j)``, integer array ``(E, 2)``.
 
     Raises:
-        ValueError: for edges of another shape or dtype, out of range or given twice.
+        ValueError: edges have the wrong shape or dtype, are out of range or repeated.
     """
     return _is_invariant(group, check_edges(edges, group.degree))
 
@@ -96,7 +96,8 @@ def is_invariant_support(group: PermutationGroup, edges: ArrayLike) -> bool:
 def close_support(group: PermutationGroup, edges: ArrayLike) -> NDArray[np.int64]:
     """The smallest support that contains ``edges`` and that every element of ``group`` maps to itself.
 
-    On it a sparse network keeps all elements of the group; on ``edges`` alone it loses those that move an edge away.
+    A sparse network on it is equivariant to all elements of the group; on ``edges`` alone, it is not equivariant to
+    elements that map an edge outside ``edges``.
 
     Args:
         group: a permutation group of degree n.
@@ -106,7 +107,7 @@ def close_support(group: PermutationGroup, edges: ArrayLike) -> NDArray[np.int64
         int64 ``(E', 2)`` with E' ≥ E, the union of the orbitals of all edges, in row-major order.
 
     Raises:
-        ValueError: for edges of another shape or dtype, out of range or given twice.
+        ValueError: edges have the wrong shape or dtype, are out of range or repeated.
     """
     pairs = check_edges(edges, group.degree)
     labels = orbit_labels(group)
@@ -117,7 +118,7 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
     """A support as an int64 array ``(E, 2)``, in the order given.
 
     Raises:
-        ValueError: if the edges are no integer array of that shape, or one lies outside 0 … degree-1 or is given twice.
+        ValueError: edges are not an integer array ``(E, 2)``, or an edge is repeated or has a point outside 0 … n-1.
     """
     pairs = np.asarray(edges)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
@@ -138,7 +139,7 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
 
 
 def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:
-    """Labels of all n^k tuples in row-major order: a tuple's number is its coordinates read in base n."""
+    """Labels of all n^k tuples in row-major order: the number of a tuple has its coordinates as digits in base n."""
     num_tuples = group.degree**order
     if num_tuples > np.iinfo(np.int32).max:
         raise ValueError(f"degree {group.degree} has too many {order}-tuples ({num_tuples}): give an invariant support")
@@ -147,7 +148,7 @@ def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:
 
 
 def _tuple_moves(form: NDArray[np.int32], order: int) -> Moves:
-    """The tuples with at least one moved coordinate, split by the first such, so that each is listed once."""
+    """The tuples with a moved coordinate, split by the first moved coordinate, so that every tuple is listed once."""
     points = np.arange(len(form), dtype=np.int32)
     moved, fixed = points[form != points], points[form == points]
     splits = [[fixed] * first + [moved] + [points] * (order - first - 1) for first in range(order)]
@@ -165,12 +166,12 @@ def _codes(axes: list[NDArray[np.int32]], base: int) -> NDArray[np.int32]:
 
 
 def _is_invariant(group: PermutationGroup, edges: NDArray[np.int64]) -> bool:
-    # A generator is one-to-one on pairs, so it keeps the support iff it sends the edges it moves to one another.
+    # A generator is one-to-one on pairs, so it keeps the support iff it permutes the edges that it moves.
     return all(np.array_equal(np.sort(codes), np.sort(images)) for _, codes, images in _moved_edges(group, edges))
 
 
 def _edge_moves(group: PermutationGroup, edges: NDArray[np.int64]) -> Iterator[Moves]:
-    """Moves of an invariant support's edges, by position: sorting both sides pairs each image with its edge."""
+    """Moves of an invariant support's edges, by position: sorting codes and images pairs every image with its edge."""
     for moved, codes, images in _moved_edges(group, edges):
         yield moved[np.argsort(images)], moved[np.argsort(codes)]
 
@@ -178,7 +179,7 @@ def _edge_moves(group: PermutationGroup, edges: NDArray[np.int64]) -> Iterator[M
 def _moved_edges(
     group: PermutationGroup, edges: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """For each generator the positions of the edges that it moves, their codes and their images' codes."""
+    """For every generator, the positions of the edges that it moves, their codes and the codes of their images."""
     base = np.array([group.degree, 1])
     for form in array_forms(group):
         images = form[edges]
@@ -187,11 +188,11 @@ def _moved_edges(
 
 
 def _components(num_tuples: int, moves: Iterable[Moves]) -> NDArray[np.int32]:
-    """Component numbers, int32 ``(num_tuples,)``, of the graph that all the moves make together."""
+    """Component numbers, int32 ``(num_tuples,)``, of the graph with all moves as edges."""
     labels = np.arange(num_tuples, dtype=np.int32)
     batch: list[Moves] = []
     batch_size = 0
-    # Merging whenever there are as many moves as tuples bounds the memory, however many generators there are.
+    # Merge whenever there are as many moves as tuples, which bounds the memory for any number of generators.
     for move in moves:
         batch.append(move)
         batch_size += len(move[0])
@@ -212,6 +213,6 @@ def number_by_first_appearance(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Renumber 0, 1, … in the order in which labels first appear; linear time, no sort."""
     positions = np.arange(len(labels), dtype=np.int32)
     first = np.empty(labels.max(initial=-1) + 1, dtype=np.int32)
-    first[labels[::-1]] = positions[::-1]  # of several assignments to one place the last stays: the first position
+    first[labels[::-1]] = positions[::-1]  # NumPy keeps the last of repeated assignments, which is the first position
     leaders = first[labels]
     return (np.cumsum(leaders == positions, dtype=np.int32) - 1)[leaders]

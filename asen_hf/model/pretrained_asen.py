@@ -1,4 +1,4 @@
-"""What both models share: how weights are initialised and loaded, and how a loaded model grows."""
+"""The base class of both models: initialisation and loading of weights, and access to the modules of a task."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class AsenPreTrainedModel(PreTrainedModel):
         layer               distribution
         ==================  ==========================================================================
         FeatureEmbedder     weight and bias N(0, 1)
-        other linear        weight Xavier uniform, bias 0 (heads and projections)
-        Embedding           N(0, 1): tokens, node orbits, orbitals, triples' orbits
+        nn.Linear           weight Xavier uniform, bias 0 (heads and projections)
+        Embedding           N(0, 1): tokens, node orbits, orbitals, orbits on triples
         LayerNorm           weight 1, bias 0
         GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
         SymmetryBreaker     orbit labels computed from the config; they are never saved
         ==================  ==========================================================================
         """
         if isinstance(module, FeatureEmbedder):
-            # The LayerNorm that follows would hide the features' magnitude behind a zero bias.
+            # With a zero bias, the LayerNorm that follows would remove the magnitude of the features.
             init.normal_(module.weight)
             init.normal_(module.bias)
         elif isinstance(module, nn.Linear):
@@ -69,21 +69,20 @@ class AsenPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint, whole or not at all: a folder, a committed name as ``"asen-sequence-base"``, or a Hub id.
+        """Load a complete checkpoint from a folder, a name such as ``"asen-sequence-base"``, or a Hub id.
 
-        Arguments as in ``transformers.PreTrainedModel.from_pretrained``.
-
-        Without one (``None``, with ``config`` and ``state_dict``), tensors that ``state_dict`` lacks are new.
+        Arguments as in ``transformers.PreTrainedModel.from_pretrained``. With ``None`` instead of a checkpoint, and
+        ``config`` and ``state_dict``, tensors missing in ``state_dict`` are freshly initialised.
 
         Raises:
-            OSError: there is no such folder or Hub id, or no access to it, or a file is missing; it is named.
-            ValueError: the weights file is truncated or corrupt, or does not hold exactly what the config calls for.
+            OSError: there is no such folder or Hub id, no access to it, or a file is missing; the message names it.
+            ValueError: the weights file is truncated or corrupt, or its tensors do not match the config exactly.
         """
         if pretrained_model_name_or_path is None:
             return super().from_pretrained(None, *args, **kwargs)
-        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches are refused below, by name
+        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches raise below, with names
         wants_info = kwargs.pop("output_loading_info", False)
-        if kwargs.get("config") is None:  # before transformers asks the Hub for other files, each with several tries
+        if kwargs.get("config") is None:  # first, because transformers retries every file of the Hub
             pretrained_model_name_or_path = find_checkpoint(pretrained_model_name_or_path, **kwargs)
         try:
             loaded: Any = super().from_pretrained(
@@ -94,7 +93,7 @@ class AsenPreTrainedModel(PreTrainedModel):
                 f"model.safetensors in {pretrained_model_name_or_path} is truncated or corrupt: {error}"
             ) from error
         model, info = loaded
-        # A bare AsenModel has no heads: those may all be new. Anything else missing would be silently random.
+        # A checkpoint of AsenModel has no heads, so all heads may be new. Any missing tensor besides would be random.
         heads = {name for name, _ in model.named_parameters() if name.startswith("heads.")}
         missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
         mismatched = {key for key, *_ in info["mismatched_keys"]}
@@ -105,45 +104,45 @@ class AsenPreTrainedModel(PreTrainedModel):
                 f"{len(unfit)} tensor(s) missing, left over or of another shape, among them {min(unfit)}"
             )
         for tensor in model.parameters():
-            # Weights mapped from a file start at any multiple of 8 bytes, and CPU matrix kernels round differently off
-            # a cache line: copied into memory of their own they give the saved model's outputs bit for bit.
+            # Weights mapped from a file are aligned to 8 bytes, and CPU matrix kernels round differently if tensors are
+            # not aligned to a cache line: clone them, to get the outputs of the saved model bit for bit.
             tensor.data = tensor.data.clone()
         return (model, info) if wants_info else model
 
     def modules_by_role(self) -> dict[str, nn.ModuleDict]:
-        """All that belongs to single tasks: ``{role: modules by task}``; the rest is shared."""
+        """The modules that belong to tasks, as ``{role: {task: module}}``; all remaining modules are shared."""
         raise NotImplementedError
 
     def task_modules(self, name: str) -> dict[str, nn.Module]:
-        """All modules of one task by role: ``"token_embedder"``, ``"edge_embedder"``, ``"head"`` and so on.
+        """The modules of one task by role, such as ``"token_embedder"``, ``"edge_embedder"`` or ``"head"``.
 
         Args:
-            name: of the task.
+            name: name of the task.
 
         Raises:
-            ValueError: unknown task.
+            ValueError: the task is unknown.
         """
         self.config.task(name)
         return {role: modules[name] for role, modules in self.modules_by_role().items() if name in modules}
 
     def rename_task_modules(self, old: str, new: str) -> None:
-        """Give one task's modules another name; tasks stay sorted. The config is left as it is."""
+        """Rename the modules of a task and keep tasks sorted; the config does not change."""
         for modules in self.modules_by_role().values():
             renamed = {new if name == old else name: module for name, module in modules.items()}
             modules.clear()
             modules.update(dict(sorted(renamed.items())))
 
     def get_input_embeddings(self) -> nn.Module:
-        """What embeds the inputs of the only task.
+        """The input embedder of the only task.
 
         Raises:
-            NotImplementedError: there are several tasks, each with an embedder of its own.
+            NotImplementedError: the model does not have exactly one task.
         """
         embedders, name = self._only_embedder()
         return embedders[name]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace what embeds the inputs of the only task. Raises as :meth:`get_input_embeddings`."""
+        """Replace the input embedder of the only task. Raises as :meth:`get_input_embeddings`."""
         embedders, name = self._only_embedder()
         embedders[name] = value
 
@@ -154,28 +153,30 @@ class AsenPreTrainedModel(PreTrainedModel):
         return cast(nn.ModuleDict, self.base_model.token_embedders), tasks[0]
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises ``NotImplementedError``: a task's vocabulary is part of what it is."""
-        raise NotImplementedError("a task keeps its vocabulary: add_task another one, and drop_task the old one")
+        """Raises ``NotImplementedError``: the vocabulary of a task cannot change."""
+        raise NotImplementedError(
+            "a task keeps its vocabulary: add a task with the new one (add_task), drop the old task (drop_task)"
+        )
 
     def _upload_modified_files(self, working_dir: Any, *args: Any, **kwargs: Any) -> Any:
-        """All of transformers' uploads pass through here. The code goes with them; local folders are left without."""
+        """Add the model's code to an upload: all uploads of transformers call this method; local saves have no code."""
         for name, content in carried_code(working_dir).items():
             Path(working_dir, name).write_bytes(content)
         return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     def _add_module(self, modules: nn.ModuleDict, name: str, module: nn.Module) -> nn.ModuleDict:
-        """``modules`` with one more, initialised; sorted by name, since optimiser state is matched by position."""
+        """``modules`` with a new initialised module, sorted by name, because optimiser state is matched by position."""
         return nn.ModuleDict(dict(sorted([*modules.items(), (name, self._ready(module))])))
 
     def _ready(self, module: nn.Module) -> nn.Module:
-        """A new part, initialised, where and in what precision the rest is."""
+        """Initialise a new module and move it to the device and dtype of the model."""
         module.apply(self._init_weights)
         return module.to(device=self.device, dtype=self.dtype)
 
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients; afterwards the model is in the mode it was in."""
+    """Disable dropout and gradients, and restore the mode of the model afterwards."""
     was_training = model.training
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""From a task's group to features: orbit labels as buffers, and the tables that embed them.
+"""From the group of a task to features: orbit labels as buffers, and their embedding tables.
 
 Paper Section 3.2: nodes, or node pairs, get the same feature if and only if they lie in the same orbit of the group.
 """
@@ -20,14 +20,14 @@ from .orbits import orbit_labels, refine_by_support
 
 @dataclasses.dataclass(frozen=True)
 class OrbitGraph:
-    """The pairs that carry messages, each with the number of its orbital.
+    """The pairs that carry messages, with one orbital label per pair.
 
     Attributes:
         num_nodes: number of nodes n.
-        labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), or ``(B, n, n)`` where
-            each row of a batch has a graph of its own; ``(E,)`` on a sparse support.
+        labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), or ``(B, n, n)`` if every
+            row of a batch has its own graph; ``(E,)`` on a sparse support.
         edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
-        triple_labels: int64 ``(n, n, n)``, target first, where triples carry messages too; else ``None``.
+        triple_labels: int64 ``(n, n, n)``, target first; ``None`` if triples carry no messages.
     """
 
     num_nodes: int
@@ -36,9 +36,9 @@ class OrbitGraph:
     triple_labels: Tensor | None = None
 
     def to_edges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Targets, sources and labels of all pairs, int64 ``(E,)`` each; row-major on the complete support.
+        """Targets, sources and labels of all pairs as int64 ``(E,)``, row-major on the complete support.
 
-        Where each row has a graph of its own, labels are ``(B, E)``.
+        If every row has its own graph, labels are ``(B, E)``.
         """
         if self.edge_index is not None:
             return self.edge_index[0], self.edge_index[1], self.labels
@@ -48,17 +48,17 @@ class OrbitGraph:
 
 
 class SymmetryBreaker(nn.Module):
-    """A task's orbit labels as non-persistent buffers: recomputed from the config's generators, never saved.
+    """The orbit labels of a task as non-persistent buffers: computed from the config's generators, never saved.
 
     Args:
-        task: its group, support and ``symmetry_breaking``.
+        task: gives the group, the support and ``symmetry_breaking``.
 
     Attributes:
-        num_pair_orbits: number of pair labels in use (the rank, on the complete support with ``"pairs"``).
-        num_node_orbits, num_triple_orbits: number of node and triple labels; 0 where there are none.
+        num_pair_orbits: number of pair labels (the rank of the group, on the complete support with ``"pairs"``).
+        num_node_orbits, num_triple_orbits: number of node and triple labels; 0 if the task has none.
 
     Raises:
-        ValueError: if ``orbital_names`` are not as many as the pair labels.
+        ValueError: the number of ``orbital_names`` differs from the number of pair labels.
     """
 
     labels: Tensor
@@ -72,7 +72,7 @@ class SymmetryBreaker(nn.Module):
         buffers = self.compute_labels()
         for name in ("labels", "edge_index", "node_labels", "triple_labels"):
             self.register_buffer(name, buffers.get(name), persistent=False)
-        # From the arrays, not the buffers: under from_pretrained the latter may live on the meta device.
+        # From the computed tensors, because from_pretrained may place the buffers on the meta device.
         self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits = (
             int(buffers[name].max()) + 1 if name in buffers else 0
             for name in ("labels", "node_labels", "triple_labels")
@@ -85,7 +85,7 @@ class SymmetryBreaker(nn.Module):
             )
 
     def compute_labels(self) -> dict[str, Tensor]:
-        """The buffers' values by name, on the CPU; cached by the content of the task's symmetry."""
+        """The values of the buffers by name, on the CPU; cached by the content of the task's symmetry."""
         task = self.task
         key = json.dumps([task.degree, task.generators, task.seen_edges, task.support, task.symmetry_breaking])
         return {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
@@ -103,7 +103,7 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
         arrays["triple_labels"] = orbit_labels(group, order=3)
     if symmetry_breaking == "nodes":
         arrays["node_labels"] = orbit_labels(group, order=1)
-        group = symmetric(degree)  # pairs then only tell a node from the others
+        group = symmetric(degree)  # pair labels then only distinguish i = j from i ≠ j
     if support == "weak":
         arrays["labels"] = refine_by_support(orbit_labels(group, order=2), edges)
     else:
@@ -114,12 +114,12 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
 
 
 class EdgeEmbedder(nn.Embedding):
-    """One learned d-vector an orbital (paper Section 5, *EdgeEmbedder*), or an orbit on triples."""
+    """One learned d-vector per orbital, or per orbit on triples (paper Section 5, *EdgeEmbedder*)."""
 
     def forward(self) -> Tensor:  # type: ignore[override]
-        """The whole table, ``(num_orbits, d)``: layers project it before they gather by label."""
+        """The whole table ``(num_orbits, d)``, because layers project it before they gather by label."""
         return self.weight
 
 
 class NodeEmbedder(nn.Embedding):
-    """One learned d-vector a node orbit, added to the input features (paper Section 5.1.1, positional features)."""
+    """One learned d-vector per node orbit, added to the input features (paper Section 5.1.1, positional features)."""

@@ -1,11 +1,11 @@
-"""Messages over triples of nodes: exact equivariance for groups whose 2-closure is too large but which are 3-closed.
+"""Messages over triples of nodes: exact equivariance for groups that are 3-closed but not 2-closed.
 
 For target i, with t = label(i, j, k) the orbit of the triple,
 
     output_i = 1/n · Σ_jk (W_g e_t) ⊙ (W_1 h_j) ⊙ (W_2 h_k)
 
-The sum keeps what a softmax over triples would average away, and the gate multiplies, since an added orbital feature
-cannot pick out triples. (Paper Section 3.2 allows hypergraphs of any order; it builds order 2.)
+A sum, because a softmax over triples would average out differences between them; a multiplied gate, because an added
+orbital feature cannot select triples. (Paper Section 3.2 allows hypergraphs of any order and implements order 2.)
 """
 
 import torch
@@ -27,7 +27,7 @@ class TripleMessages(nn.Module):
         self.gate_projection = nn.Linear(hidden_size, hidden_size, bias=False)
 
     def forward(self, hidden_states: Tensor, orbit_features: Tensor, labels: Tensor) -> Tensor:
-        """``(B, n, d)`` states, with ``(rank, d)`` features and ``(n, n, n)`` labels of the triples' orbits."""
+        """``(B, n, d)`` states, ``(rank, d)`` orbit features and ``(n, n, n)`` labels to ``(B, n, d)`` updates."""
         gates = F.embedding(labels, self.gate_projection(orbit_features))  # (n, n, n, d)
         first, second = self.first_projection(hidden_states), self.second_projection(hidden_states)
         inner = torch.einsum("ijkc,bkc->bijc", gates, second)

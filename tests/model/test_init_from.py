@@ -183,12 +183,12 @@ def test_equal_supports_share_rows_and_others_start_fresh():
     for donor, new in [(support, task("C6")), (task("C6"), support), (support, task("C6", edges=CHORDS))]:
         with pytest.warns(UserWarning) as told:  # also of supports that let more through than the group
             model = grown(donor, new)
-        assert any("orbitals on a support are matched with equal ones only" in str(each.message) for each in told)
+        assert any("orbitals of a support are copied only from an equal support" in str(each.message) for each in told)
         assert set(copied_rows(model.asen.edge_embedders)) == {-1}
 
 
 def test_orbits_on_triples_of_other_groups_start_fresh():
-    with pytest.warns(UserWarning, match="orbits on triples are matched with equal ones only"):
+    with pytest.warns(UserWarning, match="orbits on triples are copied only from equal orbits"):
         model = grown(task("S3", symmetry_breaking="triples"), task("S4", symmetry_breaking="triples"))
     assert copied_rows(model.asen.edge_embedders) == [0, 1]
     assert set(copied_rows(model.asen.triple_embedders)) == {-1}
@@ -227,7 +227,7 @@ def test_the_wrong_number_of_names_is_refused_where_orbitals_are_known():
 
 def test_names_that_mean_different_kinds_are_refused_before_anything_changes():
     model = AsenForMultitask(AsenConfig(tasks={"donor": task("S3 wr S2", orbital_names=BLOCKS)}, **SIZES))
-    with pytest.raises(ValueError, match="'itself' is given to diagonal and to other orbitals"):
+    with pytest.raises(ValueError, match="'itself' is given to both diagonal and off-diagonal orbitals"):
         model.add_task("new", task("S4 wr S2", orbital_names=BLOCKS[::-1]), init_from="donor")
     assert list(model.config.tasks) == ["donor"]
 

@@ -5,7 +5,8 @@ import pytest
 
 from asen_hf.model.group_notation import parse_group
 from asen_hf.model.groups import array_forms, from_array_form, from_cycles
-from asen_hf.model.orbital_matching import match_orbitals, orbital_signatures
+from asen_hf.model.orbital_matching import match_orbitals
+from asen_hf.model.orbital_signatures import orbital_signatures
 from asen_hf.model.orbits import orbit_labels
 
 GROUPS = ["E1", "E4", "S6", "A5", "C7", "D8", "R9", "S1 x S5", "S3 x C4", "S4 wr S2", "C3 wr C4", "grid 3x4 flips"]
