@@ -33,17 +33,17 @@ from asen_hf.model.groups import (
     grid_symmetries,
     reversal,
     symmetric,
-    to_cycles,
     trivial,
     wreath_product,
     young_subgroup,
 )
 from asen_hf.model.orbits import orbit_labels
+from tests.conftest import task_of
 
 
 def task(group: PermutationGroup, edges=None, **fields) -> TaskConfig:
     edges = None if edges is None else np.asarray(edges).tolist()
-    return TaskConfig(degree=group.degree, generators=to_cycles(group), vocab_size=2, edges=edges, **fields)
+    return task_of(group, vocab_size=2, edges=edges, **fields)
 
 
 def acting_on(group: PermutationGroup, things: list, image) -> PermutationGroup:

@@ -4,20 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.evaluation.discovery import discovered_orbits, orbital_distances
-from asen_hf.model.groups import cyclic, dihedral, direct_product, symmetric, to_cycles, trivial, wreath_product
+from asen_hf.model.groups import cyclic, dihedral, direct_product, symmetric, trivial, wreath_product
 from asen_hf.model.orbits import orbit_labels
+from tests.conftest import make_model, task_of
 
 HALVES = direct_product(symmetric(3), symmetric(3))  # orbitals: 0 and 4 diagonal, 1 and 5 within, 2 and 3 across
 SWAPPED = wreath_product(symmetric(3), symmetric(2))
 
 
-def make_model(group=HALVES, **settings):
-    torch.manual_seed(0)
-    task = TaskConfig(degree=group.degree, generators=to_cycles(group), vocab_size=3, **settings.pop("task", {}))
-    config = AsenConfig(tasks={"t": task}, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, **settings)
-    return AsenForMultitask(config)
+def model_of(group=HALVES, task=(), **settings):
+    return make_model({"t": task_of(group, **dict(task))}, **settings)
 
 
 def tie(model, reference, noise=0.0):
@@ -36,7 +33,7 @@ def tie(model, reference, noise=0.0):
 )
 @pytest.mark.parametrize("gated", [False, True])
 def test_copied_rows_merge_exactly(group, reference, order, gated):
-    model = make_model(group, gated_messages=gated)
+    model = model_of(group, gated_messages=gated)
     tie(model, reference)
     found = discovered_orbits(model, "t", tolerance=0, reference=reference)
     np.testing.assert_array_equal(found.labels, orbit_labels(reference))
@@ -50,7 +47,7 @@ def test_copied_rows_merge_exactly(group, reference, order, gated):
 
 
 def test_random_rows_do_not_merge():
-    found = discovered_orbits(make_model(), "t", tolerance=0.1, reference=SWAPPED)
+    found = discovered_orbits(model_of(), "t", tolerance=0.1, reference=SWAPPED)
     np.testing.assert_array_equal(found.labels, orbit_labels(HALVES))
     assert found.num_classes == 6 and found.group.order() == 36
     assert not found.comparison.equal
@@ -59,7 +56,7 @@ def test_random_rows_do_not_merge():
 
 
 def test_tolerance_is_relative_to_the_mean_distance():
-    model = make_model()
+    model = model_of()
     tie(model, SWAPPED, noise=0.01)
     ratio = discovered_orbits(model, "t", tolerance=0, reference=SWAPPED).comparison.distance_ratio
     assert 0.003 < ratio < 0.03
@@ -71,9 +68,7 @@ def test_tolerance_is_relative_to_the_mean_distance():
 
 @pytest.mark.parametrize("tolerance, order", [(0, 5), (0.3, 10), (0.9, 120)])
 def test_single_linkage_joins_whatever_hangs_together(tolerance, order):
-    model = make_model(
-        cyclic(5)
-    )  # orbital r: steps of r, so that joining 1 with 4 and 2 with 3 gives the dihedral group
+    model = model_of(cyclic(5))  # orbital r: steps of r, so that joining 1 with 4 and 2 with 3 gives the dihedral group
     with torch.no_grad():
         places = torch.tensor([9.0, 0, 4, 5, 1])  # on a line, where 1 and 2 are further apart than the mean distance
         model.asen.edge_embedders["t"].weight.copy_(places[:, None] * torch.ones(16))
@@ -81,7 +76,7 @@ def test_single_linkage_joins_whatever_hangs_together(tolerance, order):
 
 
 def test_diagonal_and_off_diagonal_never_merge():
-    model = make_model()
+    model = model_of()
     with torch.no_grad():
         model.asen.edge_embedders["t"].weight.fill_(1)
     found = discovered_orbits(model, "t")
@@ -91,14 +86,14 @@ def test_diagonal_and_off_diagonal_never_merge():
 
 @pytest.mark.parametrize("degree", [1, 2])
 def test_smallest_degrees(degree):
-    found = discovered_orbits(make_model(symmetric(degree)), None, reference=symmetric(degree))
+    found = discovered_orbits(model_of(symmetric(degree)), None, reference=symmetric(degree))
     assert found.num_classes == degree and found.comparison.equal and found.comparison.adjusted_rand_index == 1
     assert np.isnan(found.comparison.distance_ratio)
 
 
 @pytest.mark.parametrize("gated", [False, True])
 def test_distances_are_those_of_the_tables_that_layers_use(gated):
-    model = make_model(gated_messages=gated)
+    model = model_of(gated_messages=gated)
     weights = [layer.attention.edge_projection.weight for layer in model.asen.backbone.layers]
     if gated:
         for layer in model.asen.backbone.layers:
@@ -122,7 +117,7 @@ def test_distances_are_those_of_the_tables_that_layers_use(gated):
 )
 def test_what_cannot_be_compared_is_refused(settings, reference, message):
     with pytest.raises(ValueError, match=message):
-        discovered_orbits(make_model(**settings), "t", reference=reference)
+        discovered_orbits(model_of(**settings), "t", reference=reference)
 
 
 @pytest.mark.parametrize("has_swap", [True, False])
@@ -131,7 +126,7 @@ def test_training_discovers_a_symmetry_that_was_not_given_if_the_task_has_it(has
 
     The table starts small, since noise that the loss doesn't mind would stay (training/experiments/symmetry_discovery).
     """
-    model = make_model()
+    model = model_of()
     with torch.no_grad():
         model.asen.edge_embedders["t"].weight.mul_(0.01)
     assert discovered_orbits(model, "t", reference=SWAPPED).comparison.distance_ratio > 0.7

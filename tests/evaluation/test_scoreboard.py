@@ -5,14 +5,14 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf import TaskConfig
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.reference_predictions import reference_scores
 from asen_hf.evaluation.scoreboard import format_scoreboard, scoreboard
 from asen_hf.evaluation.scores import score_splits
-from asen_hf.model.groups import alternating, cyclic, symmetric, to_cycles, trivial
+from asen_hf.model.groups import alternating, cyclic, symmetric, trivial
+from tests.conftest import make_model, task_of
 
 N = 6
 BROKEN_SUPPORT = [[0, 1], [1, 2], [2, 3], [3, 3]]  # a path with a loop; rotations move it
@@ -20,8 +20,7 @@ RING = [[i, (i + 1) % N] for i in range(N)]
 
 
 def task(group, **settings) -> TaskConfig:
-    settings = {"vocab_size": 4, "group_name": "", **settings}
-    return TaskConfig(degree=N, generators=to_cycles(group), **settings)
+    return task_of(group, **{"vocab_size": 4, "group_name": "", **settings})
 
 
 TASKS = {
@@ -51,9 +50,7 @@ DATA = {
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    config = AsenConfig(tasks=TASKS, hidden_size=16, num_hidden_layers=2, num_attention_heads=2)
-    return AsenForMultitask(config).eval()
+    return make_model(TASKS)
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +144,8 @@ def test_the_symmetric_group_has_no_outside(board):
 
 
 def test_a_group_whose_closure_is_the_symmetric_group_has_no_outside():
-    config = AsenConfig(tasks={"t": task(alternating(N))}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
-    assert scoreboard(AsenForMultitask(config), {"t": DATA["rotations"]})["t"].outside_error is None
+    model = make_model({"t": task(alternating(N))})
+    assert scoreboard(model, {"t": DATA["rotations"]})["t"].outside_error is None
 
 
 def test_only_a_support_that_the_group_moves_gets_a_footnote(board):

@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf import TaskConfig
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scores import Score, ScoreRecord, score_splits
+from tests.conftest import make_model
 
 PLAIN = Score(rows=12, loss=0.25, metric="accuracy", value=0.75)
 FULL = Score(
@@ -52,7 +53,7 @@ def test_numbers_that_json_lacks_survive_in_strict_json(tmp_path):
 def test_the_auc_of_one_class_can_be_kept(tmp_path):
     task = TaskConfig(degree=3, vocab_size=2, output_level="graph", metric="auc")
     rows = to_dataset(task, np.zeros((5, 3), dtype=np.int64), np.ones(5, dtype=np.int64))
-    model = AsenForMultitask(AsenConfig(tasks={"t": task}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
+    model = make_model({"t": task})
     scores = score_splits(model, {"t": rows})
     assert math.isnan(scores["t"].value) and math.isfinite(scores["t"].loss)
     ScoreRecord("test", 0, scores).write(tmp_path / "scores.json")

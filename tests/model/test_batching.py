@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf import TaskConfig
 from asen_hf.training.objective import MultitaskObjective
+from tests.conftest import make_model
 
 TASKS = {
     "dihedral": TaskConfig(group="D6", vocab_size=5),
@@ -15,12 +16,6 @@ TASKS = {
     "triples": TaskConfig(group="A6", vocab_size=5, symmetry_breaking="triples"),
 }
 ROWS = {"dihedral": 2, "trivial": 5, "nodes": 1, "longer": 2, "sparse": 3, "triples": 2}
-
-
-def make_model(**settings):
-    torch.manual_seed(0)
-    config = AsenConfig(tasks=TASKS, hidden_size=16, num_attention_heads=4, num_hidden_layers=2, **settings)
-    return AsenForMultitask(config).double()
 
 
 def make_batch(model):
@@ -38,7 +33,7 @@ def make_batch(model):
 
 @pytest.mark.parametrize("implementation", ["eager", "gatv2_chunked", "gatv2_compile", "gatv2_pyg"])
 def test_losses_and_gradients_are_those_of_each_task_alone(implementation):
-    model = make_model(gated_messages=True, attn_implementation=implementation)
+    model = make_model(TASKS, gated_messages=True, attn_implementation=implementation).double()
     batch = make_batch(model)
     losses = model.losses(batch)
     assert list(losses) == list(batch)
@@ -54,7 +49,7 @@ def test_losses_and_gradients_are_those_of_each_task_alone(implementation):
 
 
 def test_tasks_of_equal_degree_on_complete_supports_pass_the_layers_once():
-    model = make_model()
+    model = make_model(TASKS).double()
     passes = []
     model.asen.backbone.register_forward_pre_hook(lambda _, arguments: passes.append(len(arguments[0].node_features)))
     MultitaskObjective(model)(make_batch(model))
@@ -62,7 +57,7 @@ def test_tasks_of_equal_degree_on_complete_supports_pass_the_layers_once():
 
 
 def test_a_task_is_refused_by_its_name():
-    model = make_model()
+    model = make_model(TASKS).double()
     batch = make_batch(model)
     with pytest.raises(ValueError, match="unknown task 'other'"):
         model.losses({"other": batch["dihedral"]})

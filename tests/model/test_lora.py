@@ -11,9 +11,10 @@ import pytest
 import torch
 from transformers import pipeline
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf import AsenForMultitask, TaskConfig
 from asen_hf.evaluation.equivariance import equivariance_error
 from asen_hf.model._onednn_linear import Linear
+from tests.conftest import make_model
 
 peft = pytest.importorskip("peft", reason="needs the extra asen-hf[lora]")
 # peft asks the model for a property that transformers has renamed.
@@ -33,9 +34,7 @@ every_task = pytest.mark.parametrize("name", TASKS)
 
 
 def make_base():
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "gated_messages": True}
-    return AsenForMultitask(AsenConfig(tasks=TASKS, **sizes))
+    return make_model(TASKS, gated_messages=True)
 
 
 def make_adapted(name):

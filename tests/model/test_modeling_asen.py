@@ -1,6 +1,7 @@
 """The model: shapes, losses and units, growing by tasks, reloading bit for bit, and refusing what it cannot compute."""
 
 import copy
+import functools
 import json
 import math
 import re
@@ -14,18 +15,18 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import asen_hf
-from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
-from asen_hf.model.groups import cyclic, dihedral, symmetric, to_cycles, young_subgroup
+from asen_hf import AsenForMultitask, AsenModel, TaskConfig
+from asen_hf.model.groups import cyclic, dihedral, symmetric, young_subgroup
+from tests import conftest
 
 ROWS, HIDDEN, HEADS, LAYERS = 5, 16, 4, 2
 RING = [[i, (i + 1) % 6] for i in range(6)] + [[0, 0], [3, 1]]
 
 
 def task(group=None, tokens=True, regression=False, **settings) -> TaskConfig:
-    group = group or dihedral(6)
     problem = {"problem_type": "regression"} if regression else {}
     kind = {"vocab_size": 5} if tokens else {"num_features": 2}
-    return TaskConfig(degree=group.degree, generators=to_cycles(group), **problem, **kind, **settings)
+    return conftest.task_of(group or dihedral(6), **problem, **kind, **settings)
 
 
 TASKS = {
@@ -58,15 +59,15 @@ every_task = pytest.mark.parametrize("name", TASKS)
 every_implementation = pytest.mark.parametrize("implementation", ["eager", "gatv2_pyg"])
 
 
-def make_model(cls=AsenForMultitask, tasks=TASKS, seed=0, spread=0.1, **settings):
-    """A small model in evaluation mode whose every weight differs from its initial value."""
-    torch.manual_seed(seed)
-    sizes = {"hidden_size": HIDDEN, "num_attention_heads": HEADS, "num_hidden_layers": LAYERS}
-    model = cls(AsenConfig(tasks=tasks, **(sizes | settings)))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(spread * torch.randn_like(parameter))
-    return model.eval()
+# A small model in evaluation mode whose every weight differs from its initial value.
+make_model = functools.partial(
+    conftest.make_model,
+    tasks=TASKS,
+    spread=0.1,
+    hidden_size=HIDDEN,
+    num_attention_heads=HEADS,
+    num_hidden_layers=LAYERS,
+)
 
 
 def make_inputs(task: TaskConfig, rows=ROWS) -> torch.Tensor:
@@ -115,7 +116,7 @@ def test_every_kind_of_task_has_its_shapes(tokens, level, regression, num_labels
 @pytest.mark.parametrize("pooling", ["sum", "mean"])
 @every_task
 def test_the_bare_model_gives_node_and_pooled_states(name, pooling):
-    model = make_model(AsenModel, pooling=pooling)
+    model = make_model(cls=AsenModel, pooling=pooling)
     output = model(make_inputs(TASKS[name]), task=name)
     assert output.last_hidden_state.shape == (ROWS, TASKS[name].degree, HIDDEN)
     torch.testing.assert_close(output.pooler_output, getattr(output.last_hidden_state, pooling)(dim=1))
@@ -394,10 +395,10 @@ def test_adding_a_task_leaves_the_others_bit_for_bit_untouched(name):
 
 @pytest.mark.parametrize("cls", [AsenModel, AsenForMultitask])
 def test_parameters_have_one_order_however_the_tasks_came(cls, tmp_path):
-    grown = make_model(cls)
+    grown = make_model(cls=cls)
     for name in reversed(NEW):
         grown.add_task(name, NEW[name])
-    built = make_model(cls, tasks=TASKS | NEW)
+    built = make_model(cls=cls, tasks=TASKS | NEW)
     grown.save_pretrained(tmp_path)
     for other in (built, cls.from_pretrained(tmp_path)):
         assert [name for name, _ in grown.named_parameters()] == [name for name, _ in other.named_parameters()]
@@ -428,7 +429,7 @@ def test_an_added_task_is_initialised_in_the_dtype_of_the_model():
     ],
 )
 def test_a_task_that_cannot_be_added_leaves_the_model_as_it_was(cls, name, settings, message):
-    model = make_model(cls)
+    model = make_model(cls=cls)
     before = model.config.to_dict(), [key for key, _ in model.named_parameters()]
     with pytest.raises(ValueError, match=message):
         model.add_task(name, TASKS["node/classes"].to_dict() | settings)
@@ -479,10 +480,10 @@ def test_a_vocabulary_is_not_resized():
 @pytest.mark.parametrize("cls", [AsenModel, AsenForMultitask])
 def test_the_task_may_be_left_out_only_where_there_is_one(cls):
     inputs = make_inputs(TASKS["node/classes"])
-    assert make_model(cls, tasks={"only": TASKS["node/classes"]})(inputs)[0].shape[0] == ROWS
+    assert make_model(cls=cls, tasks={"only": TASKS["node/classes"]})(inputs)[0].shape[0] == ROWS
     for name in (None, "nope"):
         with pytest.raises(ValueError, match="graph/classes, graph/values, node/classes, node/values"):
-            make_model(cls)(inputs, task=name)
+            make_model(cls=cls)(inputs, task=name)
 
 
 @pytest.mark.parametrize("cls", [AsenModel, AsenForMultitask])
@@ -503,7 +504,7 @@ def test_the_task_may_be_left_out_only_where_there_is_one(cls):
 )
 def test_unfit_inputs_are_a_value_error_that_names_the_task(cls, name, inputs, message):
     with pytest.raises(ValueError, match=f"task '{name}'.*{message}"):
-        make_model(cls)(inputs, task=name)
+        make_model(cls=cls)(inputs, task=name)
 
 
 @pytest.mark.parametrize(
@@ -606,7 +607,7 @@ def test_a_checkpoint_holds_no_orbit_labels(checkpoint):
 
 
 def test_a_bare_model_saved_alone_starts_a_multitask_model_with_new_heads(tmp_path):
-    bare = make_model(AsenModel)
+    bare = make_model(cls=AsenModel)
     bare.save_pretrained(tmp_path)
     model, info = AsenForMultitask.from_pretrained(tmp_path, output_loading_info=True)
     assert all_equal(model.asen.state_dict(), bare.state_dict())
@@ -633,7 +634,7 @@ def test_without_a_checkpoint_weights_come_from_the_state_dict_and_are_else_new(
 
 @pytest.mark.parametrize("cls", [AsenModel, AsenForMultitask])
 def test_what_a_trainer_saves_loads_again(cls, tmp_path):
-    model = make_model(cls)
+    model = make_model(cls=cls)
     transformers.Trainer(model, transformers.TrainingArguments(str(tmp_path), report_to=[])).save_model()
     assert all_equal(cls.from_pretrained(tmp_path).state_dict(), model.state_dict())
 

@@ -15,7 +15,6 @@ from asen_hf.model.groups import (
     dihedral,
     direct_product,
     from_array_form,
-    from_cycles,
     grid_symmetries,
     reversal,
     symmetric,
@@ -24,26 +23,7 @@ from asen_hf.model.groups import (
     young_subgroup,
 )
 from asen_hf.model.orbits import check_edges, close_support, is_invariant_support, orbit_labels, refine_by_support
-
-NAMED = {
-    "trivial(1)": trivial(1),
-    "trivial(4)": trivial(4),
-    "symmetric(2)": symmetric(2),
-    "symmetric(6)": symmetric(6),
-    "alternating(3)": alternating(3),
-    "alternating(5)": alternating(5),
-    "cyclic(7)": cyclic(7),
-    "dihedral(8)": dihedral(8),
-    "reversal(9)": reversal(9),
-    "young(2+3+1)": young_subgroup([[0, 4], [1, 2, 5], [3]]),
-    "S_3 x C_4": direct_product(symmetric(3), cyclic(4)),
-    "S_3 wr S_3": wreath_product(symmetric(3), symmetric(3)),
-    "flips of 3 by 4": grid_symmetries(3, 4, "flips"),
-    "torus 3 by 4": grid_symmetries(3, 4, "translations"),
-    "adjacent swaps": from_cycles([[[i, i + 1]] for i in (0, 1, 2, 4, 5, 6)], 8),
-    "Mathieu M11": from_cycles([[[*range(11)]], [[2, 6, 10, 7], [3, 9, 4, 5]]], 11),
-}
-every_named_group = pytest.mark.parametrize("group", NAMED.values(), ids=NAMED.keys())
+from tests.conftest import every_group
 
 
 def renumber(labels) -> np.ndarray:
@@ -86,7 +66,7 @@ def test_orbitals_of_random_groups_equal_those_of_sympy(group):
     np.testing.assert_array_equal(labels, sympy_labels(group, 2))
 
 
-@every_named_group
+@every_group
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_orbits_of_named_groups_equal_those_of_sympy(group, order):
     np.testing.assert_array_equal(orbit_labels(group, order), sympy_labels(group, order))

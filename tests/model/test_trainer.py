@@ -12,13 +12,14 @@ import pytest
 import torch
 from datasets import Dataset
 from huggingface_hub import HfApi, RepoUrl
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf import AsenForMultitask, TaskConfig
 from asen_hf.data import collate
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.model.heads import predictions
+from tests.conftest import make_model
 
 ROOT = Path(__file__).parents[2]
 VALUES = {"num_features": 2, "problem_type": "regression", "label_mean": 30.0, "label_scale": 5.0}
@@ -29,12 +30,6 @@ TASKS = {
     "graph/values": TaskConfig(group="C4", output_level="graph", num_labels=2, loss="mse", **VALUES),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
-
-
-def make_model(tasks, **settings):
-    set_seed(0)
-    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2}
-    return AsenForMultitask(AsenConfig(tasks=tasks, **sizes | settings))
 
 
 def make_rows(task, rows=48, seed=0):

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf import AsenForMultitask, TaskConfig
 from asen_hf.evaluation.equivariance import equivariance_error, find_outsider
 from asen_hf.model.groups import alternating, cyclic, from_array_form, symmetric, to_cycles
 from asen_hf.model.symmetry import SymmetryBreaker
 from asen_hf.model.triples import TripleMessages
 from asen_hf.training.objective import freeze_other_tasks
+from tests.conftest import make_model, task_of
 
 AGL_1_5 = from_array_form([[1, 2, 3, 4, 0], [0, 2, 4, 1, 3]])
 # x + 1, 2x and -1/x on the projective line over seven elements; point 7 is infinity.
@@ -17,13 +18,9 @@ PSL_2_7 = from_array_form([[1, 2, 3, 4, 5, 6, 0, 7], [0, 2, 4, 6, 1, 3, 5, 7], [
 NOT_2_CLOSED = {"A_4": alternating(4), "AGL(1, 5)": AGL_1_5, "PSL(2, 7)": PSL_2_7}
 
 
-def make_model(group, breaking, dtype=torch.float32, **settings):
-    torch.manual_seed(0)
-    task = TaskConfig(
-        degree=group.degree, generators=to_cycles(group), vocab_size=10, symmetry_breaking=breaking, **settings
-    )
-    config = AsenConfig(tasks={"t": task}, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
-    return AsenForMultitask(config).to(dtype)
+def model_of(group, breaking, **settings):
+    task = task_of(group, vocab_size=10, symmetry_breaking=breaking, **settings)
+    return make_model({"t": task}, hidden_size=32, num_attention_heads=4)
 
 
 def distinct_tokens(degree):
@@ -35,12 +32,12 @@ def distinct_tokens(degree):
 @pytest.mark.parametrize("group", NOT_2_CLOSED.values(), ids=NOT_2_CLOSED)
 def test_triples_have_the_groups_symmetry_and_no_more_where_pairs_have_more(group, output_level):
     tokens = distinct_tokens(group.degree)
-    pairs = make_model(group, "pairs", output_level=output_level)
+    pairs = model_of(group, "pairs", output_level=output_level)
     assert equivariance_error(pairs, tokens, "t", symmetric(group.degree)) < 1e-5
-    triples = make_model(group, "triples", output_level=output_level)
+    triples = model_of(group, "triples", output_level=output_level)
     assert equivariance_error(triples, tokens, "t") < 1e-5
     assert equivariance_error(triples, tokens, "t", symmetric(group.degree)) > 1e-3
-    exact = make_model(group, "triples", torch.float64, output_level=output_level)
+    exact = model_of(group, "triples", output_level=output_level).double()
     assert equivariance_error(exact, tokens, "t") < 1e-12
 
 
@@ -67,15 +64,15 @@ def test_messages_are_the_gated_sum_over_all_triples():
 
 
 def test_models_without_triples_have_no_weights_for_them():
-    names = [name for name, _ in make_model(cyclic(4), "pairs").named_parameters()]
+    names = [name for name, _ in model_of(cyclic(4), "pairs").named_parameters()]
     assert not [name for name in names if "triple" in name]
 
 
 def test_growing_by_a_task_with_triples_leaves_other_tasks_as_they_were_and_reloads(tmp_path):
-    model = make_model(cyclic(4), "pairs")
+    model = model_of(cyclic(4), "pairs")
     tokens = distinct_tokens(4)
     before = model(tokens, task="t").logits
-    triples = make_model(alternating(4), "triples").config.tasks["t"]
+    triples = model_of(alternating(4), "triples").config.tasks["t"]
     model.add_task("sign", triples)
     assert torch.equal(model(tokens, task="t").logits, before)
     model.save_pretrained(tmp_path)
@@ -88,8 +85,8 @@ def test_growing_by_a_task_with_triples_leaves_other_tasks_as_they_were_and_relo
 
 
 def test_what_a_pair_task_never_reaches_is_frozen_and_all_else_gets_a_gradient():
-    model = make_model(cyclic(4), "pairs")
-    model.add_task("sign", make_model(alternating(4), "triples").config.tasks["t"])
+    model = model_of(cyclic(4), "pairs")
+    model.add_task("sign", model_of(alternating(4), "triples").config.tasks["t"])
     for task in ("t", "sign"):
         freeze_other_tasks(model, [task])
         model.zero_grad()
