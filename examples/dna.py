@@ -1,6 +1,6 @@
-"""DNA: a binding site means the same wherever it lies and on either strand. Say so, finetune, and check both strands.
+"""DNA: a binding site means the same at any position and on either strand. Finetune with this symmetry and check it.
 
-Random sequences stand for yours; every second one holds a motif. Columns: see asen_hf.data.real.dna.
+Random sequences stand in for your data; every second sequence holds a motif. Columns: see asen_hf.data.real.dna.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""LoRA (Hu et al. 2022) by peft: the backbone is frozen, each of its linear maps gets a correction of low rank.
+"""LoRA (Hu et al. 2022) with peft: the backbone is frozen, and each of its linear maps gets a low-rank correction.
 
 The new task's embedders and head are trained in full. Needs asen-hf[lora].
 """
@@ -29,7 +29,7 @@ settings = TrainingArguments(
     "runs/lora", num_train_epochs=10, per_device_train_batch_size=32, learning_rate=1e-2, report_to="none"
 )
 Trainer(model, settings, train_dataset=rows["train"]).train()
-model.save_pretrained("runs/lora/adapter")  # peft.PeftModel.from_pretrained puts it onto a checkpoint with the task
+model.save_pretrained("runs/lora/adapter")  # peft.PeftModel.from_pretrained loads it onto a model that has the task
 
 merged = model.merge_and_unload()  # an ordinary checkpoint again
 merged.save_pretrained("runs/lora/merged")

@@ -12,7 +12,7 @@ from asen_hf import AsenForMultitask, TaskConfig
 
 
 def necklaces(num_rows: int, seed: int) -> Dataset:
-    """Columns ``inputs`` and ``labels``, which are all that Trainer and the model ask for."""
+    """Columns ``inputs`` and ``labels``, the only columns that Trainer and the model need."""
     inputs = np.random.default_rng(seed).integers(3, size=(num_rows, 12))
     labels = np.roll(inputs, 1, axis=1) == np.roll(inputs, -1, axis=1)
     return Dataset.from_dict({"inputs": inputs, "labels": labels.astype(int)})
@@ -34,5 +34,5 @@ settings = TrainingArguments(
 trainer = Trainer(model, settings, train_dataset=necklaces(320, seed=0), eval_dataset=necklaces(64, seed=1))
 trainer.train()
 trainer.save_model()
-logits, labels, _ = trainer.predict(necklaces(200, seed=2))  # of a regression: asen_hf.model.heads.predictions
+logits, labels, _ = trainer.predict(necklaces(200, seed=2))  # regression: asen_hf.model.heads.predictions
 print(f"test accuracy {(logits.argmax(-1) == labels).mean():.3f}")

@@ -1,4 +1,4 @@
-"""Your own table: write rows and a TaskConfig to files, as from sensors or logs, finetune a checkpoint on them.
+"""Your own table: write rows and a TaskConfig to files, then finetune a checkpoint on them.
 
 Tic-tac-toe boards (0 empty, 1 cross, 2 nought); which cells lie on a finished line? Turning or mirroring a board turns
 or mirrors the answer: a quarter turn and a mirror image generate that group.

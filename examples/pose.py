@@ -1,6 +1,6 @@
-"""Poses: where 16 joints are in space, from where they are on an image, told that left and right may be exchanged.
+"""Poses: predict where 16 joints are in space from their positions on an image; left and right may be exchanged.
 
-Made-up bodies that wave their limbs stand for your motion capture; layouts: asen_hf.data.real.pose_files.
+Made-up bodies that wave their limbs stand in for your motion capture; layouts: asen_hf.data.real.pose_files.
 """
 
 from pathlib import Path

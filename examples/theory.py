@@ -1,4 +1,4 @@
-"""What pairs can see of a group: its orbitals, the permutations that respect them, and the maps that they allow.
+"""A group as pairs see it: its orbitals, the permutations that preserve them, and the equivariant linear maps.
 
 A network whose messages depend on orbitals is equivariant to the automorphisms of its colouring: the group's 2-closure.
 Explained in docs/theory.md.
@@ -19,7 +19,7 @@ for name in ("C5", "D5", "S5", "S2 x S3", "S2 wr S2", "A4"):
     images = (np.array(image) for image in permutations(range(group.degree)))
     automorphisms = sum(np.array_equal(labels[np.ix_(image, image)], labels) for image in images)
 
-    # The matrices A with A P = P A for every generator P, by linear algebra: as many as there are orbitals.
+    # The matrices A with A P = P A for every generator P, by linear algebra: their dimension is the number of orbitals.
     identity = np.eye(group.degree)
     matrices = [identity[form] for form in array_forms(group)]
     commutators = [np.kron(matrix, identity) - np.kron(identity, matrix.T) for matrix in matrices]

@@ -1,7 +1,7 @@
 """Traffic: sensors of one road may be exchanged, sensors of different roads may not. Finetune, and compare.
 
-Two made-up roads stand for your file; its layout: asen_hf.data.real.traffic. With your file, and
-pictures of a day of forecasts: docs/results/traffic.md.
+Two made-up roads stand in for your file; its layout: asen_hf.data.real.traffic. Results on real data, with plots of a
+day of forecasts: docs/results/traffic.md.
 """
 
 from pathlib import Path

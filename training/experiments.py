@@ -1,4 +1,4 @@
-"""Run or report a grid of small trainings; see --help."""
+"""Run a grid of small trainings or write its report; see --help."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What the commands share: flags from dataclasses, recipes from flags, one-line errors, quiet libraries."""
+"""Shared by the commands: parsers made from dataclasses, recipes that flags override, quiet libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def argument_parser(command: str, description: str, dataclass_types: Sequence[An
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Descriptions as they are written, and every flag's default."""
+    """Print descriptions as they are written, and the default of every flag."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         unset: tuple[Any, ...] = (None, argparse.SUPPRESS, False, "", [])
@@ -39,49 +39,54 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """The argument CHECKPOINT, which may also be given as --checkpoint CHECKPOINT."""
-    what = "a folder, a Hub id or a committed checkpoint's name, such as asen-sequence-base"
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="?", help=what)
-    parser.add_argument("--checkpoint", dest="checkpoint_flag", metavar="CHECKPOINT", help="the same, as a flag")
+    """Add the argument CHECKPOINT, which can also be given as --checkpoint CHECKPOINT."""
+    help_text = "Checkpoint: a folder, a Hub id or the name of a committed checkpoint, such as asen-sequence-base."
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", nargs="?", help=help_text)
+    flag_help = "The same checkpoint, as a flag instead of a position."
+    parser.add_argument("--checkpoint", dest="checkpoint_flag", metavar="CHECKPOINT", help=flag_help)
 
 
 def checkpoint_of(arguments: argparse.Namespace) -> str:
-    """The checkpoint that was named. ``ValueError`` where there is none, or two."""
+    """The checkpoint named on the command line; ``ValueError`` unless there is exactly one."""
     given = [name for name in (arguments.checkpoint, arguments.checkpoint_flag) if name is not None]
     if len(given) != 1:
-        raise ValueError("name one checkpoint: CHECKPOINT, or --checkpoint CHECKPOINT")
+        raise ValueError(
+            f"expected one checkpoint, got {len(given)}: pass either CHECKPOINT or --checkpoint CHECKPOINT"
+        )
     return str(given[0])
 
 
 def parse_with_recipe(
     command: str, description: str, arguments: Sequence[str], default_recipe: Path, dataclass_types: Sequence[Any] = ()
 ) -> tuple[Recipe, list[Any]]:
-    """A recipe file with flags that override its scalars.
+    """Read a recipe file and override its scalars by flags.
 
     Args:
-        command, description: for --help.
+        command, description: shown by --help.
         arguments: without the command's name; ``--recipe FILE`` names another file.
-        default_recipe: the file without ``--recipe``.
-        dataclass_types: more dataclasses whose fields are flags.
+        default_recipe: the file to read without ``--recipe``.
+        dataclass_types: additional dataclasses whose fields become flags.
 
     Returns:
-        The recipe, and an instance of each of the dataclasses.
+        The recipe, and one instance per class of ``dataclass_types``.
 
     Raises:
         ValueError: an unknown flag, a value that does not fit, or an ill-formed file.
     """
     parser = argument_parser(command, description, [*dataclass_types, ModelRecipe, TrainingRecipe])
-    parser.add_argument("--recipe", default=str(default_recipe), help="YAML file; flags override its scalars.")
+    parser.add_argument(
+        "--recipe", default=str(default_recipe), help="Recipe, a YAML file; flags override its scalar fields."
+    )
     asks_for_help = bool({"-h", "--help"} & set(arguments))
     path = str(default_recipe) if asks_for_help else parser.parse_args([*arguments]).recipe
     recipe = Recipe.read(path)
     parser.set_defaults(**dataclasses.asdict(recipe.model), **dataclasses.asdict(recipe.training))
-    *others, model, training, _ = parser.parse_args_into_dataclasses([*arguments])
-    return Recipe(model, recipe.tasks, training), others
+    *options, model, training, _ = parser.parse_args_into_dataclasses([*arguments])
+    return Recipe(model, recipe.tasks, training), options
 
 
 def quiet_libraries() -> None:
-    """No progress bars but the training loop's own, and warnings in one line."""
+    """Turn off the libraries' progress bars, and print each warning on one line."""
     logging.disable_progress_bar()
     disable_progress_bars()
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"

@@ -15,33 +15,42 @@ from ..training.task_rows import task_name
 class RowArguments:
     """Where the rows come from."""
 
-    task: str | None = described("A registered task, or the name that the table's task gets in the model.", None)
-    data_path: str | None = described("The file that a registered task on real data reads.", None)
-    task_options: str = described('More options of a registered task, as JSON: {"length": 16}.', "{}")
-    dataset: str | None = described(
-        "Your own table: a CSV, JSON lines or Parquet file, a folder of such files, or a Hub id.", None
+    task: str | None = described(
+        "Name of a registered task; with --dataset, the name that the table's task gets in the model.", None
     )
-    task_config: str | None = described("The table's TaskConfig: a JSON file, here or at hf://datasets/….", None)
+    data_path: str | None = described("Data file of a registered task on real data.", None)
+    task_options: str = described('Options of a registered task, as a JSON object: {"length": 16}.', "{}")
+    dataset: str | None = described(
+        "A table of your own: a CSV, JSON lines or Parquet file, a folder of such files, or the Hub id of a dataset.",
+        None,
+    )
+    task_config: str | None = described(
+        "TaskConfig of the table: the path or hf://datasets/… address of a JSON file.", None
+    )
     inputs_columns: str = described(
-        "The table's columns of inputs, separated by commas: one column of whole rows, or one per node.", "inputs"
+        "Columns of the table that hold inputs, separated by commas: one column of lists, or one column per node.",
+        "inputs",
     )
     labels_columns: str = described(
-        "The table's columns of labels, separated by commas: one column of whole rows, or one per node.", "labels"
+        "Columns of the table that hold labels, separated by commas: one column of lists, or one column per node.",
+        "labels",
     )
-    num_rows: int | None = described("Number of rows to take of a registered task, over all splits.", None)
+    num_rows: int | None = described(
+        "Number of rows of a registered task, over all splits; default: the task's own number.", None
+    )
 
     def task_recipe(self, group: str | None = None, **fields: Any) -> TaskRecipe:
         """Where the rows come from, as the run's recipe will record it.
 
         Args:
-            group: a group for a registered task in place of its own.
-            fields: more fields of the TaskRecipe.
+            group: replaces the group of a registered task.
+            fields: additional fields of the TaskRecipe.
 
         Raises:
             ValueError: flags that are missing, ill-formed or contradict each other.
         """
         if (self.task is None) == (self.task_config is None) and self.dataset is None:
-            raise ValueError("say what to learn: --task NAME, or --dataset FILE with --task_config JSON")
+            raise ValueError("expected either --task NAME, or --dataset FILE with --task_config JSON")
         options = parse_json(self.task_options, "task_options")
         if not isinstance(options, dict):
             raise ValueError(f"--task_options must be a JSON object, got {self.task_options}")
@@ -49,7 +58,8 @@ class RowArguments:
         options |= {name: value for name, value in flags.items() if value is not None}
         if self.dataset is not None and options:
             raise ValueError(
-                f"{', '.join(options)} are options of registered tasks; a table's task_config says all that"
+                f"{', '.join(options)}: options of registered tasks cannot be combined with --dataset; describe the "
+                "table in the file of --task_config"
             )
         return TaskRecipe(
             name=self.task or task_name(str(self.task_config)),
@@ -64,7 +74,7 @@ class RowArguments:
 
 
 def parse_json(text: str, flag: str) -> Any:
-    """What a flag's JSON says; ``ValueError`` names the flag."""
+    """The value of a flag given as JSON; ``ValueError`` names the flag."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

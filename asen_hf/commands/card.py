@@ -17,11 +17,12 @@ Render a checkpoint's model card from its config, its recipe and its measured sc
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    """Run the command; ``ValueError`` for ill-formed arguments or files."""
     parser = argument_parser("card", DESCRIPTION)
     add_checkpoint(parser)
-    parser.add_argument("--scores", metavar="FILE", help="what asen evaluate --output wrote; default: the checkpoint's")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write the card; printed by default")
+    scores_help = "Score file written by asen evaluate --output; default: the checkpoint's own."
+    parser.add_argument("--scores", metavar="FILE", help=scores_help)
+    parser.add_argument("--output", type=Path, metavar="FILE", help="File to write the card to; default: print it.")
     options = parser.parse_args([*arguments])
     quiet_libraries()
     card = model_card(locate(checkpoint_of(options)), options.scores)

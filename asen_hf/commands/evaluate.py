@@ -1,4 +1,4 @@
-"""``asen evaluate``: score a checkpoint on held-out rows, and draw what can be drawn."""
+"""``asen evaluate``: score a checkpoint on held-out rows, and optionally plot its predictions."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ Score a checkpoint on held-out rows: each task's group, scores, reference predic
 
   asen evaluate CHECKPOINT [--task NAME] [--data_path FILE] [--plots DIR]
 
-The rows are those that the checkpoint's recipe.yaml names, split as in its training, so that test rows are unseen.
+The rows come from the checkpoint's recipe.yaml and are split as in its training, so that test rows are unseen.
 """
 
 
 @dataclasses.dataclass
 class EvaluateOptions:
-    """What to score a checkpoint on."""
+    """Which rows to score, and where to write the results."""
 
     task: str | None = described("Score this task only.", None)
-    data_path: str | None = described("Where the file of a registered task lies now, if it has moved.", None)
-    dataset: str | None = described("Where the table lies now, if it has moved.", None)
-    split: str = described("Rows to score: train, validation or test.", "test")
-    batch_size: int = described("Batch size.", 256)
-    output: str | None = described("Also write the scores, with machine and seed, to this JSON file.", None)
+    data_path: str | None = described("Data file of the registered task, if it has moved since training.", None)
+    dataset: str | None = described("The task's table, if it has moved since training.", None)
+    split: str = described("Split to score: train, validation or test.", "test")
+    batch_size: int = described("Batch size of the forward passes.", 256)
+    output: str | None = described("Also write the scores, the machine and the seed to this JSON file.", None)
     plots: str | None = described(
-        "Also draw predictions into this folder: poses, errors on a map or forecasts, for tasks whose config says that "
-        "they are such.",
+        "Also plot predictions into this folder: poses, errors on a map or forecasts, for tasks with positions in "
+        "space, node_coordinates or a residual_feature.",
         None,
     )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    """Run the command; ``ValueError`` for ill-formed arguments or files."""
     parser = argument_parser("evaluate", DESCRIPTION, [EvaluateOptions])
     add_checkpoint(parser)
     options, rest = parser.parse_args_into_dataclasses([*arguments])
@@ -56,13 +56,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
-    """Print each task's scores; with ``options.output`` also write them, with ``options.plots`` also draw.
+    """Print each task's scores; ``options.output`` also writes them, ``options.plots`` also plots predictions.
 
     Raises:
         ValueError: no such checkpoint, task or split, or a recipe that names no rows.
     """
     if options.plots is not None:
-        Path(options.plots).mkdir(parents=True, exist_ok=True)  # before the work, if it cannot be made
+        Path(options.plots).mkdir(parents=True, exist_ok=True)  # an error here comes before the work, not after
     model = load_model(checkpoint)
     rows = recipe_rows(checkpoint, model.config.tasks, options.task, options.data_path, options.dataset)
     for name in rows.left_out:
@@ -78,8 +78,8 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
 
 
 def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig, options: EvaluateOptions) -> None:
-    """Write the pictures that suit the task, and say which."""
-    from ..plots.predictions import plot_predictions  # only here: matplotlib takes a second to import
+    """Write the plots that apply to the task, and print their paths."""
+    from ..plots.predictions import plot_predictions  # imported here: matplotlib takes a second
 
     task = model.config.tasks[name]
     columns = collate(task, rows)
@@ -89,4 +89,4 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
     for path, shown in pictures.items():
         print(f"{path}: {shown}")
     if not pictures:
-        print(f"{name}: no picture: neither positions in space nor node_coordinates nor a residual_feature")
+        print(f"{name}: no picture: the task has no positions in space, node_coordinates or residual_feature")

@@ -1,4 +1,4 @@
-"""training/experiments.py: run what is missing of a grid of small trainings, or report what has been found."""
+"""training/experiments.py: run the missing cells of a grid of small trainings, or write its report."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..experiments.runner import plan, run_jobs
 from ._command_line import quiet_libraries
 
 DESCRIPTION = """\
-Run what is still missing of a grid of small trainings, or report what has been found.
+Run the missing cells of a grid of small trainings, or write its report.
 
   python training/experiments.py NAME [--workers 2] [--cells N] [--dry_run]
   python training/experiments.py [NAME] --report
 
-training/experiments/NAME/ holds grid.yaml (its keys: asen_hf/experiments/grid.py), results.csv, to which every finished
-cell adds a line, and report.md with its plot, which --report makes anew from the two files. A run that was stopped goes
-on with the same command: cells that have a line are never run again. Weights are not kept unless the grid says so,
-except pretrained weights (their lines: pretrainings.csv), which lie under runs/ and are made again where they are
+training/experiments/NAME/ holds grid.yaml (keys: see asen_hf/experiments/grid.py), results.csv with one line per
+finished cell, and report.md with its plot, which --report makes from grid.yaml and results.csv. To continue after an
+interruption, run the same command: cells that have a line are not run again. Weights are deleted unless the grid keeps
+them. Pretrained weights lie under runs/, with their lines in pretrainings.csv, and are trained again if they are
 missing.
 """
 EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
@@ -31,20 +31,22 @@ def main(arguments: Sequence[str]) -> None:
     """Run the script.
 
     Raises:
-        ValueError: no or an ill-formed grid, or a flag out of range.
-        SystemExit: with status 1 where jobs failed.
+        ValueError: a missing or ill-formed grid, or a flag out of range.
+        SystemExit: with status 1 if jobs failed.
     """
     parser = argparse.ArgumentParser(
         prog="experiments.py", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", help="a folder of training/experiments, or any folder that has a grid.yaml")
-    parser.add_argument("--report", action="store_true", help="write report.md, of all experiments if none is named")
-    parser.add_argument("--workers", type=int, default=2, help="number of single-threaded processes; default 2")
-    parser.add_argument("--cells", type=int, help="run at most this many cells")
-    parser.add_argument("--dry_run", action="store_true", help="only list the cells that would be run")
+    parser.add_argument("name", nargs="?", help="Folder of training/experiments, or any folder with a grid.yaml.")
+    parser.add_argument(
+        "--report", action="store_true", help="Write report.md of NAME; without NAME, of all experiments."
+    )
+    parser.add_argument("--workers", type=int, default=2, help="Number of single-threaded processes; default: 2.")
+    parser.add_argument("--cells", type=int, help="Run at most this many cells; default: all missing cells.")
+    parser.add_argument("--dry_run", action="store_true", help="List the cells to run, without running them.")
     options = parser.parse_args(arguments)
     if options.name is None and not options.report:
-        raise ValueError("say which experiment to run")
+        raise ValueError("no experiment given: name a folder of training/experiments, or pass --report")
     if options.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {options.workers}")
     quiet_libraries()

@@ -1,4 +1,4 @@
-"""``asen finetune``: finetune a checkpoint on one task, and leave a documented checkpoint."""
+"""``asen finetune``: finetune a checkpoint on one task, and save the result with scores and a model card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet
 from ._row_arguments import RowArguments, parse_json
 
 DESCRIPTION = """\
-Finetune a checkpoint on one task, with a group it may never have seen, the backbone at a reduced learning rate.
+Finetune a checkpoint on one task, with any group. The backbone trains at a reduced learning rate.
 
   asen finetune CHECKPOINT --dataset FILE --task_config JSON
   asen finetune CHECKPOINT --task NAME [--group G] [--data_path FILE] [--train_rows N]
@@ -30,22 +30,29 @@ The result is an ordinary checkpoint with its test scores and a model card. Pref
 class FinetuneArguments:
     """How the task enters the model."""
 
-    group: str | None = described("The task's group: a name that the task offers, or a notation, as in S5 wr S2.", None)
-    generators: str | None = described("Generators that replace the group, as JSON: [[[0, 1], [2, 3]]].", None)
+    group: str | None = described(
+        "Group of the task: a name that the task offers, or a notation such as S5 wr S2; default: the task's own.", None
+    )
+    generators: str | None = described(
+        "Generators that replace the task's group, as JSON lists of cycles: [[[0, 1], [2, 3]]].", None
+    )
     support: str | None = described(
-        "Which pairs carry messages: complete (all), sparse (the task's edges) or weak (all, the edges as one more "
-        "colour); by default as the task has it.",
+        "Node pairs that exchange messages: complete (all pairs), sparse (the task's edges) or weak (all pairs, edges "
+        "distinguished from the rest); default: the task's own.",
         None,
     )
     init_from: str | None = described(
-        "Start the new task's embeddings, and its head, from this task of the checkpoint.", None
+        "Task of the checkpoint whose embeddings and head the new task starts from.", None
     )
-    from_scratch: bool = described("Start from random weights of the same shape.", False)
-    keep_tasks: bool = described("Keep the checkpoint's other tasks, frozen, though the backbone moves on.", False)
+    from_scratch: bool = described("Train the checkpoint's architecture from random weights.", False)
+    keep_tasks: bool = described(
+        "Keep the checkpoint's other tasks. Their embeddings and heads are frozen, but the shared backbone changes.",
+        False,
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    """Run the command; ``ValueError`` for ill-formed arguments or files."""
     types = [FinetuneArguments, RowArguments, TrainingRecipe, UploadOptions]
     parser = argument_parser("finetune", DESCRIPTION, types)
     add_checkpoint(parser)
@@ -56,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError("--init_from copies trained rows, so it cannot be combined with --from_scratch")
     generators = None if how.generators is None else parse_json(how.generators, "generators")
     source = rows_from.task_recipe(how.group, generators=generators, support=how.support)
-    is_main_process = process_state().is_main_process  # asked now: training ends with the process group
+    is_main_process = process_state().is_main_process  # read before training, which destroys the process group
     output = training.output_dir.rstrip("/")
     repository = open_repository(upload, output) if is_main_process else None
     result = finetune(

@@ -1,4 +1,4 @@
-"""``asen inspect``: what a group, or a checkpoint's tasks, make the network equivariant to.
+"""``asen inspect``: report the symmetry that a group, or a checkpoint's tasks, give the network.
 
 Inspecting a group imports neither torch nor transformers.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ..model.configuration_task import TaskConfig
 
 DESCRIPTION = """\
-Report what the network will really be equivariant to: orbits, rank, orders and closures.
+Report the symmetry that the network will have: orbits, rank, orders and closures.
 
   asen inspect "S5 wr S2"
   asen inspect "(0 1 2)(3 4)" --degree 6 --plot orbits.png
   asen inspect CHECKPOINT [--task NAME]
 """
-_LISTED_ORBITS = 12  # more orbits than this are counted, not listed
+_LISTED_ORBITS = 12  # sizes of more orbits are not listed
 _FILE_ENDINGS = (".json", ".yaml", ".safetensors", ".csv")
 
 
@@ -40,23 +40,25 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    """Run the command; ``ValueError`` for ill-formed arguments or files."""
     parser = _Parser(prog="asen inspect", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "subject",
         metavar="GROUP_OR_CHECKPOINT",
-        help="a group such as C8 or S5 wr S2, or a checkpoint: a folder, a Hub id or a committed checkpoint's name",
+        help="Group such as C8 or S5 wr S2, or checkpoint: a folder, a Hub id or the name of a committed checkpoint.",
     )
-    parser.add_argument("--degree", type=int, help="number of points, for a group given by cycles")
-    parser.add_argument("--task", help="report on this task of the checkpoint only")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw node orbits and orbitals (.png, .svg, .pdf)")
+    parser.add_argument(
+        "--degree", type=int, help="Number of points, for a group given by cycles; default: the largest point plus one."
+    )
+    parser.add_argument("--task", help="Report on this task of the checkpoint only.")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="Plot node orbits and orbitals (.png, .svg, .pdf).")
     options = parser.parse_args(arguments)
     checkpoint = find_checkpoint(options.subject)
     if checkpoint is not None:
         _inspect_checkpoint(checkpoint, options)
         return
     if options.task is not None:
-        raise ValueError(f"--task needs a checkpoint, and there is no folder {options.subject!r}")
+        raise ValueError(f"--task needs a checkpoint, but there is no folder {options.subject!r}")
     group = parse_group(options.subject, options.degree)
     report = closure_report(group)
     print(format_report(report))
@@ -65,11 +67,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def find_checkpoint(subject: str) -> str | None:
-    """The folder or Hub id that is meant, or ``None`` for text that can only be a group.
+    """The folder or Hub id that the subject names, or ``None`` if the subject can only be a group.
 
     Raises:
-        ValueError: it looks like a path or a checkpoint's name, and there is no such folder. No group's notation has a
-            slash, a hyphen or a dot.
+        ValueError: the subject has a slash, a hyphen or a dot, which no group's notation has, but no such folder
+            exists.
     """
     if Path(subject).is_dir():
         return subject
@@ -88,13 +90,13 @@ def find_checkpoint(subject: str) -> str | None:
 
 
 def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
-    from ..evaluation.discovery import orbital_distances  # only here: a group needs neither torch nor transformers
+    from ..evaluation.discovery import orbital_distances  # imported here: a group needs no torch
     from ..model.modeling_asen import AsenModel
     from ..training._checkpoints import load_config
     from ._command_line import quiet_libraries
 
     quiet_libraries()
-    load_config(checkpoint)  # has the clearest error for a checkpoint that is not there
+    load_config(checkpoint)  # its error for a missing checkpoint is clearer than from_pretrained's
     model = AsenModel.from_pretrained(checkpoint)
     names = list(model.config.tasks) if options.task is None else [model.config.task(options.task)[0]]
     for name in names:
@@ -135,7 +137,7 @@ def _order(order: int | None) -> str:
 def _plot(
     path: Path, title: str, group: PermutationGroup, task: TaskConfig | None, distances: NDArray[np.floating] | None
 ) -> None:
-    from ..plots.symmetry import plot_symmetry  # only here: matplotlib takes a second to import
+    from ..plots.symmetry import plot_symmetry  # imported here: matplotlib takes a second
 
     labels = orbit_labels(group)
     edges = None if task is None else task.seen_edges

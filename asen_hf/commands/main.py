@@ -1,4 +1,4 @@
-"""The ``asen`` command. Each subcommand lies in a module of its own, which is imported only when it is run."""
+"""The ``asen`` command. Each subcommand has its own module, which is imported only when the subcommand runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _DESCRIPTION = "Any-Subgroup Equivariant Networks: the symmetry is data."
 _COMMANDS = {
     "pretrain": "train one backbone on several tasks, each with its own group",
     "finetune": "finetune a checkpoint on one task, with any group",
-    "evaluate": "score a checkpoint on held-out rows, beside reference predictions",
+    "evaluate": "score a checkpoint on held-out rows and compare with reference predictions",
     "select": "rank candidate symmetries of a task by training a model with each",
-    "inspect": "report what a group or a checkpoint's tasks make the network equivariant to",
+    "inspect": "report the symmetry that a group, or a checkpoint's tasks, give the network",
     "card": "render a checkpoint's model card",
 }
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: by default the program's own.
+        arguments: default: ``sys.argv[1:]``.
 
     Returns:
         The exit status: 0, or 2 after a one-line error on stderr.
@@ -54,7 +54,7 @@ def report_errors(run: Callable[[], None]) -> int:
     try:
         run()
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # some libraries' have several lines
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # errors of libraries may span several lines
         return 2
     return 0
 

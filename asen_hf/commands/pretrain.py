@@ -1,4 +1,4 @@
-"""``asen pretrain``: train one backbone on several tasks, and leave a documented checkpoint."""
+"""``asen pretrain``: train one backbone on several tasks, and save it with scores and a model card."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Train one backbone on several tasks, each with its own group.
   asen pretrain [--recipe FILE] [--FIELD VALUE ...]
   accelerate launch training/pretrain.py [--recipe FILE] [--FIELD VALUE ...]
 
-The recipe names the tasks; by default it is that of the checkpoint asen-sequence-tiny. The run's folder ends up with
+The recipe names the tasks; the default is the recipe of the checkpoint asen-sequence-tiny. The output folder will hold
 the best checkpoint by validation, its scores on the held-out test rows and a model card.
 """
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    """Run the command; ``ValueError`` for ill-formed arguments or files."""
     default = checkpoint_path("asen-sequence-tiny") / "recipe.yaml"
     recipe, [upload] = parse_with_recipe("pretrain", DESCRIPTION, arguments, default, [UploadOptions])
     quiet_libraries()
-    is_main_process = process_state().is_main_process  # asked now: training ends with the process group
+    is_main_process = process_state().is_main_process  # read before training, which destroys the process group
     output = recipe.training.output_dir.rstrip("/")
     repository = open_repository(upload, output) if is_main_process else None
     if is_main_process:

@@ -20,12 +20,13 @@ validation scores, and keep the winner's checkpoint.
   asen select --dataset FILE --task_config JSON --output_dir DIR
 
 A candidate is a group (a name that the task offers, a notation such as "S5 wr S2", or generators as JSON lists of
-cycles) on a support: complete (all pairs carry messages), sparse (only the task's edges do) or weak (all pairs do, with
-the edges as one more colour). Without --groups, the candidates are the trivial and the symmetric group, the task's own,
-the edges' automorphisms, and the symmetries of a line or ring: reversal, cyclic, dihedral. --rivals adds other
-networks, each with as many parameters as the median candidate, to the table (paper Section 5.1.1).
+cycles) on a support: complete (all pairs exchange messages), sparse (only the task's edges do) or weak (all pairs do,
+and edges are distinguished from the rest). Without --groups, the candidates are the trivial and the symmetric group,
+the task's own, the edges' automorphisms, and the symmetries of a line or ring: reversal, cyclic, dihedral. --rivals
+adds other networks, each with as many parameters as the median candidate, to the table (paper Section 5.1.1).
 
-DIR gets ranking.md, ranking.csv, a plot, and the checkpoint best/. After a stop, the same command goes on.
+DIR will hold ranking.md, ranking.csv, a plot and the checkpoint best/. To continue after an interruption, run the same
+command.
 """
 
 
@@ -34,7 +35,7 @@ class SelectArguments:
     """Which candidates are compared, and how often each is trained."""
 
     groups: list[str] = dataclasses.field(
-        default_factory=list, metadata={"help": "Candidate groups; proposed from the data's structure by default."}
+        default_factory=list, metadata={"help": "Candidate groups; default: the proposals listed above."}
     )
     supports: list[str] = dataclasses.field(
         default_factory=lambda: ["complete"], metadata={"help": f"Candidate supports: {', '.join(SUPPORTS)}."}
@@ -45,21 +46,21 @@ class SelectArguments:
         False,
     )
     rivals: list[str] = dataclasses.field(
-        default_factory=list, metadata={"help": f"Rival networks to compare with: {', '.join(ARCHITECTURES)}."}
+        default_factory=list, metadata={"help": f"Other networks to compare with: {', '.join(ARCHITECTURES)}."}
     )
     lrs: list[float] = dataclasses.field(
         default_factory=list,
         metadata={
-            "help": "Learning rates: the first seed tries all of them, the other seeds the one that was best by "
-            "validation for the candidate. By default the recipe's lr."
+            "help": "Learning rates: the first seed tries all of them, the remaining seeds use the candidate's best by "
+            "validation; default: the recipe's lr."
         },
     )
     seeds: int = described("Number of runs per candidate and learning rate.", 3)
-    workers: int = described("Number of single-threaded processes.", 2)
+    workers: int = described("Number of trainings at a time, each in a single-threaded process.", 2)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command. ``ValueError`` for whatever is ill-formed."""
+    """Run the command; ``ValueError`` for ill-formed arguments or files."""
     recipe, (how, rows_from) = parse_with_recipe(
         "select", DESCRIPTION, arguments, DEFAULT_RECIPE, [SelectArguments, RowArguments]
     )

@@ -1,4 +1,4 @@
-"""Rows into tensors, and an endless, resumable order of batches that hold rows of every task."""
+"""Convert rows into tensors, and batch rows of every task in an endless, resumable order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from .features import task_dtypes
 from .seeding import random_generator
 
 _COLUMNS = ("inputs", "labels")
-_AUGMENTING_ELEMENTS = 1000  # drawn once a task; small groups are covered, large ones sampled
+_AUGMENTING_ELEMENTS = 1000  # drawn once per task; covers small groups and samples large ones
 
 
 def collate(
@@ -54,12 +54,12 @@ class MultitaskBatches(torch.utils.data.Dataset):
     tasks repeat.
 
     Args:
-        datasets: for each task, a dataset with the columns ``inputs`` and ``labels``.
-        configs: for each of these tasks, its config.
-        rows_per_task: rows of every task in a batch.
+        datasets: ``{task: dataset}``, with the columns ``inputs`` and ``labels``.
+        configs: ``{task: config}`` for the same tasks.
+        rows_per_task: number of rows per task in a batch.
         seed: an integer of at least 0.
-        augmentations: for some of the tasks, a group whose random elements move each row, with its node labels: the
-            classical alternative to building the symmetry into the network.
+        augmentations: ``{task: group}``. Random elements of the group permute each row and its node labels: the
+            classical alternative to building the symmetry into the network. Tasks that are left out are not augmented.
 
     Raises:
         ValueError: tasks without a config, no rows, or rows that a task cannot take.
@@ -76,14 +76,14 @@ class MultitaskBatches(torch.utils.data.Dataset):
         if rows_per_task < 1:
             raise ValueError(f"rows_per_task must be at least 1, got {rows_per_task}")
         missing = sorted(datasets.keys() - configs.keys())
-        if missing or not datasets:
-            raise ValueError(
-                f"every dataset needs the config of its task; missing: {', '.join(missing) or 'any dataset'}"
-            )
+        if not datasets:
+            raise ValueError("datasets: expected the rows of at least one task, got none")
+        if missing:
+            raise ValueError(f"configs: no config for the rows of {', '.join(missing)}")
         self.rows_per_task = rows_per_task
         self.seed = seed
         self._columns = {task: _all_rows(task, datasets[task], configs[task]) for task in sorted(datasets)}
-        self._moved = {  # the columns that have a dimension for the points
+        self._moved = {  # columns with one dimension for the points
             task: _COLUMNS if config.output_level == "node" else ("inputs",) for task, config in configs.items()
         }
         self._inverses = {}
@@ -141,7 +141,7 @@ def _column(rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]], nam
     if isinstance(rows, Dataset):
         if name not in rows.column_names:
             raise ValueError(f"no column {name!r}; there are {', '.join(rows.column_names)}")
-        return rows.select_columns(name).with_format("numpy")[:][name]  # in one piece: row by row takes seconds
+        return rows.select_columns(name).with_format("numpy")[:][name]  # one column at once: row by row takes seconds
     if isinstance(rows, Mapping):
         if name not in rows:
             raise ValueError(f"no column {name!r}; there are {', '.join(rows)}")
@@ -157,7 +157,7 @@ def _to_array(column: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: no rows")
     try:
         return np.asarray(column)
-    except ValueError:  # NumPy's own message does not say where
+    except ValueError:  # NumPy's message does not name the row
         shapes = [np.shape(cell) for cell in column]
         row = next(number for number, shape in enumerate(shapes) if shape != shapes[0])
         raise ValueError(f"{name}: row {row} has shape {shapes[row]}, but row 0 has {shapes[0]}") from None

@@ -1,4 +1,4 @@
-"""Typed ``datasets`` columns for a task, from its ``TaskConfig``; NumPy arrays into them and out again."""
+"""Typed ``datasets`` columns for a task, from its ``TaskConfig``, and conversion of NumPy arrays."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from ..model.configuration_asen import TaskConfig
 def task_features(config: TaskConfig) -> Features:
     """Types of the columns ``inputs`` and ``labels``.
 
-    Tokens are int64 ``(n,)``, features float32 ``(n, F)``, classes ``ClassLabel`` and regressed values float32, each
-    with the shape that the config's ``label_shape()`` says.
+    Tokens are int64 ``(n,)``, features float32 ``(n, F)``, classes ``ClassLabel`` and regressed values float32, both
+    of shape ``config.label_shape()``.
     """
     token = Value("float32") if config.vocab_size is None else Value("int64")
     label = Value("float32")
@@ -33,7 +33,7 @@ def to_table(
 ) -> pa.Table:
     """An Arrow table of N rows from valid arrays ``(N,) + input_shape()`` and ``(N,) + label_shape()``.
 
-    ``predictions`` are further columns by name, of the labels' shape and type: somebody else's, to be compared with.
+    ``predictions`` holds reference predictions by column name, with the labels' shape and type.
     """
     predictions = predictions or {}
     features, (input_dtype, label_dtype) = task_features(config), task_dtypes(config)
@@ -47,7 +47,7 @@ def to_table(
 def to_dataset(
     config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, predictions: Mapping[str, np.ndarray] | None = None
 ) -> Dataset:
-    """An in-memory dataset, as :func:`to_table`."""
+    """The rows of :func:`to_table` as an in-memory dataset."""
     return Dataset(to_table(config, inputs, labels, predictions))
 
 

@@ -9,10 +9,10 @@ from ..model import groups
 from ..model.group_notation import parse_group
 
 NamedGroup: TypeAlias = tuple[PermutationGroup, str]
-"""A group and what people call it."""
+"""A group and its name."""
 
 GroupOption: TypeAlias = str | PermutationGroup | groups.Cycles
-"""A family's name, a group in notation or as such, or a list of generators, each a list of disjoint cycles."""
+"""A family's name, a group in notation, a ``PermutationGroup``, or generators, each a list of disjoint cycles."""
 
 _FAMILIES: dict[str, tuple[Callable[[int], PermutationGroup], str]] = {
     "trivial": (groups.trivial, "trivial"),
@@ -31,16 +31,17 @@ def named_group(family: str, degree: int) -> NamedGroup:
 
 
 def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedGroup] | None = None) -> NamedGroup:
-    """The group that an option means, and its name ("" for a group given as such or by generators).
+    """The group that an option means, and its name ("" for a ``PermutationGroup`` or generators).
 
     Args:
         option: the name of a family or of an ``offered`` group, the notation of
             :mod:`asen_hf.model.group_notation`, a group of this degree, or generators as cycles.
         degree: number of points n.
-        offered: further groups by name; they go before the families.
+        offered: the task's own groups by name; they take precedence over the families.
 
     Raises:
-        ValueError: unknown name (lists those known), wrong degree, or generators that are not permutations of 0 … n-1.
+        ValueError: unknown name (lists the known names), wrong degree, or generators that are not permutations of 0 …
+            n-1.
     """
     offered = offered or {}
     if isinstance(option, str):

@@ -1,4 +1,4 @@
-"""The tasks by name. A task is a class whose dataclass fields are its options; ``@register(name)`` makes it known."""
+"""The tasks by name. A task is a class whose dataclass fields are its options; ``@register(name)`` adds it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from ..model.configuration_asen import TaskConfig
 
 
 class Task(Protocol):
-    """What every registered task offers."""
+    """Interface of a registered task."""
 
     name: ClassVar[str]
     config: TaskConfig
@@ -25,7 +25,7 @@ _TASKS: dict[str, type] = {}
 
 
 def register(name: str) -> Callable[[TaskClass], TaskClass]:
-    """Decorator that makes a dataclass known as task ``name``, with its fields as options; see :class:`Task`.
+    """Decorator that registers a dataclass as task ``name``, with its fields as options; see :class:`Task`.
 
     Raises:
         ValueError: if the name is taken.
@@ -33,7 +33,7 @@ def register(name: str) -> Callable[[TaskClass], TaskClass]:
 
     def add(cls: TaskClass) -> TaskClass:
         if name in _TASKS:
-            raise ValueError(f"a task named {name!r} is registered already")
+            raise ValueError(f"a task named {name!r} is already registered")
         cls.name = name  # type: ignore[attr-defined]
         _TASKS[name] = cls
         return cls
@@ -50,12 +50,12 @@ def get_task(name: str, **options: Any) -> Any:
     """The task ``name`` with the given options, for example ``get_task("equivariant/intersect", length=20)``.
 
     Returns:
-        A :class:`Task`: with ``name``, ``config`` (a ``TaskConfig``) and ``load(num_rows, seed)``; a synthetic one
+        A :class:`Task`: with ``name``, ``config`` (a ``TaskConfig``) and ``load(num_rows, seed)``; a synthetic task
         (:class:`~asen_hf.data.SequenceTask`) also has ``label(sequences)`` and ``sample(num_rows, seed)``.
 
     Raises:
-        ValueError: for an unknown name (lists those known), an unknown or missing option (lists those the task takes)
-            or an option's bad value.
+        ValueError: an unknown name (lists the known names), an unknown or missing option (lists the task's options) or
+            an invalid value of an option.
     """
     if name not in _TASKS:
         raise ValueError(f"unknown task {name!r}; the known tasks are {', '.join(list_tasks())}")

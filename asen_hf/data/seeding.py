@@ -1,4 +1,4 @@
-"""Independent random streams, one for each combination of a seed and a few names or numbers."""
+"""Independent random streams, one per combination of a seed with names or numbers."""
 
 import numbers
 import zlib
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def random_generator(seed: int, *keys: str | int) -> np.random.Generator:
-    """A generator that depends on the seed and on every key and on nothing else, such as the machine or Python's hash.
+    """A generator that depends on the seed and the keys only, not on the machine or Python's hash seed.
 
     Raises:
         ValueError: if the seed is not an integer of at least 0.

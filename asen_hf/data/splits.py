@@ -25,10 +25,10 @@ def split_sizes(num_rows: int, held_out: Sequence[str] = ("validation", "test"))
 
 
 def proportional_sizes(task: str, available: Mapping[str, int], num_rows: int | None) -> dict[str, int]:
-    """How many rows to take of each split so that there are about ``num_rows``; all of them if not given.
+    """Number of rows per split, in proportion, for about ``num_rows`` in total; ``None`` for all rows.
 
     Raises:
-        ValueError: if there are not as many, or a split would be left empty; names the task.
+        ValueError: if there are fewer rows, or a split would be empty; names the task.
     """
     total = sum(available.values())
     num_rows = total if num_rows is None else num_rows

@@ -29,21 +29,21 @@ def load_table(
 
     Args:
         source: a ``.csv``, ``.jsonl`` (JSON lines) or ``.parquet`` file, a folder of such files named train, validation
-            and test, or the id of a dataset of the Hub: ``OWNER/NAME``, or ``OWNER/NAME/CONFIGURATION``.
+            and test, or the id of a dataset on the Hub: ``OWNER/NAME``, or ``OWNER/NAME/CONFIGURATION``.
         config: the task.
         inputs_columns, labels_columns: with one name, each cell holds a row's whole inputs or labels: a list, as text a
-            JSON list or numbers separated by blanks or commas. With several names there is one column a node (in
-            order), or one a value where the labels are several values a row.
-        seed: of the shuffle before rows are split.
+            JSON list or numbers separated by blanks or commas. With several names there is one column per node (in
+            order), or one column per label value if a row has several.
+        seed: seed of the shuffle before rows are split.
 
     Returns:
         Splits train, validation and test with typed columns ``inputs`` and ``labels``. Splits of the source are kept;
         missing ones are taken from its train split at random, 15 % of the rows each, equal inputs together.
 
     Raises:
-        ValueError: source, split or column that does not exist, or a cell that is no number, has the wrong length, is
-            out of range or not finite; names the file, the row (1 = the first row of data), the column, what was found
-            and what was expected.
+        ValueError: a source, split or column that does not exist, or a cell that is not a number, has the wrong length,
+            is out of range or not finite; names the file, the row (1 = the first row of data), the column, the expected
+            and the found value.
     """
     fields = _fields(config, _names(inputs_columns), _names(labels_columns))
     splits = {}
@@ -63,12 +63,12 @@ def load_table(
 
 @dataclass(frozen=True)
 class _Field:
-    """The inputs or the labels of a task: where they are in a table and what they must be."""
+    """The inputs or the labels of a task: their columns in a table, shape and type."""
 
     columns: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: type
-    top: int | None  # of integers 0 … top; None for numbers
+    top: int | None  # cells are integers 0 … top; None for real numbers
     ignored: float | None  # value that marks a label as unknown
 
     def read(self, table: Table) -> np.ndarray:
@@ -95,7 +95,7 @@ class _Field:
             values = np.array(_parse(cell), dtype=np.float64)
         except (TypeError, ValueError):
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {reprlib.repr(cell)}") from None
-        # [[1], [2]] and [1, 2] say the same where each node has one feature.
+        # If each node has one feature, [[1], [2]] and [1, 2] mean the same.
         if [size for size in values.shape if size != 1] != [size for size in shape if size != 1]:
             found = "x".join(map(str, values.shape)) + " values" if values.ndim else "one value"
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}: {reprlib.repr(cell)}")
@@ -129,9 +129,10 @@ def _fields(
     inputs = _Field(inputs_columns, config.input_shape(), inputs_type, top_token, None)
     labels = _Field(labels_columns, config.label_shape(), labels_type, top_class, unknown)
     for name, field in (("inputs", inputs), ("labels", labels)):
-        several = field.shape[0] if field.shape else 1
-        if len(field.columns) not in (1, several):
-            raise ValueError(f"{name} must be in one column or in {several}, got {', '.join(field.columns) or 'none'}")
+        num_columns = field.shape[0] if field.shape else 1
+        if len(field.columns) not in (1, num_columns):
+            found = ", ".join(field.columns) or "none"
+            raise ValueError(f"{name} must be in one column or in {num_columns}, got {found}")
     return inputs, labels
 
 
@@ -140,7 +141,7 @@ def _names(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _parse(cell: Any) -> Any:
-    """Numbers or nested lists of numbers; ``None`` where there is nothing."""
+    """Numbers or nested lists of numbers; ``None`` for an empty cell."""
     if not isinstance(cell, str):
         return cell
     if cell.lstrip().startswith("["):
@@ -159,9 +160,9 @@ def split_rows(inputs: np.ndarray, held_out: Sequence[str], seed: int) -> dict[s
         raise ValueError(f"{num_groups} different inputs are too few to split into {', '.join(sizes)}")
     rank = random_generator(seed, "table").permutation(num_groups)[group]
     group_ends = np.cumsum(np.bincount(rank, minlength=num_groups))
-    last_groups: list[int] = []  # of every split but the last
+    last_groups: list[int] = []  # one per split, except the last split
     for index, target in enumerate(np.cumsum(list(sizes.values()))[:-1]):
-        most = num_groups - len(sizes) + index  # leaves a group for each of the splits to come
-        last_groups.append(int(np.clip(np.searchsorted(group_ends, target), max(last_groups, default=-1) + 1, most)))
+        latest = num_groups - len(sizes) + index  # leaves one group for every later split
+        last_groups.append(int(np.clip(np.searchsorted(group_ends, target), max(last_groups, default=-1) + 1, latest)))
     cuts = group_ends[last_groups]
     return dict(zip(sizes, np.split(np.argsort(rank, kind="stable"), cuts), strict=True))

@@ -1,4 +1,4 @@
-"""A user's table as columns of cells: a CSV, JSON lines or Parquet file, a folder of them, or a dataset of the Hub."""
+"""A user's table as columns of cells: a CSV, JSON lines or Parquet file, a folder of files, or a dataset on the Hub."""
 
 import csv
 import json
@@ -16,14 +16,14 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equally many cells as they were found, and where they were found (for messages)."""
+    """Columns of unparsed cells, equally long, and their origin for error messages."""
 
     where: str
     columns: dict[str, Sequence[Any]]
 
 
 def read_tables(source: str | Path) -> dict[str, Table]:
-    """All splits that the source has: ``{"train": …}`` for a single file.
+    """All splits of the source: ``{"train": …}`` for a single file.
 
     Raises:
         ValueError: the source does not exist, is of an unknown kind or cannot be read; names the file and the row.
@@ -42,7 +42,7 @@ def _read_folder(folder: Path) -> dict[str, Table]:
         if path.stem not in SPLITS:
             raise ValueError(f"{path}: the tables of a folder must be named {', '.join(SPLITS)}")
         if path.stem in tables:
-            raise ValueError(f"{path}: there is another table of this split, {tables[path.stem].where}")
+            raise ValueError(f"{path}: a second table of this split; the first is {tables[path.stem].where}")
         tables[path.stem] = _read_file(path)
     if "train" not in tables:
         raise ValueError(
@@ -56,14 +56,12 @@ def _read_hub(name: str) -> dict[str, Table]:
     try:
         loaded = datasets.load_dataset("/".join(parts[:2]), *parts[2:])
     except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"{name}: no such file or folder, and no dataset of the Hub that can be loaded: {error}"
-        ) from error
+        raise ValueError(f"{name}: no such file or folder, and no loadable dataset on the Hub: {error}") from error
     if "train" not in loaded:
         raise ValueError(f"{name}: no split named train; there are {', '.join(map(str, loaded))}")
     tables = {}
     for split in filter(loaded.__contains__, SPLITS):
-        rows = loaded[split].with_format(None)  # columns are read only when they are asked for
+        rows = loaded[split].with_format(None)  # a column is read on first access
         tables[split] = Table(f"{name}, split {split}", {column: rows[column] for column in rows.column_names})
     return tables
 
@@ -104,7 +102,9 @@ def _read_json_lines(path: Path) -> dict[str, Sequence[Any]]:
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}, row {len(rows) + 1}: not JSON: {error}") from error
             if not isinstance(row, dict):
-                raise ValueError(f"{path}, row {len(rows) + 1}: expected a JSON object a line, got {line.strip()[:60]}")
+                raise ValueError(
+                    f"{path}, row {len(rows) + 1}: expected a JSON object per line, got {line.strip()[:60]}"
+                )
             rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}

@@ -1,17 +1,18 @@
-"""Grids of small trainings: the cells of an experiment, their recipes, and the stores of what is finished.
+"""Grids of small trainings: the cells of an experiment, their recipes, and the stores of finished runs.
 
 grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretraining, family_transfer/grid.yaml):
 
-- ``description``: what is asked, and ``findings``: what the tables show; both are printed in the report;
+- ``description``: the question, and ``findings``: the answer of the tables; both are printed in the report;
 - ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
-  ``rival``, for cells that train a rival network (rivals.py) instead, with its ``architecture``; for
-  cells that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of
-  TaskRecipe, null for none, and ``training``), run once for all cells that share it, and ``finetune`` (:class:`Start`);
-- ``axes``: each a list of values of the training field of its name, or a mapping of names to sections that are merged
-  over the base, later axes over earlier ones. One is ``seed``. A cell takes one value of every axis;
+  ``rival``, with the ``architecture`` of cells that train a rival network (rivals.py) instead of the model; for cells
+  that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of TaskRecipe,
+  null to leave a task out, and ``training``), run once for all cells that share it, and ``finetune``
+  (:class:`Start`);
+- ``axes``: each axis is a list of values of the training field of the same name, or a mapping of names to sections that
+  are merged over the base, later axes over earlier ones. One axis is ``seed``. A cell takes one value of every axis;
 - ``report``: see :class:`Report`;
 - ``keep``: true keeps the folders of finished runs, which lie under ``runs`` (by default runs/experiments/NAME);
-- ``retired``: why its cells can no longer be run, and with which revision they could. Its report can always be made.
+- ``retired``: why the cells can no longer be run, and the last revision that could. The report can always be made.
 """
 
 from __future__ import annotations
@@ -33,22 +34,22 @@ PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threa
 MEASURED = (
     *("loss", "metric", "value", "reference", "parameters", "rows", "steps", "best_step", "wall_seconds"),
     *("recipe", *PROVENANCE),
-    *("validation", "details"),  # added later: the metric on the validation split, and further test scores as JSON
+    *("validation", "details"),  # added later: metric on the validation split, additional test scores as JSON
 )
 SECTIONS = ("model", "task", "training", "rival", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
 
-Cell = dict[str, str]  # an axis' name to its value's
+Cell = dict[str, str]  # name of an axis: name of its value
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What the report sets side by side.
+    """What the report compares.
 
     Attributes:
         compare: the axis whose first value is the reference arm.
         columns: an ordered axis.
-        metric: what is plotted, ``value`` or ``loss``.
+        metric: the plotted score, ``value`` or ``loss``.
         thresholds: values of a metric that grows with success; the report names the first column that reaches each.
         references: results from elsewhere, ``{name: {"loss" or "value": {subject: {column: number}}}}``.
     """
@@ -65,9 +66,10 @@ class Start:
     """What a cell with pretraining starts from.
 
     Attributes:
-        from_scratch: random weights of the same shape instead, for comparison.
-        init_from: the pretrained task whose embedding rows and head the new task starts from; without, from fresh ones.
-        zero_shot: the model is scored as it starts.
+        from_scratch: start from random weights of the same shape instead, for comparison.
+        init_from: the pretrained task whose embedding rows and head the new task starts from; ``None`` for random
+            ones.
+        zero_shot: score the model without finetuning.
     """
 
     from_scratch: bool = False
@@ -95,10 +97,9 @@ class Grid:
 
     @classmethod
     def read(cls, folder: Path) -> Grid:
-        """The grid of an experiment's folder; ``ValueError`` names the file and what in it is wrong.
+        """The grid of an experiment's folder; ``ValueError`` names the file and the fault.
 
-        Its recipes are only checked when they are asked for (:meth:`check`): a store outlives options that it has shown
-        to be of no use.
+        Recipes are checked by :meth:`check` only: a store outlives options that were removed after its results.
         """
         path = folder / "grid.yaml"
         try:
@@ -126,17 +127,19 @@ class Grid:
     def __post_init__(self) -> None:
         _known(self.base, SECTIONS)
         if "seed" not in self.axes or not all(self.axes.values()):
-            raise ValueError("axes: expected at least one value of every axis, and an axis seed")
+            raise ValueError("axes: expected at least one value of every axis, and an axis named seed")
         if taken := sorted(set(self.axes) & set(MEASURED)):
-            raise ValueError(f"axes: {', '.join(taken)} is the name of a column of results.csv")
-        others = [name for name in self.axes if name != "seed"]
+            raise ValueError(f"axes: {', '.join(taken)} is a column of results.csv; rename the axis")
+        comparable = [name for name in self.axes if name != "seed"]
         for name in (self.report.compare, self.report.columns or self.report.compare):
-            if name not in others:
-                raise ValueError(f"report: {name!r} is not an axis that can be compared: {', '.join(others)}")
+            if name not in comparable:
+                raise ValueError(
+                    f"report: {name!r} is not an axis that can be compared; expected one of {', '.join(comparable)}"
+                )
         if self.report.compare == self.report.columns:
             raise ValueError("report: compare and columns must differ")
         if self.report.thresholds and self.report.columns is None:
-            raise ValueError("report: thresholds are looked for along columns, of which there are none")
+            raise ValueError("report: thresholds need columns, and columns is not set")
         if self.report.metric not in ("value", "loss"):
             raise ValueError(f"report: metric must be value or loss, got {self.report.metric!r}")
 
@@ -157,7 +160,7 @@ class Grid:
         return merged
 
     def fingerprint(self, cell: Cell) -> str:
-        """Tells whether a line of the store was made with the recipe that the grid says now."""
+        """Hash of the cell's sections: tells whether a line of the store was made with the grid's current recipe."""
         return _fingerprint(self.sections(cell))
 
     def recipe(self, cell: Cell, **overrides: Any) -> Recipe:
@@ -168,12 +171,12 @@ class Grid:
         return self._parse(cell, [task], sections.get("training", {}), folder, overrides)
 
     def pretraining(self, cell: Cell, **overrides: Any) -> Recipe | None:
-        """The recipe of the pretraining that the cell starts from, if any; equal ones have the same output folder."""
+        """The recipe of the cell's pretraining, if any; cells with equal recipes share its output folder."""
         sections = self.sections(cell)
         if "pretrain" not in sections or self.start(cell).from_scratch:
             return None
         unknown = sections["pretrain"].get("tasks", {}).keys() - self.base.get("pretrain", {}).get("tasks", {}).keys()
-        if unknown:  # a misspelt one would not be left out
+        if unknown:  # a misspelt name would leave out no task
             where = f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}"
             raise ValueError(f"{where}: pretrain: the base has no task {min(unknown)!r}")
         parts = {part: sections.get(part, {}) for part in ("model", "pretrain")}
@@ -183,7 +186,7 @@ class Grid:
         return self._parse(cell, tasks, training, folder, overrides)
 
     def architecture(self, cell: Cell) -> str | None:
-        """The architecture of the rival network that the cell trains instead of the model, if any."""
+        """The architecture of the rival network that replaces the model in the cell, if any."""
         return self.sections(cell).get("rival", {}).get("architecture")
 
     def start(self, cell: Cell) -> Start:
@@ -192,7 +195,7 @@ class Grid:
             fields = [field.name for field in dataclasses.fields(Start)]
             start = Start(**_known(self.sections(cell).get("finetune", {}), fields))
             if start.from_scratch and start.init_from is not None:
-                raise ValueError("from_scratch has no trained rows, so there is no init_from")
+                raise ValueError("from_scratch has no trained rows, so it cannot be combined with init_from")
             return start
         except ValueError as error:
             raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune: {error}") from error
@@ -247,9 +250,9 @@ def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _mapping(value: Any, what: str) -> dict[Any, Any]:
+def _mapping(value: Any, where: str) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{what}: expected a mapping, got {value!r}")
+        raise ValueError(f"{where}: expected a mapping, got {value!r}")
     return value
 
 

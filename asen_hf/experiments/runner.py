@@ -34,13 +34,13 @@ from .rivals import RivalConfig, RivalForMultitask
 
 
 def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
-    """Train one cell, unless it is zero-shot, and score it on the test split: its line of the store.
+    """Train one cell, unless it is zero-shot, score it on the test split, and return its line of the store.
 
     ``overrides`` replace scalars of its recipes.
     """
     recipe, pretraining = grid.recipe(cell, **overrides), grid.pretraining(cell, **overrides)
     if pretraining is not None:
-        pretrain(grid, pretraining)  # or wait for the worker that does; it has its own line and time
+        pretrain(grid, pretraining)  # or wait for the worker that trains it; it has its own line with its own time
     start = time.perf_counter()
     training, output = recipe.training, Path(recipe.training.output_dir)
     shutil.rmtree(output, ignore_errors=True)
@@ -63,7 +63,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         "loss": score.loss,
         "metric": score.metric,
         "value": score.value,
-        # majority or constant, fitted on the whole train split, however few rows the cell has
+        # majority or constant prediction, fitted on the whole train split even if the cell trains on fewer rows
         "reference": next(iter(reference_scores(task, data[name]["train"], data[name]["test"]).values())),
         "parameters": model.num_parameters(),
         "rows": rows,
@@ -78,7 +78,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
 
 
 def _provenance() -> dict[str, Any]:
-    """The columns that the stores keep of the record."""
+    """The provenance columns of the stores."""
     record = provenance()
     return {name: record[name] for name in PROVENANCE}
 
@@ -96,7 +96,7 @@ def starting_model(
     if pretraining is None:
         return AsenForMultitask(recipe.model.config({name: task}, attn_implementation=implementation))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ties and fresh rows are what is measured
+        warnings.simplefilter("ignore")  # about ties and random rows, whose effect the experiment measures
         return prepare_model(
             pretraining.training.output_dir,
             name,
@@ -108,7 +108,7 @@ def starting_model(
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a worker is given: a cell, or the pretraining that a cell starts from."""
+    """A unit of work: a cell, or the pretraining that a cell starts from."""
 
     cell: Cell
     is_pretraining: bool = False
@@ -122,11 +122,11 @@ def is_finished(pretraining: Recipe) -> bool:
 
 
 def pretrain(grid: Grid, recipe: Recipe) -> None:
-    """Leave the recipe's finished checkpoint in its output folder, unless it is there, and its line in the store."""
+    """Train the recipe and add its line to the store, unless its output folder holds the finished checkpoint."""
     output = Path(recipe.training.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     with (output / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be training it
         if is_finished(recipe):
             return
         start = time.perf_counter()
@@ -152,12 +152,12 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
 
 
 def serve(grid: Grid) -> None:
-    """What a worker process does: a job comes in as a line of JSON, its row or its error goes out as one.
+    """Loop of a worker process: read one job per line of JSON from stdin, write its row or error as a line of JSON.
 
-    A job is a cell, or the pretraining that a cell starts from; the latter's row is null.
+    A job is a cell, or the pretraining that a cell starts from; the row of a pretraining is null.
     """
     out = sys.stdout
-    revision()  # of the code that this process has read, whatever happens to the files
+    revision()  # cached now, because the files may change while this process runs
     for line in sys.stdin:  # ends when the parent does
         with contextlib.redirect_stdout(sys.stderr):
             try:
@@ -170,7 +170,7 @@ def serve(grid: Grid) -> None:
 
 
 def run_job(grid: Grid, job: Job) -> dict[str, Any] | None:
-    """The row of a cell; of a pretraining, which adds its own to the store, ``None``."""
+    """The row of a cell, or ``None`` for a pretraining, which adds its own line to the store."""
     if not job.is_pretraining:
         return run_cell(grid, job.cell)
     pretraining = grid.pretraining(job.cell)
@@ -180,7 +180,7 @@ def run_job(grid: Grid, job: Job) -> dict[str, Any] | None:
 
 
 def plan(grid: Grid, cells: list[Cell]) -> list[Job]:
-    """The cells in their order, after the pretrainings that they need and that are not there."""
+    """The unfinished pretrainings that the cells need, followed by the cells in their order."""
     needed: dict[str, Job] = {}
     for cell in cells:
         pretraining = grid.pretraining(cell)
@@ -200,7 +200,7 @@ def start_worker(grid: Grid, number: int) -> subprocess.Popen[str]:
 
 
 def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
-    """Run the jobs, ``num_workers`` at a time, each finished cell at once into the store; the number that failed."""
+    """Run the jobs, ``num_workers`` at a time, store each finished cell, and return the number of failed jobs."""
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -232,9 +232,9 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
                         bar.write(f"failed: {job}: {answer['error']}", file=sys.stderr)
                     bar.update()
         if process is not None:
-            process.communicate()  # closes its input, so that it ends
+            process.communicate()  # closes its input, which ends it
 
-    # Daemons: an interrupted run does not wait for them, and their processes end with it.
+    # Daemon threads: an interrupted run does not wait for them, and their processes end with it.
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(num_workers)]
     for thread in threads:
         thread.start()

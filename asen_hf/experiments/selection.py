@@ -53,14 +53,15 @@ def select(
     Args:
         source: the task and its rows.
         recipe: the backbone and the budget of every candidate; its ``output_dir`` gets ranking.md, ranking.csv, a plot
-            and the checkpoint best/. A selection that was stopped goes on there.
-        groups: candidates: names that the task offers, notations, or generators as JSON lists of cycles; by default
-            what the data's structure proposes.
+            and the checkpoint best/. An interrupted selection continues there.
+        groups: candidate groups: names that the task offers, notations, or generators as JSON lists of cycles; by
+            default those of :func:`proposals`.
         supports: every group is tried on each of these supports.
         close_support: add to the task's edges all their images under the candidate group.
         rivals: architectures of rival networks (see :mod:`asen_hf.experiments.rivals`).
-        lrs: learning rates: the first seed tries all, the other seeds the candidate's best; by default the recipe's.
-        seeds: runs per candidate and learning rate.
+        lrs: learning rates: the first seed tries all, the remaining seeds use the candidate's best; by default the
+            recipe's.
+        seeds: number of runs per candidate and learning rate.
         workers: number of single-threaded processes.
 
     Returns:
@@ -72,7 +73,7 @@ def select(
     output = Path(recipe.training.output_dir)
     for flag, given, known in (("supports", supports, SUPPORTS), ("rivals", rivals, tuple(ARCHITECTURES))):
         if unknown := sorted(set(given) - set(known)):
-            raise ValueError(f"--{flag}: expected some of {', '.join(known)}, got {', '.join(unknown)}")
+            raise ValueError(f"--{flag}: expected values among {', '.join(known)}, got {', '.join(unknown)}")
     for flag, number in (("seeds", seeds), ("workers", workers)):
         if number < 1:
             raise ValueError(f"--{flag} must be at least 1, got {number}")
@@ -99,10 +100,10 @@ def select(
     grid.check()
     described = describe_candidates(grid, config)
     print(f"{len(described)} candidates, {seeds} seeds")
-    first, *others = grid.axes["seed"]
+    first, *remaining = grid.axes["seed"]
     run_missing(grid, [cell for cell in grid.cells if cell["seed"] == first], workers)
     rates = best_rates(grid)
-    chosen = [cell for cell in grid.cells if cell["lr"] == rates[cell["candidate"]] and cell["seed"] in others]
+    chosen = [cell for cell in grid.cells if cell["lr"] == rates[cell["candidate"]] and cell["seed"] in remaining]
     run_missing(grid, chosen, workers)
     standings = rank(grid, described)
     keep_best(grid, next(standing for standing in standings if standing.candidate.group))
@@ -116,7 +117,7 @@ def run_missing(grid: Grid, cells: list[Cell], workers: int) -> None:
     jobs = plan(grid, [cell for cell in cells if cell in pending])
     print(f"{len(jobs)} of {len(cells)} runs to go", flush=True)
     if jobs and run_jobs(grid, jobs, workers):
-        raise ValueError("some runs failed; the same command tries them again")
+        raise ValueError("some runs failed; run the same command again to retry them")
 
 
 def _candidates(
@@ -128,7 +129,7 @@ def _candidates(
     close_support: bool,
     rivals: Sequence[str],
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The grid's candidates by name, and a note on every candidate that is the same network as another one."""
+    """The grid's candidates by name, and a note on every candidate that gives the same network as an earlier one."""
     notes, sizes = [], []
     found = {name: named_group(source, config, name) for name in groups} or proposals(config)
     candidates: dict[str, dict[str, Any]] = {}
@@ -147,8 +148,8 @@ def _candidates(
                 notes.append(f"{name}: the same network as {first}.")
     architecture: Any
     for architecture in rivals:
-        # The median size, not the largest: a trivial group on many nodes has a row for every pair, most of its
-        # parameters.
+        # The median size, not the largest: a trivial group on many nodes has an embedding row per pair, and these
+        # rows are most of its parameters.
         backbone = dataclasses.asdict(recipe.model)
         rival = RivalConfig(**backbone, tasks={source.name: config}, architecture=architecture)
         width = matched_width(rival, statistics.median_low(sizes))
@@ -166,7 +167,7 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
 
 
 def write_grid(content: dict[str, Any], output: Path) -> Grid:
-    """The experiment of all candidates; an output folder that holds another one is refused."""
+    """Write the experiment of all candidates; ``ValueError`` if the output folder holds another experiment."""
     path, text = output / "grid.yaml", to_yaml(content, default_flow_style=None, width=120)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{path} holds another selection; give another --output_dir, or remove it")
@@ -176,7 +177,7 @@ def write_grid(content: dict[str, Any], output: Path) -> Grid:
 
 
 def named_group(source: TaskRecipe, config: TaskConfig, text: str) -> list:
-    """The generators, as cycles, of a candidate."""
+    """The generators of a candidate group, as cycles."""
     if text.startswith("["):
         return to_cycles(from_cycles(json.loads(text), config.degree))
     if source.dataset is not None:
@@ -186,50 +187,50 @@ def named_group(source: TaskRecipe, config: TaskConfig, text: str) -> list:
 
 
 def proposals(config: TaskConfig) -> dict[str, list]:
-    """Candidates that the data's structure offers, by name; of equal groups the first."""
+    """Default candidates by name: standard groups, the task's own and the edges' automorphisms, without repeats."""
     found = {name: resolve_group(name, config.degree)[0] for name in PROPOSED}
     found[config.group_name or "the task's own"] = config.permutation_group()
     if config.edges is not None:
         targets, sources = np.array(config.edges).T
         found["automorphisms of the edges"] = graph_automorphisms(np.stack([sources, targets]), config.degree)
-    different: dict[bytes, tuple[str, list]] = {}
+    distinct: dict[bytes, tuple[str, list]] = {}
     for name, group in found.items():
         task = dataclasses.replace(config, generators=to_cycles(group), edges=None, support="complete")
-        different.setdefault(SymmetryBreaker(task).labels.numpy().tobytes(), (name, to_cycles(group)))
-    return dict(different.values())
+        distinct.setdefault(SymmetryBreaker(task).labels.numpy().tobytes(), (name, to_cycles(group)))
+    return dict(distinct.values())
 
 
 def seen_by_network(task: TaskConfig) -> tuple:
-    """What a candidate looks like to the network: which pairs carry messages, and which of them look alike."""
+    """A key that is equal for candidates that give the same network: the support and the colours of pairs."""
     sparse = task.edges if task.support == "sparse" else None
     return json.dumps(sparse), SymmetryBreaker(task).labels.numpy().tobytes()
 
 
 def number_of_parameters(recipe: Recipe, task: TaskConfig) -> int:
-    """Of the model on a candidate."""
+    """Number of parameters of the model on a candidate task."""
     with torch.device("meta"):
         return AsenForMultitask(recipe.model.config({"it": task})).num_parameters()
 
 
 def describe_candidates(grid: Grid, config: TaskConfig) -> dict[str, Candidate]:
-    """What the report says of each; ``config`` is the task's own, before a candidate's group and support."""
+    """Each candidate's entry in the report; ``config`` is the task's own, before a candidate's group and support."""
     candidates = {}
     for cell in grid.cells:
         name = cell["candidate"]
-        if name in candidates:  # of another learning rate or seed
+        if name in candidates:  # seen with another learning rate or seed
             continue
         if grid.architecture(cell) is not None:
             candidates[name] = Candidate(name)
             continue
         [source] = grid.recipe(cell).tasks
         task = source.config(own=config)
-        rank_, order = SymmetryBreaker(task).num_pair_orbits, group_order(task.permutation_group())
-        candidates[name] = Candidate(name, task.group_name, str(source.support), rank_, order)
+        num_orbitals, order = SymmetryBreaker(task).num_pair_orbits, group_order(task.permutation_group())
+        candidates[name] = Candidate(name, task.group_name, str(source.support), num_orbitals, order)
     return candidates
 
 
 def keep_best(grid: Grid, winner: Standing) -> None:
-    """Copy the winner's best seed by validation to best/; the other runs keep their scores only."""
+    """Copy the winner's best seed by validation to best/; the remaining runs keep their scores only."""
     sign = -1 if METRICS[winner.metric].larger_is_better else 1
     seed = min(winner.validation, key=lambda seed: sign * winner.validation[seed])
     cell: Cell = {"candidate": winner.candidate.name, "lr": winner.lr, "seed": seed}

@@ -1,4 +1,4 @@
-"""Checkpoints as verbs and commands are given them: a folder, a Hub id or a committed checkpoint's name."""
+"""Find and load checkpoints by folder, Hub id or the name of a committed checkpoint."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..model.modeling_asen import AsenForMultitask
 
 
 def locate(checkpoint: str | Path) -> str:
-    """A committed checkpoint's folder; any other folder or Hub id as it is given."""
+    """The folder of a committed checkpoint; any other folder or Hub id is returned unchanged."""
     if Path(checkpoint).is_dir() or "/" in str(checkpoint):
         return str(checkpoint)
     try:
         return str(checkpoint_path(str(checkpoint)))
     except ValueError:
-        return str(checkpoint)  # a Hub id without an owner, or nothing: loading says which
+        return str(checkpoint)  # a Hub id without an owner, or a wrong name, which loading reports
 
 
 def load_config(checkpoint: str | Path) -> AsenConfig:
-    """A checkpoint's config. ``ValueError`` names a checkpoint that is neither a folder here nor on the Hub."""
+    """A checkpoint's config. ``ValueError`` names a checkpoint that is neither a local folder nor on the Hub."""
     folder = locate(checkpoint)
     try:
-        if cached_file(folder, CONFIG_NAME) is None:  # transformers would take a default config
+        if cached_file(folder, CONFIG_NAME) is None:  # transformers would return a default config
             raise OSError(f"the folder has no {CONFIG_NAME}")
         return AsenConfig.from_pretrained(folder)
     except OSError as error:
@@ -37,13 +37,13 @@ def load_config(checkpoint: str | Path) -> AsenConfig:
 
 
 def load_model(model_or_checkpoint: AsenForMultitask | str | Path, **options: Any) -> AsenForMultitask:
-    """The model, in evaluation mode: a copy of one that is given, or loaded from a checkpoint.
+    """The model, in evaluation mode: a copy of the given model, or loaded from a checkpoint.
 
     Raises:
         ValueError: there is no such checkpoint, or its files are ill-formed.
     """
     if isinstance(model_or_checkpoint, str | Path):
-        load_config(model_or_checkpoint)  # has the clearest error for a checkpoint that is not there
+        load_config(model_or_checkpoint)  # its error for a missing checkpoint is clearer than from_pretrained's
         return AsenForMultitask.from_pretrained(locate(model_or_checkpoint), **options).eval()
     model = copy.deepcopy(check_is_model(model_or_checkpoint)).eval()
     if "attn_implementation" in options:
@@ -52,7 +52,7 @@ def load_model(model_or_checkpoint: AsenForMultitask | str | Path, **options: An
 
 
 def check_is_model(model: Any) -> AsenForMultitask:
-    """The model, if it is one that verbs take. Raises ``ValueError``."""
+    """The model itself; ``ValueError`` unless it is an ``AsenForMultitask``."""
     if not isinstance(model, AsenForMultitask):
         raise ValueError(
             "model_or_checkpoint: expected an AsenForMultitask, a checkpoint's folder or a Hub id, found "

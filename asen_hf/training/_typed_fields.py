@@ -1,4 +1,4 @@
-"""Dataclasses from plain mappings, every value checked against its field's type; nothing goes through text."""
+"""Dataclasses from plain mappings, every value checked against its field's type; no value is converted from text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def described(help_text: str, default: Any = dataclasses.MISSING) -> Any:
-    """A dataclass field that is also a documented flag."""
+    """A dataclass field with the help text of its command-line flag."""
     return dataclasses.field(default=default, metadata={"help": help_text})
 
 
@@ -31,11 +31,11 @@ def from_mapping(cls: type[Class], values: Any, where: str) -> Class:
     Args:
         cls: the dataclass.
         values: ``{field: value}``; a field that is left out, or is ``None``, keeps its default.
-        where: what the values are, for messages.
+        where: origin of the values, for error messages.
 
     Raises:
         ValueError: an unknown field, a value of the wrong type, or one that the dataclass itself refuses; names the
-            place, the field, what was expected and what was found.
+            origin, the field, the expected and the found value.
     """
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
@@ -50,10 +50,10 @@ def from_mapping(cls: type[Class], values: Any, where: str) -> Class:
 
 
 def typed(value: Any, hint: Any, where: str) -> Any:
-    """The value, if it is of the annotated type; an integer where a number is expected becomes a float.
+    """The value, checked against the annotated type; an integer becomes a float if a float is expected.
 
     Raises:
-        ValueError: it is not; says what was expected and what was found.
+        ValueError: the value has another type; names the expected type and the found value.
     """
     if not _fits(value, hint):
         raise ValueError(f"{where}: expected {_expected(hint)}, found {value!r}")

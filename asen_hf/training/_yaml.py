@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that either version of YAML would take for something else."""
+    """Quotes text that YAML 1.1 or YAML 1.2 would read as another type."""
 
 
 for _tag, (_pattern, _first) in _TYPES.items():
@@ -59,6 +59,6 @@ def to_yaml(content: Any, **layout: Any) -> str:
 
     Args:
         content: mappings, lists, text, numbers, booleans and ``None``.
-        layout: PyYAML's, such as ``width``.
+        layout: keyword arguments of ``yaml.dump``, such as ``width``.
     """
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, **layout)

@@ -1,4 +1,4 @@
-"""Scoring a model on held-out rows: those of its checkpoint's recipe, or any others."""
+"""Score a model on held-out rows, from its checkpoint's recipe or from the caller."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def evaluate(
     """Score a model: loss, metric, reference predictions and equivariance errors of each task.
 
     Args:
-        model_or_checkpoint: an ``AsenForMultitask``, which is left as it is; a checkpoint's folder; a Hub id; or a
+        model_or_checkpoint: an ``AsenForMultitask``, which is not changed; a checkpoint's folder; a Hub id; or a
             committed checkpoint's name.
         data: ``None`` for the rows that the checkpoint's recipe.yaml names, split as in its training, so that test rows
             are unseen. Else ``{task: rows}``, or the rows of ``task`` or of the model's only task: a ``DatasetDict``; a
-            ``Dataset`` or a pair of arrays ``(inputs, labels)``, all of which is scored; or the path of a table or the
-            id of a dataset of the Hub, whose ``split`` is scored (see :func:`asen_hf.load_table`).
+            ``Dataset`` or a pair of arrays ``(inputs, labels)``, scored in full; or the path of a table or the id of a
+            dataset on the Hub, whose ``split`` is scored (see :func:`asen_hf.load_table`).
         task: score this task only.
-        split: which rows of a ``DatasetDict``, a table or a recipe: train, validation or test.
-        batch_size: rows per forward pass.
+        split: the split of a ``DatasetDict``, a table or a recipe to score: train, validation or test.
+        batch_size: batch size of the forward passes.
 
     Returns:
-        ``{task: Score}``. Reference predictions are fitted on the train split, and left out where there is none.
+        ``{task: Score}``. Reference predictions are fitted on the train split, and left out if there is no train split.
 
     Raises:
         ValueError: no such checkpoint, task or split, rows that do not suit the task, or a checkpoint whose recipe
@@ -72,13 +72,13 @@ def evaluate(
 
 @dataclasses.dataclass(frozen=True)
 class RecipeRows:
-    """What a checkpoint's recipe.yaml says of its tasks.
+    """The tasks and rows that a checkpoint's recipe.yaml names.
 
     Attributes:
         splits: rows by task.
-        configs: the tasks as their sources give them, with all edges, for pictures.
-        left_out: tasks whose rows it does not name.
-        seed: of the rows.
+        configs: the tasks as their sources define them, with all edges, for plots.
+        left_out: tasks whose rows the recipe does not name.
+        seed: seed of the rows and their splits.
     """
 
     splits: dict[str, DatasetDict]
@@ -99,12 +99,12 @@ def recipe_rows(
     Args:
         checkpoint: a folder, a Hub id or a committed checkpoint's name.
         tasks: the tasks of its config.
-        task: this one only.
-        data_path: where the file of a registered task lies now, if it has moved.
-        dataset: where the table lies now, if it has moved.
+        task: load the rows of this task only.
+        data_path: the data file of a registered task, if it has moved.
+        dataset: the task's table, if it has moved.
 
     Raises:
-        ValueError: an unknown task, no or an ill-formed recipe, or rows that are named by none of its tasks.
+        ValueError: an unknown task, a missing or ill-formed recipe, or a recipe that names no rows of the tasks.
     """
     if task is not None and task not in tasks:
         raise ValueError(f"unknown task {task!r}; this model's tasks: {', '.join(tasks)}")
@@ -115,31 +115,31 @@ def recipe_rows(
         if name not in sources and dataset is None:
             rows.left_out.append(name)
             continue
-        # The model has its own support, and pictures want all edges.
+        # The model keeps its own support; plots need all edges.
         source = dataclasses.replace(sources.get(name, TaskRecipe(name)), support=None)
         if data_path is not None:
             source.options["data_path"] = data_path
         source.dataset = dataset or source.dataset
-        if source.dataset is not None:  # the checkpoint's own config serves; the task's JSON may have moved
+        if source.dataset is not None:  # the checkpoint's config, because the task's JSON may have moved
             source.task_config = tasks[name].to_dict()
         rows.configs[name], rows.splits[name] = source.load(recipe.training.seed)
     if not rows.splits:
         raise ValueError(
             f"recipe.yaml of {checkpoint} does not say where the rows of {', '.join(rows.left_out)} come from "
-            "(a program handed them over): give data, or --dataset on the command line"
+            "(the training program passed them as objects): give data, or --dataset on the command line"
         )
     return rows
 
 
 def check_split(rows: Mapping[str, Mapping[str, Dataset]], split: str) -> None:
-    """Raise ``ValueError`` for a task that has no such split."""
+    """Raise ``ValueError`` if a task lacks the split."""
     for name, splits in rows.items():
         if split not in splits:
             raise ValueError(f"task {name!r} has no split {split!r}; it has {', '.join(map(str, splits))}")
 
 
 def given_rows(model: AsenForMultitask, data: Any, task: str | None, split: str) -> dict[str, DatasetDict]:
-    """Rows that a program hands over, by task; a ``Dataset`` or arrays are the split that is asked for."""
+    """Rows given by the caller, by task; a ``Dataset`` or arrays become the split ``split``."""
     if isinstance(data, Mapping) and not isinstance(data, DatasetDict):
         by_task = {model.config.task(str(name))[0]: rows for name, rows in data.items()}
         if task is not None:

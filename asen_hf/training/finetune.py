@@ -1,4 +1,4 @@
-"""Finetuning a checkpoint on one task, with a group it may never have seen, the backbone at a reduced learning rate."""
+"""Finetune a checkpoint on one task, with any group; the backbone trains at a reduced learning rate."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from .results import TrainingResult, process_state, run_folder, train_and_score
 from .task_recipe import TaskRecipe
 from .task_rows import task_rows
 
-# The backbone's learning rate is lr divided by these. A donor's rows fit the backbone as it is: if the backbone moves
-# away, ten rows spoil what needed none (training/experiments/orbital_transfer).
+# Divisors of lr for the backbone's learning rate. Embeddings copied from a donor fit the backbone as it is: with a
+# faster backbone, finetuning on ten rows spoiled tasks that scored well without it
+# (training/experiments/orbital_transfer).
 BACKBONE_SLOWDOWN, BACKBONE_SLOWDOWN_WITH_DONOR = 2, 20
 
 
@@ -45,28 +46,30 @@ def finetune(
 ) -> FinetuneResult:
     """Finetune a model on one task, with any group, and score it on held-out rows.
 
-    A task that the model has already, and that is the same, goes on from its trained embedders and head; any other task
-    gets new ones. The shared backbone moves at half the learning rate (a twentieth with ``init_from``; the paper's
-    Section 5.2.2) unless ``backbone_lr`` says otherwise.
+    A task that the model already has, unchanged, continues from its trained embedders and head; any other task gets new
+    ones. The shared backbone moves at half the learning rate (a twentieth with ``init_from``; the paper's Section
+    5.2.2) unless ``backbone_lr`` says otherwise.
 
     Args:
-        model_or_checkpoint: an ``AsenForMultitask``, which is copied and stays as it is; a checkpoint's folder; a Hub
+        model_or_checkpoint: an ``AsenForMultitask``, which is copied and not changed; a checkpoint's folder; a Hub
             id; or a committed checkpoint's name, such as ``"asen-sequence-base"``.
         task: a ``TaskConfig``, a dict of its fields, the path of its JSON, a registered task's name (see
-            :func:`asen_hf.list_tasks`), or what :func:`asen_hf.get_task` returns.
-        data: the rows: the path of a table or the id of a dataset of the Hub (as in :func:`asen_hf.load_table`, with
+            :func:`asen_hf.list_tasks`), or a task from :func:`asen_hf.get_task`.
+        data: the rows: the path of a table or the id of a dataset on the Hub (as in :func:`asen_hf.load_table`, with
             columns ``inputs`` and ``labels``); a ``DatasetDict``; a ``Dataset``; or a pair of arrays ``(inputs,
             labels)``, tokens ``(N, n)`` or features ``(N, n, F)`` in raw units with labels ``(N,)`` or ``(N, n)``, with
             a trailing ``(K,)`` for K > 1 regressed values. Without splits of their own, rows are split 70/15/15 into
             train, validation and test. ``None`` for a registered task's own rows.
         name: the task's name in the model; by default the registered name, the JSON file's name, or ``"task"``.
-        init_from: a task of the model whose most similar orbits' embeddings, and head, the new task starts from.
+        init_from: a task of the model. The new task starts from its head and from the embeddings of its most similar
+            orbits.
         from_scratch: start from random weights of the same shape.
-        keep_tasks: keep the model's other tasks, frozen, though the backbone moves on.
+        keep_tasks: keep the model's other tasks. Their embedders and heads are frozen, but the backbone changes.
         output_dir: folder of the run's checkpoints, the finished model, ``scores.json`` (validation),
             ``test_scores.json`` and ``recipe.yaml``. ``None`` trains in a temporary folder.
         training: fields of :class:`~asen_hf.training.recipe.TrainingRecipe`, such as ``max_steps``, ``num_epochs``,
-            ``lr``, ``rows_per_task`` or ``seed``. The seed is that of Python's, NumPy's and torch's global generators.
+            ``lr``, ``rows_per_task`` or ``seed``. ``seed`` also seeds the global generators of Python, NumPy and
+            torch.
 
     Returns:
         The best model by validation, its test scores by task, and the folder.
@@ -92,7 +95,7 @@ def finetune(
     with warnings.catch_warnings():
         if not state.is_main_process:
             warnings.simplefilter("ignore")  # the main process warns for all
-        with state.main_process_first():  # the other processes read what the main process has cached
+        with state.main_process_first():  # the remaining processes read its cache
             rows = task_rows(task, data, name, settings.seed)
         model = prepare_model(
             model_or_checkpoint,
@@ -120,13 +123,13 @@ def prepare_model(
     keep_tasks: bool = False,
     attn_implementation: str | None = None,
 ) -> AsenForMultitask:
-    """The model with the task added: anew if it is new to the model or has changed, else as it was trained.
+    """The model with the task, which keeps its trained weights if the model has it unchanged, and gets new ones if not.
 
     Args:
         model_or_checkpoint, init_from, from_scratch, keep_tasks: as in :func:`finetune`.
         name: the task's name in the model.
         task: its config.
-        attn_implementation: how attention is computed; ``None`` as a given model has it.
+        attn_implementation: how attention is computed; ``None`` keeps a given model's own.
 
     Raises:
         ValueError: no such checkpoint or donor, or a donor that cannot be used.
@@ -144,12 +147,12 @@ def prepare_model(
     model = load_model(model_or_checkpoint, **attention)
     names, known = list(model.config.tasks), model.config.tasks.get(name)
     if known and init_from is not None:
-        raise ValueError(f"the checkpoint has a task {name!r} itself, and init_from is for tasks that are new to it")
+        raise ValueError(f"the checkpoint already has a task {name!r}, and init_from applies to new tasks only")
     if known and _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
         model.drop_task(name)
     if name not in model.config.tasks:
         model.add_task(name, task, init_from)
-    if not keep_tasks:  # only now: layers' weights for triples, kept for these tasks, may serve the new one
+    if not keep_tasks:  # after add_task, so that the new task can reuse the layers' weights for triples
         for unused in names:
             if unused != name:
                 model.drop_task(unused)
@@ -167,7 +170,7 @@ def _settings(training: Mapping[str, Any], init_from: str | None, from_scratch: 
 
 
 def _is_asked(training: Mapping[str, Any], model_or_checkpoint: Any) -> bool:
-    """Whether the settings say how attention is computed: a model that is given has its own way."""
+    """Whether to set ``attn_implementation``: a given model keeps its own unless the caller names one."""
     return "attn_implementation" in training or isinstance(model_or_checkpoint, str | Path)
 
 

@@ -1,7 +1,7 @@
 """The one training loop, on Accelerate: multitask steps, validation, checkpoints, resumption.
 
 A run's folder holds two checkpoints, ``checkpoint-STEP/``: the latest and the best by validation. Each loads with
-``from_pretrained`` and keeps under ``state/`` what resuming needs. Once the run is finished, the best model lies at the
+``from_pretrained`` and keeps the state for resuming under ``state/``. After the run, the best model lies at the
 folder's top, with its validation scores in ``scores.json``.
 """
 
@@ -39,7 +39,7 @@ from .recipe import Recipe, TrainingRecipe
 
 @dataclasses.dataclass
 class Progress:
-    """How far a run has come; saved and loaded with each checkpoint."""
+    """Progress of a run; saved and loaded with each checkpoint."""
 
     step: int = 0
     best_step: int = 0
@@ -56,9 +56,9 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     """Train ``model`` on all tasks of ``data`` and leave the best checkpoint by validation in the run's folder.
 
     Args:
-        model: may know more tasks than it is trained on; those are frozen.
+        model: tasks of the model that are not in ``data`` are frozen.
         data: ``{task: DatasetDict}`` with splits train and validation.
-        recipe: its ``training`` section steers the loop; the whole is written beside every checkpoint.
+        recipe: its ``training`` section controls the loop; the whole recipe is saved with every checkpoint.
 
     Returns:
         The best checkpoint's validation scores; ``model`` then holds its weights.
@@ -103,12 +103,12 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     optimizer = torch.optim.AdamW(
         parameter_groups(model, training.lr, training.backbone_lr),
         weight_decay=training.weight_decay,
-        fused=True,  # one kernel for all tensors: a tenth of a small model's step less
+        fused=True,  # one kernel for all tensors saves a tenth of a small model's step
     )
     scheduler = get_cosine_schedule_with_warmup(optimizer, round(training.warmup_ratio * num_steps), num_steps)
     objective, optimizer = accelerator.prepare(MultitaskObjective(model), optimizer)
     progress = Progress()
-    # The scheduler is not prepared: Accelerate would step it once a process.
+    # The scheduler is not prepared: Accelerate would step it once per process.
     accelerator.register_for_checkpointing(scheduler, progress)
     if training.resume_from_checkpoint is not None:
         _resume(accelerator, output, training.resume_from_checkpoint)
@@ -133,7 +133,7 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
                 optimizer.step()
                 optimizer.zero_grad()
             recent.append(loss.detach())
-            losses = {task: each.detach() for task, each in losses.items()}
+            losses = {task: task_loss.detach() for task, task_loss in losses.items()}
         scheduler.step()
         progress.step += 1
         bar.update()
@@ -144,14 +144,14 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
             _validate(accelerator, model, validation, progress, recipe, bar)
     bar.close()
     scores = _finish(accelerator, model, validation, recipe, progress)
-    accelerator.end_training()  # closes trackers, and the process group with them
+    accelerator.end_training()  # closes the trackers and destroys the process group
     if accelerator.num_processes == 1:
-        AcceleratorState._reset_state()  # else a program's next run could not have another mixed precision
+        AcceleratorState._reset_state()  # else the program's next run could not change mixed_precision
     return scores
 
 
 def total_steps(training: TrainingRecipe, largest: int, num_processes: int) -> int:
-    """Optimiser steps of a run: ``max_steps``, or as many as ``num_epochs`` over the ``largest`` task's rows take."""
+    """Optimiser steps of a run: ``max_steps``, or the steps that ``num_epochs`` over ``largest`` rows take."""
     if training.max_steps > 0:
         return training.max_steps
     rows_per_step = training.rows_per_task * training.gradient_accumulation_steps * num_processes
@@ -159,10 +159,11 @@ def total_steps(training: TrainingRecipe, largest: int, num_processes: int) -> i
 
 
 def keep_freed_memory() -> None:
-    """Let a step find the memory that the one before has freed: an eager step on a CPU takes about a third less.
+    """Make a step reuse the memory that the last step freed: an eager step on a CPU takes about a third less time.
 
-    glibc hands memory back to the system beyond a limit of twice the largest block that was ever mapped and freed, up
-    to 32 MiB, and every step then spends its time on page faults. One such block is enough; elsewhere it does nothing.
+    glibc returns freed memory to the system beyond a limit of twice the largest block that was ever mapped and freed,
+    up to 32 MiB, and every step then spends time on page faults. Freeing one large block raises the limit; with other C
+    libraries the call has no effect.
     """
     torch.empty(31 * 2**20, dtype=torch.uint8)
 
@@ -197,23 +198,21 @@ def _validate(
     recipe: Recipe,
     bar: tqdm,
 ) -> None:
-    """Score the validation splits (every process all of them, so that they agree) and save a checkpoint."""
+    """Score the validation splits (all rows in every process, so that all processes agree) and save a checkpoint."""
     scores = score_splits(model, validation, recipe.training.eval_batch_size)
-    loss = sum(each.loss for each in scores.values()) / len(scores)
+    loss = sum(score.loss for score in scores.values()) / len(scores)
     if loss < progress.best_loss:
         progress.best_loss, progress.best_step = loss, progress.step
-    summary = ", ".join(f"{task} {each.value:.4g}" for task, each in scores.items())
+    summary = ", ".join(f"{task} {score.value:.4g}" for task, score in scores.items())
     if accelerator.is_local_main_process:
         bar.write(f"step {progress.step}: validation loss {loss:.4f} ({summary})")
-    accelerator.log(
-        {"validation/loss": loss, **{f"validation/{task}/{each.metric}": each.value for task, each in scores.items()}},
-        step=progress.step,
-    )
+    values = {f"validation/{task}/{score.metric}": score.value for task, score in scores.items()}
+    accelerator.log({"validation/loss": loss, **values}, step=progress.step)
     _save(accelerator, model, progress, recipe)
 
 
 def _save(accelerator: Accelerator, model: AsenForMultitask, progress: Progress, recipe: Recipe) -> None:
-    """Write a checkpoint aside, rename it, and only then remove those that are neither the latest nor the best."""
+    """Write a checkpoint aside, rename it, and only then remove those that are neither latest nor best."""
     output = Path(recipe.training.output_dir)
     final = output / f"checkpoint-{progress.step}"
     aside = output / f".{final.name}.tmp"
@@ -228,9 +227,9 @@ def _save(accelerator: Accelerator, model: AsenForMultitask, progress: Progress,
     if accelerator.is_main_process:
         shutil.rmtree(final, ignore_errors=True)
         aside.rename(final)
-        for other in _checkpoints(output):
-            if _step(other) not in (progress.step, progress.best_step):
-                shutil.rmtree(other)
+        for checkpoint in _checkpoints(output):
+            if _step(checkpoint) not in (progress.step, progress.best_step):
+                shutil.rmtree(checkpoint)
     accelerator.wait_for_everyone()
 
 
@@ -240,11 +239,13 @@ def _resume(accelerator: Accelerator, output: Path, source: str) -> None:
     if not (path / "state").is_dir():
         raise ValueError(f"cannot resume: {path} is not a checkpoint with a state folder")
     try:
-        # Accelerate passes over a random state that it cannot read; the run would then go on, but differently.
+        # Accelerate skips a random state that it cannot read; the resumed run would then draw other numbers.
         load(path / "state" / f"random_states_{accelerator.process_index}.pkl", weights_only=False)
         accelerator.load_state(str(path / "state"))
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
-        raise ValueError(f"cannot resume: {path / 'state'} is incomplete or of another model: {error}") from error
+        raise ValueError(
+            f"cannot resume: {path / 'state'} is incomplete or belongs to another model: {error}"
+        ) from error
 
 
 def _finish(
@@ -267,7 +268,7 @@ def _finish(
         model.save_pretrained(aside)
         recipe.write(aside / "recipe.yaml")
         record.write(aside / "scores.json")
-        for file in sorted(aside.iterdir()):  # scores.json comes last: where it is, the run is whole
+        for file in sorted(aside.iterdir()):  # scores.json sorts last: its presence marks a complete run
             file.replace(output / file.name)
         aside.rmdir()
     accelerator.wait_for_everyone()

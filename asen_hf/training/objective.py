@@ -1,4 +1,4 @@
-"""What training minimises, and which parameters it moves at which rate."""
+"""The training objective, and the learning rates of the parameter groups."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MultitaskObjective(nn.Module):
 
 
 def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
-    """Train the backbone and the named tasks only: what a batch never reaches would stall a plain DDP step."""
+    """Train the backbone and the named tasks only: DDP stalls on trainable parameters that a batch never reaches."""
     has_triples = any(model.config.tasks[task].symmetry_breaking == "triples" for task in tasks)
     for task in model.config.tasks:
         for module in model.task_modules(task).values():
@@ -51,23 +51,25 @@ def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:
     """Two optimiser groups: the shared backbone at ``backbone_lr``, embedders and heads at ``lr``.
 
-    The paper (Section 5.2.2) slows the backbone down when it finetunes and lets the embedders move freely.
+    The paper (Section 5.2.2) finetunes the backbone at a lower learning rate than the embedders.
 
     Args:
-        model: anything that holds a backbone; frozen parameters are left out.
+        model: a module that holds an ``AsenBackbone``; frozen parameters are left out.
         lr: learning rate of everything that belongs to a task.
-        backbone_lr: the backbone's; ``None`` for the same.
+        backbone_lr: learning rate of the backbone; ``None`` for ``lr``.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     backbones = [module for module in model.modules() if isinstance(module, AsenBackbone)]
     shared = {parameter for backbone in backbones for parameter in backbone.parameters()}
+    per_task = [parameter for parameter in trained if parameter not in shared]
+    trained_shared = [parameter for parameter in trained if parameter in shared]
     return [
-        {"params": [each for each in trained if each in shared], "lr": lr if backbone_lr is None else backbone_lr},
-        {"params": [each for each in trained if each not in shared], "lr": lr},
+        {"params": trained_shared, "lr": lr if backbone_lr is None else backbone_lr},
+        {"params": per_task, "lr": lr},
     ]
 
 
 def check_labels_known(task: TaskConfig, split: Dataset, where: str) -> None:
-    """Raise ``ValueError`` for a split all of whose labels are ignored: it has neither a loss nor a score."""
+    """Raise ``ValueError`` if all labels of a split are missing: it has neither a loss nor a score."""
     if not is_known(task, collate(task, split)["labels"]).any():
         raise ValueError(f"{where}: every label is missing (-100 or NaN)")

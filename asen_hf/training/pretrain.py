@@ -1,4 +1,4 @@
-"""Pretraining one backbone on several tasks, each with its own group."""
+"""Pretrain one backbone on several tasks, each with its own group."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
         recipe: a :class:`~asen_hf.training.recipe.Recipe`, a dict of its sections ``model``, ``tasks`` and
             ``training``, or the path of a YAML file (training/recipes/specimen.yaml explains every field).
         training: fields of the recipe's sections ``training`` and ``model``, such as ``output_dir``, ``max_steps`` or
-            ``hidden_size``, that replace the recipe's. The seed is that of Python's, NumPy's and torch's global
-            generators.
+            ``hidden_size``, that replace the recipe's. ``seed`` also seeds the global generators of Python, NumPy and
+            torch.
 
     Returns:
         The best model by validation, its test scores by task, and the run's folder, which holds checkpoints, the
@@ -42,7 +42,7 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
     recipe = recipe.changed(**training)
     state = process_state()
     set_seed(recipe.training.seed)
-    with state.main_process_first():  # the other processes read what the main process has cached
+    with state.main_process_first():  # the remaining processes read its cache
         configs, data = recipe.load()
     model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
     if state.is_main_process:

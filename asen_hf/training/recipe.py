@@ -1,8 +1,8 @@
-"""Recipes: what to train, on what and how, as typed dataclasses and as YAML.
+"""Recipes: the model, the tasks and the training settings, as typed dataclasses and as YAML.
 
-A recipe file is the experiment. It has three sections: ``model`` (:class:`ModelRecipe`: the backbone's fields of
-AsenConfig), ``tasks`` (a list of :class:`~asen_hf.training.task_recipe.TaskRecipe`) and ``training``
-(:class:`TrainingRecipe`). training/recipes/specimen.yaml holds every field with its explanation.
+A recipe file has three sections: ``model`` (:class:`ModelRecipe`: the backbone's fields of AsenConfig), ``tasks`` (a
+list of :class:`~asen_hf.training.task_recipe.TaskRecipe`) and ``training`` (:class:`TrainingRecipe`).
+training/recipes/specimen.yaml explains every field.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class ModelRecipe:
 
     @classmethod
     def of(cls, config: AsenConfig) -> ModelRecipe:
-        """The section that makes this config's backbone."""
+        """The section with this config's backbone fields."""
         return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})
 
-    def config(self, tasks: Mapping[str, TaskConfig] | None = None, **further: Any) -> AsenConfig:
-        """The config of a model with these tasks; ``further`` are other fields of the config."""
-        return AsenConfig(**dataclasses.asdict(self), tasks=dict(tasks or {}), **further)
+    def config(self, tasks: Mapping[str, TaskConfig] | None = None, **fields: Any) -> AsenConfig:
+        """The config of a model with these tasks; ``fields`` are additional fields of the config."""
+        return AsenConfig(**dataclasses.asdict(self), tasks=dict(tasks or {}), **fields)
 
 
 @dataclasses.dataclass
@@ -70,7 +70,7 @@ class TrainingRecipe:
     gradient_accumulation_steps: int = described("Number of batches per optimiser step.", 1)
     lr: float = described("Peak learning rate of AdamW for embedders and heads.", 2e-3)
     backbone_lr: float | None = described(
-        "Peak learning rate of the shared backbone; without one, lr in pretraining and a fraction of it in finetuning.",
+        "Peak learning rate of the shared backbone; default: lr in pretraining, a fraction of lr in finetuning.",
         None,
     )
     weight_decay: float = described("AdamW's decoupled weight decay.", 0.01)
@@ -84,12 +84,16 @@ class TrainingRecipe:
         "How attention is computed: eager, gatv2_compile (faster, needs a C++ compiler), gatv2_chunked or gatv2_pyg.",
         "eager",
     )
-    train_rows: int | None = described("Train on this many rows per task, drawn from the train split.", None)
-    eval_steps: int = described("Steps between validations, which also save a checkpoint; 0 for ten per run.", 0)
+    train_rows: int | None = described(
+        "Number of training rows per task, drawn from the train split; default: all.", None
+    )
+    eval_steps: int = described("Number of steps between validations, each with a checkpoint; 0 for ten per run.", 0)
     eval_batch_size: int = described("Batch size in validation.", 256)
-    logging_steps: int = described("Steps between reports of the loss.", 10)
+    logging_steps: int = described("Number of steps between reports of the loss.", 10)
     report_to: str = described("Accelerate tracker, such as tensorboard; none for no tracker.", "none")
-    resume_from_checkpoint: str | None = described("Go on from this checkpoint folder of the run, or latest.", None)
+    resume_from_checkpoint: str | None = described(
+        "Checkpoint folder of the run to resume from; latest for the last one.", None
+    )
 
     def __post_init__(self) -> None:
         for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size"):
@@ -114,7 +118,7 @@ class Recipe:
 
     Attributes:
         model: the backbone.
-        tasks: what it is trained on, and where the rows come from.
+        tasks: the tasks, and where their rows come from.
         training: the loop's settings.
     """
 
@@ -124,7 +128,7 @@ class Recipe:
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
-        """Read a recipe file; ``ValueError`` names the file and what in it is unknown or ill-formed."""
+        """Read a recipe file; ``ValueError`` names the file and its unknown or ill-formed field."""
         try:
             sections = read_yaml(path)
         except ValueError as error:
@@ -133,16 +137,16 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, sections: Mapping[str, Any], where: str = "recipe") -> Recipe:
-        """A recipe from plain values, as a file holds them.
+        """A recipe from plain values, as in a recipe file.
 
         Args:
             sections: ``{"model": {…}, "tasks": [{"name": …, …}, …], "training": {…}}``; a section or a field that is
                 left out, or is ``None``, keeps its defaults.
-            where: what the sections are, for messages.
+            where: origin of the sections, for error messages.
 
         Raises:
             ValueError: an unknown section or field, or a value of the wrong type or out of range; names section, field,
-                what was expected and what was found.
+                expected and found value.
         """
         if not isinstance(sections, Mapping):
             raise ValueError(f"{where}: expected the sections {', '.join(SECTIONS)}, found {sections!r}")

@@ -1,4 +1,4 @@
-"""What a finished training gives back, and how its folder is completed with test scores."""
+"""The result of a training, and the test scores in its folder."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class TrainingResult:
 
 
 def process_state() -> PartialState:
-    """This process among those of the run; on the CPU where torch finds no accelerator."""
+    """Accelerate's state of this process; on the CPU if torch finds no accelerator."""
     return PartialState(cpu=not torch.accelerator.is_available())
 
 
 def train_and_score(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Recipe) -> dict[str, Score]:
     """Train (see :func:`~asen_hf.training.loop.train`) and score the best checkpoint on the test rows.
 
-    Every process scores, so that all return the same; the main process leaves the scores in the run's folder.
+    Every process scores and returns the same values; the main process writes them to the run's folder.
     """
-    is_main_process = process_state().is_main_process  # asked now: training ends with the process group
+    is_main_process = process_state().is_main_process  # read before training, which destroys the process group
     train(model, data, recipe)
     model.eval()
-    model.requires_grad_(True)  # tasks that were not trained were frozen
+    model.requires_grad_(True)  # train has frozen the tasks that are not in data
     scores = scoreboard(model, data)
     if is_main_process:
         path = Path(recipe.training.output_dir) / TEST_SCORES_NAME

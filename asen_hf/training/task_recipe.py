@@ -1,4 +1,4 @@
-"""Where one task of a recipe gets its rows, and what its symmetry and support are to be."""
+"""One task of a recipe: its rows, its symmetry and its support."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..model.orbits import close_support
 
 @dataclasses.dataclass
 class TaskRecipe:
-    """Where one task of the model gets its rows.
+    """One task of a recipe: where its rows come from, and changes to its group and support.
 
     Args:
         name: the task's name in the checkpoint.
@@ -29,9 +29,10 @@ class TaskRecipe:
         options: options of the registered task, as in ``get_task``, such as ``length``, ``group`` or ``data_path``.
         generators: generators, as lists of cycles, that replace the task's group.
         group_name: a name for the group of ``generators``.
-        support: which pairs carry messages: ``"complete"`` (all), ``"sparse"`` (the task's edges) or ``"weak"`` (all,
-            with the edges as one more colour); by default as the task has it.
-        close_support: add to the edges all their images under the group, so that no element is lost on the support.
+        support: node pairs that exchange messages: ``"complete"`` (all), ``"sparse"`` (the task's edges) or ``"weak"``
+            (all, edges distinguished from the rest); by default the task's own.
+        close_support: add to the edges all their images under the group, so that the support keeps the group's
+            symmetry.
         num_rows: number of rows over all splits; by default the registered task's own.
         dataset: a user's own table instead of a registered task, as in :func:`asen_hf.load_table`.
         task_config: the table's TaskConfig: the path or ``hf://`` address of its JSON, or its fields.
@@ -68,7 +69,7 @@ class TaskRecipe:
         """The task's config and its rows.
 
         Raises:
-            ValueError: unknown source or option, an ill-formed file or config; names the task.
+            ValueError: an unknown source or option, an ill-formed file or config; names the task.
         """
         try:
             if self.dataset is not None:
@@ -84,7 +85,7 @@ class TaskRecipe:
         """The task's config, without its rows. ``ValueError`` as for :meth:`load`.
 
         Args:
-            own: what the source says before this recipe changes group and support, if that has been read already.
+            own: the source's config, before this recipe changes group and support; ``None`` reads it.
         """
         try:
             if own is None:
@@ -102,7 +103,7 @@ class TaskRecipe:
         return get_task(self.source or self.name, **self.options)
 
     def augmenting_group(self, degree: int) -> PermutationGroup:
-        """The group that ``augmentation`` means. ``ValueError`` names the task."""
+        """The group of ``augmentation``; ``ValueError`` names the task."""
         try:
             return parse_group(str(self.augmentation), degree)
         except ValueError as error:
@@ -128,10 +129,10 @@ class TaskRecipe:
 
 
 def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
-    """A TaskConfig from its fields, or from a JSON file, here or at an ``hf://`` address.
+    """A TaskConfig from its fields, or from a JSON file, local or at an ``hf://`` address.
 
     Raises:
-        ValueError: the file cannot be read, or holds something else; names the file.
+        ValueError: the file cannot be read, or is not a JSON object of its fields; names the file.
     """
     if isinstance(source, dict):
         return TaskConfig.from_dict(source)
@@ -151,7 +152,7 @@ def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
 
 
 def _local(source: str) -> Path:
-    """A file's path; one that lies on the Hub is fetched into the cache first."""
+    """The local path of a file; a file on the Hub is downloaded into the cache first."""
     if not source.startswith("hf://"):
         return Path(source)
     uri = parse_hf_uri(source)

@@ -1,4 +1,4 @@
-"""A task and its rows, in whatever form a user has them, as a TaskConfig and a ``DatasetDict``."""
+"""Convert a task and its rows, in any supported form, into a TaskConfig and a ``DatasetDict``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TaskRows:
         name: the task's name in the model.
         config: the task.
         splits: train, validation and test.
-        source: where the rows come from, as a recipe records it; ``None`` for rows that a program handed over.
+        source: where the rows come from, as a recipe records it; ``None`` for rows passed as objects.
     """
 
     name: str
@@ -42,7 +42,7 @@ def task_rows(task: Any, data: Any = None, name: str | None = None, seed: int = 
 
     Args:
         task, data, name: as in :func:`asen_hf.finetune`.
-        seed: of a registered task's rows, and of the shuffle before rows are split.
+        seed: seed of a registered task's rows, and of the shuffle before rows are split.
 
     Raises:
         ValueError: no such task or table, rows that do not suit the task, or a task without rows.
@@ -62,19 +62,19 @@ def task_rows(task: Any, data: Any = None, name: str | None = None, seed: int = 
 
 
 def to_splits(config: TaskConfig, data: Any, seed: int = 0) -> DatasetDict:
-    """Rows that a program holds, checked, as splits train, validation and test.
+    """Check rows and return them as splits train, validation and test.
 
     Args:
         config: the task.
         data: a ``DatasetDict`` with a split train; a ``Dataset``; or a pair ``(inputs, labels)`` of arrays
             ``(N,) + input_shape()`` and ``(N,) + label_shape()`` in raw units.
-        seed: of the shuffle before rows are split.
+        seed: seed of the shuffle before rows are split.
 
     Returns:
-        Splits that were given are kept; a missing one is 15 % of the rows of train, at random, equal inputs together.
+        Given splits are kept; a missing split is 15 % of the rows of train, at random, equal inputs together.
 
     Raises:
-        ValueError: data of another kind, without a split train, or that the task cannot take; names split and row.
+        ValueError: data of an unknown type, without a split train, or invalid for the task; names split and row.
     """
     if isinstance(data, DatasetDict):
         if "train" not in data:
@@ -96,7 +96,7 @@ def to_splits(config: TaskConfig, data: Any, seed: int = 0) -> DatasetDict:
 
 
 def to_rows(config: TaskConfig, data: Any) -> Dataset:
-    """One split from a ``Dataset``, which is returned as it is, or from a pair of arrays; as in :func:`to_splits`."""
+    """One split from a ``Dataset``, which is returned unchanged, or from a pair of arrays; as in :func:`to_splits`."""
     if isinstance(data, Dataset):
         return data
     if isinstance(data, tuple | list) and len(data) == 2:
@@ -109,12 +109,12 @@ def to_rows(config: TaskConfig, data: Any) -> Dataset:
 
 
 def _is_task_object(task: Any) -> bool:
-    """Whether it is what ``get_task`` gives, or looks like it."""
+    """Whether the object is a task as from ``get_task``: it has ``load`` and ``config``."""
     return not isinstance(task, TaskRecipe | type) and hasattr(task, "load") and hasattr(task, "config")
 
 
 def _source(task: Any, name: str | None) -> TaskRecipe | None:
-    """How a recipe names the task's own rows, if it can."""
+    """The recipe entry of the task's own rows; ``None`` if a recipe cannot express it."""
     if isinstance(task, str) and task in list_tasks():
         source = TaskRecipe(task)
     elif isinstance(task, TaskRecipe):
@@ -128,7 +128,7 @@ def _source(task: Any, name: str | None) -> TaskRecipe | None:
         options = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
         try:
             json.dumps(options)
-        except TypeError:  # a SymPy group, say
+        except TypeError:  # such as a SymPy group
             return None
         source = TaskRecipe(task.name, options=options)  # type: ignore[union-attr]
     else:
@@ -140,10 +140,10 @@ def _source(task: Any, name: str | None) -> TaskRecipe | None:
 
 
 def _own_rows(task: Any, source: TaskRecipe | None, name: str | None, seed: int) -> TaskRows:
-    if _is_task_object(task):  # not through the source: the object may have read a large file
+    if _is_task_object(task):  # the object may have read a large file already
         return TaskRows(name or _default_name(task), task.config, task.load(seed=seed), source)
     if source is None:
-        config, _ = _config(task, source)  # has the better error where there is no such task
+        config, _ = _config(task, source)  # its error for an unknown task is clearer
         raise ValueError(
             f"a task on {config.degree} points without rows: give data, such as the path of a table or a DatasetDict"
         )
@@ -152,7 +152,7 @@ def _own_rows(task: Any, source: TaskRecipe | None, name: str | None, seed: int)
 
 
 def _config(task: Any, source: TaskRecipe | None) -> tuple[TaskConfig, str | dict[str, Any]]:
-    """The task's config, and how a recipe writes it: its file's path or its fields."""
+    """The task's config, and its form in a recipe: the path of its file or its fields."""
     if isinstance(task, TaskConfig):
         config = task
     elif _is_task_object(task):
@@ -184,5 +184,5 @@ def _default_name(task: Any) -> str:
 
 
 def task_name(path: str | Path) -> str:
-    """The name of a task whose config is a JSON file: the file's, without dots, which no task's name can hold."""
+    """The name of a task whose config is a JSON file: the file's name without dots, which task names cannot contain."""
     return Path(path).stem.replace(".", "_")

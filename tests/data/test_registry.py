@@ -63,5 +63,5 @@ def test_registering_is_one_line(monkeypatch):
     task = get_task("mine/first", size=4)
     assert (task.name, task.size) == ("mine/first", 4)
     assert "mine/first" in list_tasks()
-    with pytest.raises(ValueError, match="registered already"):
+    with pytest.raises(ValueError, match="already registered"):
         register("mine/first")(Mine)

@@ -161,7 +161,7 @@ def test_a_bad_line_of_a_csv_is_refused(tmp_path, line, message):
     ("line", "message"),
     [
         ("{", "row 2: not JSON"),
-        ("[1, 2]", "row 2: expected a JSON object a line, got [1, 2]"),
+        ("[1, 2]", "row 2: expected a JSON object per line, got [1, 2]"),
         ('{"inputs": [1, 2, 3]}', "row 2, column 'labels': expected 3 integers"),
         ('{"inputs": "abc", "labels": [0, 1, 0]}', "row 2, column 'inputs': expected 3 integers in 0 … 4, got 'abc'"),
         (

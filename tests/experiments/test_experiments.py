@@ -391,7 +391,7 @@ BAD_GRIDS = {
     "an axis compared with itself": ({**GRID, "report": {"compare": "arm", "columns": "arm"}}, "must differ"),
     "thresholds without columns": (
         {**GRID, "report": {"compare": "arm", "thresholds": [0.9]}},
-        "thresholds are looked for along columns",
+        "thresholds need columns",
     ),
     "an unknown start": (
         {**GRID, "base": {"pretrain": {}, "finetune": {"zero": 1}}},

@@ -114,10 +114,10 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((), "say what to learn"),
-        (("--task=equivariant/palindrome", "--supports", "dense"), "expected some of complete, sparse, weak"),
+        ((), "expected either --task NAME"),
+        (("--task=equivariant/palindrome", "--supports", "dense"), "expected values among complete, sparse, weak"),
         (("--task=equivariant/palindrome", "--supports", "sparse"), "no edges"),
-        (("--task=equivariant/palindrome", "--rivals", "cnn"), "expected some of mlp, gcn"),
+        (("--task=equivariant/palindrome", "--rivals", "cnn"), "expected values among mlp, gcn"),
         (("--task=equivariant/palindrome", "--rivals", "gcn"), "messages along edges, and the task has none"),
         (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
         (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),

@@ -593,7 +593,7 @@ BAD_COMMANDS = {
     "a donor for a task that is not new": (
         "finetune",
         "--checkpoint {checkpoint} --task equivariant/cyclic_sum --init_from equivariant/palindrome",
-        "has a task 'equivariant/cyclic_sum' itself",
+        "already has a task 'equivariant/cyclic_sum'",
     ),
     "no checkpoint flag": ("finetune", "--task equivariant/intersect", "--checkpoint"),
     "missing checkpoint": ("finetune", "--checkpoint {tmp}/gone --task equivariant/intersect", "gone"),

@@ -1,4 +1,4 @@
-"""Tasks on real data: each reads files that its user provides; nothing is downloaded."""
+"""Tasks on real data, read from files that the user provides; nothing is downloaded."""
 
 from . import dna, music, poses, traffic
 

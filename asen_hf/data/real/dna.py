@@ -2,8 +2,8 @@
 
 Nodes are (position, base), tokens say which base is there, and the reverse complement is a permutation of the nodes:
 position p, base b to position L - 1 - p, base 3 - b, for A, C, G, T = 0, 1, 2, 3. All pairs of the 4L nodes would be
-too many; messages go between positions that are near. A motif means the same wherever it is: shifts of all positions
-are a symmetry too, but for the ends, where the support has no pairs that go around.
+too many, so only nearby positions exchange messages. A motif means the same at every position, so shifts of all
+positions are a symmetry too, except at the ends: the support has no pairs that wrap around.
 """
 
 import os
@@ -35,14 +35,14 @@ class DnaNfe2:
         data_path: an ``.npz`` with ``sequence`` ``(N, L)`` (A, C, G, T = 0 … 3), ``label`` ``(N,)`` (1 = bound) and
             ``is_test`` ``(N,)``.
         group: ``"reverse_complement"``, ``"shifts"`` (C_length on positions), ``"shifts_and_reverse_complement"``
-            (D_length), ``"trivial"``, ``"symmetric"`` or another, on 4·length points: base b of position p is point
-            4p + b. Under shifts, pairs are told apart by their bases and how far one lies after the other.
-        length: take so many positions from the middle; all if not given.
-        reach: messages go between positions at most so far apart.
-        fold: which fifth of the rows that are not for testing is for validation, 0 … 4.
+            (D_length), ``"trivial"``, ``"symmetric"`` or any other group on 4·length points: base b of position p is
+            point 4p + b. Under shifts, a pair's colour depends on its two bases and the offset between them.
+        length: number of positions, taken from the middle of the sequence; ``None`` for all.
+        reach: largest distance between positions that exchange messages.
+        fold: index 0 … 4 of the fifth of the non-test rows that is for validation.
 
     Raises:
-        ValueError: a file that is missing, is no ``.npz``, lacks a key or holds what it should not; an unknown group or
+        ValueError: a file that is missing, is not an ``.npz``, lacks a key or holds invalid values; an unknown group or
             an option out of range.
     """
 
@@ -97,26 +97,27 @@ class DnaNfe2:
         )
 
     def load(self, num_rows: int | None = None, seed: int = 0) -> DatasetDict:
-        """The file's test rows, one fold of the others for validation, the rest for training; ``seed`` draws the folds.
+        """The file's test rows, one fold of the non-test rows for validation, the remaining folds for training.
 
-        With ``num_rows``, as many of them, from every split in proportion.
+        ``seed`` draws the folds. ``num_rows`` takes that many rows, from every split in proportion.
 
         Returns:
-            Splits with the columns ``inputs``, tokens ``(4·length,)``, 1 where that base is, and ``labels``, a class.
+            Splits with the columns ``inputs``, tokens ``(4·length,)``, 1 where the base is present, and ``labels``, a
+            class.
 
         Raises:
             ValueError: more rows than there are, or too few for three splits.
         """
-        others = np.flatnonzero(~self._is_test.astype(bool))
-        others = random_generator(seed, self.name, "folds").permutation(others)
-        folds = np.array_split(others, _FOLDS)
+        non_test = np.flatnonzero(~self._is_test.astype(bool))
+        non_test = random_generator(seed, self.name, "folds").permutation(non_test)
+        folds = np.array_split(non_test, _FOLDS)
         rows = {
             "train": np.concatenate([fold for number, fold in enumerate(folds) if number != self.fold]),
             "validation": folds[self.fold],
             "test": np.flatnonzero(self._is_test),
         }
-        sizes = proportional_sizes(self.name, {split: len(each) for split, each in rows.items()}, num_rows)
-        return DatasetDict({split: self._split(each[: sizes[split]]) for split, each in rows.items()})
+        sizes = proportional_sizes(self.name, {split: len(numbers) for split, numbers in rows.items()}, num_rows)
+        return DatasetDict({split: self._split(numbers[: sizes[split]]) for split, numbers in rows.items()})
 
     def _split(self, rows: np.ndarray) -> object:
         one_hot = np.eye(BASES, dtype=np.int64)[self._sequences[rows]]  # (N, L, 4)

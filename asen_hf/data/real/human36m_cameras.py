@@ -1,4 +1,4 @@
-"""Human3.6M's cameras: how each subject's four stood (Ionescu et al., 2014; the numbers that come with the data set).
+"""Human3.6M: orientations of the four cameras per subject, as distributed with the data set (Ionescu et al., 2014).
 
 Unit quaternions (w, x, y, z) that turn camera axes (x right, y down, z forward) into world axes.
 """

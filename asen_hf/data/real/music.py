@@ -1,8 +1,8 @@
-"""JSB chorales: which pitch classes sound next, from those that sounded last.
+"""JSB chorales: predict the pitch classes of the next step from the previous steps.
 
-The twelve pitch classes lie on a ring. Transposition turns it (C_12), inversion mirrors it (D_12). Harmony knows the
-first as a symmetry, the pieces themselves do not: each keeps its key. Splits are those of Boulanger-Lewandowski et al.
-(ICML 2012), by chorale.
+The twelve pitch classes lie on a ring. Transposition turns it (C_12), inversion mirrors it (D_12). Transposition
+is a symmetry of harmony, but not of the data: each piece keeps its key. Splits are by chorale, as in
+Boulanger-Lewandowski et al. (ICML 2012).
 """
 
 import os
@@ -28,17 +28,19 @@ _SPLITS = ("train", "validation", "test")
 @register("music/jsb_chorales")
 @dataclass(kw_only=True)
 class JsbChorales:
-    """Node classification: of every pitch class, whether it sounds at the next step.
+    """Node classification: whether each pitch class sounds at the next step.
 
     Args:
         data_path: an ``.npz`` with ``pitch`` ``(T, voices)`` (MIDI notes on a grid of sixteenths, -1 = silent),
             ``chorale`` ``(T,)`` (number of the piece) and ``split`` ``(T,)`` (0 train, 1 validation, 2 test).
-        group: ``"cyclic"``, ``"dihedral"``, ``"symmetric"``, ``"trivial"`` or another; acts on pitch classes C to B.
-        history: number of steps that come in; feature h of a pitch class is whether it sounded h + 1 steps before.
-        step: sixteenths from one step to the next; 4 is a quarter note.
+        group: ``"cyclic"``, ``"dihedral"``, ``"symmetric"``, ``"trivial"`` or any other group on the pitch classes C to
+            B.
+        history: number of previous steps in the inputs; feature h of a pitch class is whether it sounded h + 1 steps
+            before.
+        step: sixteenths per step; 4 is a quarter note.
 
     Raises:
-        ValueError: a file that is missing, is no ``.npz`` or lacks a key; an unknown group; options below 1.
+        ValueError: a file that is missing, is not an ``.npz`` or lacks a key; an unknown group; options below 1.
     """
 
     name: ClassVar[str]
@@ -100,10 +102,10 @@ class JsbChorales:
         sounds[steps, pitch[steps, voices] % PITCH_CLASSES] = 1
         rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in _SPLITS}
         for piece in np.unique(chorale):
-            of_piece = np.flatnonzero(chorale == piece)[:: self.step]
-            if len(of_piece) > self.history:
-                windows = np.lib.stride_tricks.sliding_window_view(sounds[of_piece], self.history + 1, axis=0)
-                name = _SPLITS[int(split[of_piece[0]])]
+            piece_steps = np.flatnonzero(chorale == piece)[:: self.step]
+            if len(piece_steps) > self.history:
+                windows = np.lib.stride_tricks.sliding_window_view(sounds[piece_steps], self.history + 1, axis=0)
+                name = _SPLITS[int(split[piece_steps[0]])]
                 rows[name].append((windows[..., -2::-1], windows[..., -1].astype(np.int64)))
         if empty := [name for name, parts in rows.items() if not parts]:
             raise ValueError(f"{self.data_path}: no piece of {', '.join(empty)} has more than {self.history} steps")

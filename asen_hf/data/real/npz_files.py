@@ -1,4 +1,4 @@
-"""``.npz`` files of users: read without running code from them, with errors that say which file and key."""
+"""Read ``.npz`` files without running code from them; errors name the file and the key."""
 
 import os
 import pickle
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-# What NumPy raises on broken files; it reads an array's header with tokenize.
+# NumPy's errors on broken files; tokenize.TokenError because it parses array headers with tokenize.
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, AttributeError, TypeError, KeyError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
@@ -18,7 +18,7 @@ _UNREADABLE = (
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of the file by name. ``ValueError`` names a file that is missing or no ``.npz``."""
+    """All arrays of the file by name. ``ValueError`` names a file that is missing or not an ``.npz``."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:  # np.load alone may leave it open
             return dict(arrays.items())
@@ -27,7 +27,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def take(arrays: Mapping[str, np.ndarray], key: str, ndim: int, path: str | os.PathLike[str]) -> np.ndarray:
-    """One of the arrays. ``ValueError`` for one that is missing or has another number of dimensions."""
+    """The array ``key``; ``ValueError`` if it is missing or has a different number of dimensions."""
     if key not in arrays:
         raise ValueError(f"{path}: no key {key!r}; there are {', '.join(arrays) or 'none'}")
     if arrays[key].ndim != ndim:
@@ -36,17 +36,17 @@ def take(arrays: Mapping[str, np.ndarray], key: str, ndim: int, path: str | os.P
 
 
 def read_pickled_entry(path: str | os.PathLike[str], key: str) -> Any:
-    """The Python object that ``numpy.savez`` has pickled under a key, if it is made of plain containers and arrays.
+    """The Python object that ``numpy.savez`` has pickled under a key, if it consists of plain containers and arrays.
 
-    A pickle can run any code when it is read. This one may only build dicts, lists, numbers, text and NumPy arrays.
+    Unpickling can run any code. This function builds only dicts, lists, numbers, text and NumPy arrays.
 
     Raises:
-        ValueError: the file is missing or no ``.npz``, lacks the key, or its object is made of anything else.
+        ValueError: the file is missing or not an ``.npz``, lacks the key, or its object holds other types.
     """
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as entry:
-            is_first = np.lib.format.read_magic(entry) == (1, 0)
-            read_header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+            is_version_1 = np.lib.format.read_magic(entry) == (1, 0)
+            read_header = np.lib.format.read_array_header_1_0 if is_version_1 else np.lib.format.read_array_header_2_0
             shape, _, dtype = read_header(entry)
             if shape or dtype.kind != "O":
                 raise ValueError(f"expected one pickled object, got an array of {dtype}, shape {shape}")

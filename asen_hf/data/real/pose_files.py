@@ -1,4 +1,4 @@
-"""Files of human poses: read into one form, 16 joints seen by cameras, whatever layout they come in.
+"""Read human poses from files of several layouts into one form: 16 joints as seen by cameras.
 
 The 16 joints of Zhao et al. (SemGCN, CVPR 2019): 0 hip, 1-3 right leg, 4-6 left leg, 7 spine, 8 thorax, 9 head,
 10-12 left arm, 13-15 right arm; legs from hip to foot, arms from shoulder to wrist.
@@ -15,25 +15,25 @@ from .human36m_cameras import ORIENTATIONS
 from .npz_files import read_npz, read_pickled_entry, take
 
 JOINTS = 16
-_HEAD_OF_17 = 9  # of the 17 joints, this one is left out: the neck, or nose
+_HEAD_OF_17 = 9  # the neck (or nose), which the 16 joints leave out
 _16_OF_17 = np.delete(np.arange(17), _HEAD_OF_17)
 _17_OF_32 = np.array([0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27])
 _TEST_SUBJECTS = ("S9", "S11")
 
-# Our cameras for poses that come without: much like Human3.6M's.
+# Virtual cameras for motion capture without images, placed much like Human3.6M's.
 _AZIMUTHS = np.radians([45.0, 135.0, 225.0, 315.0])
-_DISTANCE, _HEIGHT, _AIM = 5000.0, 1600.0, 900.0  # mm: from the centre, above the floor, and what they look at
+_DISTANCE, _HEIGHT, _AIM = 5000.0, 1600.0, 900.0  # mm: from the centre; above the floor; height of their target
 _FOCAL_LENGTH, _CENTER = 1145.0, 500.0  # pixels
 
 
 class Poses(NamedTuple):
-    """What cameras saw: N poses in the order of their sequences.
+    """N poses as seen by cameras, in the order of their sequences.
 
     Attributes:
         pixels: ``(N, 16, 2)`` float32, where the joints are on the image, x to the right, y down.
         positions: ``(N, 16, 3)`` float32, mm relative to the hip in the camera's axes: right, down, away from it.
-        sequence: ``(N,)`` int64, number of the recording; all its cameras have the same.
-        is_test: ``(N,)`` bool, whole recordings.
+        sequence: ``(N,)`` int64, number of the recording, the same for all its cameras.
+        is_test: ``(N,)`` bool, the same for a whole recording.
     """
 
     pixels: np.ndarray
@@ -45,15 +45,15 @@ class Poses(NamedTuple):
 def read_motion_capture(path: str | os.PathLike[str]) -> Poses:
     """Poses without images, seen by four virtual cameras that stand around each sequence.
 
-    Each looks at the middle of the ground that the sequence covers, from 5 m away and 1.6 m up; 1000 × 1000 pixels,
-    focal length 1145 pixels.
+    Each camera looks at the middle of the ground that the sequence covers, from 5 m away and 1.6 m up; 1000 × 1000
+    pixels, focal length 1145 pixels.
 
     Args:
         path: an ``.npz`` with ``positions_mm`` ``(T, J, 3)`` (z up, floor near 0), ``sequence`` ``(T,)``, ``is_test``
             ``(T,)`` and, unless J = 16, ``index16_from17`` ``(16,)``.
 
     Raises:
-        ValueError: names the file and what in it is missing or ill-formed.
+        ValueError: names the file and its missing or ill-formed array.
     """
     arrays = read_npz(path)
     world = take(arrays, "positions_mm", 3, path).astype(np.float64)
@@ -75,7 +75,7 @@ def read_motion_capture(path: str | os.PathLike[str]) -> Poses:
 
 
 def _around(world: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """One sequence ``(T, 16, 3)`` in the pixels and the axes of each camera."""
+    """For each camera, one sequence ``(T, 16, 3)`` in pixels and in the camera's axes."""
     hips = world[:, 0, :2]
     middle = (hips.min(axis=0) + hips.max(axis=0)) / 2
     for azimuth in _AZIMUTHS:
@@ -93,10 +93,10 @@ def _around(world: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def read_human36m(path_3d: str | os.PathLike[str], path_2d: str | os.PathLike[str]) -> Poses:
-    """Human3.6M as its users keep it: ``data_3d_h36m.npz`` and ``data_2d_h36m_gt.npz`` (or detections in that layout).
+    """Human3.6M in its common layout: ``data_3d_h36m.npz``, and ``data_2d_h36m_gt.npz`` or detections like it.
 
     The first has ``positions_3d`` ``{subject: {action: (T, 32 or 17 or 16, 3)}}`` in metres, world axes; the second
-    ``positions_2d`` ``{subject: {action: [(T, 17 or 16, 2) a camera]}}`` in pixels. Subjects S9 and S11 are for
+    ``positions_2d`` ``{subject: {action: [(T, 17 or 16, 2) per camera]}}`` in pixels. Subjects S9 and S11 are for
     testing.
 
     Raises:
@@ -107,7 +107,7 @@ def read_human36m(path_3d: str | os.PathLike[str], path_2d: str | os.PathLike[st
     parts, number = [], 0
     for subject, actions in in_world.items():
         if subject not in ORIENTATIONS:
-            raise ValueError(f"{path_3d}: subject {subject!r} is none of Human3.6M's {', '.join(ORIENTATIONS)}")
+            raise ValueError(f"{path_3d}: subject {subject!r} is not one of Human3.6M's {', '.join(ORIENTATIONS)}")
         turns = [Rotation.from_quat(quaternion, scalar_first=True) for quaternion in ORIENTATIONS[subject]]
         for action, world in actions.items():
             where = f"{subject}, {action}"
@@ -117,7 +117,7 @@ def read_human36m(path_3d: str | os.PathLike[str], path_2d: str | os.PathLike[st
                 raise ValueError(f"{path_2d}, {where}: expected the views of {len(turns)} cameras")
             relative = 1000 * (world - world[:, :1])
             for turn, view in zip(turns, views, strict=True):
-                pixels = _sixteen(view, 2, f"{path_2d}, {where}")[: len(world)]  # some videos go on a few frames longer
+                pixels = _sixteen(view, 2, f"{path_2d}, {where}")[: len(world)]  # some videos have a few more frames
                 if len(pixels) < len(world):
                     raise ValueError(f"{path_2d}, {where}: {len(pixels)} frames, but {len(world)} in {path_3d}")
                 seen = turn.inv().apply(relative.reshape(-1, 3)).reshape(relative.shape)
@@ -134,7 +134,11 @@ def read_human36m(path_3d: str | os.PathLike[str], path_2d: str | os.PathLike[st
 
 
 def _by_subject(content: object, path: str | os.PathLike[str]) -> dict[str, dict]:
-    if not isinstance(content, dict) or not content or not all(isinstance(each, dict) for each in content.values()):
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(actions, dict) for actions in content.values())
+    ):
         raise ValueError(f"{path}: expected poses by subject and action")
     return content
 

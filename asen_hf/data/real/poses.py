@@ -1,4 +1,4 @@
-"""Lifting human poses: where joints are on the image in, where they are in space out (paper Section 5.1.1)."""
+"""Lifting human poses: from joint positions on an image to joint positions in space (paper Section 5.1.1)."""
 
 import os
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from ..splits import proportional_sizes
 from .pose_files import JOINTS, read_human36m, read_motion_capture
 
 _PARENTS = [0, 0, 1, 2, 0, 4, 5, 0, 7, 8, 8, 10, 11, 8, 13, 14]
-_LEGS = [[1, 4], [2, 5], [3, 6]]  # each right joint with the left one
+_LEGS = [[1, 4], [2, 5], [3, 6]]  # each right joint with its left counterpart
 _ARMS = [[10, 13], [11, 14], [12, 15]]
 _GROUPS = {
     "left_right": [_LEGS + _ARMS],
@@ -25,7 +25,7 @@ _GROUPS = {
     "mirrored_joints": [[pair] for pair in _LEGS + _ARMS],
 }
 _GROUP_NAMES = {"left_right": "S_2 (left-right)", "arms_and_legs": "S_2^2", "mirrored_joints": "S_2^6"}
-_EVERY = 6  # of the training sequences every sixth is for validation
+_VALIDATION_PERIOD = 6  # every sixth training sequence is for validation
 
 
 @register("pose/lifting")
@@ -33,15 +33,15 @@ _EVERY = 6  # of the training sequences every sixth is for validation
 class PoseLifting:
     """Node regression on the skeleton's 16 joints (see :mod:`asen_hf.data.real.pose_files`), scored by MPJPE in mm.
 
-    All pairs of joints carry messages; those of the skeleton's bones, and loops, are told from the others.
+    All pairs of joints exchange messages; bones and self-pairs are distinguished from the remaining pairs.
 
     Args:
         data_path: motion capture, an ``.npz`` that :func:`~asen_hf.data.real.pose_files.read_motion_capture` takes; or,
             with ``data_path_2d``, Human3.6M's ``data_3d_h36m.npz``.
-        data_path_2d: Human3.6M's ``data_2d_h36m_gt.npz``, or detections in that layout.
+        data_path_2d: Human3.6M's ``data_2d_h36m_gt.npz``, or detections in the same layout.
         group: ``"left_right"`` (both legs and both arms at once), ``"arms_and_legs"`` (S_2^2), ``"mirrored_joints"``
-            (S_2^6, each joint with its mirror image), ``"symmetric"``, ``"trivial"`` or another. They move joints; the
-            coordinates stay.
+            (S_2^6, each joint with its mirror image), ``"symmetric"``, ``"trivial"`` or any other group. Its elements
+            permute joints and leave coordinates as they are.
         symmetry_breaking: ``"pairs"`` or ``"nodes"``, as in ``TaskConfig``.
 
     Raises:
@@ -89,9 +89,9 @@ class PoseLifting:
         )
 
     def load(self, num_rows: int | None = None, seed: int = 0) -> DatasetDict:
-        """All poses as all cameras see them, or ``num_rows`` of these at random, from every split in proportion.
+        """All poses as all cameras see them, or ``num_rows`` of them at random, from every split in proportion.
 
-        The file says which recordings are for testing; every sixth of the others is for validation.
+        The file says which recordings are for testing; every sixth of the remaining recordings is for validation.
 
         Returns:
             Splits with the columns ``inputs``, float32 ``(16, 2)`` pixels, and ``labels``, float32 ``(16, 3)`` mm.
@@ -109,11 +109,11 @@ class PoseLifting:
 
     def _rows_by_split(self) -> dict[str, np.ndarray]:
         sequence, is_test = self._poses.sequence, self._poses.is_test
-        held_out = np.isin(sequence, np.unique(sequence[~is_test])[_EVERY - 1 :: _EVERY])
+        held_out = np.isin(sequence, np.unique(sequence[~is_test])[_VALIDATION_PERIOD - 1 :: _VALIDATION_PERIOD])
         rows = {"train": ~is_test & ~held_out, "validation": held_out & ~is_test, "test": is_test}
         if empty := [split for split, chosen in rows.items() if not chosen.any()]:
             raise ValueError(
-                f"{self.name}: {self.data_path} has no recording for {', '.join(empty)}; it needs at least {_EVERY} "
-                "that are not for testing, and one that is"
+                f"{self.name}: {self.data_path} has no recording for {', '.join(empty)}; it needs at least "
+                f"{_VALIDATION_PERIOD} recordings for training and validation, and one for testing"
             )
         return {split: np.flatnonzero(chosen) for split, chosen in rows.items()}

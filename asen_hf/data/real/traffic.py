@@ -1,4 +1,4 @@
-"""METR-LA, loop-detector speeds in Los Angeles: three 5-minute readings a sensor in, the next three out.
+"""METR-LA, loop-detector speeds in Los Angeles: predict each sensor's next three 5-minute readings from its last three.
 
 Protocol of the paper's traffic experiment and of DCRNN (Li et al., ICLR 2018): windows in time order, split 70/10/20,
 z-scores with training statistics, missing readings masked. Predictions are relative to the last reading.
@@ -38,17 +38,18 @@ class MetrLa:
             under the key ``df``. A folder with ``train.npz``, ``val.npz`` and ``test.npz``, consecutive windows ``x``
             and ``y`` ``(N, steps, n, channels)`` (speed, and the time of day as a fraction of a day), whose splits are
             kept.
-        adjacency_path: an ``.npz`` with ``adjacency``, any ``clusterK`` and coordinates, for a ``data_path`` without.
+        adjacency_path: an ``.npz`` with ``adjacency``, any ``clusterK`` and coordinates, if ``data_path`` holds no road
+            graph.
         group: ``"clusters_K"`` for a clustering of the file (sensors of a cluster may be exchanged), ``"symmetric"``,
             ``"trivial"`` or another family, a ``PermutationGroup``, or generators as cycles.
         support: which sensors exchange messages, as in ``TaskConfig``; edges are the non-zero entries of
             ``adjacency``.
         symmetry_breaking: ``"pairs"`` or ``"nodes"``, as in ``TaskConfig``.
-        time_of_day: let sine and cosine of the last reading's time of day come in, too.
+        time_of_day: add sine and cosine of the last reading's time of day to the inputs.
 
     Raises:
-        ValueError: a file that is missing, is none of these or lacks a key or its shape; no road graph or no times
-            where they are needed; an unknown group or support.
+        ValueError: a file that is missing, has an unknown layout, lacks a key or holds an array of the wrong shape; no
+            road graph or no times although the options need them; an unknown group or support.
     """
 
     name: ClassVar[str]
@@ -94,22 +95,23 @@ class MetrLa:
             input_mean=[mean] * INPUT_STEPS + [0.0, 0.0] if self.time_of_day else mean,
             input_scale=[scale] * INPUT_STEPS + [1.0, 1.0] if self.time_of_day else scale,
             label_mean=np.nanmean(change, axis=(0, 1)).tolist(),
-            label_scale=float(np.nanstd(change)),  # a single one, so that the loss is the reported MAE up to a factor
+            label_scale=float(np.nanstd(change)),  # a single scale keeps the loss proportional to the reported MAE
             residual_feature=INPUT_STEPS - 1,
             loss="l1",
         )
 
     def load(self, num_rows: int | None = None, seed: int = 0) -> DatasetDict:
-        """All windows, or the first ``num_rows``, split in time order; ``seed`` has nothing to decide here.
+        """All windows, or the first ``num_rows``, split in time order; ``seed`` has no effect.
 
-        The split is 70/10/20, or the folder's own. The statistics in ``config`` are always those of the training part
-        of all windows.
+        The split is 70/10/20, or the folder's own. The statistics in ``config`` are always computed on the training
+        part of all windows.
 
         Returns:
-            Splits with the columns ``inputs``, float32 ``(n, 3)`` mph (a missing one repeats the sensor's last), with
-            ``time_of_day`` ``(n, 5)``, and ``labels``, float32 ``(n, 3)`` mph (NaN where there is no reading). Where
-            times are known, validation and test also have ``historical_average``, float32 ``(n, 3)`` mph: the sensor's
-            mean at that time of day over the train split (at a time not seen there, its mean over all times).
+            Splits with the columns ``inputs``, float32 ``(n, 3)`` mph (a missing reading repeats the sensor's last
+            one), or ``(n, 5)`` with ``time_of_day``, and ``labels``, float32 ``(n, 3)`` mph (NaN where there is no
+            reading). Where times are known, validation and test also have ``historical_average``, float32 ``(n, 3)``
+            mph: the sensor's mean at that time of day over the train split (at a time not seen there, its mean over all
+            times).
 
         Raises:
             ValueError: more rows than there are windows, or too few to split.
@@ -123,8 +125,8 @@ class MetrLa:
         splits, start = DatasetDict(), 0
         for split, size in sizes.items():
             rows = slice(start, start + size)
-            compared = {} if split == "train" else {name: column[rows] for name, column in averages.items()}
-            splits[split] = to_dataset(self.config, self._inputs(rows), self._labels[rows], compared)
+            references = {} if split == "train" else {name: column[rows] for name, column in averages.items()}
+            splits[split] = to_dataset(self.config, self._inputs(rows), self._labels[rows], references)
             start += size
         return splits
 
@@ -149,7 +151,7 @@ def _edges(roads: Mapping[str, np.ndarray], degree: int, path: str | os.PathLike
     if not roads:
         raise ValueError(
             f"{path}: this layout holds no road graph; adjacency_path must be an .npz with adjacency ({degree}, "
-            f"{degree}) and any clusterK ({degree},), or support 'complete'"
+            f"{degree}) and any clusterK ({degree},), or support must be 'complete'"
         )
     adjacency = take(roads, "adjacency", 2, path)
     if adjacency.shape != (degree, degree):
@@ -173,20 +175,22 @@ def _cluster_groups(arrays: Mapping[str, np.ndarray], degree: int, path: object)
 
 
 def _coordinates(arrays: Mapping[str, np.ndarray], degree: int, path: object) -> list | None:
-    """``[longitude, latitude]`` of every sensor, where the file has both."""
+    """``[longitude, latitude]`` of every sensor, if the file has both."""
     degrees = [arrays[key] for key in ("longitude", "latitude") if key in arrays]
     if len(degrees) < 2:
         return None
-    if not all(each.shape == (degree,) and each.dtype.kind in "iuf" and np.isfinite(each).all() for each in degrees):
+    if not all(
+        array.shape == (degree,) and array.dtype.kind in "iuf" and np.isfinite(array).all() for array in degrees
+    ):
         raise ValueError(f"{path}: longitude and latitude must hold finite numbers, shape ({degree},)")
     return np.stack(degrees, axis=1).tolist()
 
 
 def _windows(speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All windows of the series ``(T, n)`` as speeds that come in and labels ``(T - 5, n, 3)``, in time order."""
+    """Input speeds and labels, both ``(T - 5, n, 3)``, of all windows of the series ``(T, n)``, in time order."""
     has_reading = speed > 0
     # A missing input would read as a halt, and the change predicted from it would be wrong: repeat the sensor's last
-    # reading (before its first one: the mean of all).
+    # reading (before its first one: the mean of all readings).
     last_step = np.maximum.accumulate(np.where(has_reading, np.arange(len(speed))[:, None], 0), axis=0)
     known = np.take_along_axis(speed, last_step, axis=0)
     known = np.where(known > 0, known, speed[has_reading].mean())
@@ -210,11 +214,11 @@ def _historical_averages(readings: Readings, num_train: int) -> dict[str, np.nda
     total, count = np.zeros((2, len(times), seen.shape[1]))
     np.add.at(total, time[: len(seen)], seen)  # a missing reading is 0 and adds nothing
     np.add.at(count, time[: len(seen)], seen > 0)
-    of_all = np.full(seen.shape[1], total.sum() / max(count.sum(), 1))
-    of_sensor = _mean(total.sum(axis=0), count.sum(axis=0), of_all)
-    averages = _mean(total, count, of_sensor).astype(np.float32)
+    overall_mean = np.full(seen.shape[1], total.sum() / max(count.sum(), 1))
+    sensor_mean = _mean(total.sum(axis=0), count.sum(axis=0), overall_mean)
+    averages = _mean(total, count, sensor_mean).astype(np.float32)
     return {"historical_average": _targets(averages[time])}
 
 
-def _mean(total: np.ndarray, count: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
+def _mean(total: np.ndarray, count: np.ndarray, default: np.ndarray) -> np.ndarray:
+    return np.where(count > 0, total / np.maximum(count, 1), default)

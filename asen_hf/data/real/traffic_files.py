@@ -1,6 +1,6 @@
-"""METR-LA as it is published: one series in an ``.npz`` or a pandas store, or a folder of windows cut from it.
+"""METR-LA in its published layouts: one series in an ``.npz`` or a pandas store, or a folder of windows cut from it.
 
-All three become the same :class:`Readings`, so that nothing after this file knows which it was.
+All three become the same :class:`Readings`, so the layout matters in this file only.
 """
 
 import os
@@ -18,7 +18,7 @@ TARGET_STEPS = 3
 DAY = 86_400  # seconds
 _STEP = 300  # seconds from one reading to the next
 _WINDOW_FILES = ("train", "val", "test")
-_UNIT_OF_OLD = "datetime64[ns]"  # pandas says the unit only since it has had several
+_UNIT_OF_OLD = "datetime64[ns]"  # older versions of pandas know no other unit and do not store it
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Readings:
     Attributes:
         speed: float32 ``(T, n)`` in miles per hour; 0 where there is no reading.
         seconds: int64 ``(T,)``, local time of day in seconds since midnight; ``None`` where the file has no times.
-        train_share, test_share: of the T - 5 windows, how many are the first ones, to train on, and the last, to test.
-        roads: ``adjacency`` and ``clusterK`` where the file holds them.
+        train_share, test_share: fractions of the T - 5 windows: the first ones are for training, the last for testing.
+        roads: ``adjacency`` and ``clusterK``, if the file holds them.
     """
 
     speed: np.ndarray
@@ -40,10 +40,10 @@ class Readings:
 
 
 def read_readings(path: str | os.PathLike[str]) -> Readings:
-    """A folder of windows, an ``.h5`` or ``.hdf5`` of pandas, or an ``.npz``; see ``MetrLa`` for what they hold.
+    """A folder of windows, an ``.h5`` or ``.hdf5`` of pandas, or an ``.npz``; see ``MetrLa`` for their content.
 
     Raises:
-        ValueError: a file that is missing, unreadable, lacks a key or holds what it should not; no h5py for an ``.h5``.
+        ValueError: a file that is missing, unreadable, lacks a key or holds invalid values; h5py is not installed.
     """
     path = Path(path)
     if path.is_dir():
@@ -55,7 +55,7 @@ def read_roads(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz`` with ``adjacency`` and any ``clusterK``.
 
     Raises:
-        ValueError: a file that is missing or no ``.npz``, such as DCRNN's pickle.
+        ValueError: a file that is missing or not an ``.npz``, such as DCRNN's pickle.
     """
     if Path(path).suffix in (".pkl", ".pickle"):
         raise ValueError(
@@ -81,7 +81,7 @@ def _read_series(path: Path) -> Readings:
 
 
 def _read_store(path: Path) -> Readings:
-    """DCRNN's ``metr-la.h5``: what ``DataFrame.to_hdf(path, key="df")`` writes, a row a step and a column a sensor."""
+    """DCRNN's ``metr-la.h5``, written by ``DataFrame.to_hdf(path, key="df")``: a row per step, a column per sensor."""
     try:
         import h5py
     except ImportError as error:
@@ -91,28 +91,28 @@ def _read_store(path: Path) -> Readings:
             frame = file.get("df")
             if not (
                 isinstance(frame, h5py.Group)
-                and frame.attrs.get("nblocks") == 1  # one block a type of number: mixed columns are several
+                and frame.attrs.get("nblocks") == 1  # one block per number type
                 and {"axis1", "block0_values"} <= frame.keys()
             ):
                 raise ValueError(
                     f"{path}: key df must hold one pandas frame of numbers in fixed format; the file has "
                     f"{', '.join(file) or 'no key'}"
                 )
-            values, stamps, about = frame["block0_values"][()], frame["axis1"][()], dict(frame["axis1"].attrs)
+            values, stamps, attributes = frame["block0_values"][()], frame["axis1"][()], dict(frame["axis1"].attrs)
     except OSError as error:
         raise ValueError(f"{path}: not a readable HDF5 file: {error}") from error
-    kind = about.get("kind", "")
+    kind = attributes.get("kind", "")
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     speed = _checked_speed(values, "the frame", path)
     if (
         re.fullmatch(r"datetime64(\[(s|ms|us|ns)\])?", kind) is None
-        or "tz" in about
+        or "tz" in attributes
         or stamps.shape != speed.shape[:1]
         or stamps.dtype != np.int64
     ):
-        zone = " in a time zone" if "tz" in about else ""
+        zone = " in a time zone" if "tz" in attributes else ""
         raise ValueError(
-            f"{path}: the frame's index must be naive local times, one a row, got {stamps.shape} of kind "
+            f"{path}: the frame's index must be naive local times, one per row, got {stamps.shape} of kind "
             f"{kind or stamps.dtype}{zone}"
         )
     times = stamps.view(_UNIT_OF_OLD if kind == "datetime64" else kind)
@@ -120,9 +120,9 @@ def _read_store(path: Path) -> Readings:
 
 
 def _read_windows(folder: Path) -> Readings:
-    """DCRNN's ``train.npz``, ``val.npz`` and ``test.npz``, put together again to the series that they were cut from.
+    """DCRNN's ``train.npz``, ``val.npz`` and ``test.npz``, joined into the series that they were cut from.
 
-    Of longer windows, those 3 + 3 steps count that lie around the present.
+    Of longer windows, only the last 3 input steps and the first 3 target steps are used.
     """
     parts = []
     for name in _WINDOW_FILES:
@@ -168,24 +168,24 @@ def _seconds_of_channel(channels: np.ndarray, folder: Path) -> np.ndarray | None
     return _checked_seconds(np.rint(fraction * DAY).astype(np.int64), folder)
 
 
-def _checked_speed(speed: np.ndarray, what: str, path: Path) -> np.ndarray:
+def _checked_speed(speed: np.ndarray, name: str, path: Path) -> np.ndarray:
     if (
         speed.ndim != 2
         or not np.issubdtype(speed.dtype, np.number)
         or not (np.isfinite(speed) & (speed >= 0)).all()
         or not speed.any()
     ):
-        raise ValueError(f"{path}: {what} must hold finite speeds of at least 0, not all 0, shape (steps, sensors)")
+        raise ValueError(f"{path}: {name} must hold finite speeds of at least 0, not all 0, shape (steps, sensors)")
     if len(speed) < INPUT_STEPS + TARGET_STEPS:
-        raise ValueError(f"{path}: {what} must have at least {INPUT_STEPS + TARGET_STEPS} steps, got {len(speed)}")
+        raise ValueError(f"{path}: {name} must have at least {INPUT_STEPS + TARGET_STEPS} steps, got {len(speed)}")
     return speed.astype(np.float32, copy=False)
 
 
 def _checked_seconds(seconds: np.ndarray, path: Path) -> np.ndarray:
-    apart = np.diff(seconds) % DAY
-    if (apart != _STEP).any():
-        step = int(np.argmax(apart != _STEP))
+    intervals = np.diff(seconds) % DAY
+    if (intervals != _STEP).any():
+        step = int(np.argmax(intervals != _STEP))
         raise ValueError(
-            f"{path}: steps must be {_STEP} seconds apart, got {apart[step]} from step {step} to step {step + 1}"
+            f"{path}: steps must be {_STEP} seconds apart, got {intervals[step]} from step {step} to step {step + 1}"
         )
     return seconds

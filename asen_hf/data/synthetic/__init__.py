@@ -1,4 +1,4 @@
-"""Synthetic tasks: rows are drawn from a seed and labelled by a rule, and the group of the rule is known."""
+"""Synthetic tasks: rows are drawn from a seed and labelled by a rule with a known symmetry group."""
 
 from . import counting, cyclic, sets, token_runs
 

@@ -22,14 +22,14 @@ def cached_splits(
     sizes: dict[str, int],
     draw: Callable[[], tuple[np.ndarray, np.ndarray]],
 ) -> datasets.DatasetDict:
-    """Rows of ``draw`` cut into splits, from the cache of ``datasets`` where they are there already.
+    """Cut the rows of ``draw`` into splits, or read the splits from the cache of ``datasets``.
 
     Args:
-        task_name, key, version: what the rows depend on; the key holds JSON values and names the cache folder together
-            with the columns' types.
+        task_name, key, version: identify the rows. The key holds JSON values; with the columns' types, it names the
+            cache folder.
         config: gives the columns' types.
-        sizes: rows a split, in the order in which they are cut.
-        draw: gives inputs and labels; called only when the cache lacks them.
+        sizes: number of rows per split, in the order of the rows.
+        draw: returns inputs and labels; called only if the cache lacks them.
     """
     with _without_progress_bars():
         builder = _SplitsBuilder(task_name, config, key, version, sizes, draw)
@@ -38,7 +38,7 @@ def cached_splits(
 
 
 class _SplitsBuilder(datasets.ArrowBasedBuilder):
-    """One draw, written as an Arrow file a split; locks, atomic renames and memory maps are those of ``datasets``."""
+    """One draw, written as one Arrow file per split; ``datasets`` provides locks, atomic renames and memory maps."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class _SplitsBuilder(datasets.ArrowBasedBuilder):
 
 @contextlib.contextmanager
 def _without_progress_bars() -> Iterator[None]:
-    # The rows take milliseconds: a bar a split is noise. datasets has a switch for the process only.
+    # The rows take milliseconds, so a bar per split is noise. datasets can disable bars only for the whole process.
     if datasets.are_progress_bars_disabled():
         yield
         return

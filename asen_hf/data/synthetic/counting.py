@@ -17,7 +17,7 @@ _LETTERS = 26
 @register("invariant/detect_capital")
 @dataclass(kw_only=True)
 class DetectCapital(SequenceTask):
-    """1 if all letters are upper case, all are lower case, or only the first is upper case; else 0; as many of each.
+    """1 if all letters are upper case, all are lower case, or only the first is upper case; else 0; labels balanced.
 
     Tokens are 52 letters: a–z are 0–25, A–Z are 26–51. The group fixes the first position.
     """
@@ -73,7 +73,7 @@ class LongestPalindrome(SequenceTask):
         return graph_number("longest palindrome", label_scale=self.length)
 
     def balanced_labels(self) -> Sequence[int]:
-        # The number of odd counts has the parity of the length; all but one of these tokens are left out.
+        # The number of odd counts has the parity of the length; a palindrome drops one token of each but one.
         num_odd = range(self.length % 2, min(self.length, self.vocabulary) + 1, 2)
         return sorted({self.length - max(odd - 1, 0) for odd in num_odd})
 
@@ -92,8 +92,8 @@ class LongestPalindrome(SequenceTask):
 class PermutationSign(SequenceTask):
     """1 if the number of inversions is even, else 0; n distinct tokens in random order.
 
-    A_n keeps the label of distinct tokens. Its 2-closure is S_n, so order-2 orbit labels over-constrain the network:
-    that is what the task is for.
+    A_n keeps the label of distinct tokens. Its 2-closure is S_n, so order-2 orbit labels over-constrain the network.
+    The task is there to show this limit.
     """
 
     length: int = 8

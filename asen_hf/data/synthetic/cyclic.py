@@ -13,7 +13,7 @@ from .sequence_task import SequenceTask, graph_number, node_classes
 
 @dataclass(kw_only=True)
 class CyclicWindowTask(SequenceTask):
-    """Uniform tokens, drawn anew unless one window has the largest score alone.
+    """Uniform tokens, redrawn until a single window has the largest score.
 
     Args:
         window: number w < n of consecutive positions (mod n) that are scored together.
@@ -48,7 +48,7 @@ class CyclicWindowTask(SequenceTask):
 
 @dataclass(kw_only=True)
 class MarkedWindowTask(CyclicWindowTask):
-    """1 on the window with the largest score (the first one, should several have it), 0 elsewhere."""
+    """1 on the window with the largest score (the first one in case of a tie), 0 elsewhere."""
 
     length: int = 10
     vocabulary: int = 7
@@ -103,8 +103,8 @@ class CyclicAlternatingSum(MarkedWindowTask):
 class LargestCyclicSum(CyclicWindowTask):
     """The largest window sum.
 
-    ``label_scale`` is 31 at the defaults, the published data's range, and elsewhere the same share, 31/36, of the
-    largest possible sum, w (v - 1).
+    ``label_scale`` is 31 at the defaults, the range of the published data, and for other options the same share,
+    31/36, of the largest possible sum, w (v - 1).
     """
 
     length: int = 8

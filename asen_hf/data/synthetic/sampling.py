@@ -20,18 +20,18 @@ def collect_rows(
     """Accepted rows from repeated proposals, until there are enough.
 
     Args:
-        propose: ``propose(m)`` draws m rows and returns those it accepts, ``(≤ m, n)``.
-        num_rows: rows wanted.
-        classify: gives each row's class ``(N,)``; with it the result holds equal shares of ``classes`` (first ones get
-            one row more where the shares cannot be equal), class by class.
+        propose: ``propose(m)`` draws m rows and returns the accepted ones, ``(≤ m, n)``.
+        num_rows: number of rows to collect.
+        classify: returns each row's class ``(N,)``. The result then holds equal shares of ``classes``, class by class;
+            if the shares cannot be equal, the first classes get one extra row.
         distinct: leave out repeated rows.
 
     Returns:
         Array ``(num_rows, n)`` of the rows' own type.
 
     Raises:
-        ValueError: when a bounded number of proposals does not hold enough such rows; says how many were found, and
-            with ``classify`` which class is too rare.
+        ValueError: when a bounded number of proposals does not yield enough rows; says how many were found and, with
+            ``classify``, which class is too rare.
     """
     batch = min(max(num_rows, _SMALLEST_BATCH), _LARGEST_BATCH)
     rounds = _MAX_ROUNDS * -(-num_rows // batch) + 1

@@ -1,9 +1,9 @@
 """A synthetic sequence task: a sampler, a label rule and the group under which the rule is symmetric.
 
 Options are the dataclass fields. A concrete task says how a sequence is drawn (``propose``), what its label is
-(``rule``), what the label looks like (``output``) and its group (``default_group``); the rest is here. The samplers and
-rules are those of the paper's Tables 3, 5 and C.2–C.5, except that every task draws its own inputs and that no input is
-in two splits.
+(``rule``), the label's type (``output``) and its group (``default_group``); this base class does the rest. The samplers
+and rules are those of the paper's Tables 3, 5 and C.2–C.5, except that every task draws its own inputs and that no
+input is in two splits.
 """
 
 import dataclasses
@@ -26,22 +26,22 @@ from ..splits import split_sizes
 from .cache import cached_splits
 from .sampling import collect_rows
 
-# Part of the cache's key: to be raised when a sampler or a label rule changes what it gives.
+# Part of the cache's key: raise it when a sampler or a label rule changes its output.
 DATA_VERSION = "1.0.0"
 
 
 def node_classes(*names: str) -> dict[str, Any]:
-    """Output of an equivariant task: one class a position, labels int64 ``(N, n)``."""
+    """Output of an equivariant task: one class per position, labels int64 ``(N, n)``."""
     return {"output_level": "node", "problem_type": "single_label_classification", "label_names": list(names)}
 
 
 def graph_classes(*names: str) -> dict[str, Any]:
-    """Output of an invariant task: one class a sequence, labels int64 ``(N,)``."""
+    """Output of an invariant task: one class per sequence, labels int64 ``(N,)``."""
     return {"output_level": "graph", "problem_type": "single_label_classification", "label_names": list(names)}
 
 
 def graph_number(name: str, label_scale: float) -> dict[str, Any]:
-    """Output of an invariant task: one number a sequence, labels float32 ``(N,)``; the loss is L1 on labels / scale."""
+    """Output of an invariant task: one number per sequence, labels float32 ``(N,)``; L1 loss on labels / scale."""
     return {
         "output_level": "graph",
         "problem_type": "regression",
@@ -59,9 +59,9 @@ class SequenceTask(ABC):
     Args:
         length: number n of tokens in a sequence, the degree of the group.
         vocabulary: number v of tokens; they are 0 … v-1.
-        group: the task's symmetry as the model is told it, by default the label rule's own: a family's name, a SymPy
-            ``PermutationGroup`` or a list of generators as cycles. It does not touch the data.
-        symmetry_breaking: as in ``TaskConfig``; it does not touch the data either.
+        group: the symmetry given to the model, by default the label rule's own: a family's name, a SymPy
+            ``PermutationGroup`` or a list of generators as cycles. It does not affect the rows.
+        symmetry_breaking: as in ``TaskConfig``. It does not affect the rows.
 
     Raises:
         ValueError: for an option of the wrong type or range.
@@ -102,30 +102,30 @@ class SequenceTask(ABC):
 
     @abstractmethod
     def output(self) -> dict[str, Any]:
-        """What the labels are: keyword arguments of ``TaskConfig``."""
+        """Type of the labels: keyword arguments of ``TaskConfig``."""
 
     @abstractmethod
     def propose(self, rng: np.random.Generator, num_rows: int) -> np.ndarray:
-        """Draw ``num_rows`` sequences and return those that the sampler accepts, int64 ``(≤ num_rows, n)``."""
+        """Draw ``num_rows`` sequences and return the accepted ones, int64 ``(≤ num_rows, n)``."""
 
     @abstractmethod
     def rule(self, sequences: np.ndarray) -> np.ndarray:
         """Labels of valid int64 sequences ``(N, n)``: ``(N, n)`` or ``(N,)``, numbers or booleans."""
 
     def check_options(self) -> None:
-        """Raise ``ValueError`` where an option is out of range or does not fit another."""
+        """Raise ``ValueError`` if an option is out of range or contradicts another option."""
         for option in ("length", "vocabulary"):
             self._require(getattr(self, option) >= 1, f"{option} must be at least 1, got {getattr(self, option)}")
 
     def balanced_labels(self) -> Sequence[int]:
-        """The labels that must be equally frequent; none for a task whose rows come as they are drawn."""
+        """The labels that must be equally frequent; empty if rows are used as they are drawn."""
         return ()
 
     def label(self, sequences: np.ndarray) -> np.ndarray:
         """The label rule alone.
 
         Args:
-            sequences: integers ``(N, n)`` in 0 … v-1, not only such as the sampler draws.
+            sequences: integers ``(N, n)`` in 0 … v-1, including sequences that the sampler never draws.
 
         Returns:
             int64 classes or float32 values in raw units, ``(N, n)`` for a node task and ``(N,)`` for a graph task.
@@ -141,10 +141,10 @@ class SequenceTask(ABC):
         """Independent draws (repeats are possible) from a random stream that no ``load`` uses.
 
         Returns:
-            ``(inputs, labels)``: int64 ``(num_rows, n)`` and as :meth:`label`.
+            ``(inputs, labels)``: inputs are int64 ``(num_rows, n)``, labels as from :meth:`label`.
 
         Raises:
-            ValueError: if ``num_rows`` is negative, or a label that must be as frequent as the others is too rare.
+            ValueError: if ``num_rows`` is negative, or one of the balanced labels is too rare.
         """
         self._require(num_rows >= 0, f"num_rows must be at least 0, got {num_rows}")
         return self._draw(num_rows, random_generator(seed, self.name, "sample"), distinct=False)
@@ -152,7 +152,7 @@ class SequenceTask(ABC):
     def load(self, num_rows: int = 2500, seed: int = 0) -> DatasetDict:
         """``num_rows`` different sequences, split 70/15/15 into train, validation and test; cached by ``datasets``.
 
-        They depend on the seed, the task's name and its options, except for the group.
+        They depend on the seed, the task's name and its options other than ``group`` and ``symmetry_breaking``.
 
         Returns:
             Splits with the columns ``inputs`` (int64, length n) and ``labels`` (``ClassLabel`` or float32).
@@ -186,7 +186,7 @@ class SequenceTask(ABC):
             )
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        if classes:  # they come class by class
+        if classes:  # collect_rows returns them class by class
             inputs = rng.permutation(inputs)
         return inputs, self._labels(inputs)
 

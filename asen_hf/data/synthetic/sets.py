@@ -37,7 +37,7 @@ class SetsTask(SequenceTask):
 
 
 def as_sets(sequences: np.ndarray, num_sets: int) -> np.ndarray:
-    """``(N, n)`` to ``(N, m, n/m)``."""
+    """Reshape ``(N, n)`` to ``(N, m, n/m)``."""
     return sequences.reshape(len(sequences), num_sets, sequences.shape[1] // num_sets)
 
 
@@ -47,16 +47,16 @@ def in_another_set(sought: np.ndarray, sequences: np.ndarray, num_sets: int) -> 
     wanted = sought.reshape(parts.shape)
     found = np.zeros(parts.shape, dtype=bool)
     for shift in range(1, num_sets):
-        other = np.roll(parts, shift, axis=1)
+        shifted = np.roll(parts, shift, axis=1)
         for offset in range(parts.shape[2]):
-            found |= wanted == other[:, :, offset, None]
+            found |= wanted == shifted[:, :, offset, None]
     return found.reshape(sequences.shape)
 
 
 @register("equivariant/intersect")
 @dataclass(kw_only=True)
 class Intersect(SetsTask):
-    """1 where the token occurs in another set too."""
+    """1 where the token also occurs in another set."""
 
     length: int = 10
     vocabulary: int = 7

@@ -1,4 +1,4 @@
-"""Tasks on contiguous blocks that stay such a block when reversed: palindromic windows and runs; symmetry: reversal."""
+"""Tasks on palindromic windows and runs, which keep their kind when the sequence is reversed; symmetry: reversal."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class BlockTask(SequenceTask):
 
     @abstractmethod
     def accepts(self, sequences: np.ndarray, written: np.ndarray) -> np.ndarray:
-        """Which sequences ``(N, n)`` are kept, given where a block was written ``(N,)``; the others are drawn anew."""
+        """Which sequences ``(N, n)`` are kept, given in which ones a block was written ``(N,)``."""
 
     def propose(self, rng: np.random.Generator, num_rows: int) -> np.ndarray:
         sequences = rng.integers(self.vocabulary, size=(num_rows, self.length))
@@ -125,12 +125,12 @@ class RunTask(BlockTask):
         return (position <= end) & (position > end - marked)
 
     def _longest_run(self, sequences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Length of the longest run, whether it is the only one, and its last position (of the first one); ``(N,)``."""
+        """Length of the longest run, whether it is the only one, and the last position of the first one; ``(N,)``."""
         steps = np.stack(self.steps(sequences), axis=1)
         lengths = np.ones((len(sequences), steps.shape[1], self.length), dtype=np.int64)
         for position in range(1, self.length):
             lengths[:, :, position] += lengths[:, :, position - 1] * steps[:, :, position - 1]
-        # A run grows until it ends, so each run of the longest length shows it at one place.
+        # The length grows along a run, so each longest run reaches its length at exactly one position.
         flat = lengths.reshape(len(sequences), steps.shape[1] * self.length)
         longest = flat.max(axis=1)
         is_unique = (flat == longest[:, None]).sum(axis=1) == 1

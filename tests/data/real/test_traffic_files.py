@@ -256,9 +256,9 @@ def test_a_store_without_h5py_says_what_to_install(arrays, tmp_path, monkeypatch
     ("options", "message"),
     [
         ({"key": "speed"}, "key df must hold one pandas frame of numbers in fixed format; the file has speed"),
-        ({"kind": "integer"}, r"index must be naive local times, one a row, got \(300,\) of kind integer"),
+        ({"kind": "integer"}, r"index must be naive local times, one per row, got \(300,\) of kind integer"),
         ({"tz": np.bytes_("US/Pacific")}, "index must be naive local times.* in a time zone"),
-        ({"stamps": START * 10**9 + 3 * 10**11 * np.arange(299)}, r"one a row, got \(299,\)"),
+        ({"stamps": START * 10**9 + 3 * 10**11 * np.arange(299)}, r"one per row, got \(299,\)"),
         ({"stamps": START * 10**9 + 10**9 * np.arange(300)}, "steps must be 300 seconds apart, got 1 from"),
         ({"speed": np.full((300, 4), np.nan)}, "the frame must hold finite speeds"),
     ],
