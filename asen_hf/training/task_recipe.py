@@ -121,8 +121,8 @@ class TaskRecipe:
     def _with_support(self, config: TaskConfig) -> TaskConfig:
         changes: dict[str, Any] = {"support": self.support or config.support}
         if config.edges is None and (changes["support"] != "complete" or self.close_support):
-            purpose = "closed" if self.close_support else f"a {changes['support']} support"
-            raise ValueError(f"it has no edges that could be {purpose}")
+            option = "close_support" if self.close_support else f"support {changes['support']}"
+            raise ValueError(f"{option} needs edges, but the task has none")
         if self.close_support and config.edges is not None:
             changes["edges"] = close_support(config.permutation_group(), config.edges).tolist()
         return dataclasses.replace(config, **changes)
