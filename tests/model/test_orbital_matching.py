@@ -255,7 +255,10 @@ def test_labels_that_are_no_groups_orbitals_are_refused(labels, message):
     [
         ({"target_names": ["a", "b"]}, "target_names: expected a name for each of the 3 orbitals, got 2"),
         ({"donor_names": ["a"] * 4}, "donor_names: expected a name for each of the 3 orbitals, got 4"),
-        ({"target_names": ["a", "b", "c"], "donor_names": ["b", "a", "c"]}, "'a' is given to diagonal and to other"),
+        (
+            {"target_names": ["a", "b", "c"], "donor_names": ["b", "a", "c"]},
+            "'a' is given to both diagonal and off-diag",
+        ),
         ({"ordered": "grid"}, "ordered must be None, 'line' or 'ring', got 'grid'"),
         ({"max_distance": -1.0}, "max_distance must be at least 0, got -1.0"),
         ({"max_distance": float("nan")}, "max_distance must be at least 0"),
