@@ -128,7 +128,7 @@ def _source(task: Any, name: str | None) -> TaskRecipe | None:
         options = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
         try:
             json.dumps(options)
-        except TypeError:  # such as a SymPy group
+        except TypeError:  # JSON cannot hold an option such as a SymPy group
             return None
         source = TaskRecipe(task.name, options=options)  # type: ignore[union-attr]
     else:

@@ -111,9 +111,9 @@ def test_selected_rows_of_a_loaded_task_are_the_ones_drawn():
 
 def test_what_cannot_be_batched_is_refused(tasks):
     datasets, configs = tasks
-    with pytest.raises(ValueError, match="missing: b, c"):
+    with pytest.raises(ValueError, match="no config for the rows of b, c"):
         MultitaskBatches(datasets, {"a": configs["a"]}, 4)
-    with pytest.raises(ValueError, match="missing: any dataset"):
+    with pytest.raises(ValueError, match="rows of at least one task, got none"):
         MultitaskBatches({}, configs, 4)
     with pytest.raises(ValueError, match="rows_per_task must be at least 1"):
         MultitaskBatches(datasets, configs, 0)

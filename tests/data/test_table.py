@@ -266,7 +266,7 @@ def test_a_folder_without_train_or_with_other_tables_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no table named train .*found test"):
         load_table(tmp_path, NODES)
     write(tmp_path / "test.jsonl", token_rows(5))
-    with pytest.raises(ValueError, match=r"test\.jsonl: there is another table of this split"):
+    with pytest.raises(ValueError, match=r"test\.jsonl: a second table of this split"):
         load_table(tmp_path, NODES)
     (tmp_path / "test.jsonl").rename(tmp_path / "extra.jsonl")
     with pytest.raises(ValueError, match=r"extra\.jsonl: the tables of a folder must be named train, validation, test"):
@@ -285,7 +285,7 @@ def test_a_dataset_of_the_hub_is_loaded_by_its_id(monkeypatch):
     splits = load_table("someone/rows", NODES)
     assert {name: split.num_rows for name, split in splits.items()}["test"] == 7
     assert sum(split.num_rows for split in splits.values()) == 47
-    with pytest.raises(ValueError, match="someone/else: no such file or folder, and no dataset of the Hub"):
+    with pytest.raises(ValueError, match="someone/else: no such file or folder, and no loadable dataset on the Hub"):
         load_table("someone/else", NODES)
     hub["someone/rows"]["train"][4]["inputs"] = [0, 0, 9]
     with pytest.raises(ValueError, match=r"someone/rows, split train, row 5, column 'inputs': .*got 9"):

@@ -378,7 +378,7 @@ BAD_GRIDS = {
     "unknown task field": ({**GRID, "base": {"task": {"length": 6}}}, "unknown key length; known: name, source"),
     "a value of the wrong type": ({**GRID, "axes": axes(lr=[0.1, "fast"])}, "lr fast.*: expected a number, found"),
     "a value out of range": ({**GRID, "axes": axes(lr=[0.1, -1.0])}, "lr -1.0.*lr must be positive"),
-    "no axes": ({**GRID, "axes": {}}, "an axis seed"),
+    "no axes": ({**GRID, "axes": {}}, "an axis named seed"),
     "no seeds": ({**GRID, "axes": axes(seed=[])}, "at least one value"),
     "an axis named like a column": ({**GRID, "axes": axes(steps=[1])}, "steps is the name of a column"),
     "an axis that is a number": ({**GRID, "axes": axes(arm=3)}, "axis arm: expected a mapping, got 3"),
@@ -435,7 +435,7 @@ def test_a_store_that_is_not_the_grids_is_refused(toy, call, content, message):
     assert status == 2 and re.search(f"error: .*results.csv.*{message}", shown.err)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [((), "which experiment"), (("none",), "none/grid.yaml")])
+@pytest.mark.parametrize(("arguments", "message"), [((), "no experiment given"), (("none",), "none/grid.yaml")])
 def test_bad_arguments_end_with_status_two(call, arguments, message):
     status, shown = call(*arguments)
     assert status == 2 and re.search(f"^error: .*{message}", shown.err)

@@ -202,7 +202,7 @@ def test_ill_formed_human36m_is_refused(human36m, tmp_path):
         with pytest.raises(ValueError, match=message):
             read_human36m(tmp_path / "3d.npz", tmp_path / "2d.npz")
 
-    refused("subject 'S2' is none of", world={"S2": world["S1"]})
+    refused("subject 'S2' is not one of", world={"S2": world["S1"]})
     refused("S5, Sit: expected the views of 4", pixels={**pixels, "S5": {"Walk": pixels["S5"]["Walk"]}})
     refused("S1, Walk: 1 frames, but 2", pixels={**pixels, "S1": {"Walk": [v[:1] for v in pixels["S1"]["Walk"]]}})
     refused("S1, Walk: expected .frames", world={**world, "S1": {"Walk": np.zeros((2, 20, 3))}})
