@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import igraph
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy.combinatorics import PermutationGroup
@@ -24,6 +23,7 @@ from sympy.combinatorics import PermutationGroup
 from ..model.groups import from_array_form
 
 if TYPE_CHECKING:
+    import igraph
     import networkx
 
 __all__ = ["ColoredTuples", "from_networkx", "graph_automorphisms"]
@@ -41,6 +41,8 @@ class ColoredTuples:
     def __init__(
         self, point_colors: NDArray[np.integer], tuples: NDArray[np.integer], colors: NDArray[np.integer]
     ) -> None:
+        import igraph  # here, not above: it takes 0.8 CPU seconds, which importing the closures need not cost
+
         (length, num_tuples), self.degree = tuples.shape, len(point_colors)
         copies = np.arange(length * self.degree).reshape(length, self.degree)
         vertices = np.arange(num_tuples) + copies.size
@@ -49,7 +51,9 @@ class ColoredTuples:
         copy_colors = np.arange(1, length).repeat(self.degree) + point_colors.max()
         vertex_colors = [point_colors, copy_colors, colors + point_colors.max() + length]
         self._colors = np.concatenate(vertex_colors).tolist()
-        self._graph = igraph.Graph(len(self._colors), np.concatenate([np.stack(ends, axis=1) for ends in edges]))
+        self._graph: igraph.Graph = igraph.Graph(
+            len(self._colors), np.concatenate([np.stack(ends, axis=1) for ends in edges])
+        )
 
     def automorphisms(self) -> PermutationGroup:
         """All permutations of the points that keep every colour."""

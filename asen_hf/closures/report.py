@@ -129,10 +129,18 @@ def closure_report(group_or_task: PermutationGroup | TaskConfig) -> ClosureRepor
 
     Args:
         group_or_task: a permutation group of degree n, or a task with its support and ``symmetry_breaking``.
+
+    Raises:
+        ValueError: the argument is neither.
     """
     if isinstance(group_or_task, TaskConfig):
         task = group_or_task
         return _report(task.permutation_group(), task.seen_edges, task.symmetry_breaking, task.support == "weak")
+    if not isinstance(group_or_task, PermutationGroup):
+        raise ValueError(
+            "closure_report takes a PermutationGroup (asen_hf.parse_group makes one of text) or a TaskConfig, not "
+            f"{type(group_or_task).__name__}"
+        )
     return _report(group_or_task, None, "pairs", False)
 
 

@@ -1,6 +1,6 @@
 """The ``group`` option of a task: a name, a SymPy group or generators as cycles, turned into a named group."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from sympy.combinatorics import PermutationGroup
@@ -14,20 +14,21 @@ NamedGroup: TypeAlias = tuple[PermutationGroup, str]
 GroupOption: TypeAlias = str | PermutationGroup | groups.Cycles
 """A family's name, a group in notation, a ``PermutationGroup``, or generators, each a list of disjoint cycles."""
 
-_FAMILIES: dict[str, tuple[Callable[[int], PermutationGroup], str]] = {
-    "trivial": (groups.trivial, "trivial"),
-    "symmetric": (groups.symmetric, "S_{n}"),
-    "alternating": (groups.alternating, "A_{n}"),
-    "cyclic": (groups.cyclic, "C_{n}"),
-    "dihedral": (groups.dihedral, "D_{n}"),
-    "reversal": (groups.reversal, "reversal"),
+# By name: the notation of a family and the name of its group, for n points.
+_FAMILIES = {
+    "trivial": ("E{n}", "trivial"),
+    "symmetric": ("S{n}", "S_{n}"),
+    "alternating": ("A{n}", "A_{n}"),
+    "cyclic": ("C{n}", "C_{n}"),
+    "dihedral": ("D{n}", "D_{n}"),
+    "reversal": ("R{n}", "reversal"),
 }
 
 
 def named_group(family: str, degree: int) -> NamedGroup:
     """The group of this degree from a family such as "cyclic", and its name, such as "C_10"."""
-    constructor, name = _FAMILIES[family]
-    return constructor(degree), name.format(n=degree)
+    notation, name = _FAMILIES[family]
+    return parse_group(notation.format(n=degree)), name.format(n=degree)
 
 
 def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedGroup] | None = None) -> NamedGroup:

@@ -14,8 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 from sympy.combinatorics import PermutationGroup
 
 from .group_notation import parse_group
-from .groups import from_cycles, generators_from_cycles, to_cycles
-from .orbital_signatures import PointOrder
+from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
@@ -57,8 +56,9 @@ class TaskConfig:
 
     Args:
         degree: number of points n that the group acts on; inputs have n nodes. Optional if ``group`` determines it.
-        group: the group in the notation of :mod:`asen_hf.model.group_notation`, such as ``"S5 wr S2"``, instead of
-            ``generators``. It is converted to ``degree``, ``generators`` and ``group_name``, and only these are saved.
+        group: a ``PermutationGroup``, or the group in the notation of :mod:`asen_hf.model.group_notation`, such as
+            ``"S5 wr S2"``, instead of ``generators``. It is converted to ``degree``, ``generators`` and ``group_name``,
+            and only these are saved.
         generators: permutations that generate the group G, each a list of disjoint cycles: ``[[[0, 1], [2, 3]]]`` is
             one generator. ``[]`` is the trivial group.
         group_name: display name of the group, by default the text of ``group``; never read by the model.
@@ -102,7 +102,7 @@ class TaskConfig:
     """
 
     degree: int = 0  # 0 is valid only with `group`
-    group: dataclasses.InitVar[str | None] = None
+    group: dataclasses.InitVar[str | PermutationGroup | None] = None
     generators: list = dataclasses.field(default_factory=list)
     group_name: str = ""
     edges: list | None = None
@@ -125,18 +125,27 @@ class TaskConfig:
     loss: Literal["cross_entropy", "l1", "mse"] | None = None
     metric: Literal["accuracy", "auc", "mae", "mpjpe", "p_mpjpe"] | None = None
 
-    def __post_init__(self, group: str | None) -> None:
+    def __post_init__(self, group: str | PermutationGroup | None) -> None:
         if group is not None:
             self._read_group(group)
         self._check_symmetry()
         self._check_inputs_declared()
         self._check_outputs_declared()
 
-    def _read_group(self, text: str) -> None:
-        require(not self.generators, f"give the group as text ({text!r}) or as generators, not both")
-        group = parse_group(text, self.degree or None)
+    def _read_group(self, group: str | PermutationGroup) -> None:
+        require(not self.generators, "give the group as group or as generators, not both")
+        if isinstance(group, PermutationGroup):
+            degree = group.degree
+            require(self.degree in (0, degree), f"group acts on {degree} points, but degree is {self.degree}")
+        else:
+            require(
+                isinstance(group, str),
+                "group must be text or a PermutationGroup (asen_hf.from_networkx makes the one of a graph's "
+                f"automorphisms), got {type(group).__name__}",
+            )
+            self.group_name = self.group_name or group
+            group = parse_group(group, self.degree or None)
         self.degree, self.generators = group.degree, to_cycles(group)
-        self.group_name = self.group_name or text
 
     def _check_symmetry(self) -> None:
         require(self.degree >= 1, f"degree must be at least 1, got {self.degree}")

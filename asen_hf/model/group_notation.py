@@ -1,4 +1,4 @@
-"""A text notation for permutation groups, for people and recipes.
+"""A text notation for permutation groups, for recipes and the command line.
 
 =========================  =====================================================================================
 ``S5``, ``A8``             symmetric and alternating group of degree 5, 8
@@ -6,7 +6,7 @@
 ``R10``                    the reversal i → 9 - i of 10 points, and the identity
 ``E5``                     the trivial group of degree 5
 ``grid 3x4 translations``  symmetries of a 3 by 4 grid, row by row: flips, rotations, dihedral or translations
-``S1 x S7``                direct product, on the points of the first and, after them, those of the second
+``S1 x S7``                direct product; the points of the second group follow the points of the first
 ``S5 wr S2``               wreath product: 2 blocks of 5 points, S5 in each, S2 permutes the blocks
 ``(S3 x S2) wr C4``        parentheses
 ``(0 1 2)(3 4), (0 3)``    generators, separated by commas, each a product of disjoint cycles; ``()`` is the identity
@@ -18,11 +18,12 @@
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from sympy.combinatorics import PermutationGroup
 
 from . import groups
+from ._points import is_integer
 
 __all__ = ["format_cycles", "parse_group"]
 
@@ -35,6 +36,7 @@ _FAMILIES: dict[str, Callable[[int], PermutationGroup]] = {
     "E": groups.trivial,
 }
 _GROUP = f"a group such as S5 (families: {', '.join(_FAMILIES)}), grid 3x3 flips or (S2 x S3)"
+_MAX_DIGITS = 18
 _TOKEN = re.compile(r"(?P<family>[A-Z]_?(?=\d))|(?P<number>\d+)|(?P<word>[a-z]+|×)|(?P<mark>[(),])|(?P<wrong>\S)")
 
 
@@ -47,14 +49,20 @@ def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
             cycles is by default their largest point plus one.
 
     Raises:
-        ValueError: if the text is ill-formed (the message points at the character), or its degree is not ``degree``.
+        ValueError: if the text is ill-formed or names a group beyond ``groups.MAX_DEGREE`` (the message points at the
+            character), if ``degree`` is not an integer of at least 1, or if the group has another degree.
     """
     if not isinstance(text, str):
         raise ValueError(f"a group's notation must be text such as 'S5 wr S2', not {text!r}")
+    if degree is not None and (not is_integer(degree) or degree < 1):
+        raise ValueError(f"the degree must be an integer of at least 1, not {degree!r}")
     parser = _Parser(text)
     if parser.sees_cycle():
         return parser.cycles(degree)
-    group = parser.product()
+    try:
+        group = parser.product()
+    except RecursionError:
+        parser.fail("parentheses are nested too deeply")
     parser.end("x, wr or the end")
     if degree not in (None, group.degree):
         raise ValueError(f"the group {text!r} acts on {group.degree} points, not on {degree}")
@@ -62,7 +70,7 @@ def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
 
 
 def format_cycles(group: PermutationGroup) -> str:
-    """The generators of ``group`` as cycles; ``parse_group(format_cycles(group), group.degree)`` has the same ones."""
+    """The generators of ``group`` as cycles; ``parse_group(format_cycles(group), group.degree)`` has the same."""
     generators = groups.to_cycles(group)
     return ", ".join("".join(f"({' '.join(map(str, cycle))})" for cycle in cycles) for cycles in generators) or "()"
 
@@ -74,7 +82,7 @@ class _Token(NamedTuple):
 
 
 class _Parser:
-    """Recursive descent, one method a rule; each reads the tokens that are its own and returns what they mean."""
+    """Recursive descent, one method per rule; a method reads its own tokens and returns what they mean."""
 
     def __init__(self, text: str):
         self.text = text
@@ -91,13 +99,18 @@ class _Parser:
         return self.tokens[self.position - 1]
 
     def takes(self, *texts: str) -> bool:
-        """Whether the next token is one of these; if so, it is taken."""
+        """Whether the next token is one of ``texts``; if so, it is taken."""
         found = self.next.text in texts
         self.position += found
         return found
 
     def number(self, expected: str) -> int:
-        return int(self.take().text) if self.next.kind == "number" else self.expect(expected)
+        token = self.next
+        if token.kind != "number":
+            self.expect(expected)
+        if len(token.text) > _MAX_DIGITS:
+            self.fail(f"the number has {len(token.text)} digits, but at most {_MAX_DIGITS} are read")
+        return int(self.take().text)
 
     def sees_cycle(self) -> bool:
         opening, inside = (self.tokens + self.tokens[-1:])[:2]
@@ -109,16 +122,18 @@ class _Parser:
 
     def product(self) -> PermutationGroup:
         """``product := wreath ("x" wreath)*``"""
+        start = self.next
         factors = [self.wreath()]
         while self.takes("x", "×"):
             factors.append(self.wreath())
-        return groups.direct_product(*factors)
+        return self.build(start, groups.direct_product, *factors)
 
     def wreath(self) -> PermutationGroup:
         """``wreath := single ("wr" single)*``"""
+        start = self.next
         group = self.single()
         while self.takes("wr"):
-            group = groups.wreath_product(group, self.single())
+            group = self.build(start, groups.wreath_product, group, self.single())
         return group
 
     def single(self) -> PermutationGroup:
@@ -139,21 +154,23 @@ class _Parser:
                 if self.next.kind == "word"
                 else self.expect("flips, rotations, dihedral or translations")
             )
-            return self.build(token, lambda: groups.grid_symmetries(height, width, kind))
+            return self.build(token, groups.grid_symmetries, height, width, kind)
         if token.text[:1] not in _FAMILIES or token.kind != "family":
             self.expect(_GROUP)
         self.take()
         size = self.number("a number")
-        return self.build(token, lambda: _FAMILIES[token.text[0]](size))
+        return self.build(token, _FAMILIES[token.text[0]], size)
 
-    def build(self, token: _Token, constructor: Callable[[], PermutationGroup]) -> PermutationGroup:
+    def build(self, token: _Token, constructor: Callable[..., PermutationGroup], *arguments: Any) -> PermutationGroup:
+        """What the constructor makes; its ``ValueError`` points at ``token``."""
         try:
-            return constructor()
+            return constructor(*arguments)
         except ValueError as error:
             self.fail(str(error), token)
 
     def cycles(self, degree: int | None) -> PermutationGroup:
         """``cycles := generator ("," generator)*``"""
+        start = self.next
         generators = [self.generator(degree)]
         while self.takes(","):
             generators.append(self.generator(degree))
@@ -162,7 +179,7 @@ class _Parser:
         if degree is None and largest < 0:
             raise ValueError(f"the group {self.text!r} names no point, so its degree must be given")
         cycles = [[cycle for cycle in generator if cycle] for generator in generators]
-        return groups.from_cycles(cycles, largest + 1 if degree is None else degree)
+        return self.build(start, groups.from_cycles, cycles, largest + 1 if degree is None else degree)
 
     def generator(self, degree: int | None) -> list[list[int]]:
         """``generator := ("(" NUMBER* ")")+``, with no number twice"""

@@ -44,7 +44,8 @@ def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     labels, donor_labels = new.compute_labels(), donor.compute_labels()
     names, donor_names = new.task.orbital_names, donor.task.orbital_names
     is_complete = new.task.support == donor.task.support == "complete"
-    has_equal_support = is_complete or _are_equal("edge_index", labels, donor_labels)
+    has_all_pairs = "edge_index" not in labels and "edge_index" not in donor_labels  # a weak support is in the labels
+    has_equal_support = has_all_pairs or _are_equal("edge_index", labels, donor_labels)
     order = new.task.point_order if new.task.point_order == donor.task.point_order else None
     rows: dict[str, Rows] = {}
     sentences = []

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
-from .orbital_signatures import NUM_STRUCTURAL, Floats, Ints, Orbitals, PointOrder
+from .groups import PointOrder
+from .orbital_signatures import NUM_STRUCTURAL, Floats, Ints, Orbitals
 
-__all__ = ["OrbitalMatch", "PointOrder", "match_orbitals"]
+__all__ = ["OrbitalMatch", "match_orbitals"]
 
 _DECIMALS = 9  # smaller differences between signatures are rounding errors
 # Measured distances without an order: below 0.6 between members of one family of up to 2.5 times the size; from 2 to 14

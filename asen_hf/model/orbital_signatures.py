@@ -7,15 +7,13 @@ the rank; no tensor of size rank · n² is needed.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Orbitals", "PointOrder", "orbital_signatures"]
+from .groups import PointOrder
 
-PointOrder = Literal["line", "ring"]
-"""The order of points 0 … n-1: on a line, or on a ring, where n-1 and 0 are neighbours."""
+__all__ = ["Orbitals", "orbital_signatures"]
 
 _WALK_LENGTHS = range(1, 7)
 NUM_STRUCTURAL = 10 + 2 * len(_WALK_LENGTHS)  # the columns that follow describe the order of the points

@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
 
-from .groups import array_forms
+from .groups import MAX_PAIRS, array_forms
 
 __all__ = [
     "check_edges",
@@ -46,7 +46,7 @@ def orbit_labels(group: PermutationGroup, order: int = 2, edges: ArrayLike | Non
 
     Raises:
         ValueError: the order is below 1; edges are given with an order other than 2, have the wrong shape or dtype, are
-            out of range or repeated; or there would be 2³¹ tuples or more.
+            out of range or repeated; or there are more than ``MAX_PAIRS`` tuples.
     """
     if order < 1:
         raise ValueError(f"order must be at least 1, not {order}")
@@ -141,8 +141,11 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
 def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:
     """Labels of all n^k tuples in row-major order: the number of a tuple has its coordinates as digits in base n."""
     num_tuples = group.degree**order
-    if num_tuples > np.iinfo(np.int32).max:
-        raise ValueError(f"degree {group.degree} has too many {order}-tuples ({num_tuples}): give an invariant support")
+    if num_tuples > MAX_PAIRS:
+        raise ValueError(
+            f"degree {group.degree:,} has {num_tuples:,} {order}-tuples, but at most {MAX_PAIRS:,} (MAX_PAIRS) are "
+            f"labelled: {'give an invariant support' if order == 2 else 'choose a lower order'}"
+        )
     forms = array_forms(group).astype(np.int32)
     return number_by_first_appearance(_components(num_tuples, (_tuple_moves(form, order) for form in forms)))
 

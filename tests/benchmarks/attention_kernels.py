@@ -165,7 +165,7 @@ def road_graph(file: str | None) -> OrbitGraph:
         pairs = torch.randperm(207 * 207, generator=torch.Generator().manual_seed(0))[:1722].sort().values
         edges = torch.stack([pairs // 207, pairs % 207])
     else:
-        task = get_task("traffic/metr_la", data_path=file, support="road", time_of_day=False).config
+        task = get_task("traffic/metr_la", data_path=file, support="sparse", time_of_day=False).config
         edges = torch.tensor(task.edges).T
     return OrbitGraph(207, torch.arange(edges.shape[1]), edges)
 

@@ -1,5 +1,7 @@
 """Users are told, once and before training, when the network will not have the symmetry they asked for."""
 
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -60,3 +62,12 @@ def test_loading_a_checkpoint_computes_no_closure(tmp_path, monkeypatch):
     AsenForMultitask(AsenConfig(tasks={"sign": TaskConfig(group="A6", vocab_size=3)}, **TINY)).save_pretrained(tmp_path)
     monkeypatch.setattr("asen_hf.closures.closure_report", lambda *_: pytest.fail("a closure was computed"))
     AsenForMultitask.from_pretrained(tmp_path)
+
+
+def test_igraph_is_imported_only_when_a_closure_is_computed():
+    code = (
+        "import sys\nfrom asen_hf.closures import two_closure\nfrom asen_hf.model.groups import cyclic\n"
+        "before = 'igraph' in sys.modules\ntwo_closure(cyclic(3))\nprint(before, 'igraph' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False True\n"), done.stderr

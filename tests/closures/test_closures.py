@@ -641,3 +641,9 @@ def test_a_weak_support_leaves_what_keeps_it_among_all_orbitals():
         closure_report(task(cyclic(4), [[0, 1], [1, 0]], support=support)) for support in ("sparse", "weak")
     )
     assert (sparse.network_order, weak.network_order) == (2, 1)
+
+
+@pytest.mark.parametrize("subject", ["C4", [[[0, 1]]], None])
+def test_only_groups_and_tasks_have_reports(subject):
+    with pytest.raises(ValueError, match=r"takes a PermutationGroup .* or a TaskConfig, not"):
+        closure_report(subject)

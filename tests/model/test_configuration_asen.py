@@ -2,6 +2,7 @@
 
 import json
 
+import networkx as nx
 import numpy as np
 import pytest
 from torch import nn
@@ -363,12 +364,20 @@ def test_a_group_may_be_given_as_text():
     assert "group" not in task.to_dict() and TaskConfig(**task.to_dict()) == task
 
 
+def test_a_group_may_be_given_as_a_permutation_group():
+    task = TaskConfig(group=dihedral(5), group_name="ring", vocab_size=7)
+    assert task == TaskConfig(degree=5, generators=to_cycles(dihedral(5)), group_name="ring", vocab_size=7)
+    assert TaskConfig(group=dihedral(5), degree=5, vocab_size=7).group_name == ""
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"group": "S5", "degree": 4}, "acts on 5 points, not on 4"),
         ({"group": "S5 wr"}, "character 5"),
-        ({"group": 5}, "must be text"),
+        ({"group": 5}, "must be text or a PermutationGroup"),
+        ({"group": nx.path_graph(3)}, r"asen_hf\.from_networkx makes .* got Graph"),
+        ({"group": dihedral(5), "degree": 4}, "acts on 5 points, but degree is 4"),
         ({"group": "S5", "generators": [[[0, 1]]]}, "not both"),
         ({}, "degree must be at least 1"),
     ],

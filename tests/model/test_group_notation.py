@@ -113,6 +113,12 @@ def test_cycles_of_no_point_need_a_degree():
         ("(0 1) x S3", 6, "expected (, a comma or the end, found x"),
         ("S3 x (0 1)", 6, "cycles cannot be part of a product"),
         ("((0 1) x S3)", 2, "cycles cannot be part of a product"),
+        ("S2 x S9999999", 5, "at most 1,048,576 points"),
+        ("S2 x S2000 wr C2000", 5, "at most 1,048,576 points"),
+        ("S2 wr (E900000 x E900000)", 7, "at most 1,048,576 points"),
+        ("(0 1), (0 99999999)", 0, "at most 1,048,576 points"),
+        ("S2 x S" + "9" * 5000, 6, "the number has 5000 digits"),
+        ("(0 " + "9" * 5000 + ")", 3, "the number has 5000 digits"),
     ],
 )
 def test_ill_formed_text_is_refused_with_a_caret_at_the_character(text, character, problem):
@@ -122,6 +128,11 @@ def test_ill_formed_text_is_refused_with_a_caret_at_the_character(text, characte
     assert message.startswith(f"group {text!r}, character {character}: ")
     assert problem in message
     assert (line, caret) == ("  " + text, "  " + " " * character + "^")
+
+
+def test_parentheses_nested_too_deeply_are_refused():
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_group("(" * 10_000 + "S2" + ")" * 10_000)
 
 
 def test_a_text_of_several_lines_is_shown_in_one():
@@ -141,6 +152,13 @@ def test_a_text_of_several_lines_is_shown_in_one():
 )
 def test_a_degree_that_disagrees_is_refused(text, degree, message):
     with pytest.raises(ValueError, match=message):
+        parse_group(text, degree)
+
+
+@pytest.mark.parametrize("text", ["S1", "(0 1)", "()"])
+@pytest.mark.parametrize("degree", [0, -1, 1.0, True, "1"])
+def test_a_degree_that_is_no_positive_integer_is_refused(text, degree):
+    with pytest.raises(ValueError, match="the degree must be an integer of at least 1"):
         parse_group(text, degree)
 
 
@@ -199,7 +217,7 @@ def test_expressions_mean_what_their_parts_mean(case):
 def test_any_text_is_a_group_or_a_value_error(text):
     numbers = [int(number) for number in "".join(c if c.isdigit() else " " for c in text).split()]
     if np.prod([max(number, 1) for number in numbers], dtype=float) > 1000:
-        return  # a group of a huge degree is none of this test's business
+        return  # a huge group takes too long
     try:
         group = parse_group(text)
     except ValueError as error:

@@ -1,6 +1,9 @@
 """Groups have the degree, the order and the generators that their names promise; bad ones are refused by name."""
 
+import itertools
 import json
+import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from hypothesis import strategies as st
 from sympy.combinatorics import AlternatingGroup, DihedralGroup, Permutation, PermutationGroup, SymmetricGroup
 
 from asen_hf.model.groups import (
+    MAX_DEGREE,
+    action_on_subsets,
     alternating,
     array_forms,
     cyclic,
@@ -19,6 +24,7 @@ from asen_hf.model.groups import (
     generators_from_cycles,
     grid_patches,
     grid_symmetries,
+    product_action,
     reversal,
     symmetric,
     to_cycles,
@@ -26,6 +32,7 @@ from asen_hf.model.groups import (
     wreath_product,
     young_subgroup,
 )
+from asen_hf.model.orbits import orbit_labels
 
 FAMILIES = [trivial, symmetric, alternating, cyclic, dihedral, reversal]
 
@@ -82,7 +89,7 @@ def test_young_subgroup_moves_points_within_their_blocks_only():
     assert sorted(map(sorted, group.orbits())) == [[0, 4], [1, 2, 5], [3]]
 
 
-def test_young_subgroup_has_at_most_two_generators_a_block():
+def test_young_subgroup_has_at_most_two_generators_per_block():
     group = young_subgroup([range(16 * block, 16 * block + 16) for block in range(8)])
     assert group.degree == 128
     assert len(group.generators) == 16
@@ -96,6 +103,7 @@ def test_young_subgroup_has_at_most_two_generators_a_block():
         ([[0, -1]], "blocks: point -1 is outside"),
         ([[0, 1.0]], "blocks: point 1.0 is a float"),
         ([], "at least 1"),
+        ([range(10**12)], "MAX_DEGREE"),
     ],
 )
 def test_blocks_that_are_no_partition_are_refused(blocks, message):
@@ -262,7 +270,97 @@ def test_grid_patches_exchange_points_within_each_patch_only():
     assert group.order() == 720**4
 
 
-@pytest.mark.parametrize("patch", [(3, 3), (2, 4), (0, 3), (-2, 3)])
-def test_patches_that_do_not_tile_the_grid_are_refused(patch):
-    with pytest.raises(ValueError, match="do not tile a grid of 4 by 6"):
+@pytest.mark.parametrize("sides", [(4, 6, 2, 3), (5, 7, 2, 3), (3, 3, 5, 2), (1, 4, 1, 3), (2, 2, 1, 1)])
+def test_patches_hold_the_points_whose_coordinates_agree_after_division_and_the_last_may_be_ragged(sides):
+    height, width, rows, columns = sides
+    patches: dict[tuple[int, int], list[int]] = {}
+    for row, column in itertools.product(range(height), range(width)):
+        patches.setdefault((row // rows, column // columns), []).append(row * width + column)
+    group = grid_patches(*sides)
+    assert group.degree == height * width
+    assert sorted(map(sorted, group.orbits())) == sorted(patches.values())
+    assert group.order() == math.prod(math.factorial(len(patch)) for patch in patches.values())
+
+
+@pytest.mark.parametrize("patch", [(0, 3), (-2, 3), (2, 0), (2, 1.5), (True, 1)])
+def test_patches_without_sides_are_refused(patch):
+    with pytest.raises(ValueError, match="must be an integer of at least 1"):
         grid_patches(4, 6, *patch)
+
+
+def elements(group):
+    return {tuple(element.array_form) for element in group.elements}
+
+
+@pytest.mark.parametrize("factors", [[cyclic(3)], [cyclic(3), symmetric(2)], [reversal(2), cyclic(3), dihedral(2)]])
+def test_the_product_action_moves_coordinates_apart(factors):
+    points = list(itertools.product(*(range(group.degree) for group in factors)))
+    expected = {
+        tuple(points.index(tuple(g[i] for g, i in zip(chosen, point, strict=True))) for point in points)
+        for chosen in itertools.product(*map(elements, factors))
+    }
+    assert elements(product_action(*factors)) == expected
+
+
+def test_factors_of_degree_1_leave_a_product_action_as_it_is_however_many_they_are():
+    group = product_action(*[trivial(1)] * 70, cyclic(3), trivial(1), symmetric(2))
+    np.testing.assert_array_equal(array_forms(group), array_forms(product_action(cyclic(3), symmetric(2))))
+    assert product_action(trivial(1), trivial(1)).degree == 1
+
+
+def test_sudoku_is_a_product_action_of_rows_columns_and_digits():
+    lines = wreath_product(symmetric(3), symmetric(3))
+    sudoku = product_action(lines, lines, symmetric(9))
+    assert sudoku.degree == 729 and sudoku.is_transitive()
+    labels = orbit_labels(sudoku)
+    assert labels.max() + 1 == 3 * 3 * 2
+
+
+@pytest.mark.parametrize(("group", "k"), [(cyclic(5), 2), (dihedral(4), 3), (symmetric(4), 1), (cyclic(6), 6)])
+def test_the_action_on_subsets_moves_subsets_in_lexicographic_order(group, k):
+    subsets = list(itertools.combinations(range(group.degree), k))
+    expected = {
+        tuple(subsets.index(tuple(sorted(g[i] for i in subset))) for subset in subsets) for g in elements(group)
+    }
+    assert elements(action_on_subsets(group, k)) == expected
+
+
+@pytest.mark.parametrize("k", [0, 5, -1, 1.0, True])
+def test_subsets_have_between_one_and_all_points(k):
+    with pytest.raises(ValueError, match=r"k must be an integer in 1 … 4"):
+        action_on_subsets(cyclic(4), k)
+
+
+def test_a_product_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one group"):
+        product_action()
+
+
+@pytest.mark.parametrize(
+    ("make", "bound"),
+    [
+        (lambda: symmetric(10**12), "MAX_DEGREE"),
+        (lambda: from_cycles([], MAX_DEGREE + 1), "MAX_DEGREE"),
+        (lambda: grid_symmetries(10**6, 10**6, "flips"), "MAX_DEGREE"),
+        (lambda: grid_patches(10**6, 10**6, 10, 10), "MAX_DEGREE"),
+        (lambda: product_action(cyclic(2000), cyclic(2000)), "MAX_DEGREE"),
+        (lambda: product_action(*[cyclic(2)] * 15_000), "MAX_DEGREE"),
+        (lambda: action_on_subsets(cyclic(1000), 500), "MAX_DEGREE"),
+        (lambda: action_on_subsets(cyclic(1000), 997), "MAX_DEGREE"),
+        (lambda: action_on_subsets(cyclic(40_000), 20_000), "MAX_DEGREE"),
+        (lambda: action_on_subsets(cyclic(12_000), 11_999), "MAX_PAIRS"),
+        (lambda: wreath_product(cyclic(1500), cyclic(1500)), "MAX_DEGREE"),
+        (lambda: direct_product(*[from_cycles([], 300_000)] * 4), "MAX_DEGREE"),
+        (lambda: wreath_product(symmetric(1000), trivial(1000)), "MAX_PAIRS"),
+        (lambda: from_cycles([[[0, 1]]] * 1000, 10**6), "MAX_PAIRS"),
+        (lambda: orbit_labels(from_cycles([[[0, 1]]], 20_000)), "MAX_PAIRS"),
+    ],
+)
+def test_what_would_not_fit_into_memory_is_refused_before_it_is_allocated(make, bound):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=bound):
+            make()
+        assert tracemalloc.get_traced_memory()[1] < 2**28
+    finally:
+        tracemalloc.stop()

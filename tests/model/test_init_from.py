@@ -1,5 +1,6 @@
 """A new task may start from a trained one: its rows are copied orbit by orbit, and people hear what could not be."""
 
+import dataclasses
 import warnings
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
 from asen_hf.model.groups import from_array_form, to_cycles
+from asen_hf.model.symmetry import SymmetryBreaker
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 RING = [[i, (i + 1) % 6] for i in range(6)]
@@ -185,6 +187,15 @@ def test_equal_supports_share_rows_and_others_start_fresh():
             model = grown(donor, new)
         assert any("orbitals of a support are copied only from an equal support" in str(each.message) for each in told)
         assert set(copied_rows(model.asen.edge_embedders)) == {-1}
+
+
+def test_equal_weak_supports_share_rows():
+    weak = task("C6", edges=RING, support="weak")
+    rank = SymmetryBreaker(weak).num_pair_orbits
+    assert copied_rows(quietly_grown(weak, dataclasses.replace(weak)).asen.edge_embedders) == list(range(rank))
+    with pytest.warns(UserWarning, match="orbitals of a support are copied only from an equal support"):
+        model = grown(task("S6"), weak)
+    assert set(copied_rows(model.asen.edge_embedders)) == {-1}
 
 
 def test_orbits_on_triples_of_other_groups_start_fresh():

@@ -83,7 +83,7 @@ class MetrLa:
             degree=degree,
             generators=to_cycles(group),
             group_name=group_name,
-            edges=_edges(roads, degree, roads_path) if roads or self.support != "complete" else None,
+            edges=_edges(roads, degree, roads_path) if "adjacency" in roads or self.support != "complete" else None,
             support=self.support,
             symmetry_breaking=self.symmetry_breaking,
             node_coordinates=_coordinates(roads, degree, roads_path),

@@ -17,8 +17,7 @@ import numpy as np
 from datasets import DatasetDict
 
 from ...model.configuration_asen import TaskConfig
-from ...model.groups import to_cycles
-from ...model.orbital_matching import PointOrder
+from ...model.groups import PointOrder, to_cycles
 from ..features import task_dtypes
 from ..group_option import GroupOption, NamedGroup, resolve_group
 from ..seeding import random_generator

@@ -167,6 +167,16 @@ def test_support_is_the_road_graph_target_first(arrays, save):
         get_task("traffic/metr_la", data_path=path, support="rail")
 
 
+def test_all_pairs_need_no_road_graph(arrays, save):
+    del arrays["adjacency"]
+    path = save(arrays)
+    config = get_task("traffic/metr_la", data_path=path, support="complete").config
+    assert (config.support, config.edges) == ("complete", None)
+    for support in ("sparse", "weak"):
+        with pytest.raises(ValueError, match="no key 'adjacency'"):
+            get_task("traffic/metr_la", data_path=path, support=support)
+
+
 def test_sensors_lie_where_the_file_says(arrays, save):
     assert get_task("traffic/metr_la", data_path=save(arrays)).config.node_coordinates is None
     arrays["longitude"] = np.array([-118.0, -118.5, -118.25, -118])
