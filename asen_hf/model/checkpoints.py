@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from transformers.utils import CONFIG_NAME, cached_file
+from huggingface_hub.constants import CONFIG_NAME
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
@@ -40,6 +40,8 @@ def find_checkpoint(name_or_path: str | os.PathLike, /, **kwargs: Any) -> str | 
         OSError: there is no such checkpoint, no access to it, or it has no config.json. A name that cannot be a Hub id,
             or whose first part is a local folder, is refused without a request to the Hub.
     """
+    from transformers.utils import cached_file  # only here: a command on groups looks up names without transformers
+
     name = os.fspath(name_or_path)
     if os.path.isfile(name):  # the path of a config.json or a GGUF file
         return name_or_path
