@@ -7,7 +7,6 @@ from peft import LoraConfig, get_peft_model
 from transformers import Trainer, TrainingArguments, set_seed
 
 from asen_hf import AsenForMultitask, get_task
-from asen_hf.data import collate
 
 set_seed(0)
 task = get_task("equivariant/symmetric_difference", length=14)  # a length that the checkpoint has not seen
@@ -19,20 +18,23 @@ for name in base.config.tasks.keys() - {"new"}:
 
 lora = LoraConfig(
     r=8,
-    lora_alpha=16,
     target_modules=r".*\.backbone\..*projection",
     modules_to_save=["token_embedders.new", "edge_embedders.new", "heads.new"],
 )
 model = get_peft_model(base, lora)
 model.print_trainable_parameters()
 settings = TrainingArguments(
-    "runs/lora", num_train_epochs=10, per_device_train_batch_size=32, learning_rate=1e-2, report_to="none"
+    "runs/lora",
+    num_train_epochs=10,
+    per_device_train_batch_size=32,
+    learning_rate=1e-2,
+    report_to="none",
+    dataloader_pin_memory=False,  # there may be no accelerator
 )
 Trainer(model, settings, train_dataset=rows["train"]).train()
 model.save_pretrained("runs/lora/adapter")  # peft.PeftModel.from_pretrained loads it onto a model that has the task
 
 merged = model.merge_and_unload()  # an ordinary checkpoint again
 merged.save_pretrained("runs/lora/merged")
-test = collate(task.config, rows["test"])
-predicted = AsenForMultitask.from_pretrained("runs/lora/merged").predict(test["inputs"])
-print(f"test accuracy {(predicted == test['labels']).double().mean():.3f}")
+test = rows["test"].with_format("torch")[:]
+print(f"test accuracy {(merged.predict(test['inputs']) == test['labels']).double().mean():.3f}")

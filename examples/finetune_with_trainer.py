@@ -30,6 +30,7 @@ settings = TrainingArguments(
     learning_rate=3e-3,
     eval_strategy="epoch",
     report_to="none",
+    dataloader_pin_memory=False,  # there may be no accelerator
 )
 trainer = Trainer(model, settings, train_dataset=necklaces(320, seed=0), eval_dataset=necklaces(64, seed=1))
 trainer.train()

@@ -203,11 +203,10 @@ def run_example(monkeypatch, capsys, *arguments):
     return capsys.readouterr().out
 
 
-def test_example_learns_and_resumes(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    for epochs, resume in ((2, []), (3, ["--resume"])):
-        out = run_example(monkeypatch, capsys, "--output_dir", tmp_path, "--num_epochs", epochs, *resume)
-    assert float(re.search(r"test accuracy (\S+), logits \(200, 12, 2\)", out).group(1)) > 0.9
-    assert AsenForMultitask.from_pretrained(tmp_path).predict(torch.tensor([[0, 1] * 6])).shape == (1, 12)
-    steps = {int(folder.name.removeprefix("checkpoint-")) for folder in tmp_path.glob("checkpoint-*")}
-    assert steps == {10, 20, 30}
+@pytest.mark.slow
+def test_example_learns(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    out = run_example(monkeypatch, capsys)
+    assert float(re.search(r"test accuracy (\S+)", out).group(1)) > 0.9
+    model = AsenForMultitask.from_pretrained(tmp_path / "runs" / "necklace")
+    assert model.predict(torch.tensor([[0, 1] * 6])).shape == (1, 12)
