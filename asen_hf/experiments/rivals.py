@@ -63,6 +63,9 @@ class Encoder(nn.Module):
     def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))
 
+    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+        return {}  # a rival has one task: all its layers are shared
+
     pool = AsenModel.pool  # it reads nothing but the config
 
 
