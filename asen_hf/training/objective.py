@@ -14,6 +14,7 @@ from ..model.backbone import AsenBackbone
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
+from ..model.triples import TripleMessages
 
 Batch = Mapping[str, Mapping[str, Tensor]]
 
@@ -43,9 +44,9 @@ def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
     for task in model.config.tasks:
         for module in model.task_modules(task).values():
             module.requires_grad_(task in tasks)
-    for layer in model.asen.backbone.layers:
-        if layer.triples is not None:
-            layer.triples.requires_grad_(has_triples)
+    for module in model.modules():
+        if isinstance(module, TripleMessages):
+            module.requires_grad_(has_triples)
 
 
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:
