@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
-from asen_hf.commands._command_line import argument_parser
+from asen_hf.commands._command_line import add_checkpoint, argument_parser, checkpoint_of
 from asen_hf.commands._row_arguments import RowArguments
 from asen_hf.commands.finetune import FinetuneArguments
 from asen_hf.evaluation.scores import Score, ScoreRecord
@@ -176,7 +176,8 @@ def test_its_code_and_its_command_work(folder, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines() == ["torch.Size([4])", "torch.Size([4, 4, 8])"]
     [command] = re.findall(r"^asen finetune (.*)$", text, flags=re.MULTILINE)
     parser = argument_parser("finetune", "", [FinetuneArguments, RowArguments, TrainingRecipe])
-    assert parser.parse_args_into_dataclasses(shlex.split(command))[0].checkpoint == "asen-test"
+    add_checkpoint(parser)
+    assert checkpoint_of(parser.parse_args_into_dataclasses(shlex.split(command))[-1]) == "asen-test"
     [fields] = re.findall(r"`({.*})`", text)
     assert TaskConfig(**json.loads(fields)).degree == 10
 
