@@ -380,7 +380,10 @@ BAD_GRIDS = {
     "a value out of range": ({**GRID, "axes": axes(lr=[0.1, -1.0])}, "lr -1.0.*lr must be positive"),
     "no axes": ({**GRID, "axes": {}}, "an axis named seed"),
     "no seeds": ({**GRID, "axes": axes(seed=[])}, "at least one value"),
-    "an axis named like a column": ({**GRID, "axes": axes(steps=[1])}, "steps is a column of results.csv; rename the axis"),
+    "an axis named like a column": (
+        {**GRID, "axes": axes(steps=[1])},
+        "steps is a column of results.csv; rename the axis",
+    ),
     "an axis that is a number": ({**GRID, "axes": axes(arm=3)}, "axis arm: expected a mapping, got 3"),
     "no report": ({**GRID, "report": {}}, "compare"),
     "an unknown axis compared": (
