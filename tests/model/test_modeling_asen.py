@@ -425,7 +425,7 @@ def test_an_added_task_is_initialised_in_the_dtype_of_the_model():
         ("node/classes", {}, "'node/classes' already"),
         ("a.b", {}, "a.b"),
         ("new", {"degree": 0}, "task 'new'.*degree"),
-        ("new", {"degree": 50_000, "generators": []}, "50000"),  # has too many pairs, as only its orbit labels show
+        ("new", {"degree": 50_000, "generators": []}, "50,000"),  # has too many pairs, as only its orbit labels show
     ],
 )
 def test_a_task_that_cannot_be_added_leaves_the_model_as_it_was(cls, name, settings, message):
