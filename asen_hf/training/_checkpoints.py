@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import CONFIG_NAME, cached_file
+from huggingface_hub.constants import CONFIG_NAME
 
 from ..model.checkpoints import checkpoint_path
 from ..model.configuration_asen import AsenConfig
@@ -25,11 +25,8 @@ def locate(checkpoint: str | Path) -> str:
 
 def load_config(checkpoint: str | Path) -> AsenConfig:
     """A checkpoint's config. ``ValueError`` names a checkpoint that is neither a local folder nor on the Hub."""
-    folder = locate(checkpoint)
     try:
-        if cached_file(folder, CONFIG_NAME) is None:  # transformers would return a default config
-            raise OSError(f"the folder has no {CONFIG_NAME}")
-        return AsenConfig.from_pretrained(folder)
+        return AsenConfig.from_pretrained(checkpoint)
     except OSError as error:
         raise ValueError(
             f"checkpoint {checkpoint}: no such folder with a {CONFIG_NAME}, nor a Hub id: {error}"
