@@ -116,13 +116,13 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
     [
         ((), "expected either --task NAME"),
         (("--task=equivariant/palindrome", "--supports", "dense"), "expected values among complete, sparse, weak"),
-        (("--task=equivariant/palindrome", "--supports", "sparse"), "no edges"),
+        (("--task=equivariant/palindrome", "--supports", "sparse"), "support sparse needs edges"),
         (("--task=equivariant/palindrome", "--rivals", "cnn"), "expected values among mlp, gcn"),
         (("--task=equivariant/palindrome", "--rivals", "gcn"), "messages along edges, and the task has none"),
         (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
         (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),
         (("--task=equivariant/palindrome", "--steps=3"), "--steps"),
-        (("--task=equivariant/palindrome", "--push_to_hub"), "nothing is uploaded here"),
+        (("--task=equivariant/palindrome", "--push_to_hub"), "unrecognized arguments: --push_to_hub"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, arguments, message):
