@@ -392,7 +392,7 @@ def test_under_autocast_outputs_and_gradients_stay_close(implementation, gated):
 
 
 @gated_or_not
-@pytest.mark.parametrize("heads", [4, 6])
+@pytest.mark.parametrize("heads", [4, pytest.param(6, marks=pytest.mark.slow)])
 def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated, heads):
     size = 6 * heads
     torch._dynamo.reset()
@@ -419,6 +419,7 @@ def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated, heads):
             step(several_graphs(batch), batch)
 
 
+@pytest.mark.slow
 def test_many_kinds_of_layers_are_all_compiled():
     """Dynamo gives up, silently, after eight compilations of one code object."""
     graph = orbit_graph(cyclic(5))
