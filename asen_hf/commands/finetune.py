@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from ..evaluation.scoreboard import format_scoreboard
 from ..hub.cards import write_card
 from ..hub.uploads import UploadOptions, open_repository, push_run
+from ..training._processes import process_state
 from ..training._typed_fields import described
 from ..training.finetune import finetune
 from ..training.recipe import TrainingRecipe
-from ..training.results import process_state
 from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet_libraries
 from ._row_arguments import RowArguments, parse_json
 

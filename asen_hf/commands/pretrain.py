@@ -8,8 +8,8 @@ from ..evaluation.scoreboard import format_scoreboard
 from ..hub.cards import write_card
 from ..hub.uploads import UploadOptions, open_repository, push_run
 from ..model.checkpoints import checkpoint_path
+from ..training._processes import process_state
 from ..training.pretrain import pretrain
-from ..training.results import process_state
 from ._command_line import parse_with_recipe, quiet_libraries
 
 DESCRIPTION = """\

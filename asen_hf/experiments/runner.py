@@ -51,10 +51,10 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     rows = steps = best_step = 0
     validation: float | str = ""
     if not start_from.zero_shot:
-        validation = train(model, data, recipe)[name].value
+        record = train(model, data, recipe)["validation"]
+        validation, best_step = record.scores[name].value, record.step or 0
         rows = training.train_rows or len(data[name]["train"])
         steps = total_steps(training, rows, num_processes=1)
-        best_step = json.loads((output / "scores.json").read_text(encoding="utf-8"))["step"]
         if not grid.keep:
             shutil.rmtree(output)
     score = score_splits(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
@@ -124,16 +124,17 @@ def is_finished(pretraining: Recipe) -> bool:
 def pretrain(grid: Grid, recipe: Recipe) -> None:
     """Train the recipe and add its line to the store, unless its output folder holds the finished checkpoint."""
     output = Path(recipe.training.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / "lock").open("w") as lock:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with (output.parent / f".{output.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be training it
         if is_finished(recipe):
             return
+        shutil.rmtree(output, ignore_errors=True)  # of a worker that died
         start = time.perf_counter()
         configs, data = recipe.load()
         set_seed(recipe.training.seed)
         model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
-        scores = train(model, data, recipe)
+        scores = train(model, data, recipe)["validation"].scores
         largest = recipe.training.train_rows or max(len(splits["train"]) for splits in data.values())
         grid.pretrainings.append(
             {

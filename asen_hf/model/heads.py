@@ -24,12 +24,22 @@ def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
     return values.squeeze(-1) if task.output_size == 1 else values
 
 
-def task_loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
-    """Mean loss over the labels that are not ignored, in float32 or float64; 0 if all are ignored."""
+def task_loss(
+    task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor, num_labels: Tensor | float | None = None
+) -> Tensor:
+    """Mean loss over the labels that are not ignored, in float32 or float64; 0 if all are ignored.
+
+    Args:
+        task: its config.
+        logits: in normalised units, with a last dimension of outputs.
+        labels: in raw units, as in ``AsenForMultitask.forward``.
+        inputs: in raw units; read only with ``residual_feature``.
+        num_labels: divide the sum of the losses by this number instead of the number of labels that are not ignored.
+    """
     logits = at_least_float32(logits)
     if not task.is_regression:
         total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
-        return total / is_known(task, labels).sum().clamp(min=1)
+        return total / _divisor(is_known(task, labels), num_labels)
     targets = labels.to(logits.dtype).reshape(logits.shape)
     if task.residual_feature is not None:
         targets = targets - inputs[..., task.residual_feature, None]
@@ -37,4 +47,9 @@ def task_loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) 
     known = is_known(task, targets)
     errors = torch.where(known, logits - targets, 0)
     errors = errors.abs() if task.loss == "l1" else errors.square()
-    return errors.sum() / known.sum().clamp(min=1)
+    return errors.sum() / _divisor(known, num_labels)
+
+
+def _divisor(known: Tensor, num_labels: Tensor | float | None) -> Tensor:
+    number = known.sum() if num_labels is None else torch.as_tensor(num_labels, device=known.device)
+    return torch.where(number > 0, number, 1)  # a batch without labels has loss 0

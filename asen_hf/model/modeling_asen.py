@@ -235,7 +235,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         config: sizes and tasks.
     """
 
-    accepts_loss_kwargs = False
+    accepts_loss_kwargs = True  # transformers' Trainer passes num_items_in_batch
 
     def __init__(self, config: AsenConfig):
         super().__init__(config)
@@ -275,6 +275,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> AsenMultitaskOutput:
         """Compute the logits of one task and, if labels are given, its loss.
 
@@ -282,6 +283,9 @@ class AsenForMultitask(AsenPreTrainedModel):
             inputs, task, output_hidden_states, output_attentions: as in :meth:`AsenModel.forward`.
             labels: for classification int64 ``(B, n)`` or ``(B,)``, -100 is ignored; for regression floats in raw units
                 of the same shape, with a trailing ``(K,)`` for K > 1 values, NaN is ignored.
+            num_items_in_batch: divides the sum of the losses, instead of the number of labels that are not ignored.
+                transformers' Trainer passes the number of labels of all batches of a step. It counts a missing number
+                (NaN) as a label.
 
         Raises:
             ValueError: as :meth:`AsenModel.forward`, or labels have the wrong shape, dtype or range.
@@ -295,20 +299,25 @@ class AsenForMultitask(AsenPreTrainedModel):
             return_dict=True,
         )
         logits = self._logits(name, output.last_hidden_state)
-        loss = None if labels is None else self._loss(name, logits, inputs, labels)
+        loss = None if labels is None else self._loss(name, logits, inputs, labels, num_items_in_batch)
         return AsenMultitaskOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )
 
-    def losses(self, batch: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    def losses(
+        self, batch: Mapping[str, Mapping[str, Tensor]], num_labels: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Compute the loss of each task on its rows, in shared batches (see :meth:`AsenModel.run`).
 
         Args:
             batch: ``{task: {"inputs", "labels"}}``, both as in :meth:`forward`.
+            num_labels: ``{task: number}`` that divides the sum of the task's losses, as ``num_items_in_batch`` in
+                :meth:`forward`.
         """
+        num_labels = num_labels or {}
         outputs = self.asen.run({name: columns["inputs"] for name, columns in batch.items()})
         return {
-            name: self._loss(name, self._logits(name, outputs[name][0][-1]), **columns)
+            name: self._loss(name, self._logits(name, outputs[name][0][-1]), **columns, num_labels=num_labels.get(name))
             for name, columns in batch.items()
         }
 
@@ -316,12 +325,14 @@ class AsenForMultitask(AsenPreTrainedModel):
         is_node = self.config.tasks[name].output_level == "node"
         return self.heads[name](states if is_node else self.asen.pool(states))
 
-    def _loss(self, name: str, logits: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _loss(
+        self, name: str, logits: Tensor, inputs: Tensor, labels: Tensor, num_labels: Tensor | int | None = None
+    ) -> Tensor:
         task = self.config.tasks[name]
         _check(task.check_labels, labels, name)
         if len(labels) != len(inputs):
             raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
-        return task_loss(task, logits, labels, inputs)
+        return task_loss(task, logits, labels, inputs, num_labels)
 
     def predict(self, inputs: Tensor, task: str | None = None) -> Tensor:
         """Predict without dropout and gradients.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict
 from numpy.typing import ArrayLike
@@ -16,9 +18,11 @@ from ..closures import warn_if_not_closed
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_config, load_model
+from ._processes import process_state
+from ._run_folder import claimed
 from ._typed_fields import from_mapping
-from .recipe import ModelRecipe, Recipe, TrainingRecipe
-from .results import TrainingResult, process_state, run_folder, train_and_score
+from .recipe import ModelRecipe, Recipe, Start, TrainingRecipe
+from .results import TrainingResult, run_folder, train_and_score
 from .task_recipe import TaskRecipe
 from .task_rows import task_rows
 
@@ -66,7 +70,8 @@ def finetune(
         from_scratch: start from random weights of the same shape.
         keep_tasks: keep the model's other tasks. Their embedders and heads are frozen, but the backbone changes.
         output_dir: folder of the run's checkpoints, the finished model, ``scores.json`` (validation),
-            ``test_scores.json`` and ``recipe.yaml``. ``None`` trains in a temporary folder.
+            ``test_scores.json`` and ``recipe.yaml``; it must be new or empty, unless ``overwrite`` or
+            ``resume_from_checkpoint`` is given. ``None`` trains in a temporary folder.
         training: fields of :class:`~asen_hf.training.recipe.TrainingRecipe`, such as ``max_steps``, ``num_epochs``,
             ``lr``, ``rows_per_task`` or ``seed``. ``seed`` also seeds the global generators of Python, NumPy and
             torch.
@@ -76,7 +81,7 @@ def finetune(
 
     Raises:
         ValueError: an unknown training field, no such checkpoint, task or table, rows that do not suit the task, a
-            donor that does not exist, or training that diverged.
+            donor that does not exist, an ``output_dir`` that is taken, or training that diverged.
 
     Example:
 
@@ -91,24 +96,28 @@ def finetune(
     """
     settings = _settings({**training, "output_dir": "unset"}, init_from, from_scratch)
     state = process_state()
-    set_seed(settings.seed)
-    with warnings.catch_warnings():
-        if not state.is_main_process:
-            warnings.simplefilter("ignore")  # the main process warns for all
-        with state.main_process_first():  # the remaining processes read its cache
-            rows = task_rows(task, data, name, settings.seed)
-        model = prepare_model(
-            model_or_checkpoint,
-            rows.name,
-            rows.config,
-            init_from=init_from,
-            from_scratch=from_scratch,
-            keep_tasks=keep_tasks,
-            attn_implementation=settings.attn_implementation if _is_asked(training, model_or_checkpoint) else None,
-        )
-    with run_folder(output_dir) as folder:
+    with contextlib.ExitStack() as stack:
+        settings.output_dir = stack.enter_context(run_folder(output_dir))
+        stack.enter_context(claimed(settings))
+        set_seed(settings.seed)
+        with warnings.catch_warnings():
+            if not state.is_main_process:
+                warnings.simplefilter("ignore")  # the main process warns for all
+            with state.main_process_first():  # the remaining processes read its cache
+                rows = task_rows(task, data, name, settings.seed)
+            model = prepare_model(
+                model_or_checkpoint,
+                rows.name,
+                rows.config,
+                init_from=init_from,
+                from_scratch=from_scratch,
+                keep_tasks=keep_tasks,
+                attn_implementation=settings.attn_implementation if _is_asked(training, model_or_checkpoint) else None,
+            )
         sources = [] if rows.source is None else [rows.source]
-        recipe = Recipe(ModelRecipe.of(model.config), sources, dataclasses.replace(settings, output_dir=folder))
+        checkpoint = str(model_or_checkpoint) if isinstance(model_or_checkpoint, str | Path) else None
+        start = Start(checkpoint, init_from, from_scratch, keep_tasks)
+        recipe = Recipe(ModelRecipe.of(model.config), sources, settings, start)
         scores = train_and_score(model, {rows.name: rows.splits}, recipe)
     return FinetuneResult(model, scores, None if output_dir is None else Path(output_dir))
 
@@ -124,6 +133,8 @@ def prepare_model(
     attn_implementation: str | None = None,
 ) -> AsenForMultitask:
     """The model with the task, which keeps its trained weights if the model has it unchanged, and gets new ones if not.
+
+    Weights of half precision become float32: AdamW's small updates of them would be rounded away.
 
     Args:
         model_or_checkpoint, init_from, from_scratch, keep_tasks: as in :func:`finetune`.
@@ -145,6 +156,8 @@ def prepare_model(
             config = check_is_model(model_or_checkpoint).config
         return AsenForMultitask(ModelRecipe.of(config).config({name: task}, **attention))
     model = load_model(model_or_checkpoint, **attention)
+    if model.dtype in (torch.float16, torch.bfloat16):
+        model.float()
     names, known = list(model.config.tasks), model.config.tasks.get(name)
     if known and init_from is not None:
         raise ValueError(f"the checkpoint already has a task {name!r}, and init_from applies to new tasks only")

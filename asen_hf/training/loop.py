@@ -1,8 +1,8 @@
 """The one training loop, on Accelerate: multitask steps, validation, checkpoints, resumption.
 
 A run's folder holds two checkpoints, ``checkpoint-STEP/``: the latest and the best by validation. Each loads with
-``from_pretrained`` and keeps the state for resuming under ``state/``. After the run, the best model lies at the
-folder's top, with its validation scores in ``scores.json``.
+``from_pretrained`` and keeps the state for resuming under ``state/`` (see ``_state.py``). After the run, the best model
+lies at the folder's top, with its scores (see ``_run_folder.py``).
 """
 
 from __future__ import annotations
@@ -11,24 +11,41 @@ import dataclasses
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import load, send_to_device
+from accelerate.utils import DistributedType, send_to_device
 from datasets import DatasetDict
-from safetensors import SafetensorError
+from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from ..data import MultitaskBatches
-from ..evaluation.scores import Score, ScoreRecord, score_splits
+from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord, score_splits
+from ..model.configuration_asen import TaskConfig
+from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
+from ._resume import resume, row_hashes
+from ._run_folder import (
+    RECIPE_NAME,
+    SCORES_NAME,
+    STATE,
+    checkpoints,
+    claimed,
+    publish,
+    remove_run,
+    remove_unfinished_writes,
+    save_checkpoint,
+    step_of,
+    unfinished_checkpoint,
+)
+from ._state import Progress, save_random_state, save_state
 from .objective import (
+    Batch,
     MultitaskObjective,
     check_labels_known,
     freeze_other_tasks,
@@ -36,49 +53,46 @@ from .objective import (
 )
 from .recipe import Recipe, TrainingRecipe
 
-
-@dataclasses.dataclass
-class Progress:
-    """Progress of a run; saved and loaded with each checkpoint."""
-
-    step: int = 0
-    best_step: int = 0
-    best_loss: float = math.inf
-
-    def state_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
-def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Recipe) -> dict[str, Score]:
+def train(
+    model: AsenForMultitask,
+    data: Mapping[str, DatasetDict],
+    recipe: Recipe,
+    score_test: Callable[[AsenForMultitask], dict[str, Score]] | None = None,
+) -> dict[str, ScoreRecord]:
     """Train ``model`` on all tasks of ``data`` and leave the best checkpoint by validation in the run's folder.
 
     Args:
         model: tasks of the model that are not in ``data`` are frozen.
         data: ``{task: DatasetDict}`` with splits train and validation.
         recipe: its ``training`` section controls the loop; the whole recipe is saved with every checkpoint.
+        score_test: scores the best model before the result is published, with its scores as test_scores.json.
 
     Returns:
-        The best checkpoint's validation scores; ``model`` then holds its weights.
+        The best checkpoint's scores, ``{"validation": …}`` and, with ``score_test``, ``"test"``; ``model`` then holds
+        its weights.
 
     Raises:
-        ValueError: the checkpoint to resume from is missing or incomplete.
+        ValueError: the run's folder is taken or cannot be written, a loss is not finite, or a run cannot be resumed
+            from the checkpoint.
     """
     if not data:
         raise ValueError("there are no tasks to train on")
+    with claimed(recipe.training):
+        return _train(model, data, recipe, score_test)
+
+
+def _train(
+    model: AsenForMultitask,
+    data: Mapping[str, DatasetDict],
+    recipe: Recipe,
+    score_test: Callable[[AsenForMultitask], dict[str, Score]] | None,
+) -> dict[str, ScoreRecord]:
     training = recipe.training
     output = Path(training.output_dir)
-    accelerator = Accelerator(
-        mixed_precision=training.mixed_precision,
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
-        log_with=None if training.report_to == "none" else training.report_to,
-        project_dir=output,
-    )
-    if training.report_to != "none":
-        scalars = {key: value for key, value in dataclasses.asdict(training).items() if value is not None}
-        accelerator.init_trackers("asen", config=scalars)
+    accelerator = _accelerator(training)
     keep_freed_memory()
     if training.gradient_checkpointing:
         model.activation_checkpointing_enable()
@@ -105,13 +119,23 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
         weight_decay=training.weight_decay,
         fused=True,  # one kernel for all tensors saves a tenth of a small model's step
     )
-    scheduler = get_cosine_schedule_with_warmup(optimizer, round(training.warmup_ratio * num_steps), num_steps)
-    objective, optimizer = accelerator.prepare(MultitaskObjective(model), optimizer)
-    progress = Progress()
-    # The scheduler is not prepared: Accelerate would step it once per process.
-    accelerator.register_for_checkpointing(scheduler, progress)
-    if training.resume_from_checkpoint is not None:
-        _resume(accelerator, output, training.resume_from_checkpoint)
+    objective, prepared = accelerator.prepare(MultitaskObjective(model), optimizer)
+    hashes = row_hashes(configs, data)
+    if accelerator.is_main_process:
+        remove_unfinished_writes(output)
+    if training.resume_from_checkpoint is None:
+        if accelerator.is_main_process:
+            remove_run(output)  # where claimed() has let overwrite pass; else there is none
+        progress = Progress(num_processes=ranks, rows=hashes)
+    else:
+        progress = resume(output, recipe, model, optimizer, accelerator, hashes)
+    # The rate is a function of the step, so that on resuming a changed setting takes effect. The scheduler is not
+    # prepared: Accelerate would step it once per process.
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    scheduler = get_cosine_schedule_with_warmup(
+        optimizer, round(training.warmup_ratio * num_steps), num_steps, last_epoch=progress.step - 1
+    )
 
     objective.train()
     bar = tqdm(
@@ -121,33 +145,78 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
         disable=not accelerator.is_local_main_process,
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
-    recent: list[torch.Tensor] = []
+    recent: list[Tensor] = []
     while progress.step < num_steps:
-        for micro in range(accumulation):
-            batch = batches[(progress.step * accumulation + micro) * ranks + accelerator.process_index]
+        first = progress.step * accumulation
+        step_batches = [
+            send_to_device(batches[(first + micro) * ranks + accelerator.process_index], accelerator.device)
+            for micro in range(accumulation)
+        ]
+        counts = _mean_label_counts(accelerator, configs, step_batches)
+        for batch in step_batches:
             with accelerator.accumulate(objective):
-                loss, losses = objective(send_to_device(batch, accelerator.device))
+                loss, losses = objective(batch, counts)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(objective.parameters(), training.max_grad_norm)
-                optimizer.step()
-                optimizer.zero_grad()
+                prepared.step()
+                prepared.zero_grad()
             recent.append(loss.detach())
             losses = {task: task_loss.detach() for task, task_loss in losses.items()}
         scheduler.step()
         progress.step += 1
         bar.update()
-        if progress.step % training.logging_steps == 0:
+        is_reported = progress.step % training.logging_steps == 0
+        is_validated = progress.step % eval_steps == 0 or progress.step == num_steps
+        if is_reported or is_validated or reads_at_no_cost(accelerator.device):
+            _check_finite(recent, losses, progress.step)
+        if is_reported:
             _report(accelerator, bar, progress.step, recent, losses, scheduler.get_last_lr()[-1])
             recent.clear()
-        if progress.step % eval_steps == 0 or progress.step == num_steps:
-            _validate(accelerator, model, validation, progress, recipe, bar)
+        if is_validated:
+            _validate(accelerator, model, optimizer, validation, progress, recipe, bar)
     bar.close()
-    scores = _finish(accelerator, model, validation, recipe, progress)
+    records = _finish(accelerator, model, validation, recipe, progress, score_test)
     accelerator.end_training()  # closes the trackers and destroys the process group
     if accelerator.num_processes == 1:
         AcceleratorState._reset_state()  # else the program's next run could not change mixed_precision
-    return scores
+    return records
+
+
+def _accelerator(training: TrainingRecipe) -> Accelerator:
+    accelerator = Accelerator(
+        mixed_precision=training.mixed_precision,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        log_with=None if training.report_to == "none" else training.report_to,
+        project_dir=training.output_dir,
+    )
+    if accelerator.distributed_type in _SHARDED:
+        raise ValueError(
+            f"distributed training by {accelerator.distributed_type.value} is not supported: it splits the weights of "
+            "models that exceed a device's memory; launch with data parallelism only (accelerate launch --multi_gpu)"
+        )
+    if training.report_to != "none":
+        scalars = {key: value for key, value in dataclasses.asdict(training).items() if value is not None}
+        accelerator.init_trackers("asen", config=scalars)
+    return accelerator
+
+
+def _mean_label_counts(
+    accelerator: Accelerator, configs: Mapping[str, TaskConfig], batches: list[Batch]
+) -> dict[str, Tensor]:
+    """Each task's number of known labels per batch, a mean over the batches of one step in all processes.
+
+    Accelerate averages a step's gradients over batches and processes. With a batch's sum of losses divided by this
+    number, the average is the gradient of the mean over all labels of the step.
+    """
+    counts = [
+        torch.stack([is_known(configs[name], columns["labels"]).sum() for name, columns in batch.items()])
+        for batch in batches
+    ]
+    mean = torch.stack(counts).float().mean(dim=0)
+    if accelerator.num_processes > 1:
+        mean = accelerator.reduce(mean, reduction="mean")
+    return dict(zip(batches[0], mean, strict=True))
 
 
 def total_steps(training: TrainingRecipe, largest: int, num_processes: int) -> int:
@@ -176,12 +245,26 @@ def _subsample(train: Any, training: TrainingRecipe) -> Any:
     return train.shuffle(seed=training.seed).select(range(training.train_rows))
 
 
+def reads_at_no_cost(device: torch.device) -> bool:
+    """Whether a loss can be looked at in every step; on an accelerator, the program would wait for the device."""
+    return device.type == "cpu"
+
+
+def _check_finite(recent: list[Tensor], losses: Mapping[str, Tensor], step: int) -> None:
+    if not bool(torch.stack(recent).isfinite().all()):
+        tasks = [name for name, loss in losses.items() if not bool(loss.isfinite())]
+        raise ValueError(
+            f"training diverged: the loss{' of ' + ', '.join(tasks) if tasks else ''} is not finite at step {step}; "
+            "lower the learning rate, or check the scale of inputs and labels. Earlier checkpoints are whole"
+        )
+
+
 def _report(
     accelerator: Accelerator,
     bar: tqdm,
     step: int,
-    recent: list[torch.Tensor],
-    losses: Mapping[str, torch.Tensor],
+    recent: list[Tensor],
+    losses: Mapping[str, Tensor],
     rate: float,
 ) -> None:
     loss = float(accelerator.reduce(torch.stack(recent).mean(), reduction="mean"))
@@ -193,6 +276,7 @@ def _report(
 def _validate(
     accelerator: Accelerator,
     model: AsenForMultitask,
+    optimizer: torch.optim.Optimizer,
     validation: Mapping[str, Any],
     progress: Progress,
     recipe: Recipe,
@@ -201,51 +285,50 @@ def _validate(
     """Score the validation splits (all rows in every process, so that all processes agree) and save a checkpoint."""
     scores = score_splits(model, validation, recipe.training.eval_batch_size)
     loss = sum(score.loss for score in scores.values()) / len(scores)
-    if loss < progress.best_loss:
-        progress.best_loss, progress.best_step = loss, progress.step
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"training diverged: the validation loss is {loss} at step {progress.step}; lower the learning rate. "
+            "Earlier checkpoints are whole"
+        )
+    progress.validated(loss)
     summary = ", ".join(f"{task} {score.value:.4g}" for task, score in scores.items())
     if accelerator.is_local_main_process:
         bar.write(f"step {progress.step}: validation loss {loss:.4f} ({summary})")
     values = {f"validation/{task}/{score.metric}": score.value for task, score in scores.items()}
     accelerator.log({"validation/loss": loss, **values}, step=progress.step)
-    _save(accelerator, model, progress, recipe)
+    _save(accelerator, model, optimizer, progress, recipe)
 
 
-def _save(accelerator: Accelerator, model: AsenForMultitask, progress: Progress, recipe: Recipe) -> None:
-    """Write a checkpoint aside, rename it, and only then remove those that are neither latest nor best."""
+def _save(
+    accelerator: Accelerator,
+    model: AsenForMultitask,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    recipe: Recipe,
+) -> None:
+    """Save a checkpoint, and only then remove those that are neither the latest nor the best."""
     output = Path(recipe.training.output_dir)
-    final = output / f"checkpoint-{progress.step}"
-    aside = output / f".{final.name}.tmp"
+
+    def fill(folder: Path) -> None:
+        model.save_pretrained(folder)
+        recipe.write(folder / RECIPE_NAME)
+        (folder / STATE).mkdir()
+        progress.scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
+        save_state(folder / STATE, model, optimizer, progress)
+        accelerator.wait_for_everyone()  # the folder exists
+        save_random_state(folder / STATE, accelerator)
+        accelerator.wait_for_everyone()  # all random states are written
+
     if accelerator.is_main_process:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        model.save_pretrained(aside)
-        recipe.write(aside / "recipe.yaml")
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(aside / "state"))  # every process writes its own random state
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        shutil.rmtree(final, ignore_errors=True)
-        aside.rename(final)
-        for checkpoint in _checkpoints(output):
-            if _step(checkpoint) not in (progress.step, progress.best_step):
+        save_checkpoint(output, progress.step, fill)
+        for checkpoint in checkpoints(output):
+            if step_of(checkpoint) not in (progress.step, progress.best_step):
                 shutil.rmtree(checkpoint)
+    else:
+        accelerator.wait_for_everyone()
+        save_random_state(unfinished_checkpoint(output, progress.step) / STATE, accelerator)
+        accelerator.wait_for_everyone()
     accelerator.wait_for_everyone()
-
-
-def _resume(accelerator: Accelerator, output: Path, source: str) -> None:
-    saved = _checkpoints(output)
-    path = Path(source) if source != "latest" else (saved[-1] if saved else output / "checkpoint-STEP")
-    if not (path / "state").is_dir():
-        raise ValueError(f"cannot resume: {path} is not a checkpoint with a state folder")
-    try:
-        # Accelerate skips a random state that it cannot read; the resumed run would then draw other numbers.
-        load(path / "state" / f"random_states_{accelerator.process_index}.pkl", weights_only=False)
-        accelerator.load_state(str(path / "state"))
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as error:
-        raise ValueError(
-            f"cannot resume: {path / 'state'} is incomplete or belongs to another model: {error}"
-        ) from error
 
 
 def _finish(
@@ -254,30 +337,24 @@ def _finish(
     validation: Mapping[str, Any],
     recipe: Recipe,
     progress: Progress,
-) -> dict[str, Score]:
-    output = Path(recipe.training.output_dir)
-    if progress.best_step == 0:
-        raise ValueError("training diverged: the validation loss was never finite; lower the learning rate")
+    score_test: Callable[[AsenForMultitask], dict[str, Score]] | None,
+) -> dict[str, ScoreRecord]:
+    """Load the best checkpoint into the model, score it, and publish it with its scores."""
+    output, seed = Path(recipe.training.output_dir), recipe.training.seed
     best = type(model).from_pretrained(output / f"checkpoint-{progress.best_step}")
     model.load_state_dict(best.state_dict())
     scores = score_splits(model, validation, recipe.training.eval_batch_size)
+    records = {"validation": ScoreRecord("validation", seed, scores, progress.best_step)}
+    if score_test is not None:
+        records["test"] = ScoreRecord("test", seed, score_test(model))
+
+    def fill(folder: Path) -> None:
+        model.save_pretrained(folder)
+        recipe.write(folder / RECIPE_NAME)
+        for split, record in records.items():
+            record.write(folder / (SCORES_NAME if split == "validation" else TEST_SCORES_NAME))
+
     if accelerator.is_main_process:
-        record = ScoreRecord("validation", recipe.training.seed, scores, progress.best_step)
-        aside = output / ".finished.tmp"
-        shutil.rmtree(aside, ignore_errors=True)
-        model.save_pretrained(aside)
-        recipe.write(aside / "recipe.yaml")
-        record.write(aside / "scores.json")
-        for file in sorted(aside.iterdir()):  # scores.json sorts last: its presence marks a complete run
-            file.replace(output / file.name)
-        aside.rmdir()
+        publish(output, fill)
     accelerator.wait_for_everyone()
-    return scores
-
-
-def _checkpoints(output: Path) -> list[Path]:
-    return sorted(output.glob("checkpoint-*"), key=_step)
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
+    return records

@@ -30,11 +30,17 @@ class MultitaskObjective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """``{task: {"inputs", "labels"}}`` to the mean of the tasks' losses and ``{task: loss}``, all scalars."""
+    def forward(self, batch: Batch, num_labels: Mapping[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """``{task: {"inputs", "labels"}}`` to the mean of the tasks' losses and ``{task: loss}``, all scalars.
+
+        Args:
+            batch: rows of every task.
+            num_labels: ``{task: number}`` that the sum of a task's losses is divided by; by default the number of the
+                batch's known labels.
+        """
         if not batch:
             raise ValueError("a batch needs rows of at least one task")
-        losses = self.model.losses(batch)
+        losses = self.model.losses(batch, num_labels)
         return torch.stack(list(losses.values())).mean(), losses
 
 

@@ -10,8 +10,10 @@ from accelerate.utils import set_seed
 
 from ..closures import warn_if_not_closed
 from ..model.modeling_asen import AsenForMultitask
+from ._processes import process_state
+from ._run_folder import claimed
 from .recipe import Recipe
-from .results import TrainingResult, process_state, train_and_score
+from .results import TrainingResult, train_and_score
 
 
 class PretrainResult(TrainingResult):
@@ -33,20 +35,24 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
         finished model, ``scores.json`` (validation), ``test_scores.json`` and ``recipe.yaml``.
 
     Raises:
-        ValueError: an ill-formed recipe, unknown fields, a task that cannot be loaded, or training that diverged.
+        ValueError: an ill-formed recipe, unknown fields, a task that cannot be loaded, an ``output_dir`` that
+            is taken, or training that diverged.
     """
     if isinstance(recipe, str | Path):
         recipe = Recipe.read(recipe)
     elif not isinstance(recipe, Recipe):
         recipe = Recipe.from_dict(recipe)
     recipe = recipe.changed(**training)
+    if recipe.start is not None:
+        raise ValueError("the recipe has a section start, so it records a finetuning: use finetune")
     state = process_state()
-    set_seed(recipe.training.seed)
-    with state.main_process_first():  # the remaining processes read its cache
-        configs, data = recipe.load()
-    model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
-    if state.is_main_process:
-        for name, task in configs.items():
-            warn_if_not_closed(name, task)
-    scores = train_and_score(model, data, recipe)
+    with claimed(recipe.training):
+        set_seed(recipe.training.seed)
+        with state.main_process_first():  # the remaining processes read its cache
+            configs, data = recipe.load()
+        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
+        if state.is_main_process:
+            for name, task in configs.items():
+                warn_if_not_closed(name, task)
+        scores = train_and_score(model, data, recipe)
     return PretrainResult(model, scores, Path(recipe.training.output_dir))

@@ -2,7 +2,8 @@
 
 A recipe file has three sections: ``model`` (:class:`ModelRecipe`: the backbone's fields of AsenConfig), ``tasks`` (a
 list of :class:`~asen_hf.training.task_recipe.TaskRecipe`) and ``training`` (:class:`TrainingRecipe`).
-training/recipes/specimen.yaml explains every field.
+training/recipes/specimen.yaml explains every field. The record of a finetuning has a fourth, ``start``
+(:class:`Start`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from ._typed_fields import described, from_mapping, refuse_unknown
 from ._yaml import read_yaml, to_yaml
 from .task_recipe import TaskRecipe
 
-SECTIONS = ("model", "tasks", "training")
+SECTIONS = ("model", "tasks", "training", "start")
+# How one call deals with the run's folder; the record of a run leaves them out.
+_OF_THE_CALL = ("resume_from_checkpoint", "overwrite")
 
 
 @dataclasses.dataclass
@@ -94,6 +97,7 @@ class TrainingRecipe:
     resume_from_checkpoint: str | None = described(
         "Checkpoint folder of the run to resume from; latest for the last one.", None
     )
+    overwrite: bool = described("Remove the run that output_dir holds, and start anew.", False)
 
     def __post_init__(self) -> None:
         for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size"):
@@ -113,6 +117,23 @@ class TrainingRecipe:
 
 
 @dataclasses.dataclass
+class Start:
+    """The weights that a finetuning started from; arguments of :func:`asen_hf.finetune`.
+
+    Attributes:
+        checkpoint: a folder, a Hub id or a committed checkpoint's name; ``None`` for a model given as an object.
+        init_from: the donor task.
+        from_scratch: whether the weights were random.
+        keep_tasks: whether the checkpoint's other tasks were kept.
+    """
+
+    checkpoint: str | None = None
+    init_from: str | None = None
+    from_scratch: bool = False
+    keep_tasks: bool = False
+
+
+@dataclasses.dataclass
 class Recipe:
     """One experiment.
 
@@ -120,11 +141,13 @@ class Recipe:
         model: the backbone.
         tasks: the tasks, and where their rows come from.
         training: the loop's settings.
+        start: what a finetuning started from; ``None`` for a pretraining.
     """
 
     model: ModelRecipe
     tasks: list[TaskRecipe]
     training: TrainingRecipe
+    start: Start | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
@@ -151,7 +174,7 @@ class Recipe:
         if not isinstance(sections, Mapping):
             raise ValueError(f"{where}: expected the sections {', '.join(SECTIONS)}, found {sections!r}")
         refuse_unknown(sections, SECTIONS, where)
-        model, training = (sections.get(name) for name in ("model", "training"))
+        model, training, start = (sections.get(name) for name in ("model", "training", "start"))
         tasks = sections.get("tasks", [])
         if not isinstance(tasks, list) or not all(isinstance(task, Mapping) and "name" in task for task in tasks):
             raise ValueError(f"{where}, section tasks: expected a list of mappings, each with a name, found {tasks!r}")
@@ -162,6 +185,7 @@ class Recipe:
             from_mapping(ModelRecipe, {} if model is None else model, f"{where}, section model"),
             [from_mapping(TaskRecipe, task, f"{where}, task {task['name']!r}") for task in tasks],
             from_mapping(TrainingRecipe, {} if training is None else training, f"{where}, section training"),
+            None if start is None else from_mapping(Start, start, f"{where}, section start"),
         )
 
     def changed(self, **scalars: Any) -> Recipe:
@@ -174,6 +198,7 @@ class Recipe:
             from_mapping(ModelRecipe, model, "recipe, section model"),
             self.tasks,
             from_mapping(TrainingRecipe, training, "recipe, section training"),
+            self.start,
         )
 
     def load(self) -> tuple[dict[str, TaskConfig], dict[str, DatasetDict]]:
@@ -184,12 +209,14 @@ class Recipe:
         return configs, data
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that :meth:`from_dict` takes back."""
-        return {
+        """Plain values that :meth:`from_dict` takes back, without ``resume_from_checkpoint`` and ``overwrite``."""
+        training = dataclasses.asdict(self.training)
+        sections = {
             "model": dataclasses.asdict(self.model),
             "tasks": [task.changed_fields() for task in self.tasks],
-            "training": dataclasses.asdict(self.training),
+            "training": {name: value for name, value in training.items() if name not in _OF_THE_CALL},
         }
+        return sections if self.start is None else {**sections, "start": dataclasses.asdict(self.start)}
 
     def write(self, path: str | Path) -> None:
         """Write the recipe as YAML that :meth:`read` takes back."""

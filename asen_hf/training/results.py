@@ -8,14 +8,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import DatasetDict
 
 from ..evaluation.scoreboard import scoreboard
-from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
+from ..evaluation.scores import Score
 from ..model.modeling_asen import AsenForMultitask
+from ._processes import process_state
 from .loop import train
 from .recipe import Recipe
 
@@ -35,25 +34,18 @@ class TrainingResult:
     output_dir: Path | None
 
 
-def process_state() -> PartialState:
-    """Accelerate's state of this process; on the CPU if torch finds no accelerator."""
-    return PartialState(cpu=not torch.accelerator.is_available())
-
-
 def train_and_score(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Recipe) -> dict[str, Score]:
     """Train (see :func:`~asen_hf.training.loop.train`) and score the best checkpoint on the test rows.
 
-    Every process scores and returns the same values; the main process writes them to the run's folder.
+    Every process scores and returns the same values.
     """
-    is_main_process = process_state().is_main_process  # read before training, which destroys the process group
-    train(model, data, recipe)
-    model.eval()
-    model.requires_grad_(True)  # train has frozen the tasks that are not in data
-    scores = scoreboard(model, data)
-    if is_main_process:
-        path = Path(recipe.training.output_dir) / TEST_SCORES_NAME
-        ScoreRecord("test", recipe.training.seed, scores).write(path)
-    return scores
+
+    def score(best: AsenForMultitask) -> dict[str, Score]:
+        best.eval()
+        best.requires_grad_(True)  # train has frozen the tasks that are not in data
+        return scoreboard(best, data)
+
+    return train(model, data, recipe, score)["test"].scores
 
 
 @contextlib.contextmanager
