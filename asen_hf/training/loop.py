@@ -29,6 +29,7 @@ from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord, score_spli
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
+from ._processes import process_state
 from ._resume import resume, row_hashes
 from ._run_folder import (
     RECIPE_NAME,
@@ -81,7 +82,11 @@ def train(
     if not data:
         raise ValueError("there are no tasks to train on")
     with claimed(recipe.training):
-        return _train(model, data, recipe, score_test)
+        try:
+            return _train(model, data, recipe, score_test)
+        finally:
+            if process_state().num_processes == 1:
+                AcceleratorState._reset_state()  # else the program's next run could not change mixed_precision
 
 
 def _train(
@@ -178,8 +183,6 @@ def _train(
     bar.close()
     records = _finish(accelerator, model, validation, recipe, progress, score_test)
     accelerator.end_training()  # closes the trackers and destroys the process group
-    if accelerator.num_processes == 1:
-        AcceleratorState._reset_state()  # else the program's next run could not change mixed_precision
     return records
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from asen_hf import AsenConfig, TaskConfig
 from asen_hf.commands._command_line import argument_parser, parse_with_recipe
-from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from asen_hf.training.recipe import ModelRecipe, Recipe, Start, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe
 
 RECIPE = """
@@ -46,8 +46,9 @@ OTHER = {
     **{"gradient_accumulation_steps": 2, "lr": 1e-4, "backbone_lr": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.5},
     **{"max_grad_norm": 2.0, "mixed_precision": "bf16", "gradient_checkpointing": True, "train_rows": 12},
     **{"attn_implementation": "gatv2_pyg", "eval_steps": 4, "eval_batch_size": 5, "logging_steps": 6},
-    **{"report_to": "tensorboard", "resume_from_checkpoint": "latest"},
+    **{"report_to": "tensorboard", "resume_from_checkpoint": "latest", "overwrite": True},
 }
+OF_THE_CALL = ("resume_from_checkpoint", "overwrite")
 
 
 def parse(flags, default):
@@ -122,10 +123,17 @@ def test_every_field_survives_writing_and_reading(tmp_path):
     recipe = Recipe(
         ModelRecipe(**{name: OTHER[name] for name in MODEL_FIELDS}),
         [full, own, TaskRecipe("plain")],
-        TrainingRecipe(**{name: OTHER[name] for name in TRAINING_FIELDS}),
+        TrainingRecipe(**{name: OTHER[name] for name in TRAINING_FIELDS if name not in OF_THE_CALL}),
+        Start("runs/donor", "a/b", False, True),
     )
     recipe.write(tmp_path / "recipe.yaml")
     assert Recipe.read(tmp_path / "recipe.yaml") == recipe == Recipe.from_dict(recipe.to_dict())
+
+
+def test_how_a_call_deals_with_its_folder_is_not_recorded(tmp_path):
+    call = {name: OTHER[name] for name in OF_THE_CALL}
+    Recipe(ModelRecipe(), [], TrainingRecipe(**call)).write(tmp_path / "recipe.yaml")
+    assert Recipe.read(tmp_path / "recipe.yaml") == Recipe(ModelRecipe(), [], TrainingRecipe())
 
 
 def test_every_scalar_field_has_a_value_in_these_tests():

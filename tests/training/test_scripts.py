@@ -720,7 +720,7 @@ def test_two_processes_with_frozen_tasks_train_one_model_as_one_process_does_wit
     done, recorded = launch_two(tmp_path, *arguments, *two)
     assert_ranks_agree(recorded, times=3)
     states = {path.name for path in (tmp_path / "two" / "checkpoint-4" / "state").iterdir()}
-    assert {"random_states_0.pkl", "random_states_1.pkl"} <= states
+    assert {"random-0.safetensors", "random-1.safetensors"} <= states
     assert len(table_of(done.stdout)) == 3 and done.stdout.count("Held-out test rows") == 1
 
     call("finetune", *arguments, "--rows_per_task", 16, "--output_dir", tmp_path / "one")
