@@ -18,9 +18,9 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
 	touch $@
 
-pretrain: setup ## train the default multitask recipe
+pretrain: setup ## train the default multitask recipe (ARGS=--overwrite to train it again)
 	.venv/bin/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-		training/pretrain.py
+		training/pretrain.py $(ARGS)
 
 test: setup ## run the tests (without the slow ones)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2

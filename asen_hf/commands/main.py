@@ -50,12 +50,19 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
 
 
 def report_errors(run: Callable[[], None]) -> int:
-    """Call ``run``; an expected error becomes one line on stderr and status 2, a defect shows its traceback."""
+    """Call ``run`` and return the exit status.
+
+    An expected error becomes one line on stderr and status 2, an interruption one line and status 130; a defect shows
+    its traceback.
+    """
     try:
         run()
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # errors of libraries may span several lines
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; a training goes on with --resume_from_checkpoint latest", file=sys.stderr)
+        return 130
     return 0
 
 

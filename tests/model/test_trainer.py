@@ -18,6 +18,7 @@ from asen_hf import AsenForMultitask, TaskConfig
 from asen_hf.data import collate
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scores import score_splits
+from asen_hf.evaluation.trainer_metrics import trainer_metrics
 from asen_hf.model.heads import predictions
 from tests.conftest import make_model
 
@@ -101,6 +102,36 @@ def test_metrics_in_raw_units(name, tmp_path):
     torch.testing.assert_close(guesses[0], model.predict(collate(task, rows)["inputs"]), rtol=1e-5, atol=1e-5)
 
 
+def with_missing_labels(task, rows, seed=0):
+    """The rows, most labels of the first half missing."""
+    columns = {name: column.numpy() for name, column in collate(task, rows).items()}
+    is_missing = np.random.default_rng(seed).random(columns["labels"].shape) < 0.8
+    is_missing[len(is_missing) // 2 :] = False
+    labels = np.where(is_missing, np.nan if task.is_regression else -100, columns["labels"])
+    return to_dataset(task, columns["inputs"], labels.astype(columns["labels"].dtype))
+
+
+@every_task
+@pytest.mark.parametrize("size", [1, 7, 48])
+def test_the_loss_of_an_evaluation_is_the_mean_over_its_labels_at_every_batch_size(name, size, tmp_path):
+    task, model = TASKS[name], make_model({name: TASKS[name]})
+    rows = with_missing_labels(task, make_rows(task))
+    expected = score_splits(model, {name: rows})[name]
+    trainer = make_trainer(model, tmp_path, rows, per_device_eval_batch_size=size, include_for_metrics=["inputs"])
+    trainer.compute_metrics = trainer_metrics(task)
+    found = trainer.evaluate()
+    assert found["eval_loss"] == pytest.approx(expected.loss, rel=1e-5)
+    assert found[f"eval_{task.metric}"] == pytest.approx(expected.value, rel=1e-5)
+
+
+def test_a_residual_is_scored_with_its_inputs(tmp_path):
+    name = "node/value"
+    trainer = make_trainer(make_model({name: TASKS[name]}), tmp_path, make_rows(TASKS[name]))
+    trainer.compute_metrics = trainer_metrics(TASKS[name])
+    with pytest.raises(ValueError, match="include_for_metrics"):
+        trainer.evaluate()
+
+
 class StopAfter(TrainerCallback):
     def __init__(self, step):
         self.step = step
@@ -132,15 +163,17 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path):
     assert not torch.equal(*(each.model.heads[name].weight for each in (cut, whole)))
 
 
-def test_accumulated_half_batches_make_the_step_of_a_whole_one(tmp_path):
-    name = "node/classes"
+@pytest.mark.parametrize("name", ["node/classes", "graph/classes"])
+def test_accumulated_batches_make_the_step_of_a_whole_one_though_labels_are_missing(name, tmp_path):
+    rows = with_missing_labels(TASKS[name], make_rows(TASKS[name], rows=16))
     weights = []
-    for size, steps in ((16, 1), (8, 2)):
+    for size, steps in ((16, 1), (4, 4), (1, 16)):
         settings = {"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "optim": "sgd"}
         model = make_model({name: TASKS[name]})
-        make_trainer(model, tmp_path, make_rows(TASKS[name]), max_steps=1, max_grad_norm=0.0, **settings).train()
+        make_trainer(model, tmp_path, rows, max_steps=1, max_grad_norm=0.0, **settings).train()
         weights.append(torch.cat([parameter.flatten() for parameter in model.parameters()]))
-    torch.testing.assert_close(weights[1], weights[0], rtol=1e-5, atol=1e-6)
+    for accumulated in weights[1:]:
+        torch.testing.assert_close(accumulated, weights[0], rtol=1e-5, atol=1e-6)
     start = torch.cat([parameter.flatten() for parameter in make_model({name: TASKS[name]}).parameters()])
     assert (weights[0] - start).abs().max() > 1e-4
 

@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asen_hf import AsenForMultitask
+from asen_hf.data import collate
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.training import loop
 from asen_hf.training.loop import total_steps, train
+from asen_hf.training.objective import MultitaskObjective
 from asen_hf.training.recipe import Recipe, TrainingRecipe
 from tests.training.small_runs import (
     MARK,
@@ -117,26 +119,40 @@ def test_nothing_half_written_is_left(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} - {"checkpoint-2"} == expected
 
 
-def test_two_batches_of_16_rows_have_the_gradient_of_one_of_32(tmp_path, monkeypatch):
-    gradients = []
+def test_the_gradient_of_a_step_is_that_of_the_mean_over_its_labels_however_it_is_cut(tmp_path, monkeypatch):
+    """One step on 32 rows in 1, 2, 4 or 32 batches, most labels of some rows missing, as a mean over all labels."""
+    gradients, data = {}, make_data(tuple(TASKS), train_rows=32)
+    rng = np.random.default_rng(0)
+    for name, task in TASKS.items():
+        columns = {column: np.array(data[name]["train"][column]) for column in ("inputs", "labels")}
+        is_missing = rng.random(columns["labels"].shape) < 0.9
+        is_missing[::3] = False
+        labels = np.where(is_missing, np.nan if task.is_regression else -100, columns["labels"])
+        data[name]["train"] = to_dataset(task, columns["inputs"], labels.astype(columns["labels"].dtype))
 
     def record(self, parameters, max_norm):
-        gradients.append([None if each.grad is None else each.grad.clone() for each in parameters])
+        gradients[rows] = [None if each.grad is None else each.grad.clone() for each in parameters]
 
     monkeypatch.setattr(Accelerator, "clip_grad_norm_", record)
-    for rows, accumulation in ((16, 2), (32, 1)):
+    for rows in (32, 16, 8, 1):
         GradientState._reset_state()
-        run(
-            tmp_path / str(rows),
-            make_model(tuple(TASKS)),
-            rows_per_task=rows,
-            gradient_accumulation_steps=accumulation,
-            max_steps=1,
-        )
-    accumulated, whole = gradients  # one clipping a step
-    assert any(gradient is not None and gradient.abs().max() > 1e-3 for gradient in whole)
-    for first, second in zip(accumulated, whole, strict=True):
-        torch.testing.assert_close(first, second, rtol=0, atol=1e-6)
+        settings = {"rows_per_task": rows, "gradient_accumulation_steps": 32 // rows, "max_steps": 1}
+        run(tmp_path / str(rows), make_model(tuple(TASKS)), data, **settings)
+    model = make_model(tuple(TASKS))
+    for name, task in TASKS.items():  # written out: a mean over tasks of means over labels
+        columns = collate(task, data[name]["train"])
+        known = ~columns["labels"].isnan() if task.is_regression else columns["labels"] >= 0
+        logits = model(columns["inputs"], task=name).logits
+        if task.is_regression:
+            errors = (logits.squeeze(-1) - columns["labels"] / task.label_scale).abs()
+        else:
+            errors = -logits.log_softmax(-1).gather(-1, columns["labels"].clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        (errors[known].sum() / known.sum() / len(TASKS)).backward()
+    expected = [parameter.grad for parameter in model.parameters()]
+    assert sum(float(gradient.abs().max()) > 1e-3 for gradient in expected if gradient is not None) > 5
+    for rows, found in gradients.items():
+        for first, second in zip(found, expected, strict=True):
+            torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6, msg=f"{rows} rows per batch")
 
 
 def test_accumulated_batches_are_one_step_of_the_schedule(tmp_path, logged):
@@ -412,9 +428,30 @@ def test_a_split_without_a_known_label_is_refused_by_its_task(tmp_path, split):
         run(tmp_path, data=data)
 
 
-def test_a_run_that_diverges_from_the_start_says_so(tmp_path):
-    with pytest.raises(ValueError, match=r"(?i)nan|finite|diverge"):
-        run(tmp_path, lr=1e15, warmup_ratio=0.0)
+def test_training_stops_at_the_first_loss_that_is_not_finite(tmp_path, logged, monkeypatch):
+    forward, calls = MultitaskObjective.forward, 0
+
+    def poisoned(self, *inputs):
+        nonlocal calls
+        calls += 1
+        loss, losses = forward(self, *inputs)
+        factor = float("nan") if calls == 5 else 1.0
+        return loss * factor, {name: value * factor for name, value in losses.items()}
+
+    monkeypatch.setattr(MultitaskObjective, "forward", poisoned)
+    with pytest.raises(ValueError, match="the loss of mark is not finite at step 5; lower the learning rate"):
+        run(tmp_path, max_steps=50, eval_steps=2, logging_steps=20)
+    assert calls == 5
+    for checkpoint in checkpoints(tmp_path):
+        assert all(x.isfinite().all() for x in load_file(tmp_path / checkpoint / "model.safetensors").values())
+    assert checkpoints(tmp_path)[-1] == "checkpoint-4"
+
+
+@pytest.mark.parametrize("lr", [1e15, 1e38])
+def test_a_run_that_diverges_from_the_start_says_so(tmp_path, lr):
+    with pytest.raises(ValueError, match=r"training diverged: .*lower the learning rate"):
+        run(tmp_path, lr=lr, warmup_ratio=0.0, max_steps=20)
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_augmentation_moves_the_training_rows_and_no_others(tmp_path):

@@ -1,5 +1,6 @@
 """The verbs as a program calls them: every form of task and data, what comes back, and what is refused."""
 
+import copy
 import dataclasses
 import json
 
@@ -154,3 +155,16 @@ def test_what_cannot_be_scored_is_refused(model, arrays):
             asen_hf.evaluate(model, **arguments)
     with pytest.raises(ValueError, match="found int"):
         asen_hf.evaluate(3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("source", ["a folder", "a model"])
+def test_weights_of_half_precision_are_finetuned_in_float32(model, arrays, tmp_path, dtype, source):
+    start = copy.deepcopy(model).to(dtype)
+    if source == "a folder":
+        start.save_pretrained(tmp_path / "start")
+        start = tmp_path / "start"
+    result = asen_hf.finetune(start, RING, arrays, name="new", max_steps=3, output_dir=tmp_path / "run")
+    expected = torch.float64 if dtype == torch.float64 else torch.float32
+    assert {tensor.dtype for tensor in result.model.parameters()} == {expected}
+    assert AsenForMultitask.from_pretrained(tmp_path / "run").dtype == expected
