@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType, send_to_device
+from accelerate.utils import send_to_device
 from datasets import DatasetDict
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -54,7 +55,12 @@ from .objective import (
 )
 from .recipe import Recipe, TrainingRecipe
 
-_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+# Variables by which accelerate launch asks for training that splits the weights.
+_SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+}
 
 
 def train(
@@ -187,17 +193,18 @@ def _train(
 
 
 def _accelerator(training: TrainingRecipe) -> Accelerator:
+    for variable, name in _SHARDED.items():
+        if os.environ.get(variable, "false").lower() == "true":
+            raise ValueError(
+                f"training by {name} is not supported: it splits the weights of models that exceed a device's memory; "
+                "launch with data parallelism only (accelerate launch --multi_gpu)"
+            )
     accelerator = Accelerator(
         mixed_precision=training.mixed_precision,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         log_with=None if training.report_to == "none" else training.report_to,
         project_dir=training.output_dir,
     )
-    if accelerator.distributed_type in _SHARDED:
-        raise ValueError(
-            f"distributed training by {accelerator.distributed_type.value} is not supported: it splits the weights of "
-            "models that exceed a device's memory; launch with data parallelism only (accelerate launch --multi_gpu)"
-        )
     if training.report_to != "none":
         scalars = {key: value for key, value in dataclasses.asdict(training).items() if value is not None}
         accelerator.init_trackers("asen", config=scalars)
