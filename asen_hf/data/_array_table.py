@@ -12,6 +12,10 @@ import numpy as np
 
 # Squares of larger numbers overflow float32. Fill values do, such as netCDF's 9.97e36.
 MAX_MAGNITUDE = 10**18
+BEYOND = (
+    f"beyond ±{MAX_MAGNITUDE:.0e} squares overflow float32: leave out rows with fill values (an unknown label is NaN), "
+    "or choose a larger unit"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +172,7 @@ def _check_constant(values: np.ndarray, parts: np.ndarray, where: str, name: str
 
 
 def check_real(array: np.ndarray, where: str) -> None:
-    """Refuse what a model cannot compute with, whatever the task: complex numbers, and numbers beyond ±1e18.
+    """Refuse what no task can take: complex numbers, and numbers beyond ±1e18.
 
     Raises:
         ValueError: names the first such row.
@@ -179,11 +183,4 @@ def check_real(array: np.ndarray, where: str) -> None:
         beyond = np.isfinite(array) & (np.abs(array) > MAX_MAGNITUDE)
         if beyond.any():
             entry = tuple(np.argwhere(beyond)[0])
-            raise ValueError(f"{where}, row {entry[0]}: {explain_beyond(array[entry])}")
-
-
-def explain_beyond(value: float) -> str:
-    return (
-        f"{value:.6g} is beyond ±{MAX_MAGNITUDE:.0e}, where squares overflow float32; if it fills in for a missing "
-        "value, leave the row out (an unknown label is NaN), else choose a larger unit"
-    )
+            raise ValueError(f"{where}, row {entry[0]}: got {array[entry]:.10g}; {BEYOND}")
