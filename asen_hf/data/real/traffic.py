@@ -29,13 +29,13 @@ class MetrLa:
     """Speeds of all n sensors, in miles per hour.
 
     Args:
-        data_path: readings every five minutes, in one of three layouts. An ``.npz`` with ``speed_mph`` ``(T, n)`` in
-            time order (0 = no reading), ``timestamps`` ``(T,)`` (Unix seconds of naive local time; only ``time_of_day``
-            needs them), ``adjacency`` ``(n, n)`` (row = target), any number of sensor clusterings ``clusterK`` ``(n,)``
-            and, for maps, ``longitude`` and ``latitude`` ``(n,)``. DCRNN's ``metr-la.h5``, a pandas frame ``(T, n)``
-            under the key ``df``. A folder with ``train.npz``, ``val.npz`` and ``test.npz``, consecutive windows ``x``
-            and ``y`` ``(N, steps, n, channels)`` (speed, and the time of day as a fraction of a day), whose splits are
-            kept.
+        data_path: readings every five minutes without a gap, in one of three layouts. An ``.npz`` with ``speed_mph``
+            ``(T, n)`` in time order (at most 150, 0 = no reading), ``timestamps`` ``(T,)`` (Unix seconds of naive local
+            time; only ``time_of_day`` needs them), ``adjacency`` ``(n, n)`` (row = target), any number of sensor
+            clusterings ``clusterK`` ``(n,)`` and, for maps, ``longitude`` and ``latitude`` ``(n,)``. DCRNN's
+            ``metr-la.h5``, a pandas frame ``(T, n)`` under the key ``df``. A folder with ``train.npz``, ``val.npz`` and
+            ``test.npz``, consecutive windows ``x`` and ``y`` ``(N, steps, n, channels)`` (speed, and the time of day as
+            a fraction of a day), whose splits are kept.
         adjacency_path: an ``.npz`` with ``adjacency``, any ``clusterK`` and coordinates, if ``data_path`` holds no road
             graph.
         group: ``"clusters_K"`` for a clustering of the file (sensors of a cluster may be exchanged), ``"symmetric"``,
@@ -46,8 +46,8 @@ class MetrLa:
         time_of_day: add sine and cosine of the last reading's time of day to the inputs.
 
     Raises:
-        ValueError: a file that is missing, has an unknown layout, lacks a key or holds an array of the wrong shape; no
-            road graph or no times although the options need them; an unknown group or support.
+        ValueError: a file that is missing, has an unknown layout, lacks a key or holds an invalid array (names its
+            first wrong row); no road graph or no times although the options need them; an unknown group or support.
     """
 
     name: ClassVar[str]

@@ -29,7 +29,7 @@ _SPEED = Array(
     high=150,
     unit="miles per hour",
     missing=0,
-    typical=(5, 100),
+    typical=(5, 85),
 )
 _TIMES = Array(
     key="timestamps",
