@@ -13,7 +13,9 @@ colours.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import math
+import numbers
+from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import networkx
 
 __all__ = ["ColoredTuples", "from_networkx", "graph_automorphisms"]
+
+_NAN = object()  # stands for all values that differ from themselves
 
 
 class ColoredTuples:
@@ -77,7 +81,8 @@ def graph_automorphisms(
         edge_index: integer array ``(2, E)`` of arcs (source, target), as in PyG; an undirected edge is two arcs. Loops
             and repeated arcs are allowed; automorphisms keep the multiplicity of arcs.
         num_nodes: number of nodes n.
-        node_colors: ``(n,)`` or ``(n, F)``; nodes with equal numbers, strings or rows have the same colour.
+        node_colors: ``(n,)`` or ``(n, F)``; nodes with equal numbers, strings or rows have the same colour;
+            NaN equals NaN.
         edge_colors: ``(E,)`` or ``(E, F)``, in the order of ``edge_index``.
 
     Returns:
@@ -108,11 +113,12 @@ def from_networkx(
 
     Args:
         graph: its nodes become the points 0 … n-1 in the order of ``graph.nodes``.
-        node_color: name of a node attribute that automorphisms keep; its values must be hashable.
-        edge_color: name of an edge attribute that automorphisms keep; its values must be hashable.
+        node_color: name of a node attribute that automorphisms keep; its values must be hashable;
+            NaN equals NaN.
+        edge_color: name of an edge attribute that automorphisms keep, likewise.
 
     Raises:
-        ValueError: the graph has no nodes, or a node or an edge lacks the attribute.
+        ValueError: the graph has no nodes, or a node or an edge lacks the attribute or has one that is not hashable.
     """
     number = {node: index for index, node in enumerate(graph)}
     edges = list(graph.to_directed(as_view=True).edges(data=True))
@@ -125,20 +131,46 @@ def from_networkx(
 def _color_numbers(colors: ArrayLike | None, size: int, name: str) -> NDArray[np.int64]:
     if colors is None:
         return np.zeros(size, dtype=np.int64)
-    array = np.asarray(colors)
+    try:
+        array = np.asarray(colors)
+        if array.dtype.kind in "US" and not isinstance(colors, np.ndarray):
+            array = np.asarray(colors, dtype=object)  # NumPy makes [1, "1"] two equal strings
+    except ValueError as error:
+        raise ValueError(f"{name} must hold colours, or rows of one length: {error}") from error
     if array.shape[:1] != (size,):
         raise ValueError(f"{name} must hold {size} colours, not an array of shape {array.shape}")
-    return np.unique(array, axis=0, return_inverse=True)[1].ravel()
+    rows = array.reshape(size, math.prod(array.shape[1:])).tolist()
+    return _numbers((f"{name}[{index}]", tuple(row)) for index, row in enumerate(rows))
 
 
-def _attribute_numbers(items: Iterable[tuple[Any, dict]], kind: str, name: str | None) -> list[int] | None:
-    """The values of an attribute of nodes or edges, numbered: equal values get equal numbers."""
+def _attribute_numbers(items: Iterable[tuple[Any, dict]], kind: str, name: str | None) -> NDArray[np.int64] | None:
+    """The values of an attribute of nodes or edges, numbered."""
     if name is None:
         return None
-    numbers: dict[Hashable, int] = {}
+
+    def values() -> Iterator[tuple[str, Any]]:
+        for item, attributes in items:
+            if name not in attributes:
+                raise ValueError(f"{kind} {item!r} has no attribute {name!r}")
+            yield f"attribute {name!r} of {kind} {item!r}", attributes[name]
+
+    return _numbers(values())
+
+
+def _numbers(values: Iterable[tuple[str, Any]]) -> NDArray[np.int64]:
+    """Equal values get equal numbers; NaN equals NaN. Each value comes with its name for errors."""
+    number_of: dict[Hashable, int] = {}
     colors = []
-    for item, attributes in items:
-        if name not in attributes:
-            raise ValueError(f"{kind} {item!r} has no attribute {name!r}")
-        colors.append(numbers.setdefault(attributes[name], len(numbers)))
-    return colors
+    for where, value in values:
+        try:
+            colors.append(number_of.setdefault(_comparable(value), len(number_of)))
+        except TypeError as error:
+            raise ValueError(f"{where} must be hashable to be a colour, got a {type(value).__name__}") from error
+    return np.array(colors, dtype=np.int64)
+
+
+def _comparable(value: Any) -> Any:
+    if type(value) in (tuple, frozenset):
+        return type(value)(map(_comparable, value))
+    is_nan = isinstance(value, numbers.Number | np.generic) and value != value
+    return _NAN if is_nan else value

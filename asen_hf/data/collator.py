@@ -10,6 +10,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ..model.configuration_asen import TaskConfig
 from ..model.groups import random_elements
+from ._array_table import check_real
 from .features import task_dtypes
 from .seeding import random_generator
 
@@ -38,6 +39,7 @@ def collate(
     batch = {}
     for name, check, dtype in zip(_COLUMNS, checks, task_dtypes(config), strict=True):
         array = _to_array(_column(rows, name), name)
+        check_real(array, name)
         check(array)
         batch[name] = torch.from_numpy(array.astype(dtype))
     sizes = {name: len(tensor) for name, tensor in batch.items()}

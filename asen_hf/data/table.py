@@ -12,6 +12,7 @@ import numpy as np
 from datasets import DatasetDict
 
 from ..model.configuration_task import IGNORED_CLASS, TaskConfig
+from ._array_table import BEYOND, MAX_MAGNITUDE
 from .features import task_dtypes, to_dataset
 from .seeding import random_generator
 from .splits import split_sizes
@@ -28,8 +29,9 @@ def load_table(
     """Read a table and check every cell against the task.
 
     Args:
-        source: a ``.csv``, ``.jsonl`` (JSON lines) or ``.parquet`` file, a folder of such files named train, validation
-            and test, or the id of a dataset on the Hub: ``OWNER/NAME``, or ``OWNER/NAME/CONFIGURATION``.
+        source: a ``.csv``, ``.jsonl`` (JSON lines), ``.parquet`` or ``.npz`` (an array per column) file, a folder of
+            such files named train, validation and test, or the id of a dataset on the Hub: ``OWNER/NAME``, or
+            ``OWNER/NAME/CONFIGURATION``.
         config: the task.
         inputs_columns, labels_columns: with one name, each cell holds a row's whole inputs or labels: a list, as text a
             JSON list or numbers separated by blanks or commas. With several names there is one column per node (in
@@ -42,8 +44,8 @@ def load_table(
 
     Raises:
         ValueError: a source, split or column that does not exist, or a cell that is not a number, has the wrong length,
-            is out of range or not finite; names the file, the row (1 = the first row of data), the column, the expected
-            and the found value.
+            is out of range, not finite or beyond ±1e18; names the file, the row (1 = the first row of data), the
+            column, the expected and the found value.
     """
     fields = _fields(config, _names(inputs_columns), _names(labels_columns))
     splits = {}
@@ -68,7 +70,7 @@ class _Field:
     columns: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: type
-    top: int | None  # cells are integers 0 … top; None for real numbers
+    top: int | None  # cells are integers 0 … top; None for real numbers up to 1e18
     ignored: float | None  # value that marks a label as unknown
 
     def read(self, table: Table) -> np.ndarray:
@@ -92,8 +94,8 @@ class _Field:
 
     def _read_cell(self, cell: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
         try:
-            values = np.array(_parse(cell), dtype=np.float64)
-        except (TypeError, ValueError):
+            values = _to_numbers(_parse(cell))
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {reprlib.repr(cell)}") from None
         # If each node has one feature, [[1], [2]] and [1, 2] mean the same.
         if [size for size in values.shape if size != 1] != [size for size in shape if size != 1]:
@@ -102,13 +104,13 @@ class _Field:
         wrong = ~self._allowed(values)
         if wrong.any():
             found = f"{values[wrong][0]:.10g} in {reprlib.repr(cell)}"
+            found += f"; {BEYOND}" * (self.top is None and bool(np.isfinite(values[wrong][0])))
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}")
         return values.reshape(shape)
 
     def _allowed(self, values: np.ndarray) -> np.ndarray:
         if self.top is None:
-            is_finite = np.abs(values) <= np.finfo(self.dtype).max
-            return is_finite | (np.isnan(values) & (self.ignored is not None))
+            return (np.abs(values) <= MAX_MAGNITUDE) | (np.isnan(values) & (self.ignored is not None))
         return ((values >= 0) & (values <= self.top) & (values == np.floor(values))) | (values == self.ignored)
 
     def _expected(self, shape: tuple[int, ...]) -> str:
@@ -144,10 +146,20 @@ def _parse(cell: Any) -> Any:
     """Numbers or nested lists of numbers; ``None`` for an empty cell."""
     if not isinstance(cell, str):
         return cell
+    if "_" in cell:  # Python reads 1_0 as 10
+        raise ValueError
     if cell.lstrip().startswith("["):
         return json.loads(cell)
     words = cell.replace(",", " ").split()
     return [float(word) for word in words] if words else None
+
+
+def _to_numbers(values: Any) -> np.ndarray:
+    """As float64; refuses what NumPy would convert with a loss, or not as a number: complex numbers, times, bytes."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufUO":
+        raise TypeError
+    return array.astype(np.float64)
 
 
 def split_rows(inputs: np.ndarray, held_out: Sequence[str], seed: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""A user's table as columns of cells: a CSV, JSON lines or Parquet file, a folder of files, or a dataset on the Hub."""
+"""A user's table as columns of cells: a CSV, JSON lines, Parquet or NumPy file, a folder of files, or a Hub dataset."""
 
 import csv
 import json
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa
 import pyarrow.parquet
+
+from ._npz_files import read_arrays
 
 SPLITS = ("train", "validation", "test")
 
@@ -71,7 +72,9 @@ def _read_file(path: Path) -> Table:
         raise ValueError(f"{path}: expected a file with ending {', '.join(_READERS)}")
     try:
         columns = _READERS[path.suffix](path)
-    except (OSError, UnicodeDecodeError, pa.ArrowException, csv.Error) as error:
+    except Exception as error:  # parsers raise anything on a broken file
+        if isinstance(error, ValueError) and str(error).startswith(f"{path}"):
+            raise
         raise ValueError(f"{path}: cannot be read: {error}") from error
     return Table(str(path), columns)
 
@@ -97,21 +100,38 @@ def _read_json_lines(path: Path) -> dict[str, Sequence[Any]]:
     rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8-sig") as file:
         for line in filter(str.strip, file):
+            where = f"{path}, row {len(rows) + 1}"
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, row {len(rows) + 1}: not JSON: {error}") from error
+                row = json.loads(line, object_pairs_hook=_distinct_keys)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{where}: not JSON: {error}") from error
             if not isinstance(row, dict):
-                raise ValueError(
-                    f"{path}, row {len(rows) + 1}: expected a JSON object per line, got {line.strip()[:60]}"
-                )
+                raise ValueError(f"{where}: expected a JSON object per line, got {line.strip()[:60]}")
             rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
 
 
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError(f"a key comes twice: {', '.join(key for key, _ in pairs)}")
+    return fields
+
+
 def _read_parquet(path: Path) -> dict[str, Sequence[Any]]:
     return pyarrow.parquet.read_table(path).to_pydict()
+
+
+def _read_npz(path: Path) -> dict[str, Sequence[Any]]:
+    arrays = read_arrays(path)
+    for key, array in arrays.items():
+        if array.dtype.hasobject or array.ndim == 0:
+            raise ValueError(f"{path}: {key} must hold numbers, a row per sample; Python objects are not read")
+    if len(set(map(len, arrays.values()))) > 1:
+        found = ", ".join(f"{key} {array.shape}" for key, array in arrays.items())
+        raise ValueError(f"{path}: all arrays must have equally many rows, got {found}")
+    return {key: list(array) for key, array in arrays.items()}
 
 
 _READERS: dict[str, Callable[[Path], dict[str, Sequence[Any]]]] = {
@@ -119,4 +139,5 @@ _READERS: dict[str, Callable[[Path], dict[str, Sequence[Any]]]] = {
     ".jsonl": _read_json_lines,
     ".json": _read_json_lines,
     ".parquet": _read_parquet,
+    ".npz": _read_npz,
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
@@ -72,7 +75,7 @@ class ScoreRecord:
         """Read what :meth:`write` wrote. ``ValueError`` names the file and what in it is wrong."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from error
         try:
             _check_keys(cls, content, "the file")
@@ -140,7 +143,13 @@ _NON_FINITE = ("NaN", "Infinity", "-Infinity")
 
 def _encoded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _encoded(entry) for key, entry in value.items()}
+        return {
+            str(key): _encoded(entry) for key, entry in value.items()
+        }  # JSON would hold 1 and "1" as one key, twice
+    if isinstance(value, list | tuple):
+        return [_encoded(entry) for entry in value]
+    if isinstance(value, np.generic | Tensor):
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
@@ -186,8 +195,9 @@ def _optional_number(value: Any, where: str) -> float | None:
 
 def _number(value: Any, where: str) -> float:
     if value in _NON_FINITE or type(value) in (int, float):
-        return float(value)
-    raise ValueError(f"{where}: expected a number, got {value!r}")
+        with contextlib.suppress(OverflowError):  # an integer of more than 308 digits
+            return float(value)
+    raise ValueError(f"{where}: expected a number, got {reprlib.repr(value)}")
 
 
 def _check_keys(cls: type, content: Any, where: str) -> None:

@@ -1,6 +1,7 @@
 """Closures, orders and automorphism groups agree with theory, with brute force and with networkx."""
 
 import dataclasses
+import decimal
 import itertools
 import math
 
@@ -503,6 +504,48 @@ def test_attributes_of_nodes_and_edges_are_kept():
     assert group_order(from_networkx(graph, node_color="element", edge_color="bond")) == 1
 
 
+NOT_EQUAL_TO_THEMSELVES = {
+    "float": lambda: float("nan"),
+    "NumPy float": lambda: np.float32("nan"),
+    "complex": lambda: complex("nan"),
+    "decimal": lambda: decimal.Decimal("nan"),
+    "time": lambda: np.datetime64("NaT"),
+    "tuple": lambda: ("C", (float("nan"), 1)),
+    "set": lambda: frozenset([float("nan"), 1]),
+}
+
+
+@pytest.mark.parametrize("value", NOT_EQUAL_TO_THEMSELVES.values(), ids=NOT_EQUAL_TO_THEMSELVES)
+def test_an_attribute_that_is_nan_is_a_colour_like_others(value):
+    triangle = nx.complete_graph(3)
+    nx.set_node_attributes(triangle, {node: value() for node in triangle}, "charge")
+    nx.set_edge_attributes(triangle, {edge: value() for edge in triangle.edges}, "bond")
+    assert group_order(from_networkx(triangle, node_color="charge", edge_color="bond")) == 6
+    triangle.nodes[0]["charge"] = 1.0
+    assert group_order(from_networkx(triangle, node_color="charge")) == 2
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, complex, object])
+def test_colours_that_are_nan_are_equal(dtype):
+    ring = np.array([[0, 1, 2, 3], [1, 2, 3, 0]])
+    for colors in ([np.nan] * 4, [[np.nan, 1]] * 4):
+        assert group_order(graph_automorphisms(ring, 4, node_colors=np.array(colors, dtype=dtype))) == 4
+        assert group_order(graph_automorphisms(ring, 4, edge_colors=np.array(colors, dtype=dtype))) == 4
+    assert group_order(graph_automorphisms(ring, 4, node_colors=np.array([np.nan, 1] * 2, dtype=dtype))) == 2
+
+
+def test_colours_of_several_types_keep_them():
+    ring = np.array([[0, 1, 2, 3], [1, 2, 3, 0]])
+    assert group_order(graph_automorphisms(ring, 4, node_colors=[1, "1", 1, "1"])) == 2
+
+
+def test_an_attribute_that_cannot_be_compared_is_named():
+    graph = nx.path_graph(2)
+    nx.set_node_attributes(graph, {0: 1, 1: [1]}, "element")
+    with pytest.raises(ValueError, match="attribute 'element' of node 1 must be hashable to be a colour, got a list"):
+        from_networkx(graph, node_color="element")
+
+
 def test_a_missing_attribute_is_refused():
     graph = nx.path_graph(3)
     graph.nodes[0]["element"] = graph.nodes[2]["element"] = "C"
@@ -528,6 +571,8 @@ def test_colours_may_be_numbers_strings_or_rows():
         (([[0], [-1]], 3), "outside"),
         (([[0], [1]], 0), "num_nodes must be at least 1"),
         (([[0], [1]], 3, [0, 1]), "node_colors must hold 3 colours"),
+        (([[0], [1]], 3, [0, [1], 2]), "node_colors must hold colours, or rows of one length"),
+        (([[0], [1]], 2, [{}, {}]), r"node_colors\[0\] must be hashable to be a colour"),
         (([[0], [1]], 3, None, [0, 1]), "edge_colors must hold 1 colours"),
     ],
 )

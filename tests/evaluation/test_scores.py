@@ -2,9 +2,15 @@
 
 import json
 import math
+import tempfile
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asen_hf import TaskConfig
 from asen_hf.data.features import to_dataset
@@ -60,6 +66,80 @@ def test_the_auc_of_one_class_can_be_kept(tmp_path):
     assert math.isnan(ScoreRecord.read(tmp_path / "scores.json").scores["t"].value)
 
 
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # control characters and lone surrogates, too
+NUMBERS = st.floats() | st.integers(-(10**300), 10**300)
+SCALARS = st.one_of(
+    NUMBERS, NUMBERS.map(np.float64), st.floats(width=32).map(np.float32), st.floats().map(lambda x: torch.tensor(x))
+)
+SCORES = st.builds(
+    Score,
+    rows=st.integers(0, 10**9),
+    loss=SCALARS,
+    metric=ANY_TEXT,
+    value=SCALARS,
+    details=st.dictionaries(ANY_TEXT, SCALARS, max_size=3),
+    references=st.dictionaries(ANY_TEXT, SCALARS, max_size=3),
+    equivariance_error=st.none() | SCALARS,
+    outside_error=st.none() | SCALARS,
+)
+
+
+def strict_json(text):
+    """The content of a JSON text, parsed as the standard says: no bare NaN, no key twice, and here only ASCII."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    def once(pairs):
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    return json.loads(text.decode("ascii"), parse_constant=refuse, object_pairs_hook=once)
+
+
+def plain(value):
+    """Numbers as text, so that NaN equals NaN and nothing is rounded."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return value if value is None or isinstance(value, str) else repr(float(value))
+
+
+@given(st.dictionaries(ANY_TEXT, SCORES, max_size=3), ANY_TEXT, st.integers(0, 2**63), st.none() | st.integers(0))
+@settings(max_examples=150, deadline=None)
+def test_whatever_the_names_and_numbers_the_file_is_json_and_is_read_back(scores, split, seed, step):
+    note = {"flops": float("inf"), "devices": ["a", math.nan, (1, np.int64(2))], "batch": {3: np.float32("nan")}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scores.json"
+        ScoreRecord(split, seed, scores, step, note).write(path)
+        content = strict_json(path.read_bytes())
+        record = ScoreRecord.read(path)
+    assert content["provenance"] == {"flops": "Infinity", "devices": ["a", "NaN", [1, 2]], "batch": {"3": "NaN"}}
+    assert (record.split, record.seed, record.step, record.provenance) == (split, seed, step, content["provenance"])
+    assert list(record.scores) == list(scores)
+    for name, score in scores.items():
+        assert plain(vars(record.scores[name])) == plain(vars(score))
+
+
+def test_the_names_of_labels_may_be_any_text(tmp_path):
+    names = ['"', "NaN", "\0\n", "\ud800", "größe", "__proto__"]
+    kind = {"num_features": 1, "problem_type": "regression", "output_level": "graph"}
+    task = TaskConfig(degree=3, num_labels=len(names), label_names=names, **kind)
+    rows = to_dataset(task, np.ones((5, 3, 1)), np.full((5, len(names)), np.nan))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no label is known
+        scores = score_splits(make_model({"t": task}), {"t": rows})
+    ScoreRecord("test", 0, scores).write(tmp_path / "scores.json")
+    assert list(strict_json((tmp_path / "scores.json").read_bytes())["scores"]["t"]["details"]) == names
+    assert ScoreRecord.read(tmp_path / "scores.json").scores["t"].details.keys() == set(names)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"split": ' + "9" * 5000 + "}", "\x00", "\ufeff{}"])
+def test_a_file_that_no_parser_takes_is_refused(tmp_path, text):
+    (tmp_path / "scores.json").write_text(text)
+    with pytest.raises(ValueError, match=r"scores\.json: not JSON"):
+        ScoreRecord.read(tmp_path / "scores.json")
+
+
 def changed(*path, value):
     """The record as JSON with one value replaced; ``...`` removes it."""
     content = json.loads(json.dumps({"split": "test", "seed": 0, "scores": {"t": vars(FULL)}}))
@@ -92,6 +172,7 @@ def changed(*path, value):
         (changed("scores", "t", "metric", value=1), "scores of t: metric: expected a name, got 1"),
         (changed("scores", "t", "value", value=None), "scores of t: value: expected a number, got None"),
         (changed("scores", "t", "loss", value="much"), "scores of t: loss: expected a number, got 'much'"),
+        (changed("scores", "t", "loss", value=10**400), "scores of t: loss: expected a number, got 1000000"),
         (changed("scores", "t", "loss", value=True), "scores of t: loss: expected a number, got True"),
         (changed("scores", "t", "outside_error", value=[]), r"outside_error: expected a number, got \[\]"),
         (changed("scores", "t", "details", value=1), "details: expected a mapping from names to numbers, got 1"),

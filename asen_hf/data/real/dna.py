@@ -15,15 +15,21 @@ from datasets import DatasetDict
 
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import from_array_form, to_cycles
+from .._array_table import Array
+from .._npz_files import read_npz
 from ..features import to_dataset
 from ..group_option import GroupOption, resolve_group
 from ..registry import register
 from ..seeding import random_generator
 from ..splits import proportional_sizes
-from .npz_files import read_npz, take
 
 BASES = 4
 _FOLDS = 5
+SEQUENCES = (
+    Array(key="sequence", shape=("sequences", "positions"), kind="integer", low=0, high=BASES - 1, unit="A, C, G, T"),
+    Array(key="label", shape=("sequences",), kind="flag"),
+    Array(key="is_test", shape=("sequences",), kind="flag"),
+)
 
 
 @register("sequence/dna_nfe2")
@@ -55,13 +61,12 @@ class DnaNfe2:
     config: TaskConfig = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        arrays = read_npz(self.data_path)
-        sequences = take(arrays, "sequence", 2, self.data_path)
-        self._labels, self._is_test = (take(arrays, key, 1, self.data_path) for key in ("label", "is_test"))
-        if not len(sequences) == len(self._labels) == len(self._is_test):
-            raise ValueError(f"{self.data_path}: sequence, label and is_test must be equally long")
-        if sequences.max() >= BASES or self._labels.max() > 1:
-            raise ValueError(f"{self.data_path}: sequence must hold 0 … 3 and label 0 and 1")
+        arrays = read_npz(self.data_path, SEQUENCES)
+        sequences, self._labels, self._is_test = (arrays[key] for key in ("sequence", "label", "is_test"))
+        if not self._is_test.any() or np.count_nonzero(~self._is_test) < _FOLDS:
+            raise ValueError(
+                f"{self.data_path}: is_test must mark some sequences, and leave at least {_FOLDS} unmarked"
+            )
         total = sequences.shape[1]
         length = total if self.length is None else self.length
         if not 1 <= length <= total or self.reach < 0 or not 0 <= self.fold < _FOLDS:
@@ -70,7 +75,7 @@ class DnaNfe2:
                 f"{length}, {self.reach} and {self.fold}"
             )
         start = (total - length) // 2
-        self._sequences = sequences[:, start : start + length].astype(np.int64)
+        self._sequences = sequences[:, start : start + length]
         degree = BASES * length
         points = np.arange(degree)
         mirror, shift = points[::-1].tolist(), np.roll(points, -BASES).tolist()
@@ -108,7 +113,7 @@ class DnaNfe2:
         Raises:
             ValueError: more rows than there are, or too few for three splits.
         """
-        non_test = np.flatnonzero(~self._is_test.astype(bool))
+        non_test = np.flatnonzero(~self._is_test)
         non_test = random_generator(seed, self.name, "folds").permutation(non_test)
         folds = np.array_split(non_test, _FOLDS)
         rows = {

@@ -14,15 +14,32 @@ from datasets import DatasetDict
 
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import to_cycles
+from .._array_table import Array
+from .._npz_files import read_npz
 from ..features import to_dataset
 from ..group_option import GroupOption, resolve_group
 from ..registry import register
 from ..seeding import random_generator
 from ..splits import proportional_sizes
-from .npz_files import read_npz, take
 
 PITCH_CLASSES = 12
+VOICES = 4
 _SPLITS = ("train", "validation", "test")
+_SILENT = -1
+CHORALES = (
+    Array(
+        key="pitch",
+        shape=("steps", VOICES),
+        kind="integer",
+        low=_SILENT,
+        high=127,
+        unit="MIDI notes, 60 = middle C",
+        missing=_SILENT,
+        typical=(36, 96),
+    ),
+    Array(key="chorale", shape=("steps",), kind="integer", low=0, together=True),
+    Array(key="split", shape=("steps",), kind="integer", low=0, high=len(_SPLITS) - 1, within="chorale"),
+)
 
 
 @register("music/jsb_chorales")
@@ -31,8 +48,9 @@ class JsbChorales:
     """Node classification: whether each pitch class sounds at the next step.
 
     Args:
-        data_path: an ``.npz`` with ``pitch`` ``(T, voices)`` (MIDI notes on a grid of sixteenths, -1 = silent),
-            ``chorale`` ``(T,)`` (number of the piece) and ``split`` ``(T,)`` (0 train, 1 validation, 2 test).
+        data_path: an ``.npz`` with ``pitch`` ``(T, 4)`` (MIDI notes on a grid of sixteenths, -1 = silent), ``chorale``
+            ``(T,)`` (number of the piece, whose steps follow each other) and ``split`` ``(T,)`` (0 train, 1 validation,
+            2 test).
         group: ``"cyclic"``, ``"dihedral"``, ``"symmetric"``, ``"trivial"`` or any other group on the pitch classes C to
             B.
         history: number of previous steps in the inputs; feature h of a pitch class is whether it sounded h + 1 steps
@@ -40,7 +58,8 @@ class JsbChorales:
         step: sixteenths per step; 4 is a quarter note.
 
     Raises:
-        ValueError: a file that is missing, is not an ``.npz`` or lacks a key; an unknown group; options below 1.
+        ValueError: a file that is missing, is not an ``.npz``, lacks a key or holds invalid values; an unknown
+            group; options below 1.
     """
 
     name: ClassVar[str]
@@ -92,23 +111,22 @@ class JsbChorales:
 
     def _windows(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """By split, inputs ``(N, 12, history)`` and labels ``(N, 12)``; no window goes from one piece to the next."""
-        arrays = read_npz(self.data_path)
-        pitch = take(arrays, "pitch", 2, self.data_path)
-        chorale, split = (take(arrays, key, 1, self.data_path) for key in ("chorale", "split"))
-        if not len(pitch) == len(chorale) == len(split):
-            raise ValueError(f"{self.data_path}: pitch, chorale and split must be equally long")
+        arrays = read_npz(self.data_path, CHORALES)
+        pitch, chorale, split = (arrays[key] for key in ("pitch", "chorale", "split"))
         sounds = np.zeros((len(pitch), PITCH_CLASSES), dtype=np.float32)
-        steps, voices = np.nonzero(pitch >= 0)
+        steps, voices = np.nonzero(pitch != _SILENT)
         sounds[steps, pitch[steps, voices] % PITCH_CLASSES] = 1
         rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in _SPLITS}
         for piece in np.unique(chorale):
             piece_steps = np.flatnonzero(chorale == piece)[:: self.step]
             if len(piece_steps) > self.history:
                 windows = np.lib.stride_tricks.sliding_window_view(sounds[piece_steps], self.history + 1, axis=0)
-                name = _SPLITS[int(split[piece_steps[0]])]
+                name = _SPLITS[split[piece_steps[0]]]
                 rows[name].append((windows[..., -2::-1], windows[..., -1].astype(np.int64)))
         if empty := [name for name, parts in rows.items() if not parts]:
-            raise ValueError(f"{self.data_path}: no piece of {', '.join(empty)} has more than {self.history} steps")
+            raise ValueError(
+                f"{self.data_path}: split: no piece of {', '.join(empty)} has more than {self.history} steps"
+            )
         return {
             name: (np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
             for name, parts in rows.items()

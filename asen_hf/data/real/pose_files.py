@@ -11,14 +11,25 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from .._array_table import Array
+from .._npz_files import read_npz, read_pickled_entry
+from ._skeleton import check_images, check_skeletons
 from .human36m_cameras import ORIENTATIONS
-from .npz_files import read_npz, read_pickled_entry, take
 
 JOINTS = 16
 _HEAD_OF_17 = 9  # the neck (or nose), which the 16 joints leave out
 _16_OF_17 = np.delete(np.arange(17), _HEAD_OF_17)
 _17_OF_32 = np.array([0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27])
 _TEST_SUBJECTS = ("S9", "S11")
+MOTION_CAPTURE = (
+    Array(key="positions_mm", shape=("poses", (16, 17), 3), low=-100_000, high=100_000, unit="mm"),
+    Array(key="sequence", shape=("poses",), kind="integer", low=0, together=True),
+    Array(key="is_test", shape=("poses",), kind="flag", within="sequence"),
+    Array(key="index16_from17", shape=(16,), kind="integer", low=0, high=16, optional=True),
+)
+# Of each subject and action, and of each camera.
+HUMAN36M_WORLD = Array(key="positions_3d", shape=("frames", (16, 17, 32), 3), low=-100, high=100, unit="metres")
+HUMAN36M_IMAGE = Array(key="positions_2d", shape=("frames", (16, 17, 32), 2), low=-10_000, high=10_000, unit="pixels")
 
 # Virtual cameras for motion capture without images, placed much like Human3.6M's.
 _AZIMUTHS = np.radians([45.0, 135.0, 225.0, 315.0])
@@ -49,29 +60,33 @@ def read_motion_capture(path: str | os.PathLike[str]) -> Poses:
     pixels, focal length 1145 pixels.
 
     Args:
-        path: an ``.npz`` with ``positions_mm`` ``(T, J, 3)`` (z up, floor near 0), ``sequence`` ``(T,)``, ``is_test``
-            ``(T,)`` and, unless J = 16, ``index16_from17`` ``(16,)``.
+        path: an ``.npz`` with ``positions_mm`` ``(T, 16 or 17, 3)`` (z up, floor near 0), ``sequence`` ``(T,)`` (whose
+            poses follow each other), ``is_test`` ``(T,)`` (the same for a whole sequence) and, for 17 joints,
+            ``index16_from17`` ``(16,)``.
 
     Raises:
-        ValueError: names the file and its missing or ill-formed array.
+        ValueError: names the file, its missing or ill-formed array and the first wrong row.
     """
-    arrays = read_npz(path)
-    world = take(arrays, "positions_mm", 3, path).astype(np.float64)
-    sequence, is_test = (take(arrays, key, 1, path) for key in ("sequence", "is_test"))
-    if world.shape[1] != JOINTS:
-        index = take(arrays, "index16_from17", 1, path)
-        if index.shape != (JOINTS,) or index.min() < 0 or index.max() >= world.shape[1]:
-            raise ValueError(f"{path}: index16_from17 must hold 16 of {world.shape[1]} joints, got {index.tolist()}")
-        world = world[:, index]
-    if world.shape[2] != 3 or not len(world) == len(sequence) == len(is_test) or not np.isfinite(world).all():
-        raise ValueError(f"{path}: positions_mm must be finite, (T, joints, 3), and sequence and is_test (T,)")
+    arrays = read_npz(path, MOTION_CAPTURE)
+    world, sequence, is_test = (arrays[key] for key in ("positions_mm", "sequence", "is_test"))
+    if (world.shape[1] == 17) != ("index16_from17" in arrays):
+        raise ValueError(
+            f"{path}: index16_from17 must be given for 17 joints and for no other number; positions_mm has "
+            f"{world.shape[1]}"
+        )
+    where = f"{path}: positions_mm"
+    if world.shape[1] == 17:
+        world, where = world[:, arrays["index16_from17"]], f"{where}[:, index16_from17]"
+    check_skeletons(world, where)
     numbers = np.unique(sequence, return_inverse=True)[1]
     seen = [part for number in range(numbers.max() + 1) for part in _around(world[numbers == number])]
     pixels, positions = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     if not np.isfinite(pixels).all():
-        raise ValueError(f"{path}: a sequence comes too near to a camera, {_DISTANCE:.0f} mm from its middle")
+        raise ValueError(
+            f"{path}: positions_mm: a sequence comes too near to a camera, {_DISTANCE:.0f} mm from its middle"
+        )
     order = np.concatenate([np.tile(np.flatnonzero(numbers == number), 4) for number in range(numbers.max() + 1)])
-    return Poses(pixels, positions, numbers[order], is_test[order].astype(bool))
+    return Poses(pixels, positions, numbers[order], is_test[order])
 
 
 def _around(world: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -110,17 +125,20 @@ def read_human36m(path_3d: str | os.PathLike[str], path_2d: str | os.PathLike[st
             raise ValueError(f"{path_3d}: subject {subject!r} is not one of Human3.6M's {', '.join(ORIENTATIONS)}")
         turns = [Rotation.from_quat(quaternion, scalar_first=True) for quaternion in ORIENTATIONS[subject]]
         for action, world in actions.items():
-            where = f"{subject}, {action}"
-            world = _sixteen(world, 3, f"{path_3d}, {where}")
-            views = on_image.get(subject, {}).get(action)
-            if views is None or len(views) != len(turns):
-                raise ValueError(f"{path_2d}, {where}: expected the views of {len(turns)} cameras")
+            where_2d = f"{path_2d}: positions_2d, {subject}, {action}"
+            world = _sixteen(world, HUMAN36M_WORLD, f"{path_3d}: positions_3d, {subject}, {action}")
             relative = 1000 * (world - world[:, :1])
-            for turn, view in zip(turns, views, strict=True):
-                pixels = _sixteen(view, 2, f"{path_2d}, {where}")[: len(world)]  # some videos have a few more frames
+            check_skeletons(relative, f"{path_3d}: positions_3d, {subject}, {action}")
+            views = on_image.get(subject, {}).get(action)
+            if not isinstance(views, list | tuple | np.ndarray) or len(views) != len(turns):
+                raise ValueError(f"{where_2d}: expected the views of {len(turns)} cameras")
+            for camera, (turn, view) in enumerate(zip(turns, views, strict=True)):
+                where = f"{where_2d}, camera {camera}"
+                pixels = _sixteen(view, HUMAN36M_IMAGE, where)[: len(world)]  # some videos have a few more frames
                 if len(pixels) < len(world):
-                    raise ValueError(f"{path_2d}, {where}: {len(pixels)} frames, but {len(world)} in {path_3d}")
+                    raise ValueError(f"{where}: {len(pixels)} frames, but {len(world)} in {path_3d}")
                 seen = turn.inv().apply(relative.reshape(-1, 3)).reshape(relative.shape)
+                check_images(pixels, seen, where)
                 parts.append(
                     Poses(
                         pixels.astype(np.float32),
@@ -143,12 +161,12 @@ def _by_subject(content: object, path: str | os.PathLike[str]) -> dict[str, dict
     return content
 
 
-def _sixteen(joints: object, width: int, where: str) -> np.ndarray:
-    array = np.asarray(joints)
-    if array.dtype == object or array.ndim != 3 or array.shape[1] not in (16, 17, 32) or array.shape[2] != width:
-        raise ValueError(f"{where}: expected (frames, 32 or 17 or 16 joints, {width}), got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{where}: expected finite numbers")
+def _sixteen(joints: object, table: Array, where: str) -> np.ndarray:
+    try:
+        array = np.asarray(joints)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{where}: not one array: {error}") from error
+    array = table.check(array, where)
     if array.shape[1] == 32:
         array = array[:, _17_OF_32]
     return array[:, _16_OF_17] if array.shape[1] == 17 else array

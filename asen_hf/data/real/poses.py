@@ -113,7 +113,7 @@ class PoseLifting:
         rows = {"train": ~is_test & ~held_out, "validation": held_out & ~is_test, "test": is_test}
         if empty := [split for split, chosen in rows.items() if not chosen.any()]:
             raise ValueError(
-                f"{self.name}: {self.data_path} has no recording for {', '.join(empty)}; it needs at least "
+                f"{self.name}: {self.data_path} has no recording for {', '.join(empty)} (is_test); it needs at least "
                 f"{_VALIDATION_PERIOD} recordings for training and validation, and one for testing"
             )
         return {split: np.flatnonzero(chosen) for split, chosen in rows.items()}

@@ -5,7 +5,6 @@ z-scores with training statistics, missing readings masked. Predictions are rela
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -18,7 +17,6 @@ from ...model.groups import to_cycles, young_subgroup
 from ..features import to_dataset
 from ..group_option import GroupOption, NamedGroup, resolve_group
 from ..registry import register
-from .npz_files import take
 from .traffic_files import DAY, INPUT_STEPS, TARGET_STEPS, Readings, read_readings, read_roads
 
 _LABEL_NAMES = ["5 min", "10 min", "15 min"]
@@ -31,13 +29,13 @@ class MetrLa:
     """Speeds of all n sensors, in miles per hour.
 
     Args:
-        data_path: readings every five minutes, in one of three layouts. An ``.npz`` with ``speed_mph`` ``(T, n)`` in
-            time order (0 = no reading), ``timestamps`` ``(T,)`` (Unix seconds of naive local time; only ``time_of_day``
-            needs them), ``adjacency`` ``(n, n)`` (row = target), any number of sensor clusterings ``clusterK`` ``(n,)``
-            and, for maps, ``longitude`` and ``latitude`` ``(n,)``. DCRNN's ``metr-la.h5``, a pandas frame ``(T, n)``
-            under the key ``df``. A folder with ``train.npz``, ``val.npz`` and ``test.npz``, consecutive windows ``x``
-            and ``y`` ``(N, steps, n, channels)`` (speed, and the time of day as a fraction of a day), whose splits are
-            kept.
+        data_path: readings every five minutes without a gap, in one of three layouts. An ``.npz`` with ``speed_mph``
+            ``(T, n)`` in time order (at most 150, 0 = no reading), ``timestamps`` ``(T,)`` (Unix seconds of naive local
+            time; only ``time_of_day`` needs them), ``adjacency`` ``(n, n)`` (row = target), any number of sensor
+            clusterings ``clusterK`` ``(n,)`` and, for maps, ``longitude`` and ``latitude`` ``(n,)``. DCRNN's
+            ``metr-la.h5``, a pandas frame ``(T, n)`` under the key ``df``. A folder with ``train.npz``, ``val.npz`` and
+            ``test.npz``, consecutive windows ``x`` and ``y`` ``(N, steps, n, channels)`` (speed, and the time of day as
+            a fraction of a day), whose splits are kept.
         adjacency_path: an ``.npz`` with ``adjacency``, any ``clusterK`` and coordinates, if ``data_path`` holds no road
             graph.
         group: ``"clusters_K"`` for a clustering of the file (sensors of a cluster may be exchanged), ``"symmetric"``,
@@ -48,8 +46,8 @@ class MetrLa:
         time_of_day: add sine and cosine of the last reading's time of day to the inputs.
 
     Raises:
-        ValueError: a file that is missing, has an unknown layout, lacks a key or holds an array of the wrong shape; no
-            road graph or no times although the options need them; an unknown group or support.
+        ValueError: a file that is missing, has an unknown layout, lacks a key or holds an invalid array (names its
+            first wrong row); no road graph or no times although the options need them; an unknown group or support.
     """
 
     name: ClassVar[str]
@@ -69,9 +67,9 @@ class MetrLa:
             raise ValueError(f"{self.name}: {self.data_path} has no times; time_of_day must be False")
         degree = self._readings.speed.shape[1]
         roads_path = self.data_path if self.adjacency_path is None else self.adjacency_path
-        roads = self._readings.roads if self.adjacency_path is None else read_roads(self.adjacency_path)
+        roads = self._readings.roads if self.adjacency_path is None else read_roads(self.adjacency_path, degree)
         try:
-            group, group_name = resolve_group(self.group, degree, _cluster_groups(roads, degree, roads_path))
+            group, group_name = resolve_group(self.group, degree, _cluster_groups(roads))
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
         self._speeds, self._labels = _windows(self._readings.speed)
@@ -86,7 +84,7 @@ class MetrLa:
             edges=_edges(roads, degree, roads_path) if "adjacency" in roads or self.support != "complete" else None,
             support=self.support,
             symmetry_breaking=self.symmetry_breaking,
-            node_coordinates=_coordinates(roads, degree, roads_path),
+            node_coordinates=_coordinates(roads),
             num_features=INPUT_STEPS + 2 * self.time_of_day,
             output_level="node",
             problem_type="regression",
@@ -148,42 +146,32 @@ class MetrLa:
 
 def _edges(roads: Mapping[str, np.ndarray], degree: int, path: str | os.PathLike[str]) -> list[list[int]]:
     """The pairs ``[target, source]`` where ``adjacency`` is not zero."""
-    if not roads:
+    if "adjacency" not in roads:
         raise ValueError(
-            f"{path}: this layout holds no road graph; adjacency_path must be an .npz with adjacency ({degree}, "
+            f"{path}: no key 'adjacency', the road graph; adjacency_path must be an .npz with adjacency ({degree}, "
             f"{degree}) and any clusterK ({degree},), or support must be 'complete'"
         )
-    adjacency = take(roads, "adjacency", 2, path)
-    if adjacency.shape != (degree, degree):
-        raise ValueError(f"{path}: adjacency must have shape {(degree, degree)}, got {adjacency.shape}")
-    return np.argwhere(adjacency).tolist()
+    if not roads["adjacency"].any():
+        raise ValueError(f"{path}: adjacency: every entry is 0; without roads, support must be 'complete'")
+    return np.argwhere(roads["adjacency"]).tolist()
 
 
-def _cluster_groups(arrays: Mapping[str, np.ndarray], degree: int, path: object) -> dict[str, NamedGroup]:
+def _cluster_groups(roads: Mapping[str, np.ndarray]) -> dict[str, NamedGroup]:
     """For every ``clusterK`` the Young subgroup of its clusters, under the name ``clusters_K``."""
     offered = {}
-    for key, clusters in arrays.items():
-        match = re.fullmatch(r"cluster(\d+)", key)
-        if match is None:
-            continue
-        if clusters.shape != (degree,):
-            raise ValueError(f"{path}: {key} must have shape ({degree},), got {clusters.shape}")
-        blocks = [np.flatnonzero(clusters == cluster).tolist() for cluster in np.unique(clusters)]
-        name = " x ".join(f"S_{len(block)}" for block in blocks)
-        offered[f"clusters_{match[1]}"] = (young_subgroup(blocks), name)
+    for key, clusters in roads.items():
+        if key.startswith("cluster"):
+            blocks = [np.flatnonzero(clusters == cluster).tolist() for cluster in np.unique(clusters)]
+            name = " x ".join(f"S_{len(block)}" for block in blocks)
+            offered[f"clusters_{key.removeprefix('cluster')}"] = (young_subgroup(blocks), name)
     return offered
 
 
-def _coordinates(arrays: Mapping[str, np.ndarray], degree: int, path: object) -> list | None:
+def _coordinates(roads: Mapping[str, np.ndarray]) -> list | None:
     """``[longitude, latitude]`` of every sensor, if the file has both."""
-    degrees = [arrays[key] for key in ("longitude", "latitude") if key in arrays]
-    if len(degrees) < 2:
+    if not {"longitude", "latitude"} <= roads.keys():
         return None
-    if not all(
-        array.shape == (degree,) and array.dtype.kind in "iuf" and np.isfinite(array).all() for array in degrees
-    ):
-        raise ValueError(f"{path}: longitude and latitude must hold finite numbers, shape ({degree},)")
-    return np.stack(degrees, axis=1).tolist()
+    return np.stack([roads["longitude"], roads["latitude"]], axis=1).tolist()
 
 
 def _windows(speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

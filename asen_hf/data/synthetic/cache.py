@@ -1,9 +1,15 @@
-"""Splits that ``datasets`` generates once and then reads from its cache on disk."""
+"""Splits that are drawn once and then read from the cache folder of ``datasets``.
 
-import contextlib
+A file's name holds the digest of its content, so a file that is cut off, damaged or foreign is noticed and drawn anew.
+Equal rows are equal files: processes that draw at the same time need no lock.
+"""
+
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -29,57 +35,61 @@ def cached_splits(
             cache folder.
         config: gives the columns' types.
         sizes: number of rows per split, in the order of the rows.
-        draw: returns inputs and labels; called only if the cache lacks them.
+        draw: returns inputs and labels; called only if the cache lacks a split.
+
+    Returns:
+        The splits, memory-mapped; in memory where the cache cannot be written.
     """
-    with _without_progress_bars():
-        builder = _SplitsBuilder(task_name, config, key, version, sizes, draw)
-        builder.download_and_prepare()
-        return builder.as_dataset()
+    text = json.dumps({"key": key, "columns": task_features(config).to_dict(), "sizes": sizes}, sort_keys=True)
+    name = "asen_hf_" + task_name.replace("/", "_")
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / name / version / _digest(text.encode())[:16]
+    paths = {split: _intact_file(folder, split) for split in sizes}
+    if None in paths.values():
+        inputs, labels = draw()
+        ends = np.cumsum(list(sizes.values()))[:-1]
+        parts = zip(np.split(inputs, ends), np.split(labels, ends), strict=True)
+        tables = {split: to_table(config, *columns) for split, columns in zip(sizes, parts, strict=True)}
+        try:
+            paths = {split: _write(folder, split, table) for split, table in tables.items()}
+        except OSError:  # a full disk or a read-only folder costs the next load some time, and this one nothing
+            return datasets.DatasetDict(
+                {split: datasets.Dataset(table, split=datasets.NamedSplit(split)) for split, table in tables.items()}
+            )
+    return datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_file(str(path), split=datasets.NamedSplit(split))
+            for split, path in paths.items()
+        }
+    )
 
 
-class _SplitsBuilder(datasets.ArrowBasedBuilder):
-    """One draw, written as one Arrow file per split; ``datasets`` provides locks, atomic renames and memory maps."""
-
-    def __init__(
-        self,
-        task_name: str,
-        config: TaskConfig,
-        key: dict[str, Any],
-        version: str,
-        sizes: dict[str, int],
-        draw: Callable[[], tuple[np.ndarray, np.ndarray]],
-    ) -> None:
-        self._task_config, self._sizes, self._draw = config, sizes, draw
-        columns = task_features(config)
-        text = json.dumps({"key": key, "columns": columns.to_dict(), "sizes": sizes}, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        name = "asen_hf_" + task_name.replace("/", "_")
-        super().__init__(dataset_name=name, config_id=digest, version=version)
-
-    def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(features=task_features(self._task_config))
-
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        inputs, labels = self._draw()
-        splits, start = [], 0
-        for name, size in self._sizes.items():
-            rows = {"inputs": inputs[start : start + size], "labels": labels[start : start + size]}
-            splits.append(datasets.SplitGenerator(name=name, gen_kwargs=rows))
-            start += size
-        return splits
-
-    def _generate_tables(self, inputs: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, pa.Table]]:
-        yield 0, to_table(self._task_config, inputs, labels)
+def _intact_file(folder: Path, split: str) -> Path | None:
+    for path in sorted(folder.glob(f"{split}-*.arrow")):
+        try:
+            if path.name == f"{split}-{_digest(path.read_bytes())}.arrow":
+                return path
+        except OSError:
+            continue
+    return None
 
 
-@contextlib.contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    # The rows take milliseconds, so a bar per split is noise. datasets can disable bars only for the whole process.
-    if datasets.are_progress_bars_disabled():
-        yield
-        return
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()
+def _write(folder: Path, split: str, table: pa.Table) -> Path:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    content = sink.getvalue().to_pybytes()
+    path = folder / f"{split}-{_digest(content)}.arrow"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{split}-", suffix=".tmp", delete=False) as file:
+        try:
+            file.write(content)
+            file.close()
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise
+    return path
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

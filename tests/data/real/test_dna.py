@@ -87,8 +87,16 @@ def test_every_row_is_for_validation_in_one_fold(arrays, save):
     "change, message",
     [
         (lambda arrays: arrays.pop("label"), "no key 'label'"),
-        (lambda arrays: arrays.update(label=arrays["label"][1:]), "equally long"),
-        (lambda arrays: arrays.update(sequence=arrays["sequence"] + 1), "must hold 0 … 3"),
+        (
+            lambda arrays: arrays.update(label=arrays["label"][1:]),
+            r"label: expected shape \(sequences,\), 30 sequences as in dna.npz: sequence, got \(29,\)",
+        ),
+        (
+            lambda arrays: arrays.update(sequence=arrays["sequence"] + 1),
+            "sequence, row 0: expected an integer in 0 … 3",
+        ),
+        (lambda arrays: arrays.update(is_test=np.zeros(30, dtype=bool)), "is_test must mark some sequences"),
+        (lambda arrays: arrays.update(is_test=np.arange(30) >= 4), "is_test must .* leave at least 5 unmarked"),
     ],
 )
 def test_ill_formed_files_are_refused(arrays, save, change, message):

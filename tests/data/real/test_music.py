@@ -70,9 +70,18 @@ def test_some_rows_come_from_every_split_and_are_the_same_again(arrays, save):
     "change, message",
     [
         (lambda arrays: arrays.pop("pitch"), "no key 'pitch'"),
-        (lambda arrays: arrays.update(pitch=arrays["pitch"][:, 0]), "pitch must have 2 dimensions"),
-        (lambda arrays: arrays.update(chorale=arrays["chorale"][1:]), "equally long"),
-        (lambda arrays: arrays.update(split=np.zeros(60, dtype=int)), "no piece of validation, test"),
+        (lambda arrays: arrays.update(pitch=arrays["pitch"][:, 0]), r"pitch: expected shape \(steps, 4\), got \(60,\)"),
+        (
+            lambda arrays: arrays.update(chorale=arrays["chorale"][1:]),
+            r"chorale: expected shape \(steps,\), 60 steps as in chorales.npz: pitch",
+        ),
+        (lambda arrays: arrays.update(split=np.zeros(60, dtype=int)), "split: no piece of validation, test"),
+        (lambda arrays: arrays["split"].__setitem__(3, -1), "split, row 3: expected an integer in 0 … 2, got -1"),
+        (
+            lambda arrays: arrays["split"].__setitem__(3, 1),
+            "split, row 3: 1, but row 0 of the same chorale has another",
+        ),
+        (lambda arrays: arrays["chorale"].__setitem__(30, 2), "chorale, row 31: 1 comes again"),
     ],
 )
 def test_ill_formed_files_are_refused(arrays, save, change, message):

@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,23 +13,23 @@ from scipy.spatial.transform import Rotation
 
 from asen_hf.closures import closure_report, group_order
 from asen_hf.data import get_task
+from asen_hf.data._npz_files import read_pickled_entry
 from asen_hf.data.real.human36m_cameras import ORIENTATIONS
-from asen_hf.data.real.npz_files import read_pickled_entry
 from asen_hf.data.real.pose_files import read_human36m, read_motion_capture
 from asen_hf.evaluation.metrics import p_mpjpe
 from asen_hf.model.orbits import is_invariant_support
 from asen_hf.training.task_recipe import TaskRecipe
+from tests.data.real.made_files import INDEX_16, as_coco, bodies, images
 
 FRAMES = 3
-INDEX_16 = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16])
+INDEX_17 = np.array([0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27])  # of Human3.6M's 32
 
 
 @pytest.fixture
 def arrays():
-    rng = np.random.default_rng(0)
     sequence = np.repeat(np.arange(8), FRAMES)
     return {
-        "positions_mm": rng.normal([0, 0, 1000], 300, size=(len(sequence), 17, 3)).astype(np.float32),
+        "positions_mm": bodies(len(sequence)).astype(np.float32),
         "sequence": sequence,
         "is_test": sequence >= 6,
         "index16_from17": INDEX_16,
@@ -46,13 +48,14 @@ def save(tmp_path):
 @pytest.fixture
 def human36m(tmp_path):
     """A small world in Human3.6M's layout: the paths of its two files, and what is in them."""
-    rng = np.random.default_rng(1)
-    world = {subject: {"Walk": rng.normal(size=(2, 32, 3)).astype(np.float32)} for subject in ORIENTATIONS}
-    world["S5"]["Sit"] = rng.normal(size=(2, 32, 3)).astype(np.float32)
-    pixels = {
-        subject: {action: [rng.normal(size=(3, 17, 2)).astype(np.float32) for _ in range(4)] for action in actions}
-        for subject, actions in world.items()
-    }
+    world, pixels = {}, {}
+    for number, subject in enumerate(ORIENTATIONS):
+        for action in ("Walk", "Sit") if subject == "S5" else ("Walk",):
+            joints = bodies(3, seed=10 + number + 100 * (action == "Sit"))
+            world.setdefault(subject, {})[action] = np.zeros((2, 32, 3), dtype=np.float32)
+            world[subject][action][:, INDEX_17] = joints[:2] / 1000
+            views = [view.astype(np.float32) for view in images(joints, subject)]
+            pixels.setdefault(subject, {})[action] = views  # one frame more
     paths = tmp_path / "data_3d_h36m.npz", tmp_path / "data_2d_h36m_gt.npz"
     np.savez_compressed(paths[0], positions_3d=world)
     np.savez_compressed(paths[1], positions_2d=pixels, metadata={"num_joints": 17})
@@ -175,15 +178,33 @@ def test_left_right_swaps_the_joints_that_are_named_so(arrays, save):
         assert names[image] == expected
 
 
+def run_into_a_camera(positions):
+    """The first recording goes from one end of a field to the other, past where the cameras stand."""
+    positions[0, :, :2] -= 9000
+    positions[1, :, :2] -= 3500
+    return positions
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
         (lambda arrays: arrays.pop("is_test"), "no key 'is_test'"),
-        (lambda arrays: arrays.pop("index16_from17"), "no key 'index16_from17'"),
-        (lambda arrays: arrays.update(index16_from17=INDEX_16 + 1), "16 of 17 joints"),
-        (lambda arrays: arrays.update(sequence=arrays["sequence"][1:]), "must be finite"),
-        (lambda arrays: arrays["positions_mm"].__setitem__((0, 0, 0), np.nan), "must be finite"),
-        (lambda arrays: arrays.update(positions_mm=arrays["positions_mm"] * 30), "too near to a camera"),
+        (lambda arrays: arrays.pop("index16_from17"), "index16_from17 must be given for 17 joints"),
+        (
+            lambda arrays: arrays.update(index16_from17=INDEX_16 + 1),
+            "index16_from17, row 15: expected an integer in 0 … 16, got 17",
+        ),
+        (lambda arrays: arrays.update(sequence=arrays["sequence"][1:]), "sequence: expected shape"),
+        (lambda arrays: arrays["positions_mm"].__setitem__((0, 0, 0), np.nan), "positions_mm, row 0: .* got nan"),
+        (
+            lambda arrays: arrays.update(positions_mm=arrays["positions_mm"] / 1000),
+            "right thigh is 0.* mm .* another unit",
+        ),
+        (lambda arrays: arrays["positions_mm"].__setitem__((4, 3), 5000), "row 4: the right shin is .* distorted"),
+        (lambda arrays: arrays.update(positions_mm=arrays["positions_mm"][..., [0, 2, 1]]), "third axis must point up"),
+        (lambda arrays: arrays.update(positions_mm=as_coco(arrays["positions_mm"])), "thigh is .* order of joints"),
+        (lambda arrays: arrays.update(positions_mm=run_into_a_camera(arrays["positions_mm"])), "too near to a camera"),
+        (lambda arrays: arrays["is_test"].__setitem__(1, True), "is_test, row 1: True, but row 0 of the same sequence"),
         (lambda arrays: arrays.update(is_test=np.ones(24, dtype=bool)), "no recording for train, validation"),
     ],
 )
@@ -204,13 +225,73 @@ def test_ill_formed_human36m_is_refused(human36m, tmp_path):
 
     refused("subject 'S2' is not one of", world={"S2": world["S1"]})
     refused("S5, Sit: expected the views of 4", pixels={**pixels, "S5": {"Walk": pixels["S5"]["Walk"]}})
-    refused("S1, Walk: 1 frames, but 2", pixels={**pixels, "S1": {"Walk": [v[:1] for v in pixels["S1"]["Walk"]]}})
-    refused("S1, Walk: expected .frames", world={**world, "S1": {"Walk": np.zeros((2, 20, 3))}})
+    refused(
+        "S1, Walk, camera 0: 1 frames, but 2", pixels={**pixels, "S1": {"Walk": [v[:1] for v in pixels["S1"]["Walk"]]}}
+    )
+    refused(
+        "S1, Walk: expected shape .frames, 16 or 17 or 32, 3.", world={**world, "S1": {"Walk": np.zeros((2, 20, 3))}}
+    )
     refused("by subject and action", world={"S1": [1]})
     with pytest.raises(ValueError, match="no readable 'positions_3d'"):
         read_human36m(path_2d, path_2d)
     with pytest.raises(ValueError, match="unknown group 'S_3'"):
         get_task("pose/lifting", data_path=path, data_path_2d=path_2d, group="S_3")
+
+
+@pytest.mark.parametrize("joint", [0, 1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16])
+def test_a_joint_too_few_is_noticed_in_space_and_on_the_image(arrays, human36m, tmp_path, save, joint):
+    """17 joints without the neck are a layout of 16; without another joint, all that follow are misread."""
+    del arrays["index16_from17"]
+    changed = arrays | {"positions_mm": np.delete(arrays["positions_mm"], joint, axis=1)}
+    with pytest.raises(ValueError, match=r"another .*order of joints"):
+        read_motion_capture(save(changed))
+    paths, _, pixels = human36m
+    pixels["S6"]["Walk"][2] = np.delete(pixels["S6"]["Walk"][2], joint, axis=1)
+    np.savez(tmp_path / "2d.npz", positions_2d=pixels)
+    with pytest.raises(ValueError, match=r"2d\.npz: positions_2d, S6, Walk, camera 2: .* another order of joints"):
+        read_human36m(paths[0], tmp_path / "2d.npz")
+
+
+def test_cocos_joints_are_not_read_as_human36ms(human36m, tmp_path):
+    """VideoPose3D publishes detections in both orders, with 17 joints each."""
+    paths, world, pixels = human36m
+    for subject, actions in world.items():
+        joints = 1000 * actions["Walk"][:, INDEX_17].astype(np.float64)
+        pixels[subject]["Walk"] = images(as_coco(joints), subject)
+    np.savez(tmp_path / "coco.npz", positions_2d=pixels)
+    with pytest.raises(ValueError, match=r"coco\.npz: positions_2d, S1, Walk, camera 0: .* such as COCO"):
+        read_human36m(paths[0], tmp_path / "coco.npz")
+
+
+def test_detections_that_err_by_some_pixels_are_taken(human36m, tmp_path):
+    paths, _, pixels = human36m
+    rng = np.random.default_rng(0)
+    noisy = {
+        subject: {action: [view + rng.normal(0, 10, view.shape) for view in views] for action, views in actions.items()}
+        for subject, actions in pixels.items()
+    }
+    np.savez(tmp_path / "detected.npz", positions_2d=noisy)
+    assert len(read_human36m(paths[0], tmp_path / "detected.npz").pixels) == 64
+
+
+@pytest.mark.parametrize("factor", [1 / 1000, -1])
+def test_an_image_in_another_unit_or_upside_down_is_refused(human36m, tmp_path, factor):
+    paths, _, pixels = human36m
+    pixels["S7"]["Walk"][3] = pixels["S7"]["Walk"][3] * factor
+    np.savez(tmp_path / "2d.npz", positions_2d=pixels)
+    with pytest.raises(ValueError, match=r"2d\.npz: positions_2d, S7, Walk, camera 3: .* pixels per mm in the median"):
+        read_human36m(paths[0], tmp_path / "2d.npz")
+
+
+def test_pickles_of_protocol_2_are_read(human36m, tmp_path):
+    """NumPy pickled the published files like this; protocol 2 spells bytes as text in Latin-1."""
+    paths, world, _ = human36m
+    with zipfile.ZipFile(tmp_path / "old.npz", "w") as archive, archive.open("positions_3d.npy", "w") as entry:
+        np.lib.format.write_array_header_1_0(entry, {"shape": (), "fortran_order": False, "descr": "|O"})
+        pickle.dump(np.array(world, dtype=object), entry, protocol=2)
+    old, new = read_human36m(tmp_path / "old.npz", paths[1]), read_human36m(*paths)
+    for column, expected in zip(old, new, strict=True):
+        np.testing.assert_array_equal(column, expected)
 
 
 class Harmful:

@@ -185,9 +185,7 @@ def test_sensors_lie_where_the_file_says(arrays, save):
     task = get_task("traffic/metr_la", data_path=save(arrays))
     assert task.config.node_coordinates == [[-118.0, 34], [-118.5, 33], [-118.25, 32], [-118, 31]]
     for wrong in (np.zeros(5), np.full(4, np.nan), np.array(["a"] * 4)):
-        with pytest.raises(
-            ValueError, match=r"speeds\.npz: longitude and latitude must hold finite numbers, shape \(4,\)"
-        ):
+        with pytest.raises(ValueError, match=r"speeds\.npz: latitude"):
             get_task("traffic/metr_la", data_path=save(arrays | {"latitude": wrong}))
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from asen_hf.data import get_task
+from tests.data.real.made_files import START, rows_of, write_store, write_windows
 
 STEPS = 300
 SENSORS = 4
-START = 1_330_560_000  # 2012-03-01 00:00
 
 
 @pytest.fixture
@@ -35,43 +35,6 @@ def save(tmp_path):
         return tmp_path / name
 
     return write
-
-
-def write_store(path, speed, stamps, kind="datetime64[ns]", key="df", **axis_attributes):
-    """What pandas writes in fixed format: the index as int64 since 1970, in the unit that ``kind`` says."""
-    names = np.array([b"773869", b"767541", b"767542", b"717447"])
-    with h5py.File(path, "w") as file:
-        frame = file.create_group(key)
-        frame.attrs.update(pandas_type=np.bytes_("frame"), ndim=2, nblocks=1, encoding=np.bytes_("UTF-8"))
-        for name, values in {"axis0": names, "axis1": stamps, "block0_items": names, "block0_values": speed}.items():
-            frame[name] = values
-            frame[name].attrs["transposed"] = np.uint8(1)
-        frame["axis1"].attrs.update(kind=np.bytes_(kind), index_class=np.bytes_("datetime"), **axis_attributes)
-    return path
-
-
-def write_windows(folder, speed, stamps, steps=3, sizes=None, with_time=True):
-    """What ``generate_training_data`` writes: every window by itself, float64, 70/10/20 in time order."""
-    folder.mkdir()
-    x, y = [], []
-    for now in range(steps - 1, len(speed) - steps):
-        for rows, windows in ((range(now - steps + 1, now + 1), x), (range(now + 1, now + steps + 1), y)):
-            channels = [[[speed[t, i], stamps[t] % 86_400 / 86_400][: 1 + with_time] for i in range(4)] for t in rows]
-            windows.append(channels)
-    x, y = np.array(x), np.array(y)
-    train, test = sizes or (round(0.7 * len(x)), round(0.2 * len(x)))
-    for name, rows in {
-        "train": slice(train),
-        "val": slice(train, len(x) - test),
-        "test": slice(len(x) - test, None),
-    }.items():
-        offsets = np.arange(1 - steps, 1)[:, None]
-        np.savez(folder / f"{name}.npz", x=x[rows], y=y[rows], x_offsets=offsets, y_offsets=offsets + steps)
-    return folder
-
-
-def rows_of(dataset):
-    return dataset.with_format("numpy")[:]
 
 
 def assert_same(task, expected):
@@ -144,7 +107,7 @@ def test_windows_of_speed_alone_have_no_times(arrays, save, tmp_path):
 
 def test_a_layout_without_roads_needs_adjacency_path_for_roads_and_clusters_only(arrays, tmp_path):
     path = write_store(tmp_path / "metr-la.h5", arrays["speed_mph"], arrays["timestamps"] * 10**9)
-    with pytest.raises(ValueError, match=r"metr-la\.h5: this layout holds no road graph; adjacency_path must be"):
+    with pytest.raises(ValueError, match=r"metr-la\.h5: no key 'adjacency', the road graph; adjacency_path must be"):
         get_task("traffic/metr_la", data_path=path, group="trivial")
     with pytest.raises(ValueError, match="unknown group 'clusters_2'"):
         get_task("traffic/metr_la", data_path=path, support="complete")
@@ -166,41 +129,111 @@ def test_a_pickle_is_not_read(arrays, save, tmp_path):
         get_task("traffic/metr_la", data_path=save(arrays), adjacency_path=tmp_path / "adj_mx.pkl")
 
 
+# --- gaps and units -----------------------------------------------------------------------------------------------
+
+
+def write_week(layout, arrays, save, folder, rows, per_second=1):
+    """Some rows of a series in one of the layouts that store dates."""
+    speed, stamps = arrays["speed_mph"][rows], arrays["timestamps"][rows]
+    if layout == "series":
+        return save(arrays | {"speed_mph": speed, "timestamps": stamps * per_second})
+    return write_store(folder / "metr-la.h5", speed, stamps * 10**9 * per_second)
+
+
+@pytest.fixture
+def weeks():
+    """Ten days, from a Thursday on, by steps of five minutes."""
+    num_steps = 10 * 288
+    return {
+        "speed_mph": np.random.default_rng(0).uniform(20, 70, size=(num_steps, SENSORS)),
+        "timestamps": START + 300 * np.arange(num_steps),
+        "adjacency": np.eye(SENSORS),
+    }
+
+
+@pytest.mark.parametrize("layout", ["series", "store"])
+@pytest.mark.parametrize("missing", ["a day", "weekends", "a week", "one step", "the order"])
+def test_whatever_is_missing_is_named_by_its_first_row(weeks, save, tmp_path, layout, missing):
+    day = np.arange(2880) // 288
+    keep = {
+        "a day": day != 4,
+        "weekends": (day + 3) % 7 < 5,  # the first day is a Thursday
+        "a week": (day < 1) | (day > 7),
+        "one step": np.arange(2880) != 1000,
+        "the order": np.ones(2880, dtype=bool),
+    }[missing]
+    rows = np.flatnonzero(keep)
+    if missing == "the order":
+        rows = np.roll(rows, 288)  # the last day first
+    row = int((np.diff(rows) != 1).argmax()) + 1
+    path = write_week(layout, weeks, save, tmp_path, rows)
+    key = "timestamps" if layout == "series" else "axis1"
+    with pytest.raises(
+        ValueError, match=rf"{path.name}: .*{key}, row {row}: expected 300\d* n?s.* after row {row - 1}"
+    ):
+        get_task("traffic/metr_la", data_path=path, support="complete", group="trivial")
+
+
+@pytest.mark.parametrize("layout", ["series", "store"])
+@pytest.mark.parametrize("per_second", [1000, 60])
+def test_stamps_in_another_unit_are_named(weeks, save, tmp_path, layout, per_second):
+    path = write_week(layout, weeks, save, tmp_path, slice(300), per_second)
+    with pytest.raises(ValueError, match=rf"{path.name}: .*(timestamps|axis1), row [01]: expected"):
+        get_task("traffic/metr_la", data_path=path, support="complete", group="trivial")
+
+
+def test_a_store_whose_columns_are_in_another_order_is_refused(arrays, tmp_path):
+    path = write_store(tmp_path / "metr-la.h5", arrays["speed_mph"], arrays["timestamps"] * 10**9)
+    with h5py.File(path, "a") as file:
+        file["df/block0_items"][:] = file["df/axis0"][()][::-1]
+    with pytest.raises(
+        ValueError, match=r"metr-la\.h5: df/block0_items must name the sensors in the order of df/axis0"
+    ):
+        get_task("traffic/metr_la", data_path=path)
+
+
 # --- bad files --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["speed_mph", "adjacency"])
 def test_a_missing_key_is_named(arrays, save, key):
     del arrays[key]
-    with pytest.raises(ValueError, match=rf"speeds\.npz: no key '{key}'; there are .*cluster2"):
+    with pytest.raises(ValueError, match=rf"speeds\.npz: no key '{key}'"):
         get_task("traffic/metr_la", data_path=save(arrays))
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("adjacency", np.eye(3), r"adjacency must have shape \(4, 4\), got \(3, 3\)"),
-        ("cluster2", np.zeros(5), r"cluster2 must have shape \(4,\), got \(5,\)"),
-        ("speed_mph", np.full((30, 4), np.nan), "speed_mph must hold finite speeds"),
-        ("speed_mph", np.full((30, 4), -1.0), "speed_mph must hold finite speeds"),
-        ("speed_mph", np.ones((5, 4)), "speed_mph must have at least 6 steps, got 5"),
-        ("speed_mph", np.ones((7, 4)), "timestamps must be 7 integers"),
-        ("speed_mph", np.array([["a"]]), "speed_mph must hold finite speeds"),
-        ("speed_mph", np.zeros((30, 4)), "speed_mph must hold finite speeds of at least 0, not all 0"),
+        (
+            "adjacency",
+            np.eye(3),
+            r"adjacency: expected shape \(sensors, sensors\), 4 sensors as in speeds.npz: speed_mph, got \(3, 3\)",
+        ),
+        (
+            "cluster2",
+            np.zeros(5),
+            r"cluster2: expected shape \(sensors,\), 4 sensors as in speeds.npz: speed_mph, got \(5,\)",
+        ),
+        ("speed_mph", np.full((30, 4), np.nan), "speed_mph, row 0: expected a number in 0 … 150"),
+        ("speed_mph", np.full((30, 4), -1.0), "speed_mph, row 0: expected a number in 0 … 150"),
+        ("speed_mph", np.full((7, 4), 50), r"timestamps: expected shape \(steps,\), 7 steps as in .*, got \(300,\)"),
+        ("speed_mph", np.array([["a"]]), "speed_mph: every entry must be a number in 0 … 150 .*, got type <U1"),
+        ("speed_mph", np.zeros((30, 4)), "speed_mph: every entry is 0, missing"),
         (
             "timestamps",
-            START + 300.0 * np.arange(STEPS),
-            "timestamps must be 300 integers, Unix seconds, got 300 float64",
+            START + 300.5 * np.arange(STEPS),
+            "timestamps, row 1: expected an integer in 0 … 4294967296 .seconds., got 1330560300.5",
         ),
         (
             "timestamps",
             START + 600 * np.arange(STEPS),
-            "steps must be 300 seconds apart, got 600 from step 0 to step 1",
+            "timestamps, row 1: expected 300 seconds after row 0, got 600",
         ),
         (
             "timestamps",
             np.r_[:150, 151:301] * 300,
-            "steps must be 300 seconds apart, got 600 from step 149 to step 150",
+            "timestamps, row 150: expected 300 seconds after row 149, got 600",
         ),
     ],
 )
@@ -210,6 +243,9 @@ def test_an_ill_formed_array_is_named(arrays, save, key, value, message):
 
 
 def test_too_few_windows_to_split_are_refused(arrays, save):
+    few = arrays | {key: arrays[key][:5] for key in ("speed_mph", "timestamps")}
+    with pytest.raises(ValueError, match=r"speeds\.npz: speed_mph must have at least 6 steps, got 5"):
+        get_task("traffic/metr_la", data_path=save(few))
     few = arrays | {key: arrays[key][:7] for key in ("speed_mph", "timestamps")}
     with pytest.raises(ValueError, match=r"speeds\.npz: 2 windows are too few to split"):
         get_task("traffic/metr_la", data_path=save(few))
@@ -256,11 +292,17 @@ def test_a_store_without_h5py_says_what_to_install(arrays, tmp_path, monkeypatch
     ("options", "message"),
     [
         ({"key": "speed"}, "key df must hold one pandas frame of numbers in fixed format; the file has speed"),
-        ({"kind": "integer"}, r"index must be naive local times, one per row, got \(300,\) of kind integer"),
-        ({"tz": np.bytes_("US/Pacific")}, "index must be naive local times.* in a time zone"),
-        ({"stamps": START * 10**9 + 3 * 10**11 * np.arange(299)}, r"one per row, got \(299,\)"),
-        ({"stamps": START * 10**9 + 10**9 * np.arange(300)}, "steps must be 300 seconds apart, got 1 from"),
-        ({"speed": np.full((300, 4), np.nan)}, "the frame must hold finite speeds"),
+        ({"kind": "integer"}, r"index, must be naive local times, got kind integer"),
+        ({"tz": np.bytes_("US/Pacific")}, "index, must be naive local times.* in a time zone"),
+        (
+            {"stamps": START * 10**9 + 3 * 10**11 * np.arange(299)},
+            r"axis1: expected shape \(steps,\), 300 steps as in .*, got \(299,\)",
+        ),
+        (
+            {"stamps": START * 10**9 + 10**9 * np.arange(300)},
+            "axis1, row 1: expected 300000000000 ns after row 0, got 1000000000",
+        ),
+        ({"speed": np.full((300, 4), np.nan)}, "block0_values, row 0: expected a number in 0 … 150"),
     ],
 )
 def test_an_ill_formed_store_is_named(arrays, tmp_path, options, message):
@@ -315,12 +357,12 @@ def flat(x, y):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (only_speed, r"val\.npz: x and y must be numbers of shape"),
-        (short, r"val\.npz: x and y must be numbers of shape .* got float64 \(.*, 2, 4, 2\)"),
-        (text, r"val\.npz: x and y must be numbers of shape"),
-        (flat, r"val\.npz: x must have 4 dimensions"),
-        (unlike_sensors, "train, val and test must hold windows of the same sensors and channels"),
-        (none, "train, val and test must hold windows of the same sensors and channels"),
+        (only_speed, r"val\.npz: x: expected shape .*, 2 channels as in train.npz: x, got \(30, 3, 4, 1\)"),
+        (short, r"val\.npz: x: expected shape .*, 3 input steps as in train.npz: x, .* got \(30, 2, 4, 2\)"),
+        (text, r"val\.npz: x: every entry must be a number in 0 … 150, got type <U32"),
+        (flat, r"val\.npz: x: expected shape .* got \(30, 3, 4\)"),
+        (unlike_sensors, r"val\.npz: x: expected shape .*, 4 sensors as in train.npz: x"),
+        (none, r"val\.npz: x: expected shape .* got \(0, 3, 4, 2\)"),
         (shuffled, "each window must begin one step after the last"),
     ],
 )
@@ -336,16 +378,16 @@ def test_ill_formed_windows_are_named(arrays, tmp_path, change, message):
 @pytest.mark.parametrize(
     ("speed", "stamps", "message"),
     [
-        (-1.0, START, "channel 0 of x and y must hold finite speeds"),
-        (np.nan, START, "channel 0 of x and y must hold finite speeds"),
-        (60.0, START + 7, "steps must be 300 seconds apart, got 307 from step 9 to step 10"),
+        (-1.0, START, r"train\.npz: x, row 8: expected a number in 0 … 150, got -1.0 at \(2, 1, 0\)"),
+        (np.nan, START, r"train\.npz: x, row 8: expected a number in 0 … 150, got nan at \(2, 1, 0\)"),
+        (60.0, START + 7, ": x and y, channel 1, row 10: expected 300 seconds after row 9, got 307"),
     ],
 )
 def test_ill_formed_series_of_windows_are_named(arrays, tmp_path, speed, stamps, message):
     arrays["speed_mph"][10, 1] = speed
     arrays["timestamps"][10] += stamps - START
     folder = write_windows(tmp_path / "METR-LA", arrays["speed_mph"], arrays["timestamps"])
-    with pytest.raises(ValueError, match=f"METR-LA: {message}"):
+    with pytest.raises(ValueError, match=f"METR-LA.*{message}"):
         get_task("traffic/metr_la", data_path=folder)
 
 
@@ -355,7 +397,7 @@ def test_a_second_channel_that_is_no_time_of_day_is_named(arrays, tmp_path):
         with np.load(folder / f"{name}.npz") as file:
             columns = {key: file[key] * [1, 100] if file[key].ndim == 4 else file[key] for key in file}
         np.savez(folder / f"{name}.npz", **columns)
-    with pytest.raises(ValueError, match="METR-LA: channel 1 of x and y must be the time of day as a fraction"):
+    with pytest.raises(ValueError, match="METR-LA: x and y, channel 1, row 3: expected the time of day as a fraction"):
         get_task("traffic/metr_la", data_path=folder)
 
 
