@@ -15,7 +15,7 @@ ROOMS = [
     ["_version", "model._points", "model.groups", "model.group_notation", "model.orbits", "model.orbital_*"],
     ["model.checkpoints", "model.configuration_*", "model._uploaded_code"],
     ["model.symmetry", "model.value_symmetries", "model.relations", "model.pairs"],
-    ["model.attention", "model._gatv2_*", "model._onednn_linear"],
+    ["model.attention", "model._gatv2_*", "model._onednn_linear", "model._transforms"],
     ["model", "model.*"],  # backbone, heads, normalization, the model
     ["closures", "closures.*"],
     ["data", "data.*"],

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ._transforms import is_transformed
+
 # Elements (pairs × channels) per block. On a CPU, 2 MiB of float32 fit the second-level cache of one core.
 BLOCK = {"cpu": 2**19}
 _LARGE_BLOCK = 2**25  # devices that BLOCK does not list
@@ -19,7 +21,12 @@ def block_size(device: torch.device) -> int:
 
 
 def split_rows(rows: int, target: Tensor, source: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Split a batch into blocks of at most ``rows`` rows; labels shared by all rows are repeated for every block."""
+    """Split a batch into blocks of at most ``rows`` rows; labels shared by all rows are repeated for every block.
+
+    Transformed tensors stay one block, because the number of blocks would fix the size of the batch.
+    """
+    if is_transformed():
+        return iter([(target, source, labels)])
     label_blocks = labels.split(rows) if len(labels) > 1 else itertools.repeat(labels)
     return zip(target.split(rows), source.split(rows), label_blocks, strict=False)
 

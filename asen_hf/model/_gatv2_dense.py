@@ -24,7 +24,7 @@ def chunked_attention_forward(
     gate_table: Tensor | None,
     graph: OrbitGraph,
 ) -> tuple[Tensor, Tensor]:
-    """The eager formula, computed in blocks of targets in forward and backward. Differentiable once.
+    """The eager formula, computed in blocks of targets in forward and backward.
 
     Stores no tensor of size pairs × channels (see :mod:`asen_hf.model._gatv2_recompute`).
     """
@@ -56,8 +56,8 @@ def compiled_attention_forward(
     """The eager formula in kernels fused by ``torch.compile``.
 
     Compilation takes seconds and happens once per process and model, again for batches of one row, and again for
-    batches with one graph per row. Stores no tensor of size pairs × channels and is differentiable once. If no compiler
-    is found, warns once and calls ``fallback``, the eager formula.
+    batches with one graph per row. Stores no tensor of size pairs × channels. If no compiler is found, warns once and
+    calls ``fallback``, the eager formula.
     """
     passes = _compiled_passes(
         *layer.attention_vector.shape,

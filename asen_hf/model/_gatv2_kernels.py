@@ -37,6 +37,7 @@ class PairPasses(NamedTuple):
         message_gradients: takes the gradient of the output, weights, source, gates, labels, and a tensor
             ``(rank, H, C)`` to which it adds the gradient of the gates; returns the gradient of the source
             ``(B, n, H, C)``.
+        negative_slope: slope of the LeakyReLU.
     """
 
     scores: Callable[..., Tensor]
@@ -44,6 +45,7 @@ class PairPasses(NamedTuple):
     score_gradients: Callable[..., tuple[Tensor, Tensor, Tensor]]
     weight_gradients: Callable[..., Tensor]
     message_gradients: Callable[..., Tensor]
+    negative_slope: float
 
 
 class _Terms(NamedTuple):
@@ -146,6 +148,7 @@ def compiled_passes(
         score_gradients=score_gradients,
         weight_gradients=compiled(plain.weight_gradients),
         message_gradients=message_gradients,
+        negative_slope=negative_slope,
     )
     _try_out(passes, heads, channels, dtype, device, gated, one_row, shared)
     return passes
@@ -244,5 +247,5 @@ def _plain(heads: int, channels: int, negative_slope: float) -> tuple[PairPasses
             terms = terms.sum(0)
         by_label.index_add_(0, labels.flatten(), terms.reshape(-1, heads, channels))
 
-    passes = PairPasses(scores, messages, score_gradients, weight_gradients, message_gradients)
+    passes = PairPasses(scores, messages, score_gradients, weight_gradients, message_gradients, negative_slope)
     return passes, _Terms(score_terms, message_terms)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._gatv2_blocks import block_size, join_rows, split_rows
+from ._transforms import add_in_place
 from .symmetry import OrbitGraph
 
 _INSTALL = "pip install torch_geometric"
@@ -63,7 +64,8 @@ def _pass_messages(
     num_nodes = target.shape[1]
     # Edges as first dimension: gathering and scattering along it is much faster on a CPU.
     incoming = source.transpose(0, 1).index_select(0, sources)  # (E, B, H, C)
-    features = target.transpose(0, 1).index_select(0, targets).add_(incoming).add_(edge_table[labels.T])
+    features = add_in_place(target.transpose(0, 1).index_select(0, targets), incoming)
+    features = add_in_place(features, edge_table[labels.T])
     scores = (F.leaky_relu_(features, layer.negative_slope) * layer.attention_vector).sum(dim=-1)
     weights = edge_softmax(scores, targets, num_nodes=num_nodes).permute(1, 2, 0)  # (B, H, E)
     messages = incoming if gate_table is None else incoming * (1 + gate_table)[labels.T]

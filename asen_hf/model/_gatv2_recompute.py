@@ -2,18 +2,19 @@
 
 Autograd would store tensors ``(B, n, n, d)`` in every layer and read them from memory again. This function stores only
 the attention weights ``(B, H, n, n)``. Tensors with channels per pair exist only for one block of targets, small enough
-for the cache, or, in compiled passes, not at all.
+for the cache, or, in compiled passes, not at all. Only a backward that is itself differentiated stores them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ._gatv2_kernels import PairPasses, softmax_over_sources
+from ._gatv2_kernels import PairPasses, plain_passes, softmax_over_sources
+from ._transforms import are_batched, is_transformed
 
 
 def recomputed_attention(
@@ -26,7 +27,7 @@ def recomputed_attention(
     passes: PairPasses,
     block: int,
 ) -> tuple[Tensor, Tensor]:
-    """Attention on the complete graph, differentiable once in all tensors and through both outputs.
+    """Attention on the complete graph, differentiable any number of times in all tensors and through both outputs.
 
     Args:
         target, source: projected nodes, ``(B, n, H, C)``.
@@ -66,19 +67,32 @@ def _forward(
     # torch.compile guards on parameters and on requires_grad even under no_grad: detach, so that it compiles once.
     target, source, edges, attention_vector = (x.detach() for x in (target, source, edges, attention_vector))
     gates = None if gates is None else gates.detach()
-    heads, nodes = len(attention_vector), target.shape[1]
+    nodes = target.shape[1]
     output, weights = _Blocks(nodes, dim=1), _Blocks(nodes, dim=2)
     with torch.autocast(target.device.type, enabled=False):
         for rows in _slices(nodes, block):
-            block_labels = labels[:, rows]
-            scores = passes.scores(target[:, rows], source, edges, block_labels, attention_vector)
-            block_weights = softmax_over_sources(scores).contiguous()
+            block_output, block_weights = _attend(
+                passes, target[:, rows], source, edges, gates, labels[:, rows], attention_vector
+            )
+            output.put(rows, block_output)
             weights.put(rows, block_weights)
-            if gates is None:
-                output.put(rows, (block_weights @ _by_head(source, heads)).transpose(1, 2))
-            else:
-                output.put(rows, passes.messages(block_weights, source, gates, block_labels))
     return output.whole, weights.whole
+
+
+def _attend(
+    passes: PairPasses,
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    gates: Tensor | None,
+    labels: Tensor,
+    attention_vector: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Output ``(B, m, H, C)`` and weights ``(B, H, m, n)`` of m targets; autograd sees through plain passes."""
+    weights = softmax_over_sources(passes.scores(target, source, edges, labels, attention_vector)).contiguous()
+    if gates is None:
+        return (weights @ _by_head(source, len(attention_vector))).transpose(1, 2), weights
+    return passes.messages(weights, source, gates, labels), weights
 
 
 class _RecomputedAttention(torch.autograd.Function):
@@ -91,14 +105,34 @@ class _RecomputedAttention(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, output_gradient: Tensor | None, weights_gradient: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
-        tensors: list[Any] = [None if x is None else x.detach() for x in ctx.saved_tensors]
-        with torch.autocast(tensors[0].device.type, enabled=False):
-            gradients = _backward(ctx.passes, ctx.block, output_gradient, weights_gradient, *tensors)
-        return None, None, *gradients
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        with torch.autocast(saved[0].device.type, enabled=False):
+            # Gradients are enabled if the backward itself will be differentiated.
+            if torch.is_grad_enabled() or is_transformed() or are_batched(gradients):
+                needed = ctx.needs_input_grad[2:]
+                return None, None, *_plain_backward(ctx.passes.negative_slope, needed, gradients, *saved[:6])
+            tensors: list[Any] = [None if x is None else x.detach() for x in saved]
+            return None, None, *_backward(ctx.passes, ctx.block, *gradients, *tensors)
+
+
+def _plain_backward(
+    negative_slope: float,
+    needed: Sequence[bool],
+    output_gradients: Sequence[Tensor | None],
+    *tensors: Any,
+) -> tuple[Tensor | None, ...]:
+    """The needed gradients of the six tensors from ``target`` to ``attention_vector``, by autograd."""
+    create_graph = torch.is_grad_enabled()
+    passes = plain_passes(*tensors[-1].shape, negative_slope)
+    with torch.enable_grad():
+        # Aliases, because one tensor may have been computed from another one: no alias depends on another alias.
+        aliases: list[Any] = [None if x is None else x.view_as(x) for x in tensors]
+        results = zip(_attend(passes, *aliases), output_gradients, strict=True)
+        outputs, gradients = zip(*((y, gradient) for y, gradient in results if gradient is not None), strict=True)
+        inputs = [alias for alias, is_needed in zip(aliases, needed, strict=True) if is_needed]
+        found = iter(torch.autograd.grad(outputs, inputs, gradients, create_graph=create_graph, allow_unused=True))
+    return tuple(next(found) if is_needed else None for is_needed in needed)
 
 
 def _backward(

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._transforms import is_transformed
+
 
 class Linear(nn.Linear):
     """``torch.nn.Linear``, computed by oneDNN for large float32 inputs on a CPU and by the base class otherwise."""
@@ -60,13 +62,12 @@ _SMALL = 2**15  # number of input elements up to which the overhead of the call 
 
 def _is_faster(input: Tensor, weight: Tensor) -> bool:
     return (
-        input.dtype == weight.dtype == torch.float32
+        not is_transformed()
+        and input.dtype == weight.dtype == torch.float32
         and input.device.type == "cpu"
         and input.numel() > _SMALL
         and torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()  # the operator has no vmap rule
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from ._gatv2_dense import chunked_attention_forward, compiled_attention_forward, is_large
 from ._gatv2_pyg import equal_pyg_layer, pyg_attention_forward
 from ._onednn_linear import Linear
+from ._transforms import add_in_place, is_transformed
 from .configuration_asen import AsenConfig
 from .symmetry import OrbitGraph
 
@@ -38,7 +40,7 @@ def eager_attention_forward(
     gate_table: Tensor | None,
     graph: OrbitGraph,
 ) -> tuple[Tensor, Tensor]:
-    """The formula on the complete support, differentiated by autograd any number of times.
+    """The formula on the complete support, in operators that autograd and all transforms of PyTorch understand.
 
     Args:
         module: the layer, for its attention vector ``(H, C)`` and the slope of its LeakyReLU.
@@ -50,7 +52,7 @@ def eager_attention_forward(
         Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``, rows = targets.
     """
     # In place, because (B, n, n, H, C) are the network's largest tensors: saves a third of the time on a CPU.
-    features = (_at_pairs(edge_table, graph) + target.unsqueeze(2)).add_(source.unsqueeze(1))
+    features = add_in_place(_at_pairs(edge_table, graph) + target.unsqueeze(2), source.unsqueeze(1))
     activated = F.leaky_relu_(features, module.negative_slope)
     # Product and sum, because matrix products with so few columns take over twice as long (messages below, too).
     scores = (activated * module.attention_vector).sum(dim=-1)  # (B, n, n, H)
@@ -68,10 +70,21 @@ def _at_pairs(table: Tensor, graph: OrbitGraph) -> Tensor:
     return F.embedding(labels, table.flatten(1)).unflatten(-1, table.shape[1:])
 
 
+def _eager_if_transformed(attention: AttentionFunction) -> AttentionFunction:
+    """An implementation whose kernels PyTorch's transforms cannot see into, replaced by eager under a transform."""
+
+    @functools.wraps(attention)
+    def forward(*arguments: Any) -> tuple[Tensor, Tensor]:
+        return (eager_attention_forward if is_transformed() else attention)(*arguments)
+
+    return forward
+
+
 AttentionInterface.register("gatv2_pyg", pyg_attention_forward)
-AttentionInterface.register("gatv2_chunked", chunked_attention_forward)
+AttentionInterface.register("gatv2_chunked", _eager_if_transformed(chunked_attention_forward))
 AttentionInterface.register(
-    "gatv2_compile", functools.partial(compiled_attention_forward, fallback=eager_attention_forward)
+    "gatv2_compile",
+    _eager_if_transformed(functools.partial(compiled_attention_forward, fallback=eager_attention_forward)),
 )
 
 
@@ -81,8 +94,10 @@ class GATv2Attention(nn.Module):
     Args:
         config: ``hidden_size`` d, ``num_attention_heads`` H, ``negative_slope``, ``gated_messages`` and the
             implementation: ``"eager"``, ``"gatv2_chunked"``, ``"gatv2_compile"`` or ``"gatv2_pyg"``. A sparse support
-            always uses ``"gatv2_pyg"``. ``"eager"`` becomes ``"gatv2_chunked"``, which is differentiable once, if a
-            tensor ``(B, n, n, d)`` would have more than 2²² elements on a CPU, or 2²⁷ on another device.
+            always uses ``"gatv2_pyg"``. ``"eager"`` becomes ``"gatv2_chunked"`` if a tensor ``(B, n, n, d)`` would
+            have more than 2²² elements on a CPU, or 2²⁷ on another device. Every implementation can be differentiated
+            any number of times; from the second derivative on, and under ``torch.func``, forward-mode differentiation,
+            ``torch.compile`` and ``torch.export``, the dense ones compute the eager formula, in its time and memory.
     """
 
     def __init__(self, config: AsenConfig):
@@ -105,7 +120,7 @@ class GATv2Attention(nn.Module):
         )
         if graph.edge_index is not None:
             attention = pyg_attention_forward
-        elif attention is eager_attention_forward and is_large(hidden_states):
+        elif attention is eager_attention_forward and not is_transformed() and is_large(hidden_states):
             attention = chunked_attention_forward
         output, weights = attention(
             self,

@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
+from ._transforms import is_transformed
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig
@@ -208,7 +209,7 @@ class AsenModel(AsenPreTrainedModel):
         embedded = {name: self._embed(name, rows) for name, rows in inputs.items()}
         outputs: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
         for names in tasks_to_join(embedded):
-            sizes = [len(inputs[name]) for name in names]
+            sizes = [inputs[name].shape[0] for name in names]  # len() would be a constant of an exported program
             states, attentions = self.backbone(join([embedded[name] for name in names]))
             outputs |= zip(names, zip(split(states, sizes), split(attentions, sizes), strict=True), strict=True)
         return {name: outputs[name] for name in inputs}
@@ -330,7 +331,7 @@ class AsenForMultitask(AsenPreTrainedModel):
     ) -> Tensor:
         task = self.config.tasks[name]
         _check(task.check_labels, labels, name)
-        if len(labels) != len(inputs):
+        if labels.shape[0] != inputs.shape[0]:
             raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
         return task_loss(task, logits, labels, inputs, num_labels)
 
@@ -360,10 +361,16 @@ def _asked(argument: bool | None, config: AsenConfig, name: str) -> bool:
 
 
 def _check(check: Callable[..., None], tensor: Tensor, task: str) -> None:
-    """Run a TaskConfig's check on a tensor. On a GPU, check only shape and dtype: values would need a device sync."""
+    """Run a TaskConfig's check on a tensor.
+
+    Only shape and dtype are checked on a GPU, where values would need a device sync, and under a transform such as
+    vmap, where there are none; nothing is checked while ``torch.compile`` or ``torch.export`` traces.
+    """
     if torch.compiler.is_compiling():
         return
-    values = tensor.detach()
-    values = values if values.device.type == "cpu" else values[:0].cpu()
-    array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    check(np.asarray(array), where=f"task {task!r}: ")
+    if tensor.device.type == "cpu" and not is_transformed():
+        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True)
+    else:
+        dtype = "float32" if tensor.dtype == torch.bfloat16 else str(tensor.dtype).removeprefix("torch.")
+        array = np.empty((0, *tensor.shape[1:]), dtype)
+    check(array, where=f"task {task!r}: ")
