@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.configuration_task import with_value_errors
 from ..model.modeling_asen import AsenForMultitask, AsenModel
-from ..model.normalization import FeatureEmbedder, normalized_features
+from ..model.normalization import embed_inputs, input_embedder, normalized_features
 from ..model.pretrained_asen import AsenPreTrainedModel
 
 
@@ -76,12 +76,12 @@ class InputLayers(nn.Module):
         super().__init__()
         size = config.hidden_size
         self.task = task
-        self.embedder = FeatureEmbedder(task, size) if task.vocab_size is None else nn.Embedding(task.vocab_size, size)
+        self.embedder = input_embedder(task, size)
         self.positions = nn.Embedding(task.degree, size) if has_positions else None
         self.layers = nn.Sequential(nn.LayerNorm(size), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states = self.embedder(inputs if self.task.vocab_size is None else inputs.long())
+        states = embed_inputs(self.task, self.embedder, inputs)
         return self.layers(states if self.positions is None else states + self.positions.weight)
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .configuration_task import IGNORED_CLASS, TaskConfig
-from .normalization import at_least_float32, constant
+from .normalization import at_least_float32, normalized_labels, raw_values
 
 
 def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
@@ -14,14 +14,8 @@ def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
 
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
-    """Logits in normalised units to classes or values in raw units, in the shape of the task's labels."""
-    if not task.is_regression:
-        return logits.argmax(dim=-1)
-    values = at_least_float32(logits)
-    values = values * constant(task.label_scale, values) + constant(task.label_mean, values)
-    if task.residual_feature is not None:
-        values = values + inputs[..., task.residual_feature, None]
-    return values.squeeze(-1) if task.output_size == 1 else values
+    """Logits in normalised units to classes or values in raw units (see ``raw_values``), in the shape of the labels."""
+    return raw_values(task, logits, inputs) if task.is_regression else logits.argmax(dim=-1)
 
 
 def task_loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
@@ -30,10 +24,7 @@ def task_loss(task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor) 
     if not task.is_regression:
         total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
         return total / is_known(task, labels).sum().clamp(min=1)
-    targets = labels.to(logits.dtype).reshape(logits.shape)
-    if task.residual_feature is not None:
-        targets = targets - inputs[..., task.residual_feature, None]
-    targets = (targets - constant(task.label_mean, targets)) / constant(task.label_scale, targets)
+    targets = normalized_labels(task, labels, inputs).to(logits.dtype)
     known = is_known(task, targets)
     errors = torch.where(known, logits - targets, 0)
     errors = errors.abs() if task.loss == "l1" else errors.square()
