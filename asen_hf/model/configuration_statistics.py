@@ -74,10 +74,10 @@ def normalized(values: np.ndarray, mean: Statistic, scale: Statistic) -> np.ndar
 
 
 def largest_value(mean: Statistic, scale: Statistic) -> float:
-    """A bound on the absolute value of raw units that normalise to at most ``LARGEST_NORMALIZED``."""
-    return float(
-        np.max(np.abs(0.0 if mean is None else mean)) + LARGEST_NORMALIZED * np.max(1.0 if scale is None else scale)
-    )
+    """A bound on the absolute value of raw units; where no statistics are stated, any that are computed allow it."""
+    if mean is None or scale is None:
+        return LARGEST_STATISTIC
+    return float(np.max(np.abs(mean)) + LARGEST_NORMALIZED * np.max(scale))
 
 
 def resolved_by_float32(mean: Statistic, scale: Statistic) -> bool:

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from ..data import MultitaskBatches
+from ..data.statistics import warn_if_far_from_unit_scale
 from ..evaluation.scores import Score, ScoreRecord, score_splits
 from ..model.modeling_asen import AsenForMultitask
 from .objective import (
@@ -89,6 +90,8 @@ def train(model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Reci
     for name, task in configs.items():
         check_labels_known(task, rows[name], f"task {name!r}, train split")
         check_labels_known(task, validation[name], f"task {name!r}, validation split")
+        if accelerator.is_main_process:
+            warn_if_far_from_unit_scale(name, task, rows[name])
     augmentations = {
         task.name: task.augmenting_group(configs[task.name].degree)
         for task in recipe.tasks
