@@ -15,6 +15,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.configuration_task import with_value_errors
+from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask, AsenModel
 from ..model.normalization import embed_inputs, input_embedder, normalized_features
 from ..model.pretrained_asen import AsenPreTrainedModel
@@ -45,7 +46,7 @@ class RivalForMultitask(AsenForMultitask):
         AsenPreTrainedModel.__init__(self, config)  # not AsenForMultitask's: it would build ASEN's layers
         [(name, task)] = config.tasks.items()
         self.asen = Encoder(config, name, task)  # type: ignore[assignment]
-        self.heads = nn.ModuleDict({name: nn.Linear(config.hidden_size, task.output_size)})
+        self.heads = nn.ModuleDict({name: Head(config, task)})
         self.post_init()
 
 

@@ -2,10 +2,23 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from .configuration_asen import AsenConfig
 from .configuration_task import IGNORED_CLASS, TaskConfig
 from .normalization import at_least_float32, normalized_labels, raw_values
+
+
+class Head(nn.Linear):
+    """Linear map of a task's node states, or of its pooled state, to logits.
+
+    Attributes:
+        num_summed: number of node states that pooling adds up; the initial weights are divided by it.
+    """
+
+    def __init__(self, config: AsenConfig, task: TaskConfig):
+        super().__init__(config.hidden_size, task.output_size)
+        self.num_summed = task.degree if task.output_level == "graph" and config.pooling == "sum" else 1
 
 
 def is_known(task: TaskConfig, labels: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ from transformers.utils.generic import can_return_tuple
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig
-from .heads import predictions, task_loss
+from .heads import Head, predictions, task_loss
 from .init_from import copy_rows, equal_outputs, find_donor_rows, has_equal_inputs
 from .normalization import embed_inputs, input_embedder
 from .outputs import AsenMultitaskOutput
@@ -243,9 +243,7 @@ class AsenForMultitask(AsenPreTrainedModel):
     def __init__(self, config: AsenConfig):
         super().__init__(config)
         self.asen = AsenModel(config)
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(config.hidden_size, task.output_size) for name, task in config.tasks.items()}
-        )
+        self.heads = nn.ModuleDict({name: Head(config, task) for name, task in config.tasks.items()})
         self.post_init()
 
     def modules_by_role(self) -> dict[str, nn.ModuleDict]:
@@ -259,8 +257,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         """
         self.asen.add_task(name, task, init_from)
         new = self.config.tasks[name]
-        head = nn.Linear(self.config.hidden_size, new.output_size)
-        self.heads = self._add_module(self.heads, name, head)
+        self.heads = self._add_module(self.heads, name, Head(self.config, new))
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
             donor = self.heads[init_from].state_dict()
             self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
