@@ -13,8 +13,10 @@ from torch import Tensor
 from transformers import Pipeline
 
 from ._auto_classes import PIPELINE_TASK
+from .data.features import exact
 from .model.configuration_asen import TaskConfig
 from .model.heads import predictions
+from .model.normalization import to_device
 from .model.pretrained_asen import evaluating
 
 _ONE_INPUT = Mapping | tuple | str | bytes | np.ndarray | Tensor  # a single input, never iterated over as rows
@@ -114,8 +116,8 @@ class AsenPredictionPipeline(Pipeline):
                 positions.setdefault(row["task"], []).append(position)
             results: dict[int, Any] = {}
             for name, places in positions.items():
-                stacked = torch.cat([batch[place]["inputs"] for place in places])
-                output = self.forward({"task": name, "inputs": stacked}, **forward_params)
+                stacked = {"inputs": torch.cat([batch[place]["inputs"] for place in places])}
+                output = self.forward({"task": name, **to_device(stacked, self.device)}, **forward_params)
                 results |= zip(places, self._results(output, **postprocess_params), strict=True)
             yield from (results[place] for place in range(len(batch)))
 
@@ -130,7 +132,7 @@ class AsenPredictionPipeline(Pipeline):
             task.check_inputs(inputs, first_row=number, where=f"task {name!r}: ")
         except (TypeError, ValueError) as error:
             raise ValueError(f"row {number}: {error}") from None
-        return {"task": name, "inputs": torch.from_numpy(inputs)}
+        return {"task": name, "inputs": torch.from_numpy(exact(inputs, task.vocab_size is None))}
 
     def _forward(self, batch: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         with evaluating(self.model):
@@ -153,14 +155,14 @@ class AsenPredictionPipeline(Pipeline):
 
 
 def _to_array(inputs: Any) -> np.ndarray:
-    """A copy as an array of the same dtype; lists of numbers become int64 or float32."""
+    """A copy as an array of the same dtype; lists of numbers become int64 or float64."""
     if isinstance(inputs, Tensor):
         inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).numpy(force=True)
     try:
         array = np.array(inputs, order="C")
     except ValueError:  # lists of unequal length: check_inputs reports shape and dtype
         array = np.array(inputs, dtype=object)
-    return array.astype(np.float32) if isinstance(inputs, list) and array.dtype == np.float64 else array
+    return array
 
 
 def _values(task: TaskConfig, values: Tensor) -> list[Any]:

@@ -15,6 +15,7 @@ from ..evaluation.scoreboard import format_scoreboard, scoreboard
 from ..evaluation.scores import ScoreRecord
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
+from ..model.normalization import to_device
 from ..training._checkpoints import load_model
 from ..training._typed_fields import described
 from ..training.evaluate import check_split, recipe_rows
@@ -83,8 +84,8 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
 
     task = model.config.tasks[name]
     columns = collate(task, rows)
-    batches = columns["inputs"].split(options.batch_size)
-    predicted = torch.cat([model.predict(batch.to(model.device), name).cpu() for batch in batches])
+    batches = to_device(columns, model.device)["inputs"].split(options.batch_size)
+    predicted = torch.cat([model.predict(batch, name).cpu() for batch in batches])
     pictures = plot_predictions(str(options.plots), name, task, predicted, columns["labels"], source.edges)
     for path, shown in pictures.items():
         print(f"{path}: {shown}")

@@ -11,7 +11,7 @@ from sympy.combinatorics import PermutationGroup
 from ..model.configuration_asen import TaskConfig
 from ..model.groups import random_elements
 from ._array_table import check_real
-from .features import task_dtypes
+from .features import exact, read_column
 from .seeding import random_generator
 
 _COLUMNS = ("inputs", "labels")
@@ -28,20 +28,22 @@ def collate(
         rows: a list of ``{"inputs", "labels"}``, a dict of columns (lists, arrays or tensors), or a dataset.
 
     Returns:
-        ``{"inputs", "labels"}``: tokens int64 ``(N, n)`` or features float32 ``(N, n, F)``; classes int64 or regressed
-        values float32, ``(N,) + config.label_shape()``.
+        ``{"inputs", "labels"}``: tokens int64 ``(N, n)`` or features ``(N, n, F)``; classes int64 or regressed values,
+        ``(N,) + config.label_shape()``. Features and values are in raw units, float32 if that holds every value of
+        their type and float64 if not.
 
     Raises:
         ValueError: no rows, a missing column, rows of different shapes, or entries that the task cannot take; names the
             row, counted from 0.
     """
     checks = (config.check_inputs, config.check_labels)
+    are_numbers = (config.vocab_size is None, config.is_regression)
     batch = {}
-    for name, check, dtype in zip(_COLUMNS, checks, task_dtypes(config), strict=True):
+    for name, check, is_number in zip(_COLUMNS, checks, are_numbers, strict=True):
         array = _to_array(_column(rows, name), name)
         check_real(array, name)
         check(array)
-        batch[name] = torch.from_numpy(array.astype(dtype))
+        batch[name] = torch.from_numpy(exact(array, is_number).copy())
     sizes = {name: len(tensor) for name, tensor in batch.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"inputs and labels must have equally many rows, got {sizes}")
@@ -143,7 +145,7 @@ def _column(rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]], nam
     if isinstance(rows, Dataset):
         if name not in rows.column_names:
             raise ValueError(f"no column {name!r}; there are {', '.join(rows.column_names)}")
-        return rows.select_columns(name).with_format("numpy")[:][name]  # one column at once: row by row takes seconds
+        return read_column(rows, name)
     if isinstance(rows, Mapping):
         if name not in rows:
             raise ValueError(f"no column {name!r}; there are {', '.join(rows)}")

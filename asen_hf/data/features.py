@@ -10,22 +10,33 @@ from datasets import Array2D, ClassLabel, Dataset, Features, List, Value
 from ..model.configuration_asen import TaskConfig
 
 
-def task_features(config: TaskConfig) -> Features:
+def task_features(config: TaskConfig, features: str = "float32", values: str = "float32") -> Features:
     """Types of the columns ``inputs`` and ``labels``.
 
-    Tokens are int64 ``(n,)``, features float32 ``(n, F)``, classes ``ClassLabel`` and regressed values float32, both
-    of shape ``config.label_shape()``.
+    Tokens are int64 ``(n,)``, features ``(n, F)`` of type ``features``; classes are ``ClassLabel`` and regressed values
+    of type ``values``, both of shape ``config.label_shape()``.
     """
-    token = Value("float32") if config.vocab_size is None else Value("int64")
-    label = Value("float32")
+    token = Value(features) if config.vocab_size is None else Value("int64")
+    label = Value(values)
     if not config.is_regression:
         label = ClassLabel(names=config.label_names, num_classes=None if config.label_names else config.num_labels)
     return Features({"inputs": _shaped(token, config.input_shape()), "labels": _shaped(label, config.label_shape())})
 
 
-def task_dtypes(config: TaskConfig) -> tuple[type, type]:
-    """NumPy types of a task's inputs and labels: int64 or float32."""
-    return np.int64 if config.vocab_size is not None else np.float32, np.float32 if config.is_regression else np.int64
+def exact(array: np.ndarray, is_number: bool) -> np.ndarray:
+    """Valid tokens or classes in int64; numbers in float32 if that holds every value of their type, else in float64.
+
+    Raw units are rounded to a model's precision only after normalisation, so nothing before may round them.
+    """
+    if not is_number:
+        return array.astype(np.int64, copy=False)
+    return array.astype(np.float32 if np.can_cast(array.dtype, np.float32) else np.float64, copy=False)
+
+
+def read_column(rows: Dataset, name: str) -> np.ndarray:
+    """A column as an array of the column's own type."""
+    # One column at once: row by row takes seconds. Without dtype=None, datasets rounds float64 to float32.
+    return np.asarray(rows.select_columns(name).with_format("numpy", dtype=None)[:][name])
 
 
 def to_table(
@@ -36,11 +47,11 @@ def to_table(
     ``predictions`` holds reference predictions by column name, with the labels' shape and type.
     """
     predictions = predictions or {}
-    features, (input_dtype, label_dtype) = task_features(config), task_dtypes(config)
+    inputs, labels = exact(inputs, config.vocab_size is None), exact(labels, config.is_regression)
+    features = task_features(config, inputs.dtype.name, labels.dtype.name)
     schema = Features({**features, **dict.fromkeys(predictions, features["labels"])}).arrow_schema
-    arrays: dict[str, np.ndarray] = {"inputs": inputs.astype(input_dtype, copy=False)}
-    for name, array in {"labels": labels, **predictions}.items():
-        arrays[name] = array.astype(label_dtype, copy=False)
+    arrays = {"inputs": inputs, "labels": labels}
+    arrays |= {name: array.astype(labels.dtype, copy=False) for name, array in predictions.items()}
     return pa.table([_to_arrow(array, schema.field(name).type) for name, array in arrays.items()], schema=schema)
 
 

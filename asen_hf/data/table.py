@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 
+from ..model.configuration_statistics import largest_value
 from ..model.configuration_task import IGNORED_CLASS, TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
-from .features import task_dtypes, to_dataset
+from .features import to_dataset
 from .seeding import random_generator
 from .splits import split_sizes
 from .table_files import SPLITS, Table, read_tables
@@ -65,12 +66,12 @@ def load_table(
 
 @dataclass(frozen=True)
 class _Field:
-    """The inputs or the labels of a task: their columns in a table, shape and type."""
+    """The inputs or the labels of a task: their columns in a table, shape and range."""
 
     columns: tuple[str, ...]
     shape: tuple[int, ...]
-    dtype: type
-    top: int | None  # cells are integers 0 … top; None for real numbers up to 1e18
+    top: int | None  # cells are integers 0 … top; None for real numbers
+    largest: float  # bound on the absolute value of real numbers
     ignored: float | None  # value that marks a label as unknown
 
     def read(self, table: Table) -> np.ndarray:
@@ -90,7 +91,7 @@ class _Field:
             for name in self.columns
         ]
         array = np.stack(columns, axis=1) if len(columns) > 1 else np.array(columns[0])
-        return array.astype(self.dtype)
+        return array if self.top is None else array.astype(np.int64)
 
     def _read_cell(self, cell: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
         try:
@@ -110,7 +111,8 @@ class _Field:
 
     def _allowed(self, values: np.ndarray) -> np.ndarray:
         if self.top is None:
-            return (np.abs(values) <= MAX_MAGNITUDE) | (np.isnan(values) & (self.ignored is not None))
+            is_finite = np.abs(values) <= min(self.largest, MAX_MAGNITUDE)
+            return is_finite | (np.isnan(values) & (self.ignored is not None))
         return ((values >= 0) & (values <= self.top) & (values == np.floor(values))) | (values == self.ignored)
 
     def _expected(self, shape: tuple[int, ...]) -> str:
@@ -124,12 +126,13 @@ class _Field:
 def _fields(
     config: TaskConfig, inputs_columns: tuple[str, ...], labels_columns: tuple[str, ...]
 ) -> tuple[_Field, _Field]:
-    inputs_type, labels_type = task_dtypes(config)
     top_token = None if config.vocab_size is None else config.vocab_size - 1
     top_class = None if config.is_regression or config.num_labels is None else config.num_labels - 1
     unknown = math.nan if config.is_regression else IGNORED_CLASS
-    inputs = _Field(inputs_columns, config.input_shape(), inputs_type, top_token, None)
-    labels = _Field(labels_columns, config.label_shape(), labels_type, top_class, unknown)
+    largest_input = largest_value(config.input_mean, config.input_scale)
+    largest_label = largest_value(config.label_mean, config.label_scale)
+    inputs = _Field(inputs_columns, config.input_shape(), top_token, largest_input, None)
+    labels = _Field(labels_columns, config.label_shape(), top_class, largest_label, unknown)
     for name, field in (("inputs", inputs), ("labels", labels)):
         num_columns = field.shape[0] if field.shape else 1
         if len(field.columns) not in (1, num_columns):

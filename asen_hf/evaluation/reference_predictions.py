@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from ..data import collate
+from ..data.features import read_column
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
 from .metrics import METRICS
@@ -51,7 +52,7 @@ def reference_predictions(task: TaskConfig, train: Dataset, test: Dataset) -> di
             last = held_out["inputs"][..., task.residual_feature, None]
             guesses["persistence"] = last.expand(*last.shape[:-1], num_outputs).reshape(labels.shape)
     for name in sorted(set(test.column_names) - set(held_out)):
-        guesses[name] = torch.from_numpy(np.asarray(test.with_format("numpy")[name][:]))
+        guesses[name] = torch.from_numpy(read_column(test, name).copy())
         if guesses[name].shape != labels.shape:
             raise ValueError(
                 f"column {name}: expected predictions of the labels' shape {tuple(labels.shape)}, got "

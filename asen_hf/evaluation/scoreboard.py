@@ -11,6 +11,7 @@ from datasets import DatasetDict
 from ..data import collate
 from ..model.configuration_task import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
+from ..model.normalization import to_device
 from ..model.orbits import is_invariant_support
 from ..model.symmetry import SymmetryBreaker
 from .equivariance import equivariance_error, find_outsider
@@ -38,7 +39,7 @@ def scoreboard(
     board = {}
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
-        inputs = collate(task, rows.select(range(min(_ROWS, len(rows)))))["inputs"].to(model.device)
+        inputs = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)["inputs"]
         outsider = find_outsider(cast(SymmetryBreaker, model.asen.symmetry_breakers[name]))
         board[name] = dataclasses.replace(
             score_splits(model, {name: rows}, batch_size)[name],

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..data import collate
 from ..model.heads import is_known, predictions
 from ..model.modeling_asen import AsenForMultitask
+from ..model.normalization import to_device
 from ..model.pretrained_asen import evaluating
 from .metrics import METRICS, details
 from .provenance import provenance
@@ -114,7 +115,7 @@ def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) 
     total = torch.zeros(2, dtype=torch.float64)  # sum of the losses, and the number of labels
     predicted = []
     for batch in _batches(columns, batch_size):
-        batch = {key: column.to(model.device) for key, column in batch.items()}
+        batch = to_device(batch, model.device)
         with evaluating(model):
             output = model(**batch, task=name)
         count = int(is_known(task, batch["labels"]).sum())

@@ -15,8 +15,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.configuration_task import with_value_errors
+from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask, AsenModel
-from ..model.normalization import FeatureEmbedder, normalized_features
+from ..model.normalization import embed_inputs, input_embedder, normalized_features
 from ..model.pretrained_asen import AsenPreTrainedModel
 
 
@@ -45,7 +46,7 @@ class RivalForMultitask(AsenForMultitask):
         AsenPreTrainedModel.__init__(self, config)  # not AsenForMultitask's: it would build ASEN's layers
         [(name, task)] = config.tasks.items()
         self.asen = Encoder(config, name, task)  # type: ignore[assignment]
-        self.heads = nn.ModuleDict({name: nn.Linear(config.hidden_size, task.output_size)})
+        self.heads = nn.ModuleDict({name: Head(config, task)})
         self.post_init()
 
 
@@ -76,12 +77,12 @@ class InputLayers(nn.Module):
         super().__init__()
         size = config.hidden_size
         self.task = task
-        self.embedder = FeatureEmbedder(task, size) if task.vocab_size is None else nn.Embedding(task.vocab_size, size)
+        self.embedder = input_embedder(task, size)
         self.positions = nn.Embedding(task.degree, size) if has_positions else None
         self.layers = nn.Sequential(nn.LayerNorm(size), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states = self.embedder(inputs if self.task.vocab_size is None else inputs.long())
+        states = embed_inputs(self.task, self.embedder, inputs)
         return self.layers(states if self.positions is None else states + self.positions.weight)
 
 

@@ -13,19 +13,24 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from sympy.combinatorics import PermutationGroup
 
+from .configuration_statistics import LARGEST_NORMALIZED, Statistic, checked_statistics, normalized
 from .group_notation import parse_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
 MOST_POINTS_FOR_TRIPLES = 64
+_NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
 
 Class = TypeVar("Class", bound=type)
 
 
 def with_value_errors(cls: Class) -> Class:
-    """Raise ``ValueError`` for unknown keyword arguments and for errors of the strict dataclass."""
+    """Raise ``ValueError`` for unknown keyword arguments and for errors of the strict dataclass.
+
+    Values of NumPy become plain numbers and lists, which JSON can store.
+    """
     original_init: Any = cls.__init__  # type: ignore[misc]
     original_setattr: Any = cls.__setattr__
 
@@ -39,7 +44,7 @@ def with_value_errors(cls: Class) -> Class:
     @functools.wraps(original_setattr)
     def __setattr__(self, name: str, value: Any) -> None:
         try:
-            original_setattr(self, name, value)
+            original_setattr(self, name, value.tolist() if isinstance(value, np.generic | np.ndarray) else value)
         except StrictDataclassError as error:
             raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
 
@@ -86,9 +91,10 @@ class TaskConfig:
         num_labels: number of classes (default 2, or as many as ``label_names``) or of regressed values (default 1).
         label_names: names of the classes or values.
         input_mean, input_scale: inputs are normalised to ``(inputs - input_mean) / input_scale``; one number, or a list
-            with one number per feature.
+            with one number per feature. ``None`` for both: not stated; they act as 0 and 1 until training computes them
+            from its rows. If only one is stated, the other is 0 or 1.
         label_mean, label_scale: regression predicts ``(labels - label_mean) / label_scale``; one number, or a list with
-            one number per label.
+            one number per label; ``None`` as above.
         residual_feature: index of a raw feature. Node regression then predicts the difference from this feature: the
             normalised target is ``(labels - inputs[..., residual_feature] - label_mean) / label_scale``.
         loss: ``"cross_entropy"`` (classification), ``"l1"`` (regression's default) or ``"mse"``.
@@ -117,10 +123,10 @@ class TaskConfig:
     problem_type: Literal["single_label_classification", "regression"] = _CLASSIFICATION
     num_labels: int | None = None
     label_names: list[str] | None = None
-    input_mean: float | int | list = 0.0
-    input_scale: float | int | list = 1.0
-    label_mean: float | int | list = 0.0
-    label_scale: float | int | list = 1.0
+    input_mean: Statistic = None
+    input_scale: Statistic = None
+    label_mean: Statistic = None
+    label_scale: Statistic = None
     residual_feature: int | None = None
     loss: Literal["cross_entropy", "l1", "mse"] | None = None
     metric: Literal["accuracy", "auc", "mae", "mpjpe", "p_mpjpe"] | None = None
@@ -190,8 +196,9 @@ class TaskConfig:
         )
         size = self.vocab_size if self.num_features is None else self.num_features
         require(size is not None and size >= 1, f"vocab_size or num_features must be at least 1, got {size}")
-        for name in ("input_mean", "input_scale"):
-            self._check_statistic(name, self.num_features, "num_features")
+        self.input_mean, self.input_scale = checked_statistics(
+            self.input_mean, self.input_scale, self.num_features, ("input_mean", "input_scale"), "num_features"
+        )
 
     def _check_outputs_declared(self) -> None:
         is_classes = self.problem_type == _CLASSIFICATION
@@ -220,8 +227,10 @@ class TaskConfig:
                 len(set(self.label_names)) == self.num_labels == len(self.label_names),
                 f"label_names must be {self.num_labels} different names, got {self.label_names}",
             )
-        for name in ("label_mean", "label_scale"):
-            self._check_statistic(name, None if is_classes else self.num_labels, "num_labels of a regression")
+        size, names = None if is_classes else self.num_labels, ("label_mean", "label_scale")
+        self.label_mean, self.label_scale = checked_statistics(
+            self.label_mean, self.label_scale, size, names, "num_labels of a regression"
+        )
         if self.residual_feature is not None:
             require(
                 self.num_features is not None and self.output_level == "node" and not is_classes,
@@ -231,24 +240,6 @@ class TaskConfig:
                 0 <= self.residual_feature < (self.num_features or 0),
                 f"residual_feature must be in 0 … {(self.num_features or 0) - 1}, got {self.residual_feature}",
             )
-
-    def _check_statistic(self, name: str, size: int | None, meaning: str) -> None:
-        """Check a mean or scale of ``size`` values; ``size`` is ``None`` if the task has no such values."""
-        value = getattr(self, name)
-        neutral = 1.0 if name.endswith("scale") else 0.0
-        if size is None:
-            require(value == neutral, f"{name} applies to {meaning}, which this task lacks; got {value}")
-            return
-        try:
-            array = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} must be a number or a list of numbers, got {value}") from None
-        require(
-            array.shape in ((), (size,)),
-            f"{name} must be one number or {size} ({meaning}), got shape {array.shape}",
-        )
-        require(bool(np.isfinite(array).all()), f"{name} must be finite, got {value}")
-        require(neutral == 0.0 or bool((array > 0).all()), f"{name} must be positive, got {value}")
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "TaskConfig":
@@ -299,13 +290,17 @@ class TaskConfig:
             where: prefix of error messages, such as the name of a file or task.
 
         Raises:
-            ValueError: wrong shape or dtype, a token outside 0 … vocab_size-1, a feature that is not finite; the
-                message names the first invalid row.
+            ValueError: wrong shape or dtype, a token outside 0 … vocab_size-1, a feature that is not finite or too far
+                from ``input_mean`` for float32; the message names the first invalid row.
         """
         _check_shape(inputs, self.input_shape(), f"{where}inputs")
         if self.vocab_size is None:
-            require(np.issubdtype(inputs.dtype, np.number), f"{where}inputs must be numbers, got {inputs.dtype}")
+            require(
+                inputs.dtype.kind in "iuf", f"{where}inputs must be numbers (integers or floats), got {inputs.dtype}"
+            )
             _check_entries(inputs, np.isfinite(inputs), "a finite feature", first_row, f"{where}inputs")
+            near = np.abs(normalized(inputs, self.input_mean, self.input_scale)) <= LARGEST_NORMALIZED
+            _check_entries(inputs, near, f"a feature {_NEAR_MEAN.format('input')}", first_row, f"{where}inputs")
         else:
             require(
                 np.issubdtype(inputs.dtype, np.integer),
@@ -322,12 +317,17 @@ class TaskConfig:
             first_row, where: as in :meth:`check_inputs`.
 
         Raises:
-            ValueError: wrong shape or dtype, a class outside 0 … num_labels-1, an infinite value.
+            ValueError: wrong shape or dtype, a class outside 0 … num_labels-1, a value that is infinite or too far from
+                ``label_mean`` for float32.
         """
         _check_shape(labels, self.label_shape(), f"{where}labels")
         if self.is_regression:
-            require(np.issubdtype(labels.dtype, np.number), f"{where}labels must be numbers, got {labels.dtype}")
+            require(
+                labels.dtype.kind in "iuf", f"{where}labels must be numbers (integers or floats), got {labels.dtype}"
+            )
             _check_entries(labels, ~np.isinf(labels), "a finite value or NaN", first_row, f"{where}labels")
+            far = np.abs(normalized(labels, self.label_mean, self.label_scale)) > LARGEST_NORMALIZED
+            _check_entries(labels, ~far, f"a value {_NEAR_MEAN.format('label')}", first_row, f"{where}labels")
         else:
             top = self.output_size - 1
             require(

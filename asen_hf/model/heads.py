@@ -2,10 +2,23 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from .configuration_asen import AsenConfig
 from .configuration_task import IGNORED_CLASS, TaskConfig
-from .normalization import at_least_float32, constant
+from .normalization import at_least_float32, normalized_labels, raw_values
+
+
+class Head(nn.Linear):
+    """Linear map of a task's node states, or of its pooled state, to logits.
+
+    Attributes:
+        num_summed: number of node states that pooling adds up; the initial weights are divided by it.
+    """
+
+    def __init__(self, config: AsenConfig, task: TaskConfig):
+        super().__init__(config.hidden_size, task.output_size)
+        self.num_summed = task.degree if task.output_level == "graph" and config.pooling == "sum" else 1
 
 
 def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
@@ -14,14 +27,8 @@ def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
 
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
-    """Logits in normalised units to classes or values in raw units, in the shape of the task's labels."""
-    if not task.is_regression:
-        return logits.argmax(dim=-1)
-    values = at_least_float32(logits)
-    values = values * constant(task.label_scale, values) + constant(task.label_mean, values)
-    if task.residual_feature is not None:
-        values = values + inputs[..., task.residual_feature, None]
-    return values.squeeze(-1) if task.output_size == 1 else values
+    """Logits in normalised units to classes or values in raw units (see ``raw_values``), in the shape of the labels."""
+    return raw_values(task, logits, inputs) if task.is_regression else logits.argmax(dim=-1)
 
 
 def task_loss(
@@ -40,10 +47,7 @@ def task_loss(
     if not task.is_regression:
         total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
         return total / _divisor(is_known(task, labels), num_labels)
-    targets = labels.to(logits.dtype).reshape(logits.shape)
-    if task.residual_feature is not None:
-        targets = targets - inputs[..., task.residual_feature, None]
-    targets = (targets - constant(task.label_mean, targets)) / constant(task.label_scale, targets)
+    targets = normalized_labels(task, labels, inputs).to(logits.dtype)
     known = is_known(task, targets)
     errors = torch.where(known, logits - targets, 0)
     errors = errors.abs() if task.loss == "l1" else errors.square()

@@ -44,9 +44,9 @@ from ._transforms import is_transformed
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig
-from .heads import predictions, task_loss
+from .heads import Head, predictions, task_loss
 from .init_from import copy_rows, equal_outputs, find_donor_rows, has_equal_inputs
-from .normalization import FeatureEmbedder
+from .normalization import embed_inputs, input_embedder
 from .outputs import AsenMultitaskOutput
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
@@ -78,10 +78,9 @@ class AsenModel(AsenPreTrainedModel):
     def _new_task_modules(self, task: TaskConfig) -> list[tuple[str, nn.Module]]:
         size = self.config.hidden_size
         breaker = SymmetryBreaker(task)
-        embedder = FeatureEmbedder(task, size) if task.vocab_size is None else nn.Embedding(task.vocab_size, size)
         modules: list[tuple[str, nn.Module]] = [
             ("symmetry_breakers", breaker),
-            ("token_embedders", embedder),
+            ("token_embedders", input_embedder(task, size)),
             ("edge_embedders", EdgeEmbedder(breaker.num_pair_orbits, size)),
         ]
         if breaker.num_node_orbits:
@@ -217,12 +216,16 @@ class AsenModel(AsenPreTrainedModel):
     def _embed(self, name: str, inputs: Tensor) -> EmbeddedRows:
         name, task = self.config.task(name)
         _check(task.check_inputs, inputs, name)
-        node_features = self.token_embedders[name](inputs if task.vocab_size is None else inputs.long())
-        breaker = self.symmetry_breakers[name]
+        node_features = embed_inputs(task, self.token_embedders[name], inputs)
+        breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_labels)
-        triple_features = self.triple_embedders[name]() if name in self.triple_embedders else None
-        return EmbeddedRows(node_features, self.edge_embedders[name](), triple_features, breaker())
+        pairs, triples = (
+            torch.arange(number, device=inputs.device)
+            for number in (breaker.num_pair_orbits, breaker.num_triple_orbits)
+        )
+        triple_features = self.triple_embedders[name](triples) if name in self.triple_embedders else None
+        return EmbeddedRows(node_features, self.edge_embedders[name](pairs), triple_features, breaker())
 
     def pool(self, states: Tensor) -> Tensor:
         """Reduce node states ``(B, n, d)`` to graph states ``(B, d)``, invariant to every permutation."""
@@ -241,9 +244,7 @@ class AsenForMultitask(AsenPreTrainedModel):
     def __init__(self, config: AsenConfig):
         super().__init__(config)
         self.asen = AsenModel(config)
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(config.hidden_size, task.output_size) for name, task in config.tasks.items()}
-        )
+        self.heads = nn.ModuleDict({name: Head(config, task) for name, task in config.tasks.items()})
         self.post_init()
 
     def modules_by_role(self) -> dict[str, nn.ModuleDict]:
@@ -257,8 +258,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         """
         self.asen.add_task(name, task, init_from)
         new = self.config.tasks[name]
-        head = nn.Linear(self.config.hidden_size, new.output_size)
-        self.heads = self._add_module(self.heads, name, head)
+        self.heads = self._add_module(self.heads, name, Head(self.config, new))
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
             donor = self.heads[init_from].state_dict()
             self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})

@@ -1,32 +1,93 @@
-"""Normalise inputs from raw units to z-scores, with statistics that the config stores."""
+"""Between raw units and z-scores, with statistics that the config stores.
+
+The arithmetic is in float64, and only z-scores are rounded to a model's dtype: float32 has 24 bits, and a time in Unix
+seconds needs 31.
+"""
 
 import torch
 from torch import Tensor, nn
 
+from .configuration_statistics import Statistic, resolved_by_float32
 from .configuration_task import TaskConfig
 
-
-def normalized_features(task: TaskConfig, inputs: Tensor) -> Tensor:
-    """Features ``(B, n, F)`` in raw units to z-scores, in float32, or float64 for float64 inputs."""
-    inputs = at_least_float32(inputs)
-    return (inputs - constant(task.input_mean, inputs)) / constant(task.input_scale, inputs)
+_UP_TO_FLOAT32 = (torch.float16, torch.bfloat16, torch.float32)
 
 
 class FeatureEmbedder(nn.Linear):
-    """Linear map of continuous features ``(B, n, F)`` in raw units to ``(B, n, d)``."""
-
-    def __init__(self, task: TaskConfig, hidden_size: int):
-        super().__init__(task.num_features, hidden_size)  # type: ignore[arg-type]
-        self.task = task
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(normalized_features(self.task, inputs).to(self.weight.dtype))
+    """Linear map of normalised features ``(B, n, F)`` to ``(B, n, d)``; a class because its weights start otherwise."""
 
 
-def constant(value: float | list[float], like: Tensor) -> float | Tensor:
-    """A statistic of the config with the dtype and device of ``like``; a single number needs no transfer."""
-    return value if isinstance(value, float | int) else like.new_tensor(value)
+def input_embedder(task: TaskConfig, hidden_size: int) -> nn.Embedding | FeatureEmbedder:
+    """The embedder of a task's tokens or features, for :func:`embed_inputs`."""
+    if task.vocab_size is not None:
+        return nn.Embedding(task.vocab_size, hidden_size)
+    return FeatureEmbedder(task.input_shape()[-1], hidden_size)
+
+
+def embed_inputs(task: TaskConfig, embedder: nn.Module, inputs: Tensor) -> Tensor:
+    """Tokens ``(B, n)``, or features ``(B, n, F)`` in raw units, to node features ``(B, n, d)``."""
+    if task.vocab_size is not None:
+        return embedder(inputs.long())
+    return embedder(normalized_features(task, inputs).to(embedder.weight.dtype))  # type: ignore[arg-type]
+
+
+def normalized_features(task: TaskConfig, inputs: Tensor) -> Tensor:
+    """Features ``(B, n, F)`` in raw units to z-scores, in float64."""
+    return _normalized(in_float64(inputs), task.input_mean, task.input_scale)
+
+
+def normalized_labels(task: TaskConfig, labels: Tensor, inputs: Tensor) -> Tensor:
+    """Regressed values in raw units to z-scores ``(…, K)``, in float64; the residual feature is taken off first."""
+    values = in_float64(labels)
+    values = values if task.output_size > 1 else values.unsqueeze(-1)
+    return _normalized(values - _residual(task, inputs), task.label_mean, task.label_scale)
+
+
+def raw_values(task: TaskConfig, values: Tensor, inputs: Tensor) -> Tensor:
+    """The inverse of :func:`normalized_labels`: z-scores ``(…, K)`` to raw units in the labels' shape.
+
+    In float64, or in float32 if that loses nothing: it resolves the labels' scale, and z-scores (and inputs, for a
+    residual) have no more digits.
+    """
+    sources = [values] if task.residual_feature is None else [values, inputs]
+    fits_float32 = resolved_by_float32(task.label_mean, task.label_scale) and all(
+        tensor.dtype in _UP_TO_FLOAT32 for tensor in sources
+    )
+    values = in_float64(values)
+    mean, scale = _statistic(task.label_mean, 0.0, values), _statistic(task.label_scale, 1.0, values)
+    values = values * scale + mean + _residual(task, inputs)
+    values = values.squeeze(-1) if task.output_size == 1 else values
+    return values.float() if fits_float32 else values
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """The tensor in float64, or in float32 on Apple's GPUs, which have no float64."""
+    return tensor.float() if tensor.device.type == "mps" else tensor.double()
+
+
+def to_device(columns: dict[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
+    """Tensors by name on a device; in float32 instead of float64 on Apple's GPUs, which have no float64."""
+    if torch.device(device).type == "mps":
+        columns = {
+            name: tensor.float() if tensor.dtype == torch.float64 else tensor for name, tensor in columns.items()
+        }
+    return {name: tensor.to(device) for name, tensor in columns.items()}
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _normalized(values: Tensor, mean: Statistic, scale: Statistic) -> Tensor:
+    return (values - _statistic(mean, 0.0, values)) / _statistic(scale, 1.0, values)
+
+
+def _residual(task: TaskConfig, inputs: Tensor) -> float | Tensor:
+    return 0.0 if task.residual_feature is None else in_float64(inputs[..., task.residual_feature, None])
+
+
+def _statistic(value: Statistic, neutral: float, like: Tensor) -> float | Tensor:
+    """A statistic of the config with the dtype and device of ``like``; a single number needs no transfer."""
+    if value is None:
+        return neutral
+    return like.new_tensor(value) if isinstance(value, list) else value

@@ -17,6 +17,7 @@ from ._uploaded_code import carried_code
 from .attention import GATv2Attention
 from .checkpoints import find_checkpoint
 from .configuration_asen import AsenConfig
+from .heads import Head
 from .normalization import FeatureEmbedder
 from .symmetry import SymmetryBreaker
 
@@ -38,7 +39,8 @@ class AsenPreTrainedModel(PreTrainedModel):
         layer               distribution
         ==================  ==========================================================================
         FeatureEmbedder     weight and bias N(0, 1)
-        nn.Linear           weight Xavier uniform, bias 0 (heads and projections)
+        Head                weight Xavier uniform / 50, and / degree where pooling sums states; bias 0
+        nn.Linear           weight Xavier uniform, bias 0 (projections)
         Embedding           N(0, 1): tokens, node orbits, orbitals, orbits on triples
         LayerNorm           weight 1, bias 0
         GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
@@ -50,7 +52,9 @@ class AsenPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight)
             init.normal_(module.bias)
         elif isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight)
+            # States grow with each residual layer. With small logits, a fresh model's loss is the uninformed one.
+            gain = 0.02 / module.num_summed if isinstance(module, Head) else 1.0
+            init.xavier_uniform_(module.weight, gain=gain)
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):

@@ -116,9 +116,13 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
 class EdgeEmbedder(nn.Embedding):
     """One learned d-vector per orbital, or per orbit on triples (paper Section 5, *EdgeEmbedder*)."""
 
-    def forward(self) -> Tensor:  # type: ignore[override]
-        """The whole table ``(num_orbits, d)``, because layers project it before they gather by label."""
-        return self.weight
+    def forward(self, orbits: Tensor | None = None) -> Tensor:
+        """The vectors ``(num_orbits, d)`` of these orbits, int64 ``(num_orbits,)``, or the whole table.
+
+        The model asks for all orbits by number: layers project the vectors before they gather by label, and adapters
+        such as LoRA correct a lookup but leave the table as it is.
+        """
+        return self.weight if orbits is None else super().forward(orbits)
 
 
 class NodeEmbedder(nn.Embedding):

@@ -15,12 +15,14 @@ from datasets import Dataset, DatasetDict
 from numpy.typing import ArrayLike
 
 from ..closures import warn_if_not_closed
+from ..data.statistics import with_statistics, with_statistics_of
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_config, load_model
 from ._processes import process_state
 from ._run_folder import claimed
 from ._typed_fields import from_mapping
+from .loop import subsample
 from .recipe import ModelRecipe, Recipe, Start, TrainingRecipe
 from .results import TrainingResult, run_folder, train_and_score
 from .task_recipe import TaskRecipe
@@ -51,8 +53,9 @@ def finetune(
     """Finetune a model on one task, with any group, and score it on held-out rows.
 
     A task that the model already has, unchanged, continues from its trained embedders and head; any other task gets new
-    ones. The shared backbone moves at half the learning rate (a twentieth with ``init_from``; the paper's Section
-    5.2.2) unless ``backbone_lr`` says otherwise.
+    ones. Means and scales that neither task nor model state (``input_mean`` … ``label_scale``) are computed from the
+    training rows, logged, and saved in the model's config. The shared backbone moves at half the learning rate (a
+    twentieth with ``init_from``; the paper's Section 5.2.2) unless ``backbone_lr`` says otherwise.
 
     Args:
         model_or_checkpoint: an ``AsenForMultitask``, which is copied and not changed; a checkpoint's folder; a Hub
@@ -114,6 +117,9 @@ def finetune(
                 keep_tasks=keep_tasks,
                 attn_implementation=settings.attn_implementation if _is_asked(training, model_or_checkpoint) else None,
             )
+        training_rows = subsample(rows.splits["train"], settings)
+        logged_name = rows.name if state.is_main_process else None
+        model.config.tasks[rows.name] = with_statistics(model.config.tasks[rows.name], training_rows, logged_name)
         sources = [] if rows.source is None else [rows.source]
         checkpoint = str(model_or_checkpoint) if isinstance(model_or_checkpoint, str | Path) else None
         start = Start(checkpoint, init_from, from_scratch, keep_tasks)
@@ -161,8 +167,10 @@ def prepare_model(
     names, known = list(model.config.tasks), model.config.tasks.get(name)
     if known and init_from is not None:
         raise ValueError(f"the checkpoint already has a task {name!r}, and init_from applies to new tasks only")
-    if known and _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
-        model.drop_task(name)
+    if known:
+        task = with_statistics_of(task, known)
+        if _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
+            model.drop_task(name)
     if name not in model.config.tasks:
         model.add_task(name, task, init_from)
     if not keep_tasks:  # after add_task, so that the new task can reuse the layers' weights for triples
@@ -188,4 +196,8 @@ def _is_asked(training: Mapping[str, Any], model_or_checkpoint: Any) -> bool:
 
 
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:
-    return dataclasses.replace(task, group_name="", orbital_names=None, point_order=None, node_coordinates=None)
+    unseen: dict[str, Any] = {"group_name": "", "orbital_names": None, "point_order": None, "node_coordinates": None}
+    for field in ("input_mean", "input_scale", "label_mean", "label_scale"):
+        if getattr(task, field) is None:
+            unseen[field] = 1.0 if field.endswith("scale") else 0.0
+    return dataclasses.replace(task, **unseen)

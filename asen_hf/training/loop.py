@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from ..data import MultitaskBatches
+from ..data.statistics import warn_if_far_from_unit_scale
 from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord, score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
@@ -109,11 +110,13 @@ def _train(
         model.activation_checkpointing_enable()
 
     configs = {name: model.config.tasks[name] for name in data}
-    rows = {name: _subsample(splits["train"], training) for name, splits in data.items()}
+    rows = {name: subsample(splits["train"], training) for name, splits in data.items()}
     validation = {name: splits["validation"] for name, splits in data.items()}
     for name, task in configs.items():
         check_labels_known(task, rows[name], f"task {name!r}, train split")
         check_labels_known(task, validation[name], f"task {name!r}, validation split")
+        if accelerator.is_main_process:
+            warn_if_far_from_unit_scale(name, task, rows[name])
     augmentations = {
         task.name: task.augmenting_group(configs[task.name].degree)
         for task in recipe.tasks
@@ -247,7 +250,8 @@ def keep_freed_memory() -> None:
     torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
-def _subsample(train: Any, training: TrainingRecipe) -> Any:
+def subsample(train: Any, training: TrainingRecipe) -> Any:
+    """The ``train_rows`` rows that a run trains on, drawn by its seed. ``ValueError`` if there are fewer."""
     if training.train_rows is None:
         return train
     if not 1 <= training.train_rows <= len(train):

@@ -9,9 +9,11 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from ..closures import warn_if_not_closed
+from ..data.statistics import with_statistics
 from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
 from ._run_folder import claimed
+from .loop import subsample
 from .recipe import Recipe
 from .results import TrainingResult, train_and_score
 
@@ -22,6 +24,9 @@ class PretrainResult(TrainingResult):
 
 def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -> PretrainResult:
     """Train one backbone, from random weights, on all tasks of a recipe, and score each task on held-out rows.
+
+    Means and scales that a task does not state (``input_mean`` … ``label_scale``) are computed from its training rows,
+    logged, and saved in the model's config.
 
     Args:
         recipe: a :class:`~asen_hf.training.recipe.Recipe`, a dict of its sections ``model``, ``tasks`` and
@@ -50,6 +55,9 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
         set_seed(recipe.training.seed)
         with state.main_process_first():  # the remaining processes read its cache
             configs, data = recipe.load()
+        for name, task in configs.items():
+            training_rows = subsample(data[name]["train"], recipe.training)
+            configs[name] = with_statistics(task, training_rows, name if state.is_main_process else None)
         model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
         if state.is_main_process:
             for name, task in configs.items():

@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from ..data import collate, list_tasks, load_table
 from ..data.features import to_dataset
+from ..data.statistics import unbounded
 from ..data.table import split_rows
 from ..data.table_files import SPLITS
 from ..model.configuration_task import TaskConfig
@@ -85,7 +86,7 @@ def to_splits(config: TaskConfig, data: Any, seed: int = 0) -> DatasetDict:
     columns = {}
     for split, rows in splits.items():
         try:
-            columns[split] = collate(config, rows)
+            columns[split] = collate(unbounded(config), rows)
         except ValueError as error:
             raise ValueError(f"data, {split} split: {error}" if len(splits) > 1 else f"data: {error}") from error
     if held_out := [split for split in SPLITS if split not in splits]:
@@ -100,7 +101,7 @@ def to_rows(config: TaskConfig, data: Any) -> Dataset:
     if isinstance(data, Dataset):
         return data
     if isinstance(data, tuple | list) and len(data) == 2:
-        columns = collate(config, dict(zip(("inputs", "labels"), data, strict=True)))
+        columns = collate(unbounded(config), dict(zip(("inputs", "labels"), data, strict=True)))
         return to_dataset(config, columns["inputs"].numpy(), columns["labels"].numpy())
     raise ValueError(
         "data: expected the path of a table, a DatasetDict, a Dataset or a pair of arrays (inputs, labels), found "

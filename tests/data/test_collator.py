@@ -25,9 +25,18 @@ def test_collate_takes_rows_and_columns():
         assert batch["labels"].tolist() == columns["labels"].tolist()
 
 
-def test_collate_gives_float32_for_features_and_values():
+@pytest.mark.parametrize(
+    ("given", "kept"), [("float16", "float32"), ("float32", "float32"), ("int16", "float32"), ("int64", "float64")]
+)
+def test_collate_keeps_features_and_values_as_exact_as_they_are(given, kept):
+    columns = {"inputs": np.ones((1, 3, 2), given), "labels": np.array([7], given)}
+    batch = collate(REGRESSION, columns)
+    assert str(batch["inputs"].dtype) == str(batch["labels"].dtype) == f"torch.{kept}"
+
+
+def test_collate_takes_lists_and_missing_labels():
     batch = collate(REGRESSION, [{"inputs": [[1, 2], [3, 4], [5, 6]], "labels": float("nan")}])
-    assert batch["inputs"].dtype == batch["labels"].dtype == torch.float32
+    assert batch["inputs"].dtype == batch["labels"].dtype == torch.float64
     assert (batch["inputs"].shape, batch["labels"].shape) == ((1, 3, 2), (1,))
     several = collate(SEVERAL, {"inputs": torch.zeros(4, 3, 1), "labels": torch.ones(4, 3, 2, dtype=torch.float64)})
     assert several["labels"].shape == (4, 3, 2)

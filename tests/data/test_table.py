@@ -59,7 +59,7 @@ def test_tokens_come_back_from_every_format(tmp_path, suffix):
 def test_features_and_unknown_labels_come_back_from_every_format(tmp_path, suffix):
     rows = [{"inputs": [[i, 0.5], [1, 2]], "labels": [0.25, None]} for i in range(20)]
     splits = load_table(write(tmp_path / f"mine{suffix}", rows), FEATURES)
-    assert splits["train"].features["inputs"] == Array2D((2, 2), "float32")
+    assert splits["train"].features["inputs"] == Array2D((2, 2), "float64")
     train = splits["train"].with_format("numpy")[:]
     assert train["inputs"].shape == (14, 2, 2) and train["inputs"][0, 0, 1] == 0.5
     assert train["labels"][0, 0] == 0.25 and np.isnan(train["labels"][:, 1]).all()

@@ -22,28 +22,41 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 EXAMPLE = Path(__file__).parents[2] / "examples/finetune_with_lora.py"
 NEW_PARTS = ("token_embedders", "edge_embedders", "node_embedders", "triple_embedders", "heads")
 TASKS = {
-    "on pairs": TaskConfig(group="D6", vocab_size=3, num_labels=3),
-    "on nodes": TaskConfig(group="S2 x S3", vocab_size=3, symmetry_breaking="nodes", output_level="graph"),
-    "on triples": TaskConfig(group="A4", vocab_size=3, symmetry_breaking="triples"),
-    "on a ring": TaskConfig(
-        group="C5", num_features=2, problem_type="regression", edges=[[i, (i + 1) % 5] for i in range(5)]
+    "on_pairs": TaskConfig(group="D6", vocab_size=3, num_labels=3),
+    "on_nodes": TaskConfig(group="S2 x S3", vocab_size=3, symmetry_breaking="nodes", output_level="graph"),
+    "on_triples": TaskConfig(group="A4", vocab_size=3, symmetry_breaking="triples"),
+    "on_a_ring": TaskConfig(
+        group="C5",
+        num_features=2,
+        input_mean=[50.0, -20.0],
+        input_scale=[10.0, 0.5],
+        problem_type="regression",
+        edges=[[i, (i + 1) % 5] for i in range(5)],
     ),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
+# Everything that an adapter can be put on: peft's name for all linear layers, and the modules of each role.
+ROLES = ["token_embedder", "edge_embedder", "node_embedder", "triple_embedder", "head"]
+TARGETS = {
+    "all-linear": "all-linear",
+    "backbone": r".*\.backbone\.(.*projection|input_layers\.2)",
+    **{role: rf".*\b{role}s\.[^.]+" for role in ROLES},
+}
 
 
-def make_base():
-    return make_model(TASKS, gated_messages=True)
+def make_base(**settings):
+    return make_model(TASKS, gated_messages=True, **settings)
 
 
 def make_adapted(name):
+    """The base with an adapter on the backbone, after three steps on one task."""
+    parts = [f"{part}.{name}" for part in NEW_PARTS]
+    return trained(name, peft.LoraConfig(r=2, target_modules=r".*\.backbone\..*projection", modules_to_save=parts))
+
+
+def trained(name, lora, **settings):
     """The base with an adapter, after three steps on one task."""
-    lora = peft.LoraConfig(
-        r=2,
-        target_modules=r".*\.backbone\..*projection",
-        modules_to_save=[f"{part}.{name}" for part in NEW_PARTS],
-    )
-    model = peft.get_peft_model(make_base(), lora)
+    model = peft.get_peft_model(make_base(**settings), lora)
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=0.05)
     inputs, labels = batch(name)
     for _ in range(3):
@@ -56,7 +69,8 @@ def make_adapted(name):
 def batch(name, rows=6):
     task, generator = TASKS[name], torch.Generator().manual_seed(0)
     if task.vocab_size is None:
-        return torch.randn(rows, 5, 2, generator=generator), torch.randn(rows, 5, generator=generator)
+        features = torch.randn(rows, 5, 2, generator=generator) * torch.tensor([10, 0.5]) + torch.tensor([50, -20])
+        return features, torch.randn(rows, 5, generator=generator)
     inputs = torch.randint(task.vocab_size, (rows, task.degree), generator=generator)
     return inputs, torch.randint(task.output_size, (rows, *task.label_shape()), generator=generator)
 
@@ -95,6 +109,25 @@ def test_merged_it_predicts_the_same_and_is_an_ordinary_checkpoint(name, tmp_pat
     assert equivariance_error(reloaded, batch(name)[0], name) < 1e-5
 
 
+def test_every_role_is_a_target():
+    assert list(make_base().modules_by_role()) == ["symmetry_breaker", *ROLES]  # a symmetry breaker has no weights
+
+
+@every_task
+@pytest.mark.parametrize("use_dora", [False, True], ids=["lora", "dora"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_merged_it_predicts_the_same_wherever_it_is_put(target, use_dora, name):
+    if target in ROLES[2:4] and not re.search(target.split("_")[0], name):
+        pytest.skip("the task has no such modules")
+    lora = peft.LoraConfig(r=2, target_modules=TARGETS[target], use_dora=use_dora)
+    model = trained(name, lora, spread=0.1)  # DoRA divides by the norms of weights, and fresh gates are zero
+    adapted = logits(model, name)
+    assert (adapted - logits(make_base(spread=0.1), name)).abs().max() > 1e-3
+    merged = model.merge_and_unload()
+    torch.testing.assert_close(logits(merged, name), adapted, rtol=1e-4, atol=1e-5)
+    assert merged.state_dict().keys() == make_base().state_dict().keys()
+
+
 @every_task
 def test_an_adapter_is_loaded_onto_the_base(name, tmp_path):
     model = make_adapted(name)
@@ -108,7 +141,7 @@ def test_an_adapter_is_loaded_onto_the_base(name, tmp_path):
 
 
 def test_the_pipeline_takes_an_adapted_model():
-    model, name = make_adapted("on pairs"), "on pairs"
+    model, name = make_adapted("on_pairs"), "on_pairs"
     rows = [{"inputs": row, "task": name} for row in batch(name)[0]]
     results = pipeline("asen-prediction", model=model, device="cpu")(rows, batch_size=6)
     scores = logits(model, name).softmax(dim=-1).max(dim=-1)
@@ -120,7 +153,7 @@ def test_the_pipeline_takes_an_adapted_model():
 
 def test_faster_products_are_corrected_too():
     """asen_hf.model._onednn_linear takes another kernel for large inputs; the correction must reach those as well."""
-    model = make_adapted("on pairs")
+    model = make_adapted("on_pairs")
     layer = model.base_model.model.asen.backbone.layers[0].projection
     inputs = torch.randn(4096, 16)
     weight, bias = layer.base_layer.weight, layer.base_layer.bias

@@ -18,7 +18,6 @@ from datasets import DatasetDict
 
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import PointOrder, to_cycles
-from ..features import task_dtypes
 from ..group_option import GroupOption, NamedGroup, resolve_group
 from ..seeding import random_generator
 from ..splits import split_sizes
@@ -190,7 +189,7 @@ class SequenceTask(ABC):
         return inputs, self._labels(inputs)
 
     def _labels(self, sequences: np.ndarray) -> np.ndarray:
-        return self.rule(sequences).astype(task_dtypes(self.config)[1])
+        return self.rule(sequences).astype(np.float32 if self.config.is_regression else np.int64)
 
     def _require(self, condition: bool, message: str) -> None:
         if not condition:

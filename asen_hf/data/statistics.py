@@ -1,0 +1,132 @@
+"""Statistics of a task's training rows: computed where the task states none, and compared with those that it states."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from transformers.utils import logging
+
+from ..model.configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATISTIC, normalized
+from ..model.configuration_task import TaskConfig
+from .collator import collate
+
+logger = logging.get_logger(__name__)
+
+# Between these, training does not notice: weights start at unit scale, and AdamW moves them by about lr per step
+# whatever the unit. Ten times further, most of a run is spent on reaching the scale, or it is never reached.
+_LARGEST_MEAN, _LARGEST_SCALE, _SMALLEST_SPREAD = 10.0, 10.0, 0.1
+
+
+def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -> TaskConfig:
+    """The task with means and scales of its training rows, for inputs and labels alike, where it states none.
+
+    Means and standard deviations are per feature, over all rows and nodes, and per regressed value, without missing
+    labels; with a ``residual_feature``, they are those of the difference from it. What is constant gets the scale 1.
+
+    Args:
+        task: returned as it is if it states its statistics, or has neither features nor regressed values.
+        train: the training rows, with columns ``inputs`` and ``labels``.
+        name: the task's name, to log what was computed; ``None`` logs nothing.
+
+    Raises:
+        ValueError: rows that the task cannot take; names the row.
+    """
+    unstated = _unstated(task)
+    if not unstated:
+        return task
+    values = _values(unbounded(task), train)
+    computed: dict[str, Any] = {}
+    for kind in unstated:
+        computed[f"{kind}_mean"], computed[f"{kind}_scale"] = _mean_and_scale(values[kind])
+    if name is not None:
+        found = ", ".join(f"{field} {_shown(value)}" for field, value in computed.items())
+        logger.warning(
+            f"task {name!r}: {found}, computed from its {len(train):,} training rows because its config states none"
+        )
+    return dataclasses.replace(task, **computed)
+
+
+def with_statistics_of(task: TaskConfig, other: TaskConfig) -> TaskConfig:
+    """The task with the other task's statistics where it states none itself."""
+    fields = [f"{kind}_{part}" for kind in _unstated(task) for part in ("mean", "scale")]
+    return dataclasses.replace(task, **{field: getattr(other, field) for field in fields})
+
+
+def unbounded(task: TaskConfig) -> TaskConfig:
+    """The task for rows whose statistics are still to be computed: it takes values as large as any statistic."""
+    scales: dict[str, Any] = {f"{kind}_scale": LARGEST_STATISTIC / LARGEST_NORMALIZED for kind in _unstated(task)}
+    return dataclasses.replace(task, **scales)
+
+
+def warn_if_far_from_unit_scale(name: str, task: TaskConfig, train: Dataset) -> None:
+    """Warn of the first feature or regressed value whose training rows are far from mean 0 and scale 1 as normalised.
+
+    Args:
+        name: the task's name, for the warning.
+        task: its statistics normalise the rows; tokens and classes have none.
+        train: the training rows.
+    """
+    for kind, values in _values(task, train).items():
+        scores = normalized(values, getattr(task, f"{kind}_mean"), getattr(task, f"{kind}_scale"))
+        for index, column in enumerate(scores.T):
+            known = column[~np.isnan(column)]
+            if known.size == 0:
+                continue
+            mean, scale, spread = known.mean(), known.std(), np.ptp(known)
+            if abs(mean) > _LARGEST_MEAN or scale > _LARGEST_SCALE or 0 < spread < _SMALLEST_SPREAD:
+                warnings.warn(
+                    f"task {name!r}: {_column_name(task, kind, index)} has mean {mean:.4g} and scale {scale:.4g} in "
+                    f"the training rows, normalised; training needs about 0 and 1: state {kind}_mean and {kind}_scale "
+                    "in the task's config, or neither, and finetune and pretrain compute them",
+                    stacklevel=3,
+                )
+                return
+
+
+def _unstated(task: TaskConfig) -> list[str]:
+    """What the task has and states no statistics of: ``"input"``, ``"label"`` or both."""
+    return [kind for kind in _kinds(task) if getattr(task, f"{kind}_mean") is None]
+
+
+def _kinds(task: TaskConfig) -> list[str]:
+    return ["input"] * (task.num_features is not None) + ["label"] * task.is_regression
+
+
+def _values(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:
+    """What statistics apply to, in float64: features ``(N · n, F)``, and regressed values ``(…, K)`` or residuals."""
+    kinds = _kinds(task)
+    if not kinds:
+        return {}
+    columns = {name: column.double().numpy() for name, column in collate(task, train).items()}
+    inputs, labels = columns["inputs"], columns["labels"]
+    if task.is_regression:
+        labels = labels.reshape(*labels.shape[: 1 + (task.output_level == "node")], task.output_size)
+    if task.residual_feature is not None:
+        labels = labels - inputs[..., task.residual_feature, None]
+    values = {"input": inputs, "label": labels}
+    return {kind: values[kind].reshape(-1, values[kind].shape[-1]) for kind in kinds}
+
+
+def _mean_and_scale(values: np.ndarray) -> tuple[float | list, float | list]:
+    """Mean and standard deviation of each column ``(…, F)`` as a list, or as a number if there is only one."""
+    columns = [column[~np.isnan(column)] for column in values.T]
+    # Not by a standard deviation of 0: rounding leaves a little of it for equal numbers.
+    are_constant = [known.size == 0 or np.ptp(known) == 0 for known in columns]
+    means = [float(known.mean()) if known.size else 0.0 for known in columns]
+    scales = [1.0 if constant else float(known.std()) for constant, known in zip(are_constant, columns, strict=True)]
+    return (means, scales) if len(means) > 1 else (means[0], scales[0])
+
+
+def _column_name(task: TaskConfig, kind: str, index: int) -> str:
+    if kind == "input":
+        return f"feature {index}"
+    return f"the value {task.label_names[index]!r}" if task.label_names else f"label {index}"
+
+
+def _shown(value: float | list) -> str:
+    numbers = value if isinstance(value, list) else [value]
+    return ", ".join(f"{number:.5g}" for number in numbers[:4]) + " …" * (len(numbers) > 4)
