@@ -36,9 +36,9 @@ _FAMILIES: dict[str, Callable[[int], PermutationGroup]] = {
     "E": groups.trivial,
 }
 _GROUP = f"a group such as S5 (families: {', '.join(_FAMILIES)}), grid 3x3 flips or (S2 x S3)"
-_MAX_CHARACTERS = 2**19
+_MAX_CHARACTERS = 2**18
 _MAX_DIGITS = 18
-_MAX_DEPTH = 50  # of parentheses
+_MAX_DEPTH = 50  # of open parentheses, and of products within products
 _MAX_PARTS = 1000  # groups, products and wreath products
 _MAX_POINTS = 4 * MAX_DEGREE  # of all parts of an expression together: building them takes at most a few seconds
 _MAX_SHOWN = 200  # characters; of a longer text, an error shows the surroundings of the fault
@@ -93,6 +93,7 @@ class _Part(NamedTuple):
     """A part of an expression that has been read, but not built: its degree is checked before anything is allocated."""
 
     degree: int
+    depth: int
     build: Callable[[], PermutationGroup]
 
 
@@ -103,7 +104,7 @@ class _Parser:
         self.text = text
         self.tokens = [_Token(str(match.lastgroup), match[0], match.start()) for match in _TOKEN.finditer(text)]
         self.tokens.append(_Token("end", "", len(text)))
-        self.position = self.depth = self.num_parts = self.num_points = 0
+        self.position = self.num_open = self.num_parts = self.num_points = 0
 
     @property
     def next(self) -> _Token:
@@ -161,11 +162,11 @@ class _Parser:
         if self.takes("("):
             if self.next.kind == "number":
                 self.fail("cycles cannot be part of a product")
-            self.depth += 1
-            if self.depth > _MAX_DEPTH:
+            self.num_open += 1
+            if self.num_open > _MAX_DEPTH:
                 self.fail(f"parentheses are nested too deeply: more than {_MAX_DEPTH} are open")
             found = self.product()
-            self.depth -= 1
+            self.num_open -= 1
             return found if self.takes(")") else self.expect("x, wr or )")
         if self.takes("grid"):
             height = self.number("the grid's height")
@@ -204,7 +205,10 @@ class _Parser:
         self.num_points += degree
         if self.num_points > _MAX_POINTS:
             self.fail(f"up to here, the groups have over {_MAX_POINTS:,} points together", token)
-        return _Part(degree, build)
+        depth = 1 + max((argument.depth for argument in arguments if isinstance(argument, _Part)), default=0)
+        if depth > _MAX_DEPTH:
+            self.fail(f"products are nested too deeply: more than {_MAX_DEPTH} within each other", token)
+        return _Part(degree, depth, build)
 
     def cycles(self, degree: int | None) -> PermutationGroup:
         """``cycles := generator ("," generator)*``"""

@@ -22,6 +22,7 @@ __all__ = [
     "is_invariant_support",
     "number_by_first_appearance",
     "orbit_labels",
+    "read_array",
     "refine_by_support",
 ]
 
@@ -126,10 +127,7 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
     Raises:
         ValueError: edges are not an integer array ``(E, 2)``, or an edge is repeated or has a point outside 0 … n-1.
     """
-    try:
-        pairs = np.asarray(edges)
-    except (TypeError, ValueError, OverflowError):  # lists of unequal length, in NumPy's words
-        pairs = np.asarray(None)
+    pairs = read_array(edges, "edges")
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise ValueError(
             "edges must be an integer array of shape (num_edges, 2) of (target, source) pairs, "
@@ -145,6 +143,14 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
         repeated = divmod(int(codes[counts.argmax()]), degree)
         raise ValueError(f"edge {list(repeated)} appears {counts.max()} times: a support holds each pair once")
     return pairs
+
+
+def read_array(values: ArrayLike, subject: str) -> NDArray:
+    """The values as an array; ``ValueError`` for lists of unequal length or what is no array at all."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor that requires gradients
+        raise ValueError(f"{subject} must be an array, or lists of equal length, not {shown(values)}") from None
 
 
 def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:
