@@ -13,6 +13,7 @@ colours.
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Hashable, Iterable, Iterator
@@ -22,13 +23,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy.combinatorics import PermutationGroup
 
+from ..model._points import positive_integer, shown
 from ..model.groups import from_array_form
+from ..model.orbits import read_array
 
 if TYPE_CHECKING:
     import igraph
     import networkx
 
-__all__ = ["ColoredTuples", "from_networkx", "graph_automorphisms"]
+__all__ = ["MAX_CLOSURE_POINTS", "ColoredTuples", "Undecided", "from_networkx", "graph_automorphisms"]
+
+MAX_CLOSURE_POINTS = 1024
+"""Largest degree of a group whose closures are computed, and largest graph whose automorphisms are.
+
+BLISS takes seconds for 1,024 points without any colour, and a minute for 5,000. An order of more than 4,300 digits
+could not be read from igraph, and 1024! has 2,640.
+"""
+_MAX_VERTICES = 2**18  # enough for all triples of 64 points
+_MAX_IMAGES = 2**25  # entries of all generators, which igraph returns as Python lists: about 1.3 GB
+
+
+class Undecided(ValueError):
+    """A question about a group that is too large to be answered within seconds and a gigabyte."""
+
 
 _NAN = object()  # stands for all values that differ from themselves
 
@@ -40,6 +57,9 @@ class ColoredTuples:
         point_colors: non-negative integers ``(n,)``.
         tuples: points, ``(k, M)``, one tuple per column.
         colors: non-negative integers ``(M,)``, the colours of the tuples.
+
+    Raises:
+        Undecided: too many points and tuples.
     """
 
     def __init__(
@@ -49,6 +69,11 @@ class ColoredTuples:
 
         (length, num_tuples), self.degree = tuples.shape, len(point_colors)
         copies = np.arange(length * self.degree).reshape(length, self.degree)
+        if copies.size + num_tuples > _MAX_VERTICES:
+            raise Undecided(
+                f"automorphisms are computed up to {_MAX_VERTICES:,} vertices, but {self.degree:,} points and "
+                f"{num_tuples:,} coloured {length}-tuples make {copies.size + num_tuples:,}"
+            )
         vertices = np.arange(num_tuples) + copies.size
         edges = [(copies[0], copy) for copy in copies[1:]]
         edges += [(copy[points], vertices) for copy, points in zip(copies, tuples, strict=True)]
@@ -60,10 +85,18 @@ class ColoredTuples:
         )
 
     def automorphisms(self) -> PermutationGroup:
-        """All permutations of the points that keep every colour."""
+        """All permutations of the points that keep every colour; ``Undecided`` if they need too many generators."""
+        # BLISS reports a permutation only if it at least doubles the group generated so far.
+        most = min(self.degree, self.num_automorphisms.bit_length()) * len(self._colors)
+        if most > _MAX_IMAGES:
+            raise Undecided(
+                f"the automorphisms of {self.degree:,} points are listed up to {_MAX_IMAGES:,} images, but their "
+                f"generators may have {most:,}"
+            )
         generators = self._graph.automorphism_group(color=self._colors)
         return from_array_form([range(self.degree), *(generator[: self.degree] for generator in generators)])
 
+    @functools.cached_property
     def num_automorphisms(self) -> int:
         """The number of automorphisms, an exact integer of any size; correct only if all tuples are distinct."""
         return self._graph.count_automorphisms(color=self._colors)
@@ -89,13 +122,15 @@ def graph_automorphisms(
         The group, of degree n.
 
     Raises:
-        ValueError: arcs have the wrong shape or dtype or a node outside 0 … n-1, or the number of colours is wrong.
+        ValueError: arcs have the wrong shape or dtype or a node outside 0 … n-1, the number of colours is wrong, or the
+            graph or its group is too large.
     """
-    arcs = np.asarray(edge_index)
+    num_nodes = positive_integer(num_nodes, "num_nodes")
+    if num_nodes > MAX_CLOSURE_POINTS:
+        raise Undecided(f"automorphisms are computed for at most {MAX_CLOSURE_POINTS:,} nodes, not {shown(num_nodes)}")
+    arcs = read_array(edge_index, "edge_index")
     if arcs.size == 0:  # NumPy makes empty lists float arrays
         arcs = arcs.astype(np.int64)
-    if num_nodes < 1:
-        raise ValueError(f"num_nodes must be at least 1, not {num_nodes}")
     if arcs.ndim != 2 or arcs.shape[0] != 2 or arcs.dtype.kind not in "iu":
         raise ValueError(f"edge_index must be an integer array of shape (2, E), not {arcs.dtype} of shape {arcs.shape}")
     outside = ((arcs < 0) | (arcs >= num_nodes)).any(axis=0)
@@ -131,12 +166,9 @@ def from_networkx(
 def _color_numbers(colors: ArrayLike | None, size: int, name: str) -> NDArray[np.int64]:
     if colors is None:
         return np.zeros(size, dtype=np.int64)
-    try:
-        array = np.asarray(colors)
-        if array.dtype.kind in "US" and not isinstance(colors, np.ndarray):
-            array = np.asarray(colors, dtype=object)  # NumPy makes [1, "1"] two equal strings
-    except ValueError as error:
-        raise ValueError(f"{name} must hold colours, or rows of one length: {error}") from error
+    array = read_array(colors, name)
+    if array.dtype.kind in "US" and not isinstance(colors, np.ndarray):
+        array = np.asarray(colors, dtype=object)  # NumPy makes [1, "1"] two equal strings
     if array.shape[:1] != (size,):
         raise ValueError(f"{name} must hold {size} colours, not an array of shape {array.shape}")
     rows = array.reshape(size, math.prod(array.shape[1:])).tolist()

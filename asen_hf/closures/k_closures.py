@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
 
+from ..model.groups import check_group
 from ..model.orbits import orbit_labels
-from .automorphisms import ColoredTuples
+from .automorphisms import MAX_CLOSURE_POINTS, ColoredTuples, Undecided
 from .stabilizer_chain import prove_order
 
 
 def two_closure(group: PermutationGroup) -> PermutationGroup:
     """The 2-closure: all permutations that keep every orbital of ``group`` (paper, Section 3.2).
 
-    Memory grows as n². Up to degree 207 it takes at most a second.
+    Up to degree 207 it takes at most a second.
+
+    Raises:
+        ValueError: more than ``MAX_CLOSURE_POINTS`` points, or a closure with generators too many to be listed.
     """
     return orbit_coloring(group, 2).automorphisms()
 
@@ -31,7 +35,8 @@ def is_k_closed(group: PermutationGroup, k: int) -> bool | None:
         k: 1, 2 or 3.
 
     Returns:
-        The exact answer, or ``None`` if it could not be proved, for the groups described in ``group_order``.
+        The exact answer, or ``None`` if it could not be proved: for the groups described in ``group_order``, and with
+        ``k=3`` for most groups of more than 50 points.
 
     Raises:
         ValueError: k is not 1, 2 or 3.
@@ -40,8 +45,12 @@ def is_k_closed(group: PermutationGroup, k: int) -> bool | None:
         raise ValueError(f"k must be 1, 2 or 3, not {k!r}")
     if k == 3 and is_k_closed(group, 2):
         return True  # the 3-closure lies between the group and its 2-closure
-    coloring = orbit_coloring(group, k)
-    return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).is_whole
+    try:
+        coloring = orbit_coloring(group, k)
+        supergroup = coloring.automorphisms()
+    except Undecided:
+        return None
+    return prove_order(group, supergroup, coloring.num_automorphisms).is_whole
 
 
 def group_order(group: PermutationGroup) -> int | None:
@@ -50,10 +59,13 @@ def group_order(group: PermutationGroup) -> int | None:
     Returns:
         The order, or ``None`` if it could not be proved: above degree 60 for a few groups that are much smaller than
         their 2-closure and have a long base, such as A_100 wr S_2; above degree 512 for all groups with a base of
-        almost n points, such as S_600.
+        almost n points, such as S_600; and above ``MAX_CLOSURE_POINTS``.
     """
-    coloring = orbit_coloring(group, 2)
-    return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms()).order
+    try:
+        coloring = orbit_coloring(group, 2)
+        return prove_order(group, coloring.automorphisms(), coloring.num_automorphisms).order
+    except Undecided:
+        return None
 
 
 def orbit_coloring(group: PermutationGroup, k: int) -> ColoredTuples:
@@ -61,7 +73,16 @@ def orbit_coloring(group: PermutationGroup, k: int) -> ColoredTuples:
 
     Tuples of distinct points are enough: their colours determine the colours of all tuples, or, with fewer than k
     points, the colours of points do. One colour is omitted, because the tuples of all other colours determine it.
+
+    Raises:
+        Undecided: more than ``MAX_CLOSURE_POINTS`` points, or too many tuples.
     """
+    check_group(group)
+    if group.degree > MAX_CLOSURE_POINTS or group.degree**k > MAX_CLOSURE_POINTS**2:
+        raise Undecided(
+            f"the {k}-closure is computed up to {min(MAX_CLOSURE_POINTS, int(MAX_CLOSURE_POINTS ** (2 / k))):,} "
+            f"points, but the group has {group.degree:,}"
+        )
     labels, points = orbit_labels(group, k), orbit_labels(group, 1)
     if k == 2:
         is_kept = _generating_orbitals(labels)[labels]

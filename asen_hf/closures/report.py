@@ -8,6 +8,7 @@ equivariant to *all* permutations that keep these colours: the k-closure G^(k), 
 import math
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
 
+from ..model._points import shown
 from ..model.configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
 from ..model.groups import symmetric
 from ..model.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
-from .automorphisms import ColoredTuples
+from .automorphisms import ColoredTuples, Undecided
 from .k_closures import orbit_coloring
 from .stabilizer_chain import prove_order
 
@@ -35,37 +37,41 @@ class ClosureReport:
         node_orbits: the orbits on points as sorted lists, in the order of their first points.
         rank: number of orbitals.
         num_self_paired: number of orbitals that equal their converse.
-        is_primitive: whether a transitive group keeps no partition into blocks; ``None`` for an intransitive group.
+        is_primitive: whether a transitive group keeps no partition into blocks; ``None`` for an intransitive group,
+            or if undecided.
         transitivity: the largest t such that G maps any t distinct points to any t distinct points (0: intransitive); a
             lower bound if the order is unknown.
+        support_is_invariant: whether G maps the support to itself; true for the complete support.
+        symmetry_breaking: which tuples are coloured, ``"nodes"``, ``"pairs"`` or ``"triples"``.
         order: |G|, or ``None`` if it could not be proved.
-        closure_order: order of the 2-closure of G.
+        closure_order: order of the 2-closure of G; ``None`` if undecided.
         is_two_closed: whether G equals its 2-closure; ``None`` if unknown.
         three_closure_order: order of the 3-closure, if triples are an option: G is not 2-closed and has at most 64
             points, and the support is complete; else ``None``.
-        support_is_invariant: whether G maps the support to itself; true for the complete support.
-        symmetry_breaking: which tuples are coloured, ``"nodes"``, ``"pairs"`` or ``"triples"``.
         network_group: all permutations that the network is equivariant to: on the complete support the 1-, 2- or
             3-closure, else the automorphisms of the coloured support.
-        network_order: order of ``network_group``.
+            ``None`` if undecided.
+        network_order: order of ``network_group``; ``None`` if undecided.
         is_exact: whether ``network_group`` equals G; ``None`` if unknown.
+        undecided: why the closures were not computed, for a large group; else empty.
     """
 
     degree: int
     node_orbits: list[list[int]]
     rank: int
     num_self_paired: int
-    is_primitive: bool | None
     transitivity: int
-    order: int | None
-    closure_order: int
-    is_two_closed: bool | None
-    three_closure_order: int | None
     support_is_invariant: bool
     symmetry_breaking: str
-    network_group: PermutationGroup = field(repr=False, compare=False)
-    network_order: int
-    is_exact: bool | None
+    is_primitive: bool | None = None
+    order: int | None = None
+    closure_order: int | None = None
+    is_two_closed: bool | None = None
+    three_closure_order: int | None = None
+    network_group: PermutationGroup | None = field(default=None, repr=False, compare=False)
+    network_order: int | None = None
+    is_exact: bool | None = None
+    undecided: str = ""
 
     @property
     def all_self_paired(self) -> bool:
@@ -80,11 +86,18 @@ class ClosureReport:
     @property
     def index(self) -> int | None:
         """Index of the group in its 2-closure; ``None`` if its order is unknown."""
-        return None if self.order is None else self.closure_order // self.order
+        return None if self.order is None or self.closure_order is None else self.closure_order // self.order
 
     @property
     def sentence(self) -> str:
         """The group that the network will be equivariant to; if it differs from G, the reason and a remedy."""
+        if self.network_order is None or self.closure_order is None:
+            if not self.support_is_invariant:
+                return "The network will not be equivariant to this group, which does not map the support to itself."
+            return (
+                "The network will be equivariant to this group; whether to a larger one as well was not decided: "
+                f"{self.undecided}."
+            )
         group = f"this group (order {'unknown' if self.order is None else order_text(self.order)})"
         if self.is_exact:
             return f"The network will be equivariant to exactly {group}."
@@ -102,6 +115,7 @@ class ClosureReport:
         return f"{instead} rather than to {group}: pairs of points cannot tell them apart{self._triples_text()}."
 
     def _network_text(self) -> str:
+        assert self.network_group is not None and self.network_order is not None
         sizes = np.bincount(orbit_labels(self.network_group, 1)).tolist()
         order = order_text(self.network_order)
         if math.prod(map(math.factorial, sizes)) != self.network_order or len(sizes) > _MAX_FACTORS:
@@ -124,14 +138,15 @@ class ClosureReport:
 def closure_report(group_or_task: PermutationGroup | TaskConfig) -> ClosureReport:
     """Analyse a group and the equivariance of a network that sees its orbits.
 
-    A group without a task is treated as a task that colours all pairs. Memory grows as n²; degree 500 takes seconds.
-    Loading a model never calls this function.
+    A group without a task is treated as a task that colours all pairs. Degree 500 takes seconds. Above
+    ``MAX_CLOSURE_POINTS`` (1,024) points, and for a few smaller groups, closures are not computed: the report holds
+    what the orbitals say, and says that the rest is undecided. Loading a model never calls this function.
 
     Args:
         group_or_task: a permutation group of degree n, or a task with its support and ``symmetry_breaking``.
 
     Raises:
-        ValueError: the argument is neither.
+        ValueError: the argument is neither, or the group has more than ``MAX_PAIRS`` pairs of points.
     """
     if isinstance(group_or_task, TaskConfig):
         task = group_or_task
@@ -139,56 +154,74 @@ def closure_report(group_or_task: PermutationGroup | TaskConfig) -> ClosureRepor
     if not isinstance(group_or_task, PermutationGroup):
         raise ValueError(
             "closure_report takes a PermutationGroup (asen_hf.parse_group makes one of text) or a TaskConfig, not "
-            f"{type(group_or_task).__name__}"
+            f"{shown(group_or_task)}"
         )
     return _report(group_or_task, None, "pairs", False)
 
 
 def _report(group: PermutationGroup, edges: list | None, symmetry_breaking: str, is_weak: bool) -> ClosureReport:
     labels, points = orbit_labels(group), orbit_labels(group, 1)
+    ends = np.cumsum(np.bincount(points))
+    rank, is_transitive = int(labels.max()) + 1, not points.any()
+    is_invariant = edges is None or is_invariant_support(group, edges)
+    try:
+        closures = _closures(group, edges, symmetry_breaking, is_weak)
+        closures["is_primitive"] = _is_primitive(labels) if is_transitive else None
+    except Undecided as reason:
+        transitivity = 0 if not is_transitive else 2 if rank == 2 else 1
+        closures = {"transitivity": transitivity, "undecided": str(reason)}
+    return ClosureReport(
+        degree=group.degree,
+        node_orbits=[orbit.tolist() for orbit in np.split(np.argsort(points, kind="stable"), ends[:-1])],
+        rank=rank,
+        num_self_paired=len(np.unique(labels[labels == labels.T])),
+        support_is_invariant=is_invariant,
+        symmetry_breaking=symmetry_breaking,
+        **closures | ({} if is_invariant else {"is_exact": False}),
+    )
+
+
+def _closures(group: PermutationGroup, edges: list | None, symmetry_breaking: str, is_weak: bool) -> dict[str, Any]:
+    """The fields of a report that need the closures; ``Undecided`` for a group that is too large."""
     coloring = orbit_coloring(group, 2)
-    closure_order = coloring.num_automorphisms()
+    closure_order = coloring.num_automorphisms
     order, is_two_closed, transitivity = prove_order(group, coloring.automorphisms(), closure_order)
     wants_triples = edges is None and is_two_closed is False and group.degree <= MOST_POINTS_FOR_TRIPLES
     triples = orbit_coloring(group, 3) if wants_triples else coloring
-    is_invariant = True
     if edges is not None:
-        pairs = check_edges(edges, group.degree)
-        is_invariant = is_invariant_support(group, pairs)
-        has_pairs = symmetry_breaking != "nodes"
-        colors = np.zeros_like(points) if has_pairs else points
-        seen = group if has_pairs else symmetric(group.degree)
-        if is_weak:
-            all_pairs = np.indices(labels.shape).reshape(2, -1)
-            coloring = ColoredTuples(colors, all_pairs, refine_by_support(orbit_labels(seen), pairs).ravel())
-        else:
-            coloring = ColoredTuples(colors, pairs.T, orbit_labels(seen, edges=pairs))
+        coloring = _support_coloring(group, check_edges(edges, group.degree), symmetry_breaking != "nodes", is_weak)
     elif symmetry_breaking == "nodes":
         coloring = orbit_coloring(group, 1)
     elif symmetry_breaking == "triples":
         coloring = triples
-    network_order = coloring.num_automorphisms()
+    network_order = coloring.num_automorphisms
     # All these closures contain the group, so it equals a closure iff the orders are equal.
     is_exact = is_two_closed if order is None and network_order == closure_order else network_order == order
     if order is None and symmetry_breaking == "triples":
         is_exact = is_two_closed or None
-    return ClosureReport(
-        degree=group.degree,
-        node_orbits=[np.flatnonzero(points == orbit).tolist() for orbit in range(points.max() + 1)],
-        rank=int(labels.max()) + 1,
-        num_self_paired=len(np.unique(labels[labels == labels.T])),
-        is_primitive=_is_primitive(labels) if not points.any() else None,
-        transitivity=transitivity,
-        order=order,
-        closure_order=closure_order,
-        is_two_closed=is_two_closed,
-        three_closure_order=triples.num_automorphisms() if wants_triples else None,
-        support_is_invariant=is_invariant,
-        symmetry_breaking=symmetry_breaking,
-        network_group=coloring.automorphisms(),
-        network_order=network_order,
-        is_exact=is_exact if is_invariant else False,
-    )
+    return {
+        "transitivity": transitivity,
+        "order": order,
+        "closure_order": closure_order,
+        "is_two_closed": is_two_closed,
+        "three_closure_order": triples.num_automorphisms if wants_triples else None,
+        "network_group": coloring.automorphisms(),
+        "network_order": network_order,
+        "is_exact": is_exact,
+    }
+
+
+def _support_coloring(
+    group: PermutationGroup, pairs: NDArray[np.int64], has_pairs: bool, is_weak: bool
+) -> ColoredTuples:
+    """The colours that a network on a support sees: of all pairs if it is weak, else of the support's pairs."""
+    points = orbit_labels(group, 1)
+    colors = np.zeros_like(points) if has_pairs else points
+    seen = group if has_pairs else symmetric(group.degree)
+    if not is_weak:
+        return ColoredTuples(colors, pairs.T, orbit_labels(seen, edges=pairs))
+    labels = refine_by_support(orbit_labels(seen), pairs)
+    return ColoredTuples(colors, np.indices(labels.shape).reshape(2, -1), labels.ravel())
 
 
 def warn_if_not_closed(name: str, task: TaskConfig) -> None:

@@ -123,7 +123,7 @@ def format_report(report: ClosureReport) -> str:
         "orbitals": f"{report.rank:,} on pairs, {report.num_self_paired:,} of them equal to their converse",
         "transitivity": f"{report.transitivity}",
         "order": _order(report.order),
-        "order of 2-closure": f"{order_text(report.closure_order)}, index {_order(report.index)}",
+        "order of 2-closure": f"{_order(report.closure_order)}, index {_order(report.index)}",
         "2-closed": {None: "could not be proved", True: "yes", False: "no"}[report.is_two_closed],
     }
     width = max(map(len, lines))

@@ -18,9 +18,7 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +26,7 @@ from typing import Any
 
 from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
+from ._content import data_fingerprint, fingerprint
 from .store import Store
 
 PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
@@ -128,6 +127,8 @@ class Grid:
         _known(self.base, SECTIONS)
         if "seed" not in self.axes or not all(self.axes.values()):
             raise ValueError("axes: expected at least one value of every axis, and an axis named seed")
+        if broken := [value for values in self.axes.values() for value in values if not value.isprintable()]:
+            raise ValueError(f"axes: a value is one printable line of results.csv, got {broken[0]!r}")
         if taken := sorted(set(self.axes) & set(MEASURED)):
             raise ValueError(f"axes: {', '.join(taken)} is a column of results.csv; rename the axis")
         comparable = [name for name in self.axes if name != "seed"]
@@ -160,8 +161,43 @@ class Grid:
         return merged
 
     def fingerprint(self, cell: Cell) -> str:
-        """Hash of the cell's sections: tells whether a line of the store was made with the grid's current recipe."""
-        return _fingerprint(self.sections(cell))
+        """Hash of the cell's sections and, after a ``+``, of the data that they name: the content of a run."""
+        data = data_fingerprint(self._task_fields(cell))
+        return fingerprint(self.sections(cell)) + ("" if data is None else f"+{data}")
+
+    def explains(self, row: dict[str, str]) -> bool:
+        """Whether a line of the store was made with the grid's current recipe and data.
+
+        The data are not compared if a file is missing now, nor for a line that was written before data were hashed.
+        """
+        written, present = row["recipe"].split("+"), self.fingerprint(self.cell_of(row)).split("+")
+        return all(then == now for then, now in zip(written, present, strict=False))
+
+    def cell_of(self, row: dict[str, str]) -> Cell:
+        """The cell that a line of the store belongs to."""
+        return {axis: row[axis] for axis in self.axes}
+
+    def rows(self, stale: bool = False) -> list[dict[str, str]]:
+        """One line per finished cell of the grid, in the order of the store.
+
+        Args:
+            stale: also of cells that were run with another recipe or other data only.
+        """
+        cells = self.cells
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        for row in self.results.rows():
+            key = tuple(self.cell_of(row).values())
+            if self.cell_of(row) in cells and (self.explains(row) or (stale and key not in found)):
+                found.pop(key, None)  # a later line takes the place of a stale one
+                found[key] = row
+        return list(found.values())
+
+    def _task_fields(self, cell: Cell) -> list[dict[str, Any]]:
+        """The sections of all tasks whose rows the cell reads."""
+        sections = self.sections(cell)
+        is_fresh = self.start(cell).from_scratch
+        pretrained = [] if is_fresh else sections.get("pretrain", {}).get("tasks", {}).values()
+        return [sections.get("task", {}), *(task for task in pretrained if task)]
 
     def recipe(self, cell: Cell, **overrides: Any) -> Recipe:
         """The cell's recipe, some scalars replaced by ``overrides``. ``ValueError`` names the grid and the cell."""
@@ -182,7 +218,8 @@ class Grid:
         parts = {part: sections.get(part, {}) for part in ("model", "pretrain")}
         tasks = [{"name": name, **fields} for name, fields in sections["pretrain"].get("tasks", {}).items() if fields]
         training = {**sections["pretrain"].get("training", {}), "seed": int(cell["seed"])}
-        folder = f"pretrained-{_fingerprint([parts, cell['seed'], *([overrides] if overrides else [])])}"
+        data = data_fingerprint(self._task_fields(cell))
+        folder = f"pretrained-{fingerprint([parts, cell['seed'], data, *([overrides] if overrides else [])])}"
         return self._parse(cell, tasks, training, folder, overrides)
 
     def architecture(self, cell: Cell) -> str | None:
@@ -212,28 +249,33 @@ class Grid:
 
     @property
     def results(self) -> Store:
-        """One line per finished cell."""
-        return Store(self.folder / "results.csv", tuple(self.axes), MEASURED)
+        """One line per finished run: a cell and the content of its recipe and data."""
+        return Store(self.folder / "results.csv", (*self.axes, *MEASURED), (*self.axes, "recipe"))
 
     @property
     def pretrainings(self) -> Store:
         """One line per finished pretraining; its weights are not kept in the repository."""
-        columns = ("seed", "tasks", "validation_loss", "parameters", "steps", "wall_seconds", *PROVENANCE)
-        return Store(self.folder / "pretrainings.csv", ("pretraining",), columns)
+        columns = (
+            "pretraining",
+            "seed",
+            "tasks",
+            "validation_loss",
+            "parameters",
+            "steps",
+            "wall_seconds",
+            *PROVENANCE,
+        )
+        return Store(self.folder / "pretrainings.csv", columns, ("pretraining",))
 
     def pending(self) -> list[Cell]:
-        """The cells that the store does not have yet."""
-        finished = [self.results.key_of(row) for row in self.results.rows()]
+        """The cells that the store does not have yet, or not with the present recipe and data."""
+        finished = [self.cell_of(row) for row in self.rows()]
         return [cell for cell in self.cells if cell not in finished]
 
 
 def describe(cell: Cell) -> str:
     """The cell in one line."""
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
-
-
-def _fingerprint(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _axis(name: str, axis: Any) -> dict[str, dict[str, Any]]:

@@ -22,9 +22,8 @@ Scores = dict[tuple[str, str, str], dict[str, float]]
 def write_report(grid: Grid) -> Path:
     """Write ``report.md`` and ``plot.png`` beside the store, without cells that the grid no longer has."""
     cells = grid.cells
-    key = grid.results.key_of
-    rows = [row for row in grid.results.rows() if key(row) in cells]
-    stale = sum(row["recipe"] != grid.fingerprint(key(row)) for row in rows)
+    rows = grid.rows(stale=True)
+    stale = sum(not grid.explains(row) for row in rows)
     lines = [
         f"# {grid.name.replace('_', ' ').capitalize()}",
         "",
@@ -38,7 +37,7 @@ def write_report(grid: Grid) -> Path:
     if grid.retired:
         lines += ["", f"Its cells can no longer be run: {grid.retired.strip()}"]
     if stale:
-        lines += ["", f"**{stale} of them were run with another grid.yaml than the present one.**"]
+        lines += ["", f"**{stale} of them were run with another recipe or other data than the present ones.**"]
     if rows:
         lines += ["", *_provenance(grid, rows), ""]
         for measure, title in (("loss", "Test loss"), ("value", "Test metric")):
@@ -62,7 +61,7 @@ def collect(grid: Grid, rows: list[dict[str, str]], measure: str) -> Scores:
     """The store's scores by subject, compared value and column; last, if all subjects have one measure, their mean."""
     scores: Scores = defaultdict(dict)
     in_order = {tuple(cell.values()): place for place, cell in enumerate(grid.cells)}
-    for row in sorted(rows, key=lambda row: in_order[tuple(grid.results.key_of(row).values())]):
+    for row in sorted(rows, key=lambda row: in_order[tuple(grid.cell_of(row).values())]):
         scores[_subject(grid, row), row[grid.report.compare], _column(grid, row)][row["seed"]] = float(row[measure])
     subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
     if len(subjects) > 1 and (measure == "loss" or len({row["metric"] for row in rows}) == 1):

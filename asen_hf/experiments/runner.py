@@ -44,6 +44,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     start = time.perf_counter()
     training, output = recipe.training, Path(recipe.training.output_dir)
     shutil.rmtree(output, ignore_errors=True)
+    content = grid.fingerprint(cell)  # before the rows are read: a file that changes later makes the line stale
     configs, data = recipe.load()
     [(name, task)] = configs.items()
     start_from = grid.start(cell)
@@ -70,7 +71,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         "steps": steps,
         "best_step": best_step,
         "wall_seconds": round(time.perf_counter() - start, 1),
-        "recipe": grid.fingerprint(cell),
+        "recipe": content,
         **_provenance(),
         "validation": validation,
         "details": json.dumps(score.details),
@@ -118,7 +119,15 @@ class Job:
 
 
 def is_finished(pretraining: Recipe) -> bool:
-    return (Path(pretraining.training.output_dir) / "scores.json").exists()
+    """Whether the output folder holds the finished checkpoint; a file that was cut off does not count."""
+    folder = Path(pretraining.training.output_dir)
+    try:
+        return isinstance(json.loads((folder / "scores.json").read_text(encoding="utf-8")), dict)
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        print(f"{folder}/scores.json is not whole, so its pretraining is run again", file=sys.stderr)
+        return False
 
 
 def pretrain(grid: Grid, recipe: Recipe) -> None:
@@ -217,7 +226,7 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
                     print(json.dumps(dataclasses.asdict(job)), file=process.stdin, flush=True)
                 assert process.stdout is not None
                 line = process.stdout.readline()
-                if line:
+                if line.endswith("\n"):  # else the process died while it wrote, or before
                     answer = json.loads(line)
                 else:
                     process.communicate()

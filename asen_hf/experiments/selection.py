@@ -5,6 +5,7 @@ A candidate is a group on a support; rival networks of equal size can be added. 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 
 from ..closures import graph_automorphisms, group_order
+from ..closures.automorphisms import Undecided
 from ..data.group_option import resolve_group
 from ..evaluation.metrics import METRICS
+from ..model._points import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.groups import from_cycles, to_cycles
 from ..model.modeling_asen import AsenForMultitask
@@ -172,14 +175,19 @@ def write_grid(content: dict[str, Any], output: Path) -> Grid:
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{path} holds another selection; give another --output_dir, or remove it")
     output.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)  # in one step: a file that was cut off would pass for another selection
     return Grid.read(output)
 
 
 def named_group(source: TaskRecipe, config: TaskConfig, text: str) -> list:
     """The generators of a candidate group, as cycles."""
     if text.startswith("["):
-        return to_cycles(from_cycles(json.loads(text), config.degree))
+        try:
+            return to_cycles(from_cycles(json.loads(text), config.degree))
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"group {shown(text)} is not JSON: {error}") from error
     if source.dataset is not None:
         return to_cycles(resolve_group(text, config.degree)[0])
     options = {**source.options, "group": text}
@@ -192,7 +200,8 @@ def proposals(config: TaskConfig) -> dict[str, list]:
     found[config.group_name or "the task's own"] = config.permutation_group()
     if config.edges is not None:
         targets, sources = np.array(config.edges).T
-        found["automorphisms of the edges"] = graph_automorphisms(np.stack([sources, targets]), config.degree)
+        with contextlib.suppress(Undecided):  # of a large graph
+            found["automorphisms of the edges"] = graph_automorphisms(np.stack([sources, targets]), config.degree)
     distinct: dict[bytes, tuple[str, list]] = {}
     for name, group in found.items():
         task = dataclasses.replace(config, generators=to_cycles(group), edges=None, support="complete")

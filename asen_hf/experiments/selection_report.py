@@ -74,7 +74,7 @@ class Standing:
 def best_rates(grid: Grid) -> dict[str, str]:
     """For every candidate the learning rate that is best by validation on the first seed."""
     first = next(iter(grid.axes["seed"]))
-    rows = [row for row in grid.results.rows() if row["seed"] == first]
+    rows = [row for row in grid.rows() if row["seed"] == first]
     rows.sort(key=lambda row: _badness(row["metric"], [float(row["validation"])]), reverse=True)
     return {row["candidate"]: row["lr"] for row in rows}  # the best comes last and overwrites the worse ones
 
@@ -90,7 +90,7 @@ def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
     """
     standings = []
     for name, lr in best_rates(grid).items():
-        rows = [row for row in grid.results.rows() if (row["candidate"], row["lr"]) == (name, lr)]
+        rows = [row for row in grid.rows() if (row["candidate"], row["lr"]) == (name, lr)]
         metric = rows[0]["metric"]
         test_details = [json.loads(row["details"]) for row in rows]
         standings.append(
@@ -132,8 +132,8 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
     tied = [standing.candidate.name for standing in standings[1:] if standing.is_tied]
     told = f"Not told apart from it: {'; '.join(tied)}." if tied else "All others are worse by more than chance."
     symmetry = "" if winner is best else f" The best symmetry is **{winner.candidate.name}**."
-    hours = sum(float(row["wall_seconds"]) for row in grid.results.rows()) / 3600
-    store = grid.results.rows()[0]
+    hours = sum(float(row["wall_seconds"]) for row in grid.rows()) / 3600
+    store = grid.rows()[0]
     lines = [
         f"# {grid.description}",
         "",
@@ -151,7 +151,7 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
         "",
         "![score against the number of orbitals](ranking.png)",
         "",
-        f"All {len(grid.results.rows())} runs together took {hours:.2f} hours, with {store['threads']} thread each, on "
+        f"All {len(grid.rows())} runs together took {hours:.2f} hours, with {store['threads']} thread each, on "
         f"{store['platform']}, torch {store['torch']}. Recipe of all runs: `grid.yaml`; the checkpoint of the best "
         f"symmetry's best seed: `{grid.folder / 'best'}`.",
     ]

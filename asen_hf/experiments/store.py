@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import fcntl
 import io
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +18,90 @@ class Store:
 
     Args:
         path: path of the file; it need not exist yet.
+        columns: all columns, in the order of a new file.
         key: the columns that identify a piece of work; no two lines agree in all of them.
-        columns: the remaining columns.
     """
 
     path: Path
-    key: tuple[str, ...]
     columns: tuple[str, ...]
+    key: tuple[str, ...]
 
     def rows(self) -> list[dict[str, str]]:
-        """The lines, as text. ``ValueError`` for a file with other columns, or with an incomplete line."""
-        return self._parse(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
+        """The lines, as text. A line that is not whole is left out, and said on stderr.
 
-    def key_of(self, row: dict[str, Any]) -> dict[str, str]:
-        """The columns that identify the line's piece of work, with their values."""
-        return {name: row[name] for name in self.key}
+        Raises:
+            ValueError: the file has other columns.
+        """
+        if not self.path.exists():
+            return []
+        _, rows, broken = self._parse(self.path.read_bytes().decode("utf-8", errors="replace"))
+        for number in broken:
+            print(f"{self.path}, line {number}: the line is not whole, so its run is made again", file=sys.stderr)
+        return rows
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a line, unless another process has added one with the same key; existing lines are never rewritten.
+        """Add a line, unless another process has added one with the same key; whole lines are never rewritten.
 
         Args:
             row: a value for every column. Entries without a column are left out: the record of machine and versions
                 may grow, and the columns of an old store stay.
         """
-        with self.path.open("a+", encoding="utf-8") as file:
+        with self.path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            text = file.read()
-            if any(self.key_of(row) == self.key_of(line) for line in self._parse(text)):
+            text = file.read().decode("utf-8", errors="replace")
+            header, rows, broken = self._parse(text)
+            if any(all(str(row[name]) == line[name] for name in self.key) for line in rows):
                 return
+            *before, last = text.split("\n")
+            if last and len(before) + 1 in broken:  # a line that was cut off while it was written
+                file.truncate(len("\n".join([*before, ""]).encode()))
+                last = ""
             addition = io.StringIO()
-            names = [*self.key, *self.columns]
-            writer = csv.DictWriter(addition, names, lineterminator="\n")
-            if not text:
+            writer = csv.DictWriter(addition, header or self.columns, lineterminator="\n")
+            if not header:
                 writer.writeheader()
-            writer.writerow({name: row[name] for name in names})  # KeyError for a column without a value
-            file.write("\n" * bool(text and not text.endswith("\n")) + addition.getvalue())
+            writer.writerow({name: row[name] for name in self.columns})  # KeyError for a column without a value
+            file.write(("\n" * bool(last) + addition.getvalue()).encode())
             file.flush()  # one write, while the lock is held
 
-    def _parse(self, text: str) -> list[dict[str, str]]:
-        reader = csv.DictReader(io.StringIO(text))
-        expected = [*self.key, *self.columns]
-        if text and set(reader.fieldnames or ()) != set(expected):
+    def _parse(self, text: str) -> tuple[list[str], list[dict[str, str]], list[int]]:
+        """The header, the whole lines and the numbers of the lines that are not whole; no header for an empty file."""
+        rows: list[dict[str, str]] = []
+        broken: list[int] = []
+        first, *lines = text.split("\n")
+        if not lines and ",".join(self.columns).startswith(first):
+            return [], [], [1] if first else []  # empty, or cut off within its first line
+        header = _fields(first)
+        if sorted(header) != sorted(self.columns):
             raise ValueError(
-                f"{self.path}: expected the columns {', '.join(expected)}; the axes of its grid have changed"
+                f"{self.path}: expected the columns {', '.join(self.columns)}; the axes of its grid have changed"
             )
-        rows = list(reader)
-        for number, row in enumerate(rows, 2):
-            if None in row or None in row.values():
-                raise ValueError(f"{self.path}, line {number}: expected {len(expected)} fields; remove the line")
-        return rows
+        for number, line in enumerate(lines, 2):
+            if not line:
+                continue
+            fields = _fields(line)
+            is_last = number == len(lines) + 1  # it may have been cut off
+            if len(fields) == len(header) and _is_whole(fields[-1], header[-1], is_last):
+                rows.append(dict(zip(header, fields, strict=True)))
+            else:
+                broken.append(number)
+        return header, rows, broken
+
+
+def _fields(line: str) -> list[str]:
+    """The fields of a line, which holds no line ends; none for a line that is not CSV."""
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:  # a quoted field that does not end
+        return []
+
+
+def _is_whole(field: str, column: str, is_last: bool) -> bool:
+    """Whether the last field of a line was written to its end: ``details`` are JSON, or empty in old stores."""
+    if not field or column != "details":
+        return bool(field) or not is_last
+    try:
+        return isinstance(json.loads(field), dict)
+    except ValueError:
+        return False

@@ -13,6 +13,7 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from sympy.combinatorics import PermutationGroup
 
+from ._points import shown
 from .configuration_statistics import LARGEST_NORMALIZED, Statistic, checked_statistics, normalized
 from .group_notation import parse_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
@@ -142,7 +143,7 @@ class TaskConfig:
         require(not self.generators, "give the group as group or as generators, not both")
         if isinstance(group, PermutationGroup):
             degree = group.degree
-            require(self.degree in (0, degree), f"group acts on {degree} points, but degree is {self.degree}")
+            require(self.degree in (0, degree), f"group acts on {degree} points, but degree is {shown(self.degree)}")
         else:
             require(
                 isinstance(group, str),
@@ -154,7 +155,7 @@ class TaskConfig:
         self.degree, self.generators = group.degree, to_cycles(group)
 
     def _check_symmetry(self) -> None:
-        require(self.degree >= 1, f"degree must be at least 1, got {self.degree}")
+        require(self.degree >= 1, f"degree must be at least 1, got {shown(self.degree)}")
         generators_from_cycles(self.generators, self.degree)
         self.generators = [[[int(point) for point in cycle] for cycle in cycles] for cycles in self.generators]
         if self.edges is not None:

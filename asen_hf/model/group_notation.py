@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, NoReturn
 from sympy.combinatorics import PermutationGroup
 
 from . import groups
-from ._points import is_integer
+from ._points import MAX_DEGREE, check_size, positive_integer, shown
 
 __all__ = ["format_cycles", "parse_group"]
 
@@ -36,7 +36,12 @@ _FAMILIES: dict[str, Callable[[int], PermutationGroup]] = {
     "E": groups.trivial,
 }
 _GROUP = f"a group such as S5 (families: {', '.join(_FAMILIES)}), grid 3x3 flips or (S2 x S3)"
+_MAX_CHARACTERS = 2**18
 _MAX_DIGITS = 18
+_MAX_DEPTH = 50  # of open parentheses, and of products within products
+_MAX_PARTS = 1000  # groups, products and wreath products
+_MAX_POINTS = 4 * MAX_DEGREE  # of all parts of an expression together: building them takes at most a few seconds
+_MAX_SHOWN = 200  # characters; of a longer text, an error shows the surroundings of the fault
 _TOKEN = re.compile(r"(?P<family>[A-Z]_?(?=\d))|(?P<number>\d+)|(?P<word>[a-z]+|×)|(?P<mark>[(),])|(?P<wrong>\S)")
 
 
@@ -53,20 +58,23 @@ def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
             character), if ``degree`` is not an integer of at least 1, or if the group has another degree.
     """
     if not isinstance(text, str):
-        raise ValueError(f"a group's notation must be text such as 'S5 wr S2', not {text!r}")
-    if degree is not None and (not is_integer(degree) or degree < 1):
-        raise ValueError(f"the degree must be an integer of at least 1, not {degree!r}")
+        raise ValueError(f"a group's notation must be text such as 'S5 wr S2', not {shown(text)}")
+    if degree is not None:
+        degree = positive_integer(degree, "the degree")
+        check_size(degree)
+    if len(text) > _MAX_CHARACTERS:
+        raise ValueError(
+            f"a group's notation may have at most {_MAX_CHARACTERS:,} characters, not {len(text):,}: give generators "
+            "as lists of cycles"
+        )
     parser = _Parser(text)
     if parser.sees_cycle():
         return parser.cycles(degree)
-    try:
-        group = parser.product()
-    except RecursionError:
-        parser.fail("parentheses are nested too deeply")
+    found = parser.product()
     parser.end("x, wr or the end")
-    if degree not in (None, group.degree):
-        raise ValueError(f"the group {text!r} acts on {group.degree} points, not on {degree}")
-    return group
+    if degree not in (None, found.degree):
+        raise ValueError(f"the group {shown(text)} acts on {found.degree} points, not on {degree}")
+    return found.build()
 
 
 def format_cycles(group: PermutationGroup) -> str:
@@ -81,6 +89,14 @@ class _Token(NamedTuple):
     start: int
 
 
+class _Part(NamedTuple):
+    """A part of an expression that has been read, but not built: its degree is checked before anything is allocated."""
+
+    degree: int
+    depth: int
+    build: Callable[[], PermutationGroup]
+
+
 class _Parser:
     """Recursive descent, one method per rule; a method reads its own tokens and returns what they mean."""
 
@@ -88,7 +104,7 @@ class _Parser:
         self.text = text
         self.tokens = [_Token(str(match.lastgroup), match[0], match.start()) for match in _TOKEN.finditer(text)]
         self.tokens.append(_Token("end", "", len(text)))
-        self.position = 0
+        self.position = self.num_open = self.num_parts = self.num_points = 0
 
     @property
     def next(self) -> _Token:
@@ -120,30 +136,38 @@ class _Parser:
         if self.next.kind != "end":
             self.expect(expected)
 
-    def product(self) -> PermutationGroup:
+    def product(self) -> _Part:
         """``product := wreath ("x" wreath)*``"""
         start = self.next
         factors = [self.wreath()]
         while self.takes("x", "×"):
             factors.append(self.wreath())
-        return self.build(start, groups.direct_product, *factors)
+        if len(factors) == 1:
+            return factors[0]
+        degree = sum(factor.degree for factor in factors)
+        return self.part(start, degree, groups.direct_product, *factors)
 
-    def wreath(self) -> PermutationGroup:
+    def wreath(self) -> _Part:
         """``wreath := single ("wr" single)*``"""
         start = self.next
-        group = self.single()
+        found = self.single()
         while self.takes("wr"):
-            group = self.build(start, groups.wreath_product, group, self.single())
-        return group
+            outer = self.single()
+            found = self.part(start, found.degree * outer.degree, groups.wreath_product, found, outer)
+        return found
 
-    def single(self) -> PermutationGroup:
+    def single(self) -> _Part:
         """``single := FAMILY NUMBER | "grid" NUMBER "x" NUMBER KIND | "(" product ")"``"""
         token = self.next
         if self.takes("("):
             if self.next.kind == "number":
                 self.fail("cycles cannot be part of a product")
-            group = self.product()
-            return group if self.takes(")") else self.expect("x, wr or )")
+            self.num_open += 1
+            if self.num_open > _MAX_DEPTH:
+                self.fail(f"parentheses are nested too deeply: more than {_MAX_DEPTH} are open")
+            found = self.product()
+            self.num_open -= 1
+            return found if self.takes(")") else self.expect("x, wr or )")
         if self.takes("grid"):
             height = self.number("the grid's height")
             if not self.takes("x", "×"):
@@ -154,19 +178,37 @@ class _Parser:
                 if self.next.kind == "word"
                 else self.expect("flips, rotations, dihedral or translations")
             )
-            return self.build(token, groups.grid_symmetries, height, width, kind)
+            return self.part(token, height * width, groups.grid_symmetries, height, width, kind)
         if token.text[:1] not in _FAMILIES or token.kind != "family":
             self.expect(_GROUP)
         self.take()
         size = self.number("a number")
-        return self.build(token, _FAMILIES[token.text[0]], size)
+        return self.part(token, size, _FAMILIES[token.text[0]], size)
 
-    def build(self, token: _Token, constructor: Callable[..., PermutationGroup], *arguments: Any) -> PermutationGroup:
-        """What the constructor makes; its ``ValueError`` points at ``token``."""
+    def part(self, token: _Token, degree: int, make: Callable[..., PermutationGroup], *arguments: Any) -> _Part:
+        """A part that starts at ``token``, where its errors point; parts among the arguments are built first."""
+
+        def build() -> PermutationGroup:
+            built = [argument.build() if isinstance(argument, _Part) else argument for argument in arguments]
+            try:
+                return make(*built)
+            except ValueError as error:
+                raise self.error(str(error), token) from error
+
         try:
-            return constructor(*arguments)
+            check_size(degree)
         except ValueError as error:
-            self.fail(str(error), token)
+            raise self.error(str(error), token) from error
+        self.num_parts += 1
+        if self.num_parts > _MAX_PARTS:
+            self.fail(f"up to here, there are over {_MAX_PARTS:,} groups and products", token)
+        self.num_points += degree
+        if self.num_points > _MAX_POINTS:
+            self.fail(f"up to here, the groups have over {_MAX_POINTS:,} points together", token)
+        depth = 1 + max((argument.depth for argument in arguments if isinstance(argument, _Part)), default=0)
+        if depth > _MAX_DEPTH:
+            self.fail(f"products are nested too deeply: more than {_MAX_DEPTH} within each other", token)
+        return _Part(degree, depth, build)
 
     def cycles(self, degree: int | None) -> PermutationGroup:
         """``cycles := generator ("," generator)*``"""
@@ -177,9 +219,10 @@ class _Parser:
         self.end("(, a comma or the end")
         largest = max((point for generator in generators for cycle in generator for point in cycle), default=-1)
         if degree is None and largest < 0:
-            raise ValueError(f"the group {self.text!r} names no point, so its degree must be given")
+            raise ValueError(f"the group {shown(self.text)} names no point, so its degree must be given")
         cycles = [[cycle for cycle in generator if cycle] for generator in generators]
-        return self.build(start, groups.from_cycles, cycles, largest + 1 if degree is None else degree)
+        num_points = largest + 1 if degree is None else degree
+        return self.part(start, num_points, groups.from_cycles, cycles, num_points).build()
 
     def generator(self, degree: int | None) -> list[list[int]]:
         """``generator := ("(" NUMBER* ")")+``, with no number twice"""
@@ -199,9 +242,14 @@ class _Parser:
         return generator or self.expect("a cycle such as (0 1 2)")
 
     def expect(self, expected: str) -> NoReturn:
-        self.fail(f"expected {expected}, found {self.next.text or 'the end'}")
+        self.fail(f"expected {expected}, found {self.next.text[:_MAX_SHOWN] or 'the end'}")
 
     def fail(self, problem: str, token: _Token | None = None) -> NoReturn:
-        start = (token or self.next).start
-        line = re.sub(r"\s", " ", self.text)
-        raise ValueError(f"group {self.text!r}, character {start}: {problem}\n  {line}\n  {' ' * start}^")
+        raise self.error(problem, token or self.next)
+
+    def error(self, problem: str, token: _Token) -> ValueError:
+        first = max(0, token.start - _MAX_SHOWN // 2) if len(self.text) > _MAX_SHOWN else 0
+        text = self.text[first : first + _MAX_SHOWN]
+        line = re.sub(r"\s", " ", text)
+        caret = " " * (token.start - first) + "^"
+        return ValueError(f"group {text!r}, character {token.start}: {problem}\n  {line}\n  {caret}")

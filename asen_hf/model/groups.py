@@ -8,35 +8,43 @@ Nothing here asks SymPy for the order or a uniform random element of a group: it
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, combinations
+from itertools import accumulate, chain, combinations, islice
 from numbers import Integral
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
-from sympy.combinatorics.permutations import _af_new
 from sympy.core import random as sympy_random
 
 from ._points import (
     MAX_DEGREE,
+    MAX_GENERATORS,
     MAX_PAIRS,
+    array_forms,
+    check_group,
     check_points,
     check_size,
+    embed,
     is_integer,
+    make_group,
     number_grid,
     number_points,
+    positive_integer,
     require_list,
+    shown,
 )
 
 __all__ = [
     "MAX_DEGREE",
+    "MAX_GENERATORS",
     "MAX_PAIRS",
     "Cycles",
     "PointOrder",
     "action_on_subsets",
     "alternating",
     "array_forms",
+    "check_group",
     "cyclic",
     "dihedral",
     "direct_product",
@@ -75,10 +83,10 @@ def symmetric(n: int) -> PermutationGroup:
 def alternating(n: int) -> PermutationGroup:
     """The alternating group A_n of the even permutations of ``n`` points; ``ValueError`` if ``n < 1``."""
     points = number_points(n).tolist()
-    if n < 3:
+    if len(points) < 3:
         return trivial(n)
     # A cycle is even when its length is odd, so an even n leaves point 0 out of the long one.
-    return from_cycles([[points[:3]], [points[(n + 1) % 2 :]]], n)
+    return from_cycles([[points[:3]], [points[(len(points) + 1) % 2 :]]], n)
 
 
 def cyclic(n: int) -> PermutationGroup:
@@ -112,11 +120,14 @@ def young_subgroup(blocks: Sequence[Sequence[int]]) -> PermutationGroup:
         ValueError: if a point is not an integer, is missing or appears twice; without any point, or above
             ``MAX_DEGREE``.
     """
-    check_size(sum(map(len, blocks)))
-    points = list(chain.from_iterable(blocks))
+    if not isinstance(blocks, Sequence) or not all(isinstance(block, Sequence | np.ndarray) for block in blocks):
+        raise ValueError(f"blocks must be a list of lists of points, not {shown(blocks)}")
+    points = list(islice(chain.from_iterable(blocks), MAX_DEGREE + 1))
+    check_size(len(points))
     check_points(points, len(points), "blocks")
-    cycles = (cycle for block in map(list, blocks) for cycle in (block[:2], block) if len(cycle) > 1)
-    return from_cycles([[cycle] for cycle in cycles], len(points))
+    moved = [list(block) for block in blocks if len(block) > 1]
+    cycles = [[cycle] for block in moved for cycle in ([block[:2], block] if len(block) > 2 else [block])]
+    return from_cycles(cycles, len(points))
 
 
 def direct_product(*groups: PermutationGroup) -> PermutationGroup:
@@ -125,10 +136,11 @@ def direct_product(*groups: PermutationGroup) -> PermutationGroup:
     The points of a group follow the points of the groups before it, so the degrees add up.
     ``ValueError`` without any group, or above ``MAX_DEGREE``.
     """
+    check_group(*groups)
     *starts, degree = accumulate((group.degree for group in groups), initial=0)
     check_size(degree, sum(len(group.generators) for group in groups))
-    embedded = (_embed(group, start, degree) for group, start in zip(groups, starts, strict=True))
-    return _group(chain.from_iterable(embedded), degree)
+    embedded = (embed(group, start, degree) for group, start in zip(groups, starts, strict=True))
+    return make_group(chain.from_iterable(embedded), degree)
 
 
 def product_action(*groups: PermutationGroup) -> PermutationGroup:
@@ -140,6 +152,7 @@ def product_action(*groups: PermutationGroup) -> PermutationGroup:
     """
     if not groups:
         raise ValueError("product_action needs at least one group")
+    check_group(*groups)
     # A group of degree 1 changes nothing but takes an axis, and NumPy has at most 64 of them.
     groups = tuple(group for group in groups if group.degree > 1)
     shape = [group.degree for group in groups]
@@ -150,7 +163,7 @@ def product_action(*groups: PermutationGroup) -> PermutationGroup:
     check_size(degree, sum(len(group.generators) for group in groups))
     grid = np.arange(degree).reshape(shape)
     images = (grid.take(form, axis).ravel() for axis, group in enumerate(groups) for form in array_forms(group))
-    return _group(images, degree)
+    return make_group(images, degree)
 
 
 def wreath_product(inner: PermutationGroup, outer: PermutationGroup) -> PermutationGroup:
@@ -159,13 +172,15 @@ def wreath_product(inner: PermutationGroup, outer: PermutationGroup) -> Permutat
     Its degree is ``inner.degree * outer.degree``. Block b holds the points ``b * inner.degree`` …; every block is moved
     within itself by its own copy of ``inner``, and ``outer`` permutes the blocks. ``ValueError`` above ``MAX_DEGREE``.
     """
+    check_group(inner, outer)
     size, degree = inner.degree, inner.degree * outer.degree
+    check_size(degree)
     # Conjugating by outer carries a copy of inner to every block of an orbit, so one block per orbit is enough.
     representatives = sorted(min(orbit) for orbit in outer.orbits())
     check_size(degree, len(representatives) * len(inner.generators) + len(outer.generators))
-    inner_forms = chain.from_iterable(_embed(inner, block * size, degree) for block in representatives)
+    inner_forms = chain.from_iterable(embed(inner, block * size, degree) for block in representatives)
     outer_forms = array_forms(outer)[:, :, None] * size + np.arange(size)
-    return _group(chain(inner_forms, outer_forms.reshape(-1, degree)), degree)
+    return make_group(chain(inner_forms, outer_forms.reshape(-1, degree)), degree)
 
 
 def action_on_subsets(group: PermutationGroup, k: int) -> PermutationGroup:
@@ -183,8 +198,10 @@ def action_on_subsets(group: PermutationGroup, k: int) -> PermutationGroup:
         ValueError: for k outside 1 … n, more than ``MAX_DEGREE`` subsets, or more than ``MAX_PAIRS`` points in all of
             them together.
     """
+    check_group(group)
     if not is_integer(k) or not 1 <= k <= group.degree:
-        raise ValueError(f"k must be an integer in 1 … {group.degree} (the degree), not {k!r}")
+        raise ValueError(f"k must be an integer in 1 … {group.degree} (the degree), not {shown(k)}")
+    k = int(k)
     # There are at least 2^min(k, n - k) subsets; their exact number can take seconds to compute.
     if min(k, group.degree - k) >= MAX_DEGREE.bit_length():
         raise ValueError(f"{group.degree:,} points have over {MAX_DEGREE:,} (MAX_DEGREE) subsets of size {k:,}")
@@ -195,7 +212,7 @@ def action_on_subsets(group: PermutationGroup, k: int) -> PermutationGroup:
     subsets = np.array(list(combinations(range(group.degree), k)))
     images = (np.sort(form[subsets], axis=1) for form in array_forms(group))
     # An image's number is its rank among all images, which are all the subsets: the inverse of what sorts them.
-    return _group((np.argsort(np.lexsort(image.T[::-1])) for image in images), degree)
+    return make_group((np.argsort(np.lexsort(image.T[::-1])) for image in images), degree)
 
 
 def grid_symmetries(height: int, width: int, kind: str) -> PermutationGroup:
@@ -227,8 +244,8 @@ def grid_symmetries(height: int, width: int, kind: str) -> PermutationGroup:
     elif kind == "translations":
         images = [np.roll(grid, 1, axis=0), np.roll(grid, 1, axis=1)]
     else:
-        raise ValueError(f'kind must be "flips", "rotations", "dihedral" or "translations", not {kind!r}')
-    return _group((image.ravel() for image in images), grid.size)
+        raise ValueError(f'kind must be "flips", "rotations", "dihedral" or "translations", not {shown(kind)}')
+    return make_group((image.ravel() for image in images), grid.size)
 
 
 def grid_patches(height: int, width: int, rows: int, columns: int) -> PermutationGroup:
@@ -243,9 +260,10 @@ def grid_patches(height: int, width: int, rows: int, columns: int) -> Permutatio
         ValueError: for a side below 1, or more than ``MAX_DEGREE`` points.
     """
     grid = number_grid(height, width)
-    for name, side in (("rows", rows), ("columns", columns)):
-        if not is_integer(side) or side < 1:
-            raise ValueError(f"a patch's {name} must be an integer of at least 1, not {side!r}")
+    height, width = grid.shape
+    rows, columns = positive_integer(rows, "a patch's rows"), positive_integer(columns, "a patch's columns")
+    if rows * columns > 1:  # every whole patch needs a generator
+        check_size(grid.size, (height // rows) * (width // columns))
     corners = [(top, left) for top in range(0, height, rows) for left in range(0, width, columns)]
     return young_subgroup([grid[top : top + rows, left : left + columns].ravel().tolist() for top, left in corners])
 
@@ -260,7 +278,7 @@ def from_cycles(cycles: Cycles, degree: int) -> PermutationGroup:
     Raises:
         ValueError: as ``generators_from_cycles`` does.
     """
-    return _group(generators_from_cycles(cycles, degree), degree)
+    return make_group(generators_from_cycles(cycles, degree), degree)
 
 
 def generators_from_cycles(cycles: Cycles, degree: int) -> NDArray[np.int64]:
@@ -288,7 +306,7 @@ def generators_from_cycles(cycles: Cycles, degree: int) -> NDArray[np.int64]:
         for cycle in generator:
             if isinstance(cycle, Integral):
                 raise ValueError(
-                    f"{where} is {generator!r}, a list of points, but must be a list of cycles: the group "
+                    f"{where} is {shown(generator)}, a list of points, but must be a list of cycles: the group "
                     "generated by the one permutation [[0, 1], [2, 3]] is written [[[0, 1], [2, 3]]]"
                 )
             require_list(cycle, where, "points as each cycle")
@@ -304,6 +322,7 @@ def to_cycles(group: PermutationGroup) -> list[list[list[int]]]:
     Generators keep their order, the identity is left out. Each cycle has length ≥ 2 and starts with its smallest point;
     the cycles of a generator are sorted.
     """
+    check_group(group)
     cycles = (generator.cyclic_form for generator in group.generators)
     return [[[int(point) for point in cycle] for cycle in generator] for generator in cycles if generator]
 
@@ -318,19 +337,22 @@ def from_array_form(generators: Iterable[Iterable[int]]) -> PermutationGroup:
         ValueError: if there is no generator, or a generator is not a permutation of 0 … n-1, where n is the length of
             the first generator; or above ``MAX_DEGREE``.
     """
+    if not isinstance(generators, Iterable):
+        raise ValueError(f"from_array_form takes a list of generators, not {shown(generators)}")
     forms: list[list[int]] = []
     for index, generator in enumerate(generators):
         if not isinstance(generator, Iterable):
-            raise ValueError(f"generator {index} is {generator!r}, but must be a list of images")
-        forms.append(list(generator))
-    if not forms:
-        raise ValueError("from_array_form needs at least one generator: without one there is no degree (use trivial)")
-    degree = len(forms[0])
-    for index, form in enumerate(forms):
+            raise ValueError(f"generator {index} is {shown(generator)}, but must be a list of images")
+        form = list(islice(generator, MAX_DEGREE + 1))
+        degree = len(forms[0] if forms else form)
+        check_size(degree, index + 1)
         if len(form) != degree:
             raise ValueError(f"generator {index} has length {len(form)}, but generator 0 has length {degree}")
         check_points(form, degree, f"generator {index}")
-    return _group(np.array(forms, dtype=np.int64), degree)
+        forms.append(form)
+    if not forms:
+        raise ValueError("from_array_form needs at least one generator: without one there is no degree (use trivial)")
+    return make_group(np.array(forms, dtype=np.int64), degree)
 
 
 def random_elements(group: PermutationGroup, num_elements: int, seed: int = 0) -> NDArray[np.int64]:
@@ -339,28 +361,13 @@ def random_elements(group: PermutationGroup, num_elements: int, seed: int = 0) -
     Returns:
         int64 array ``(num_elements, degree)`` of array forms; the same on every call with the same generators and seed.
     """
+    check_group(group)
+    most = MAX_PAIRS // group.degree
+    if not is_integer(num_elements) or not 0 <= num_elements <= most:
+        raise ValueError(f"num_elements must be an integer in 0 … {most:,} (MAX_PAIRS), not {shown(num_elements)}")
     fresh = PermutationGroup(group.generators)  # product replacement keeps its state in the group
     state = sympy_random.rng.getstate()
     sympy_random.seed(seed)
     elements = [fresh.random_pr().array_form for _ in range(num_elements)]
     sympy_random.rng.setstate(state)
     return np.array(elements, dtype=np.int64).reshape(num_elements, group.degree)
-
-
-def array_forms(group: PermutationGroup) -> NDArray[np.int64]:
-    """The generators of ``group`` as an int64 array ``(num_generators, degree)`` of images."""
-    return np.array([generator.array_form for generator in group.generators], dtype=np.int64)
-
-
-def _group(forms: Iterable[NDArray[np.int64]], degree: int) -> PermutationGroup:
-    """The group generated by valid array forms; ``_af_new`` spares SymPy's own validation, which is slow."""
-    identity = number_points(degree)
-    moving = [form for form in forms if not np.array_equal(form, identity)]
-    return PermutationGroup([_af_new(form.tolist()) for form in moving or [identity]])
-
-
-def _embed(group: PermutationGroup, start: int, degree: int) -> NDArray[np.int64]:
-    """Array forms of ``group`` acting on the points ``start`` … of a larger set."""
-    forms = np.tile(np.arange(degree), (len(group.generators), 1))
-    forms[:, start : start + group.degree] = array_forms(group) + start
-    return forms

@@ -13,7 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
 
-from .groups import MAX_PAIRS, array_forms
+from ._points import is_integer, shown
+from .groups import MAX_PAIRS, array_forms, check_group
 
 __all__ = [
     "check_edges",
@@ -21,8 +22,11 @@ __all__ = [
     "is_invariant_support",
     "number_by_first_appearance",
     "orbit_labels",
+    "read_array",
     "refine_by_support",
 ]
+
+_MAX_ORDER = MAX_PAIRS.bit_length() - 1  # from degree 2 on, higher orders have more than MAX_PAIRS tuples
 
 Moves = tuple[NDArray[np.integer], NDArray[np.integer]]
 """The numbers of the tuples that a generator moves and of their images; two integer arrays of equal length."""
@@ -45,11 +49,12 @@ def orbit_labels(group: PermutationGroup, order: int = 2, edges: ArrayLike | Non
         int32 array of shape ``(n,) * order``, or ``(E,)`` for a support.
 
     Raises:
-        ValueError: the order is below 1; edges are given with an order other than 2, have the wrong shape or dtype, are
-            out of range or repeated; or there are more than ``MAX_PAIRS`` tuples.
+        ValueError: the order is not in 1 … 24; edges are given with an order other than 2, have the wrong shape or
+            dtype, are out of range or repeated; or there are more than ``MAX_PAIRS`` tuples.
     """
-    if order < 1:
-        raise ValueError(f"order must be at least 1, not {order}")
+    check_group(group)
+    if not is_integer(order) or not 1 <= order <= _MAX_ORDER:
+        raise ValueError(f"order must be an integer in 1 … {_MAX_ORDER}, not {shown(order)}")
     if edges is None:
         return _tuple_labels(group, order).reshape((group.degree,) * order)
     if order != 2:
@@ -90,6 +95,7 @@ def is_invariant_support(group: PermutationGroup, edges: ArrayLike) -> bool:
     Raises:
         ValueError: edges have the wrong shape or dtype, are out of range or repeated.
     """
+    check_group(group)
     return _is_invariant(group, check_edges(edges, group.degree))
 
 
@@ -109,6 +115,7 @@ def close_support(group: PermutationGroup, edges: ArrayLike) -> NDArray[np.int64
     Raises:
         ValueError: edges have the wrong shape or dtype, are out of range or repeated.
     """
+    check_group(group)
     pairs = check_edges(edges, group.degree)
     labels = orbit_labels(group)
     return np.argwhere(np.isin(labels, labels[tuple(pairs.T)])).astype(np.int64)
@@ -120,7 +127,7 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
     Raises:
         ValueError: edges are not an integer array ``(E, 2)``, or an edge is repeated or has a point outside 0 … n-1.
     """
-    pairs = np.asarray(edges)
+    pairs = read_array(edges, "edges")
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise ValueError(
             "edges must be an integer array of shape (num_edges, 2) of (target, source) pairs, "
@@ -136,6 +143,14 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
         repeated = divmod(int(codes[counts.argmax()]), degree)
         raise ValueError(f"edge {list(repeated)} appears {counts.max()} times: a support holds each pair once")
     return pairs
+
+
+def read_array(values: ArrayLike, subject: str) -> NDArray:
+    """The values as an array; ``ValueError`` for lists of unequal length or what is no array at all."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor that requires gradients
+        raise ValueError(f"{subject} must be an array, or lists of equal length, not {shown(values)}") from None
 
 
 def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:

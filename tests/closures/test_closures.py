@@ -569,7 +569,7 @@ def test_colours_may_be_numbers_strings_or_rows():
         (([[0.0], [1.0]], 3), "integer array"),
         (([[0, 1], [1, 3]], 3), r"arc 1, \[1, 3\], has a node outside 0 … 2"),
         (([[0], [-1]], 3), "outside"),
-        (([[0], [1]], 0), "num_nodes must be at least 1"),
+        (([[0], [1]], 0), "num_nodes must be an integer of at least 1"),
         (([[0], [1]], 3, [0, 1]), "node_colors must hold 3 colours"),
         (([[0], [1]], 3, [0, [1], 2]), "node_colors must hold colours, or rows of one length"),
         (([[0], [1]], 2, [{}, {}]), r"node_colors\[0\] must be hashable to be a colour"),

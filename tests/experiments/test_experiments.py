@@ -347,7 +347,7 @@ def test_a_report_of_an_unfinished_grid_says_so_and_tests_only_the_seeds_that_bo
 def test_a_report_says_which_lines_the_grid_no_longer_explains(toy, call):
     write_grid(toy, axes=axes(arm={"paper": None, "gated": {"model": {"gated_messages": True, "pooling": "mean"}}}))
     assert call(toy, "--report")[0] == 0
-    assert "**8 of them were run with another grid.yaml" in (toy / "report.md").read_text()
+    assert "**8 of them were run with another recipe or other data" in (toy / "report.md").read_text()
 
 
 def test_alike_scores_have_no_p_value():
@@ -427,15 +427,10 @@ def test_ill_formed_grids_are_refused_by_an_error_that_names_the_file(tmp_path, 
         Grid.read(tmp_path).check()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [("task,seed\n", "expected the columns task, train_rows"), ("{head}\npalindrome,20,paper\n", "line 2")],
-)
-def test_a_store_that_is_not_the_grids_is_refused(toy, call, content, message):
-    head = (toy / "results.csv").read_text().splitlines()[0]
-    (toy / "results.csv").write_text(content.format(head=head))
+def test_a_store_that_is_not_the_grids_is_refused(toy, call):
+    (toy / "results.csv").write_text("task,seed\n")
     status, shown = call(toy)
-    assert status == 2 and re.search(f"error: .*results.csv.*{message}", shown.err)
+    assert status == 2 and re.search("error: .*results.csv.*expected the columns task, train_rows", shown.err)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [((), "no experiment given"), (("none",), "none/grid.yaml")])
