@@ -29,7 +29,6 @@ _WITHOUT_EFFECT = {
     "from_flax": (True, "checkpoints are saved by torch"),
     "from_tf": (True, "checkpoints are saved by torch"),
     "ignore_mismatched_sizes": (True, "a checkpoint is loaded whole or not at all"),
-    "use_safetensors": (False, "no other files are read, because a pickle can execute code"),
 }
 
 
