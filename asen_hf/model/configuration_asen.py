@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .checkpoints import find_checkpoint
-from .configuration_names import check_task_name
+from .configuration_names import check_pairs_of_names, check_task_name
 from .configuration_task import TaskConfig
 from .configuration_values import require, with_value_errors
 
@@ -108,7 +108,7 @@ class AsenConfig(PreTrainedConfig):
             0 <= self.hidden_dropout_prob < 1,
             f"hidden_dropout_prob must be in [0, 1), got {self.hidden_dropout_prob}",
         )
-        require(len(self.tasks) <= MAX_TASKS, f"a config may have at most {MAX_TASKS:,} tasks, got {len(self.tasks):,}")
+        _check_num_tasks(self.tasks)
         tasks = {name: _task_config(name, task) for name, task in self.tasks.items()}
         self._set_tasks(tasks)
         super().__post_init__(**kwargs)
@@ -156,8 +156,7 @@ class AsenConfig(PreTrainedConfig):
         """
         task = _task_config(name, task)
         require(name not in self.tasks, f"there is a task {name!r} already")
-        require(len(self.tasks) < MAX_TASKS, f"a config may have at most {MAX_TASKS:,} tasks")
-        self._check_num_weights({**self.tasks, name: task})
+        self._check_tasks({**self.tasks, name: task})
         return task
 
     def add_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
@@ -180,16 +179,19 @@ class AsenConfig(PreTrainedConfig):
         Raises:
             ValueError: there is no task ``old``, or ``new`` is taken or cannot be used.
         """
-        _, task = self.task(old)
-        self.check_new_task(new, task)
+        self.task(old)
+        check_task_name(new)
+        require(new not in self.tasks, f"there is a task {new!r} already")
         self._set_tasks({new if name == old else name: task for name, task in self.tasks.items()})
 
     def _set_tasks(self, tasks: dict[str, TaskConfig]) -> None:
-        self._check_num_weights(tasks)
+        self._check_tasks(tasks)
         self.tasks = dict(sorted(tasks.items()))
 
-    def _check_num_weights(self, tasks: dict[str, TaskConfig]) -> None:
-        """Refuse models that would fill the memory. Tables of orbitals are counted when a model is built."""
+    def _check_tasks(self, tasks: dict[str, TaskConfig]) -> None:
+        """Refuse tasks that fill the memory, or one another's places. Orbitals are counted when a model is built."""
+        _check_num_tasks(tasks)
+        check_pairs_of_names(tasks)
         per_layer = 4 * self.hidden_size**2
         rows = sum((task.vocab_size or task.num_features or 0) + task.output_size for task in tasks.values())
         check_num_weights(self.num_hidden_layers * per_layer + rows * self.hidden_size)
@@ -231,6 +233,10 @@ class AsenConfig(PreTrainedConfig):
         if self._auto_class is not None:
             output["auto_map"] = dict(AUTO_MAP)
         return output
+
+
+def _check_num_tasks(tasks: dict) -> None:
+    require(len(tasks) <= MAX_TASKS, f"a config may have at most {MAX_TASKS:,} tasks (MAX_TASKS), got {len(tasks):,}")
 
 
 def check_num_weights(num_weights: int) -> None:

@@ -6,6 +6,7 @@ library would change are refused, where they are given.
 """
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from transformers.utils import is_torch_available
@@ -21,6 +22,8 @@ _MIDDLE = "_-/.: "
 # renamings of conversion_mapping.py; load_adapter inserts the adapter's name behind "lora_…". peft 0.21: an adapter is
 # called "default" unless it gets a name, which is removed from the names of tensors.
 _RENAMED = re.compile(r"LayerNorm.(gamma|beta)(?!\w)|weight_[gv](?!\w)|lora_|^default$")
+
+_OF_ANOTHER = re.compile(r".(weight|bias)(?!\w)")
 
 _DOT = ","  # in place of a dot, which separates modules; names cannot hold it
 
@@ -52,6 +55,21 @@ def check_task_name(name: Any) -> None:
 
         taken = hasattr(ModuleDict(), module_key(name))
         require(not taken, f"a task cannot be named {name!r}: torch.nn.ModuleDict keeps that name for itself")
+
+
+def check_pairs_of_names(names: Collection[str]) -> None:
+    """Check that no name is read as another one: load_adapter matches ``a.weight`` with any character for the dot.
+
+    Raises:
+        ValueError: a name is another one, a character, and "weight" or "bias".
+    """
+    for name in names:
+        for match in _OF_ANOTHER.finditer(name):
+            require(
+                name[: match.start()] not in names,
+                f"tasks {name[: match.start()]!r} and {name!r} cannot be in one model: transformers would take tensors "
+                "of one for the other's when it loads an adapter; rename one of them",
+            )
 
 
 def module_key(name: str) -> str:
