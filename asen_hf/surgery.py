@@ -29,6 +29,7 @@ import torch
 
 from .model.configuration_asen import AsenConfig
 from .model.modeling_asen import AsenForMultitask, AsenModel
+from .model.pretrained_asen import has_adapters
 
 # Config fields that must be equal for backbones of equal weights to compute the same function.
 _BACKBONE_FIELDS = sorted(AsenConfig.__annotations__.keys() - {"tasks", "hidden_dropout_prob"})
@@ -42,14 +43,9 @@ def rename_task(model: AsenModel | AsenForMultitask, old: str, new: str) -> None
         old, new: the current and the new name of the task.
 
     Raises:
-        ValueError: there is no task ``old``, or ``new`` is taken or cannot be used.
+        ValueError: there is no task ``old``, ``new`` is taken or cannot be used, or an adapter changes the task.
     """
-    config = model.config
-    _, task = config.task(old)
-    config.check_new_task(new, task)
-    config.drop_task(old)
-    config.add_task(new, task)
-    model.rename_task_modules(old, new)
+    model.rename_task(old, new)
 
 
 def merge_tasks(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForMultitask) -> None:
@@ -63,18 +59,24 @@ def merge_tasks(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForM
         other: a model of the same class; it does not change.
 
     Raises:
-        ValueError: the classes differ, the backbones are not equal bit for bit (the message names the first tensor that
-            differs), or both models have a task of the same name. ``model`` does not change then.
+        ValueError: the classes differ, a model has adapters, the backbones are not equal bit for bit (the message names
+            the first tensor that differs), both models have a task of the same name, or the tasks are too many for one
+            model. ``model`` does not change then.
     """
     if type(model) is not type(other):
         names = f"{type(model).__name__} and {type(other).__name__}"
         raise ValueError(f"merge_tasks needs two models of the same class, got {names}")
+    if has_adapters(model) or has_adapters(other):
+        raise ValueError("merge_tasks needs models without adapters: merge or remove the adapters first")
     shared = sorted(model.config.tasks.keys() & other.config.tasks.keys())
     if shared:
         raise ValueError(f"both models have a task {', '.join(map(repr, shared))}; rename or drop it in one model")
     _check_equal_backbones(model, other)
+    trial = copy.deepcopy(model.config)
     for name, task in other.config.tasks.items():
-        model.add_task(name, copy.deepcopy(task))
+        trial.add_task(name, task)
+    for name, task in other.config.tasks.items():
+        model.add_task(name, task)
     # Backbone tensors are equal already, so this changes only the tensors of the new tasks and for triples.
     model.load_state_dict(other.state_dict(), strict=False)
 

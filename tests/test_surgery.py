@@ -61,7 +61,7 @@ def assert_in_order(model, tmp_path):
         assert torch.equal(outputs(reloaded, name), outputs(model, name))
 
 
-@pytest.mark.parametrize("new", ["a", "m/other", "z"])
+@pytest.mark.parametrize("new", ["a", "m/other", "m.v1.0", "z"])
 @pytest.mark.parametrize("old", TASKS)
 @pytest.mark.parametrize("cls", [AsenForMultitask, AsenModel])
 def test_a_renamed_task_predicts_as_before(cls, old, new, tmp_path):
@@ -80,7 +80,8 @@ def test_a_renamed_task_predicts_as_before(cls, old, new, tmp_path):
         ("nothing", "x", "unknown task 'nothing'; this model's tasks: m/nodes, m/pairs, m/values"),
         ("m/pairs", "m/nodes", "there is a task 'm/nodes' already"),
         ("m/pairs", "m/pairs", "there is a task 'm/pairs' already"),
-        ("m/pairs", "v1.0", "cannot hold a dot"),
+        ("m/pairs", "v1(0)", "consists of letters, digits"),
+        ("m/pairs", "weight_g", "would rename"),
         ("m/pairs", "keys", "cannot be named 'keys'"),
     ],
 )

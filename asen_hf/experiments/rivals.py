@@ -14,11 +14,12 @@ from torch_geometric.nn import GCNConv
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.configuration_asen import AsenConfig, TaskConfig
-from ..model.configuration_task import with_value_errors
+from ..model.configuration_values import with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask, AsenModel
 from ..model.normalization import embed_inputs, input_embedder, normalized_features
 from ..model.pretrained_asen import AsenPreTrainedModel
+from ..model.task_modules import TaskModules
 
 
 @with_value_errors
@@ -40,13 +41,14 @@ class RivalForMultitask(AsenForMultitask):
     """A rival network with the interface that training and evaluation expect of the model."""
 
     config_class = RivalConfig
+    config: RivalConfig
     _no_split_modules = []  # noqa: RUF012
 
     def __init__(self, config: RivalConfig):
         AsenPreTrainedModel.__init__(self, config)  # not AsenForMultitask's: it would build ASEN's layers
-        [(name, task)] = config.tasks.items()
-        self.asen = Encoder(config, name, task)  # type: ignore[assignment]
-        self.heads = nn.ModuleDict({name: Head(config, task)})
+        [(name, task)] = self.config.tasks.items()
+        self.asen = Encoder(self.config, name, task)  # type: ignore[assignment]
+        self.heads = TaskModules({name: Head(config, task)})
         self.post_init()
 
 
@@ -64,7 +66,7 @@ class Encoder(nn.Module):
     def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))
 
-    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+    def modules_by_role(self) -> dict[str, TaskModules]:
         return {}  # a rival has one task: all its layers are shared
 
     pool = AsenModel.pool  # it reads nothing but the config

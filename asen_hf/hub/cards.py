@@ -6,6 +6,7 @@ evaluate`` measures, and ``notes.md`` if there is one, for what no other file ca
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ..model.orbits import orbit_labels
 from ..training._checkpoints import load_config
 from ..training.recipe import Recipe, TrainingRecipe
 from ..training.task_recipe import TaskRecipe
+from ._markdown import code, one_line, shell_word, shown
 
 CARD_NAME = "README.md"
 NOTES_NAME = "notes.md"
@@ -61,7 +63,7 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     board = record.scores
     notes = _file(checkpoint, NOTES_NAME)
     reports = {name: _report(task) for name, task in tasks.items()}
-    name = Path(checkpoint).resolve().name
+    name = one_line(Path(checkpoint).resolve().name)
     example, task = next(iter(tasks.items()))
     return ModelCard.from_template(
         ModelCardData(
@@ -70,27 +72,35 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
             library_name="transformers",
             pipeline_tag=_TASK_TYPE,
             tags=["asen", "equivariance", "permutation-groups", "symmetry-breaking"],
-            metrics=list(dict.fromkeys(_METRIC_TYPES.get(score.metric, score.metric) for score in board.values())),
+            metrics=list(dict.fromkeys(_metric_type(score) for score in board.values())),
             eval_results=[
                 result for task, score in board.items() for result in _eval_results(task, score, record.split)
             ],
         ),
         template_path=str(_TEMPLATE),
-        name=name,
+        name=shown(name),
+        name_as_code=code(name),
+        name_in_python=json.dumps(name, ensure_ascii=False),
+        name_in_shell=shell_word(name),
         notes=notes and Path(notes).read_text(encoding="utf-8").strip(),
         num_parameters=f"{model.num_parameters():,}",
         tasks=[_task_cells(name, task, reports[name]) for name, task in tasks.items()],
         most_points=MAX_CHECKED_POINTS,
-        not_exact=[(name, report.sentence) for name, report in reports.items() if report and not report.is_exact],
+        not_exact=[
+            (code(name), shown(report.sentence)) for name, report in reports.items() if report and not report.is_exact
+        ],
+        split=shown(record.split),
+        is_test=record.split == "test",
+        seed=shown(record.seed),
         scores=[_score_cells(task, score) for task, score in board.items()],
-        unmeasured=sorted(tasks.keys() - board.keys()),
-        record=record,
+        unmeasured=", ".join(map(code, sorted(tasks.keys() - board.keys()))),
         model_settings=_settings(vars(recipe.model), vars(recipe.model)),
         training_settings=_settings(vars(recipe.training), [_length_setting(recipe.training), *_SETTINGS]),
-        training=training,
+        step="unknown" if training.step is None else f"{training.step:,}",
+        machine={key: shown(value) for key, value in training.provenance.items() if value is not None},
         num_sources=len(recipe.tasks),
-        tasks_from_files=[task.name for task in recipe.tasks if _reads_a_file(task)],
-        example=example,
+        tasks_from_files=[code(task.name) for task in recipe.tasks if _reads_a_file(task)],
+        example_in_python=json.dumps(example, ensure_ascii=False),
         example_inputs=_example_inputs(task),
         example_shape=(_EXAMPLE_ROWS, *task.label_shape()),
     )
@@ -124,7 +134,7 @@ def _file(checkpoint: str, name: str, origin: str = "") -> str:
 
 
 def _eval_results(task: str, score: Score, split: str) -> list[EvalResult]:
-    values = {_METRIC_TYPES.get(score.metric, score.metric): round(score.value, 4)}
+    values = {_metric_type(score): round(score.value, 4)}
     if score.equivariance_error is not None:
         values["equivariance_error"] = float(f"{score.equivariance_error:.1e}")
     return [
@@ -133,12 +143,16 @@ def _eval_results(task: str, score: Score, split: str) -> list[EvalResult]:
             dataset_type="asen_hf",
             dataset_name=task,
             dataset_config=task,  # the Hub tells results apart by it, not by the name
-            dataset_split=split,
+            dataset_split=one_line(split),
             metric_type=metric,
             metric_value=value,
         )
         for metric, value in values.items()
     ]
+
+
+def _metric_type(score: Score) -> str:
+    return _METRIC_TYPES.get(score.metric, one_line(score.metric))
 
 
 def _report(task: TaskConfig) -> ClosureReport | None:
@@ -158,7 +172,7 @@ def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None) -> li
     kind = "classes" if not task.is_regression else "value" if task.output_size == 1 else "values"
     outputs = f"{task.output_size} {kind} per {task.output_level}"
     cells = [task.group_name or "no name", f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _labelled(task)]
-    return [f"`{name}`", *map(_escaped, cells), inputs, outputs]
+    return [code(name), *map(shown, cells), inputs, outputs]
 
 
 def _labelled(task: TaskConfig) -> str:
@@ -170,10 +184,10 @@ def _labelled(task: TaskConfig) -> str:
 
 def _score_cells(task: str, score: Score) -> list[str]:
     return [
-        f"`{task}`",
+        code(task),
         f"{score.rows:,}",
-        format_numbers({score.metric: score.value} | score.details),
-        format_numbers(score.references),
+        shown(format_numbers({score.metric: score.value} | score.details)),
+        shown(format_numbers(score.references)),
         f"{score.loss:.4f}",
         format_error(score.equivariance_error),
         format_error(score.outside_error),
@@ -185,7 +199,7 @@ def _length_setting(training: TrainingRecipe) -> str:
 
 
 def _settings(values: Mapping[str, Any], names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}` {values[name]}" for name in names if values[name] is not None)
+    return ", ".join(f"`{name}` {shown(values[name])}" for name in names if values[name] is not None)
 
 
 def _reads_a_file(task: TaskRecipe) -> bool:
@@ -195,7 +209,3 @@ def _reads_a_file(task: TaskRecipe) -> bool:
 def _example_inputs(task: TaskConfig) -> str:
     shape = (_EXAMPLE_ROWS, *task.input_shape())
     return f"torch.randn{shape}" if task.vocab_size is None else f"torch.randint({task.vocab_size}, {shape})"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", r"\|")

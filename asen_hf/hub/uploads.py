@@ -17,12 +17,16 @@ from .._version import __version__
 from ..data import SequenceTask, get_task
 from ..model._uploaded_code import carried_code
 from ..training._typed_fields import described
+from ._markdown import shown
 
 # The files of a finished run that are uploaded; checkpoints and logs are not.
 RUN_FILES = (
     *("config.json", "model.safetensors", "recipe.yaml", "scores.json"),
     *("test_scores.json", "notes.md", "README.md"),
 )
+
+# It names a file, and stands in the card's headings and commands.
+_CONFIG_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", flags=re.ASCII)
 
 _CARD_HEAD = """
 # Synthetic tasks for equivariant networks
@@ -130,12 +134,15 @@ def push_task(
         The dataset's address.
 
     Raises:
-        ValueError: unknown task or option, a task whose rows are read from a file, or the upload failed.
+        ValueError: unknown task or option, a task whose rows are read from a file, a configuration's name with other
+            characters than letters, digits, ``_``, ``-`` and inner dots, or the upload failed.
     """
     task = get_task(name, **options)
     if not isinstance(task, SequenceTask):
         raise ValueError(f"task {name!r}: its rows are read from a file, and only its owner may publish it")
     config_name = config_name or name.replace("/", "-")
+    if not _CONFIG_NAME.fullmatch(config_name):
+        raise ValueError(f"config_name consists of letters, digits, _, - and inner dots, got {config_name!r:.80}")
     rows = task.load(num_rows=num_rows, seed=seed)
     with _errors_name(f"cannot upload task {name!r} to {repo_id}"):
         pushed = rows.push_to_hub(repo_id, config_name=config_name, private=private)
@@ -150,7 +157,7 @@ def push_task(
         section = _CARD_SECTION.format(
             config_name=config_name,
             rows=num_rows,
-            group=task.config.group_name,
+            group=shown(task.config.group_name),
             version=__version__,
             call=call,
             seed=seed,

@@ -62,7 +62,9 @@ def find_checkpoint(name_or_path: str | os.PathLike, /, **kwargs: Any) -> str | 
     except OSError as error:  # transformers' messages span lines, and not all name the checkpoint
         raise OSError(f"cannot load {name}: {' '.join(str(error).split())}") from error
     if found is None:  # transformers would use a default config
-        raise OSError(f"cannot load {name}: the folder has no {CONFIG_NAME}")
+        adapter = os.path.isfile(os.path.join(name, "adapter_config.json"))
+        advice = "; load the model that its adapter was made for, and call load_adapter" if adapter else ""
+        raise OSError(f"cannot load {name}: the folder has no {CONFIG_NAME}{advice}")
     return name_or_path
 
 

@@ -5,10 +5,11 @@ from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
-from transformers.utils import is_torch_available
 
 from .checkpoints import find_checkpoint
-from .configuration_task import TaskConfig, require, with_value_errors
+from .configuration_names import check_pairs_of_names, check_task_name
+from .configuration_task import TaskConfig
+from .configuration_values import require, with_value_errors
 
 __all__ = ["AUTO_MAP", "AsenConfig", "TaskConfig"]
 
@@ -19,12 +20,36 @@ AUTO_MAP = {
     "AutoModelForPreTraining": "modeling_asen.AsenForMultitask",
 }
 
+MAX_TASKS = 2**12
+"""Largest number of tasks."""
+
+MAX_WEIGHTS = 2**30
+"""Largest number of weights: 4 GiB in float32."""
+
+_LARGEST = {"hidden_size": 2**16, "num_hidden_layers": 2**10, "num_attention_heads": 2**16}
+_DTYPES = ("bfloat16", "float16", "float32", "float64")
+
 # Keyword arguments that PreTrainedConfig accepts besides its dataclass fields, and attributes that Trainer and other
 # libraries set on any config and that are therefore saved. All other unknown arguments are errors.
 _INHERITED_KEYS = {
-    *("_attn_implementation", "_commit_hash", "_name_or_path", "attn_implementation", "auto_map", "model_type"),
+    *("_attn_implementation", "_name_or_path", "attn_implementation", "auto_map", "model_type"),
     *("experts_implementation", "name_or_path", "num_labels", "output_attentions", "quantization_config"),
     *("tie_word_embeddings", "torch_dtype", "use_cache"),
+}
+# Keyword arguments of from_pretrained that reach from_dict and say how to load, not what.
+_LOADING_KEYS = {"_from_auto", "_from_pipeline", "dtype", "gguf_file", "return_unused_kwargs"}
+# The inherited fields and keys that nothing here reads: the values that are accepted besides None, and the reason.
+_OF_A_TASK = "it belongs to a task: set it in the TaskConfig"
+_WITHOUT_EFFECT: dict[str, tuple[tuple[Any, ...], str]] = {
+    "chunk_size_feed_forward": ((0,), "there is no feed-forward layer to divide"),
+    "experts_implementation": ((None, "eager"), "there are no experts"),
+    "id2label": ((), f"{_OF_A_TASK}, as label_names"),
+    "is_encoder_decoder": ((False,), "there is no decoder"),
+    "label2id": ((), f"{_OF_A_TASK}, as label_names"),
+    "num_labels": ((), _OF_A_TASK),
+    "problem_type": ((), _OF_A_TASK),
+    "tie_word_embeddings": ((False,), "there are no output embeddings"),
+    "use_cache": ((False,), "there is no cache"),
 }
 
 
@@ -65,24 +90,44 @@ class AsenConfig(PreTrainedConfig):
     pooling: Literal["sum", "mean"] = "sum"
 
     def __post_init__(self, **kwargs: Any) -> None:
-        known = {field.name for field in dataclasses.fields(self)}
-        unknown = sorted(set(kwargs) - _INHERITED_KEYS)
-        require(not unknown, f"AsenConfig has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        for name in ("hidden_size", "num_hidden_layers", "num_attention_heads"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        self._check_inherited(kwargs)
+        for name, most in _LARGEST.items():
+            value = getattr(self, name)
+            require(value >= 1, f"{name} must be at least 1, got {value}")
+            require(value <= most, f"{name} may be at most {most:,}, got {value:,}")
         require(
             self.hidden_size % self.num_attention_heads == 0,
             f"num_attention_heads must divide hidden_size, got {self.num_attention_heads} and {self.hidden_size}",
         )
-        require(self.layer_norm_eps > 0, f"layer_norm_eps must be positive, got {self.layer_norm_eps}")
+        require(
+            0 < self.layer_norm_eps < 1,
+            f"layer_norm_eps must be positive and below 1, got {self.layer_norm_eps}",
+        )
         require(0 <= self.negative_slope <= 1, f"negative_slope must be in [0, 1], got {self.negative_slope}")
         require(
             0 <= self.hidden_dropout_prob < 1,
             f"hidden_dropout_prob must be in [0, 1), got {self.hidden_dropout_prob}",
         )
+        _check_num_tasks(self.tasks)
         tasks = {name: _task_config(name, task) for name, task in self.tasks.items()}
-        self.tasks = dict(sorted(tasks.items()))
+        self._set_tasks(tasks)
         super().__post_init__(**kwargs)
+
+    def _check_inherited(self, kwargs: dict[str, Any]) -> None:
+        """Refuse unknown keys, and inherited keys and fields that would have no effect."""
+        known = {field.name for field in dataclasses.fields(self)}
+        unknown = sorted(set(kwargs) - _INHERITED_KEYS)
+        require(not unknown, f"AsenConfig has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        for key, (neutral, remedy) in _WITHOUT_EFFECT.items():
+            value = kwargs.get(key) if key not in known else getattr(self, key)
+            require(
+                value is None or value in neutral, f"{key} has no effect in AsenConfig: {remedy}; got {value!r:.80}"
+            )
+        kind = kwargs.get("model_type", self.model_type)
+        require(kind == self.model_type, f"model_type must be {self.model_type!r} for AsenConfig, got {kind!r:.80}")
+        for dtype in (self.dtype, kwargs.get("torch_dtype")):
+            is_known = dtype is None or str(dtype).removeprefix("torch.") in _DTYPES
+            require(is_known, f"dtype must be {', '.join(_DTYPES[:-1])} or {_DTYPES[-1]}, got {dtype!r:.80}")
 
     @property
     def has_triples(self) -> bool:
@@ -109,13 +154,18 @@ class AsenConfig(PreTrainedConfig):
         Raises:
             ValueError: the name is taken or cannot be used, or the task is invalid.
         """
+        task = _task_config(name, task)
         require(name not in self.tasks, f"there is a task {name!r} already")
-        return _task_config(name, task)
+        self._check_tasks({**self.tasks, name: task})
+        return task
 
     def add_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
-        """Add a task in sorted position and return it as a TaskConfig. Raises as :meth:`check_new_task`."""
-        task = self.check_new_task(name, task)
-        self.tasks = dict(sorted({**self.tasks, name: task}.items()))
+        """Add a copy of a task in sorted position and return the copy. Raises as :meth:`check_new_task`."""
+        return self.insert_task(name, self.check_new_task(name, task))
+
+    def insert_task(self, name: str, task: TaskConfig) -> TaskConfig:
+        """Add the result of :meth:`check_new_task` itself, which the modules of a model share with its config."""
+        self._set_tasks({**self.tasks, name: task})
         return task
 
     def drop_task(self, name: str) -> None:
@@ -123,14 +173,60 @@ class AsenConfig(PreTrainedConfig):
         self.task(name)
         self.tasks = {kept: task for kept, task in self.tasks.items() if kept != name}
 
+    def rename_task(self, old: str, new: str) -> None:
+        """Rename a task; tasks stay sorted.
+
+        Raises:
+            ValueError: there is no task ``old``, or ``new`` is taken or cannot be used.
+        """
+        self.task(old)
+        check_task_name(new)
+        require(new not in self.tasks, f"there is a task {new!r} already")
+        self._set_tasks({new if name == old else name: task for name, task in self.tasks.items()})
+
+    def _set_tasks(self, tasks: dict[str, TaskConfig]) -> None:
+        self._check_tasks(tasks)
+        self.tasks = dict(sorted(tasks.items()))
+
+    def _check_tasks(self, tasks: dict[str, TaskConfig]) -> None:
+        """Refuse tasks that fill the memory, or one another's places. Orbitals are counted when a model is built."""
+        _check_num_tasks(tasks)
+        check_pairs_of_names(tasks)
+        per_layer = 4 * self.hidden_size**2
+        rows = sum((task.vocab_size or task.num_features or 0) + task.output_size for task in tasks.values())
+        check_num_weights(self.num_hidden_layers * per_layer + rows * self.hidden_size)
+
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
         """The config.json of a folder, a committed checkpoint or a Hub repository; ``OSError`` names a missing file."""
-        return super().get_config_dict(find_checkpoint(pretrained_model_name_or_path, **kwargs), **kwargs)
+        try:
+            return super().get_config_dict(find_checkpoint(pretrained_model_name_or_path, **kwargs), **kwargs)
+        except RecursionError as error:
+            raise ValueError(f"{pretrained_model_name_or_path}: config.json is nested too deep to be read") from error
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The config of a dictionary such as :meth:`to_dict` returns; ``kwargs`` override its entries.
+
+        With ``return_unused_kwargs``, the result is ``(config, kwargs without a meaning for a config)``.
+
+        Raises:
+            ValueError: not a dictionary, or an entry or a keyword is unknown or invalid.
+        """
+        require(isinstance(config_dict, dict), f"a config must be a JSON object, got {type(config_dict).__name__}")
+        # PreTrainedConfig would set fields on the finished config, past the checks of the constructor.
+        fields = {field.name for field in dataclasses.fields(cls)} - {"dtype"}
+        own = {key: kwargs.pop(key) for key in list(kwargs) if key in fields | _WITHOUT_EFFECT.keys()}
+        if not kwargs.get("return_unused_kwargs"):
+            unknown = sorted(kwargs.keys() - _INHERITED_KEYS - _LOADING_KEYS)
+            require(not unknown, f"AsenConfig has no {', '.join(unknown)}; it has {', '.join(sorted(fields))}")
+        return super().from_dict({**config_dict, **own}, **kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
         output["tasks"] = {name: task.to_dict() for name, task in self.tasks.items()}
+        for key in _WITHOUT_EFFECT:  # PreTrainedConfig and Trainer set some of them, and loading refuses them
+            output.pop(key, None)
         # transformers copies the code into a saved folder only for a class registered with register_for_auto_class.
         # Otherwise remove the auto_map of a config loaded from the Hub: its code is not saved with it.
         output.pop("auto_map", None)
@@ -139,23 +235,25 @@ class AsenConfig(PreTrainedConfig):
         return output
 
 
+def _check_num_tasks(tasks: dict) -> None:
+    require(len(tasks) <= MAX_TASKS, f"a config may have at most {MAX_TASKS:,} tasks (MAX_TASKS), got {len(tasks):,}")
+
+
+def check_num_weights(num_weights: int) -> None:
+    """Refuse, before they are allocated, more than ``MAX_WEIGHTS`` weights."""
+    require(
+        num_weights <= MAX_WEIGHTS,
+        f"the model would have over {num_weights:,} weights, but at most {MAX_WEIGHTS:,} (MAX_WEIGHTS) are allowed: "
+        "choose a smaller hidden_size, vocabulary or number of layers",
+    )
+
+
 def _task_config(name: Any, task: Any) -> TaskConfig:
-    """``task`` as a TaskConfig; error messages name the task."""
-    _check_task_name(name)
-    if isinstance(task, TaskConfig):
-        return task
-    require(isinstance(task, dict), f"task {name!r}: expected a TaskConfig or a dict, got {type(task).__name__}")
+    """A copy of ``task`` as a TaskConfig, because configs share nothing; error messages name the task."""
+    check_task_name(name)
+    is_task = isinstance(task, TaskConfig | dict)
+    require(is_task, f"task {name!r}: expected a TaskConfig or a dict, got {type(task).__name__}")
     try:
-        return TaskConfig.from_dict(task)
+        return TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
     except ValueError as error:
         raise ValueError(f"task {name!r}: {error}") from error
-
-
-def _check_task_name(name: Any) -> None:
-    require(isinstance(name, str) and name != "", f"a task's name must be a non-empty string, got {name!r}")
-    require("." not in name, f"a task's name becomes part of parameter names and cannot hold a dot, got {name!r}")
-    if is_torch_available():
-        from torch.nn import ModuleDict
-
-        taken = hasattr(ModuleDict(), name)
-        require(not taken, f"a task cannot be named {name!r}: torch.nn.ModuleDict keeps that name for itself")

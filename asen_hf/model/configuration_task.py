@@ -5,53 +5,26 @@ labels from them. No code depends on which task or which group it is.
 """
 
 import dataclasses
-import functools
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from huggingface_hub.dataclasses import strict
-from huggingface_hub.errors import StrictDataclassError
 from sympy.combinatorics import PermutationGroup
 
 from ._points import shown
 from .configuration_statistics import LARGEST_NORMALIZED, Statistic, checked_statistics, normalized
+from .configuration_values import MAX_TEXT, require, with_value_errors
 from .group_notation import parse_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
 MOST_POINTS_FOR_TRIPLES = 64
+MAX_SIZE = 2**24
+"""Largest vocabulary, number of features and number of labels."""
+
 _NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
-
-Class = TypeVar("Class", bound=type)
-
-
-def with_value_errors(cls: Class) -> Class:
-    """Raise ``ValueError`` for unknown keyword arguments and for errors of the strict dataclass.
-
-    Values of NumPy become plain numbers and lists, which JSON can store.
-    """
-    original_init: Any = cls.__init__  # type: ignore[misc]
-    original_setattr: Any = cls.__setattr__
-
-    @functools.wraps(original_init)
-    def __init__(self, **kwargs: Any) -> None:
-        try:
-            original_init(self, **kwargs)
-        except (StrictDataclassError, TypeError) as error:
-            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
-
-    @functools.wraps(original_setattr)
-    def __setattr__(self, name: str, value: Any) -> None:
-        try:
-            original_setattr(self, name, value.tolist() if isinstance(value, np.generic | np.ndarray) else value)
-        except StrictDataclassError as error:
-            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
-
-    cls.__init__ = __init__  # type: ignore[misc]
-    cls.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]
-    return cls
 
 
 @with_value_errors
@@ -150,7 +123,7 @@ class TaskConfig:
                 "group must be text or a PermutationGroup (asen_hf.from_networkx makes the one of a graph's "
                 f"automorphisms), got {type(group).__name__}",
             )
-            self.group_name = self.group_name or group
+            self.group_name = self.group_name or (group if len(group) <= MAX_TEXT else f"{group[: MAX_TEXT - 1]}…")
             group = parse_group(group, self.degree or None)
         self.degree, self.generators = group.degree, to_cycles(group)
 
@@ -197,6 +170,7 @@ class TaskConfig:
         )
         size = self.vocab_size if self.num_features is None else self.num_features
         require(size is not None and size >= 1, f"vocab_size or num_features must be at least 1, got {size}")
+        self._check_size("vocab_size" if self.num_features is None else "num_features")
         self.input_mean, self.input_scale = checked_statistics(
             self.input_mean, self.input_scale, self.num_features, ("input_mean", "input_scale"), "num_features"
         )
@@ -210,6 +184,7 @@ class TaskConfig:
             self.loss = "cross_entropy" if is_classes else "l1"
         least = 2 if is_classes else 1
         require(self.num_labels >= least, f"{self.problem_type} needs num_labels >= {least}, got {self.num_labels}")
+        self._check_size("num_labels")
         require(
             (self.loss == "cross_entropy") == is_classes,
             f"loss must be {'cross_entropy' if is_classes else 'l1 or mse'} for {self.problem_type}, got {self.loss!r}",
@@ -226,7 +201,8 @@ class TaskConfig:
         if self.label_names is not None:
             require(
                 len(set(self.label_names)) == self.num_labels == len(self.label_names),
-                f"label_names must be {self.num_labels} different names, got {self.label_names}",
+                f"label_names must be {self.num_labels} different names, got {len(set(self.label_names))} different "
+                f"ones among {len(self.label_names)}",
             )
         size, names = None if is_classes else self.num_labels, ("label_mean", "label_scale")
         self.label_mean, self.label_scale = checked_statistics(
@@ -242,6 +218,10 @@ class TaskConfig:
                 f"residual_feature must be in 0 … {(self.num_features or 0) - 1}, got {self.residual_feature}",
             )
 
+    def _check_size(self, name: str) -> None:
+        size = getattr(self, name)
+        require(size <= MAX_SIZE, f"{name} may be at most {MAX_SIZE:,} (MAX_SIZE), got {size:,}")
+
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "TaskConfig":
         """A task from the output of :meth:`to_dict`, including older versions' field ``weak_support``.
@@ -249,6 +229,7 @@ class TaskConfig:
         Raises:
             ValueError: as the constructor.
         """
+        require(all(isinstance(key, str) for key in fields), f"the keys must be texts, got {list(fields)[:5]}")
         fields = dict(fields)
         if fields.pop("weak_support", False):
             fields["support"] = "weak"
@@ -341,11 +322,6 @@ class TaskConfig:
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can store and ``TaskConfig(**…)`` accepts."""
         return dataclasses.asdict(self)
-
-
-def require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:

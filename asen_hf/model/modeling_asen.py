@@ -43,13 +43,14 @@ from transformers.utils.generic import can_return_tuple
 from ._transforms import is_transformed
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
-from .configuration_asen import AsenConfig, TaskConfig
+from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
 from .heads import Head, predictions, task_loss
 from .init_from import copy_rows, equal_outputs, find_donor_rows, has_equal_inputs
 from .normalization import embed_inputs, input_embedder
 from .outputs import AsenMultitaskOutput
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
+from .task_modules import TaskModules
 from .triples import TripleMessages
 
 
@@ -65,12 +66,12 @@ class AsenModel(AsenPreTrainedModel):
     def __init__(self, config: AsenConfig):
         super().__init__(config)
         self.backbone = AsenBackbone(config)
-        self.symmetry_breakers = nn.ModuleDict()
-        self.token_embedders = nn.ModuleDict()
-        self.edge_embedders = nn.ModuleDict()
-        self.node_embedders = nn.ModuleDict()
-        self.triple_embedders = nn.ModuleDict()
-        for name, task in config.tasks.items():
+        self.symmetry_breakers = TaskModules()
+        self.token_embedders = TaskModules()
+        self.edge_embedders = TaskModules()
+        self.node_embedders = TaskModules()
+        self.triple_embedders = TaskModules()
+        for name, task in self.config.tasks.items():
             for modules, module in self._new_task_modules(task):
                 getattr(self, modules)[name] = module
         self.post_init()
@@ -78,6 +79,7 @@ class AsenModel(AsenPreTrainedModel):
     def _new_task_modules(self, task: TaskConfig) -> list[tuple[str, nn.Module]]:
         size = self.config.hidden_size
         breaker = SymmetryBreaker(task)
+        check_num_weights((breaker.num_pair_orbits + breaker.num_node_orbits + breaker.num_triple_orbits) * size)
         modules: list[tuple[str, nn.Module]] = [
             ("symmetry_breakers", breaker),
             ("token_embedders", input_embedder(task, size)),
@@ -89,7 +91,7 @@ class AsenModel(AsenPreTrainedModel):
             modules.append(("triple_embedders", EdgeEmbedder(breaker.num_triple_orbits, size)))
         return modules
 
-    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+    def modules_by_role(self) -> dict[str, TaskModules]:
         return {
             "symmetry_breaker": self.symmetry_breakers,
             "token_embedder": self.token_embedders,
@@ -120,13 +122,15 @@ class AsenModel(AsenPreTrainedModel):
         """
         task = self.config.check_new_task(name, task)
         donor = None if init_from is None else self.config.task(init_from)[0]
+        if donor is not None:
+            self._check_unadapted(donor)
         _warn_if_not_closed(name, task)
         # These two lines may raise, so they come before any change of the model.
         added = self._new_task_modules(task)
         rows = {} if donor is None else self._donor_rows(name, dict(added)["symmetry_breakers"], donor)
-        self.config.add_task(name, task)
+        self.config.insert_task(name, task)
         for modules, module in added:
-            setattr(self, modules, self._add_module(getattr(self, modules), name, module))
+            getattr(self, modules)[name] = self._ready(module)
         self._match_layers()
         for table, donors in rows.items():
             copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
@@ -146,6 +150,7 @@ class AsenModel(AsenPreTrainedModel):
         Raises:
             ValueError: the task is unknown.
         """
+        self._check_unadapted(name)
         self.config.drop_task(name)
         for modules in self.modules_by_role().values():
             if name in modules:
@@ -243,11 +248,12 @@ class AsenForMultitask(AsenPreTrainedModel):
 
     def __init__(self, config: AsenConfig):
         super().__init__(config)
-        self.asen = AsenModel(config)
-        self.heads = nn.ModuleDict({name: Head(config, task) for name, task in config.tasks.items()})
+        self.asen = AsenModel(self.config)
+        self.config = self.asen.config  # one config for both, so that a task added to one is a task of both
+        self.heads = TaskModules({name: Head(self.config, task) for name, task in self.config.tasks.items()})
         self.post_init()
 
-    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+    def modules_by_role(self) -> dict[str, TaskModules]:
         return {**self.asen.modules_by_role(), "head": self.heads}
 
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
@@ -256,15 +262,18 @@ class AsenForMultitask(AsenPreTrainedModel):
         The head is copied from the donor if both tasks have the same ``output_level``, ``problem_type``, number of
         outputs and ``label_names`` (in any order, or missing in one task); otherwise it is freshly initialised.
         """
+        if init_from is not None:
+            self._check_unadapted(init_from)
         self.asen.add_task(name, task, init_from)
         new = self.config.tasks[name]
-        self.heads = self._add_module(self.heads, name, Head(self.config, new))
+        self.heads[name] = self._ready(Head(self.config, new))
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
             donor = self.heads[init_from].state_dict()
             self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
 
     def drop_task(self, name: str) -> None:
         """Remove a task and its head. Raises as :meth:`AsenModel.drop_task`."""
+        self._check_unadapted(name)
         self.asen.drop_task(name)
         del self.heads[name]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
@@ -17,9 +19,18 @@ from ._uploaded_code import carried_code
 from .attention import GATv2Attention
 from .checkpoints import find_checkpoint
 from .configuration_asen import AsenConfig
+from .configuration_names import module_key
 from .heads import Head
 from .normalization import FeatureEmbedder
 from .symmetry import SymmetryBreaker
+from .task_modules import TaskModules
+
+# Arguments of from_pretrained that are refused with these values, and why.
+_WITHOUT_EFFECT = {
+    "from_flax": (True, "checkpoints are saved by torch"),
+    "from_tf": (True, "checkpoints are saved by torch"),
+    "ignore_mismatched_sizes": (True, "a checkpoint is loaded whole or not at all"),
+}
 
 
 class AsenPreTrainedModel(PreTrainedModel):
@@ -30,6 +41,9 @@ class AsenPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["AsenLayer"]  # noqa: RUF012
 
     config: AsenConfig
+
+    def __init__(self, config: AsenConfig):
+        super().__init__(copy.deepcopy(config))  # models of one config must not change one another's
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -80,10 +94,16 @@ class AsenPreTrainedModel(PreTrainedModel):
 
         Raises:
             OSError: there is no such folder or Hub id, no access to it, or a file is missing; the message names it.
-            ValueError: the weights file is truncated or corrupt, or its tensors do not match the config exactly.
+            ValueError: the weights file is truncated or corrupt, a weight is not finite, tensors do not match the
+                config exactly, or an argument would have no effect.
         """
+        for name, (value, reason) in _WITHOUT_EFFECT.items():
+            if kwargs.get(name) is value:
+                raise ValueError(f"from_pretrained cannot take {name}={value}: {reason}")
         if pretrained_model_name_or_path is None:
-            return super().from_pretrained(None, *args, **kwargs)
+            fresh = super().from_pretrained(None, *args, **kwargs)
+            _check_finite(fresh[0] if isinstance(fresh, tuple) else fresh, "state_dict")
+            return fresh
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True}  # mismatches raise below, with names
         wants_info = kwargs.pop("output_loading_info", False)
         if kwargs.get("config") is None:  # first, because transformers retries every file of the Hub
@@ -98,8 +118,11 @@ class AsenPreTrainedModel(PreTrainedModel):
             ) from error
         model, info = loaded
         # A checkpoint of AsenModel has no heads, so all heads may be new. Any missing tensor besides would be random.
-        heads = {name for name, _ in model.named_parameters() if name.startswith("heads.")}
-        missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
+        heads = {f"heads.{module_key(name)}.{kind}" for name in model.config.tasks for kind in ("weight", "bias")}
+        missing = set(info["missing_keys"])
+        # The head of an adapter is left over in AsenModel, as those of the checkpoint are.
+        ignored = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected]
+        unexpected = {key for key in info["unexpected_keys"] if not any(pattern.search(key) for pattern in ignored)}
         mismatched = {key for key, *_ in info["mismatched_keys"]}
         unfit = mismatched | unexpected | (set() if missing == heads else missing)
         if unfit:
@@ -107,13 +130,60 @@ class AsenPreTrainedModel(PreTrainedModel):
                 f"model.safetensors and config.json in {pretrained_model_name_or_path} do not fit each other: "
                 f"{len(unfit)} tensor(s) missing, left over or of another shape, among them {min(unfit)}"
             )
+        _check_finite(model, f"model.safetensors in {pretrained_model_name_or_path}")
         for tensor in model.parameters():
             # Weights mapped from a file are aligned to 8 bytes, and CPU matrix kernels round differently if tensors are
             # not aligned to a cache line: clone them, to get the outputs of the saved model bit for bit.
             tensor.data = tensor.data.clone()
         return (model, info) if wants_info else model
 
-    def modules_by_role(self) -> dict[str, nn.ModuleDict]:
+    def save_pretrained(  # type: ignore[override]  # the arguments that are passed on have the same names
+        self, save_directory: Any, is_main_process: bool = True, state_dict: dict | None = None, **kwargs: Any
+    ) -> None:
+        """Save a checkpoint that :meth:`from_pretrained` loads whole.
+
+        Arguments as in ``transformers.PreTrainedModel.save_pretrained``. A model with adapters is saved as a model
+        without them, and the adapters beside it, because transformers alone would leave out what they do not change.
+
+        Raises:
+            ValueError: the config was changed since the model was built, so that weights and config do not fit.
+        """
+        if is_main_process and getattr(self, "hf_quantizer", None) is None:
+            tensors = self._unadapted_tensors(self.state_dict() if state_dict is None else state_dict)
+            self._check_config(tensors)
+            if has_adapters(self):
+                unadapted = type(self)(self.config)
+                unadapted.to(dtype=self.dtype)  # type: ignore[call-arg]
+                unadapted.load_state_dict({key: tensors[key] for key in unadapted.state_dict()})
+                unadapted.save_pretrained(save_directory)
+        super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
+
+    def _unadapted_tensors(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors by the names that they have without adapters; those of the adapters keep their own."""
+        for name, module in reversed(list(self.named_modules())):  # from the inside out
+            for wrapped in (f"{name}.base_layer.", f"{name}.original_module.") if is_adapter(module) else ():
+                tensors = {
+                    f"{name}.{key.removeprefix(wrapped)}" if key.startswith(wrapped) else key: tensor
+                    for key, tensor in tensors.items()
+                }
+        return tensors
+
+    def _check_config(self, tensors: dict[str, Tensor]) -> None:
+        """Compare the tensors with those of a new model of this config, and the orbit labels with the generators."""
+        with torch.device("meta"):
+            expected = type(self)(self.config).state_dict()
+        unfit = [key for key in expected if key not in tensors or tensors[key].shape != expected[key].shape]
+        for key, module in self.named_modules():
+            if isinstance(module, SymmetryBreaker):
+                labels = module.compute_labels().items()
+                unfit += [key for name, value in labels if not torch.equal(getattr(module, name).cpu(), value)]
+        if unfit:
+            raise ValueError(
+                f"the config was changed since the model was built and does not fit {min(unfit)}: restore it, and "
+                "change tasks by add_task, drop_task and rename_task"
+            )
+
+    def modules_by_role(self) -> dict[str, TaskModules]:
         """The modules that belong to tasks, as ``{role: {task: module}}``; all remaining modules are shared."""
         raise NotImplementedError
 
@@ -129,12 +199,23 @@ class AsenPreTrainedModel(PreTrainedModel):
         self.config.task(name)
         return {role: modules[name] for role, modules in self.modules_by_role().items() if name in modules}
 
-    def rename_task_modules(self, old: str, new: str) -> None:
-        """Rename the modules of a task and keep tasks sorted; the config does not change."""
+    def rename_task(self, old: str, new: str) -> None:
+        """Rename a task in the config and in every module; tasks stay sorted, and weights do not change.
+
+        Raises:
+            ValueError: there is no task ``old``, ``new`` is taken or cannot be used, or an adapter changes the task.
+        """
+        self._check_unadapted(old)
+        self.config.rename_task(old, new)
         for modules in self.modules_by_role().values():
-            renamed = {new if name == old else name: module for name, module in modules.items()}
-            modules.clear()
-            modules.update(dict(sorted(renamed.items())))
+            if old in modules:
+                modules[new] = modules.pop(old)
+
+    def _check_unadapted(self, name: str) -> None:
+        """Refuse to change a task that an adapter changes: the adapter refers to the task's modules by name."""
+        adapted = [role for role, module in self.task_modules(name).items() if has_adapters(module)]
+        if adapted:
+            raise ValueError(f"an adapter changes the {adapted[0]} of task {name!r}: merge or remove the adapter first")
 
     def get_input_embeddings(self) -> nn.Module:
         """The input embedder of the only task.
@@ -150,11 +231,11 @@ class AsenPreTrainedModel(PreTrainedModel):
         embedders, name = self._only_embedder()
         embedders[name] = value
 
-    def _only_embedder(self) -> tuple[nn.ModuleDict, str]:
+    def _only_embedder(self) -> tuple[TaskModules, str]:
         tasks = list(self.config.tasks)
         if len(tasks) != 1:
             raise NotImplementedError(f"each of this model's {len(tasks)} tasks has input embeddings of its own")
-        return cast(nn.ModuleDict, self.base_model.token_embedders), tasks[0]
+        return cast(TaskModules, self.base_model.token_embedders), tasks[0]
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises ``NotImplementedError``: the vocabulary of a task cannot change."""
@@ -168,23 +249,38 @@ class AsenPreTrainedModel(PreTrainedModel):
             Path(working_dir, name).write_bytes(content)
         return super()._upload_modified_files(working_dir, *args, **kwargs)
 
-    def _add_module(self, modules: nn.ModuleDict, name: str, module: nn.Module) -> nn.ModuleDict:
-        """``modules`` with a new initialised module, sorted by name, because optimiser state is matched by position."""
-        return nn.ModuleDict(dict(sorted([*modules.items(), (name, self._ready(module))])))
-
     def _ready(self, module: nn.Module) -> nn.Module:
-        """Initialise a new module and move it to the device and dtype of the model."""
+        """Initialise a new module and give it the device, dtype and mode of the model."""
         module.apply(self._init_weights)
-        return module.to(device=self.device, dtype=self.dtype)
+        return module.to(device=self.device, dtype=self.dtype).train(self.training)
+
+
+def _check_finite(model: nn.Module, origin: str) -> None:
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(
+                f"{origin}: {name} holds NaN or infinity in {tensor.dtype}, so its predictions mean nothing"
+            )
 
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Disable dropout and gradients, and restore the mode of the model afterwards."""
-    was_training = model.training
+    """Disable dropout and gradients, and restore the mode of every submodule afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        for module, was_training in modes:
+            module.training = was_training
+
+
+def is_adapter(module: nn.Module) -> bool:
+    """Whether the module wraps another one for peft, whose wrappers name the layers of their adapters."""
+    return hasattr(module, "adapter_layer_names")
+
+
+def has_adapters(module: nn.Module) -> bool:
+    """Whether peft has wrapped the module or a submodule."""
+    return any(is_adapter(submodule) for submodule in module.modules())

@@ -91,7 +91,7 @@ def test_added_tasks_may_be_plain_or_built():
 def test_a_refused_task_leaves_the_config_as_it_was():
     config = two_tasks()
     before = config.to_dict()
-    for name, task in [("traffic/metr_la", TOKENS), ("a.b", TOKENS), ("new", {**TOKENS, "degree": 0})]:
+    for name, task in [("traffic/metr_la", TOKENS), ("a,b", TOKENS), ("new", {**TOKENS, "degree": 0})]:
         with pytest.raises(ValueError, match=name):
             config.add_task(name, task)
     with pytest.raises(ValueError, match=r"unknown task 'nope'.*equivariant/intersect, traffic/metr_la"):
@@ -239,17 +239,6 @@ def test_names_that_a_module_dict_keeps_for_itself_are_refused():
     for name in {"train", "type", "forward", "keys", "training", "_modules", *dir(nn.ModuleDict())}:
         with pytest.raises(ValueError, match=name):
             AsenConfig(tasks={name: TOKENS})
-
-
-@pytest.mark.parametrize("name", ["", ".", "a.b", "a.", 1, None, ("a",)])
-def test_names_that_cannot_be_part_of_a_parameter_name_are_refused(name):
-    with pytest.raises(ValueError, match="name"):
-        AsenConfig(tasks={name: TOKENS})
-
-
-@pytest.mark.parametrize("name", ["equivariant/intersect", "traffic/metr_la", "my task", "größe", "0", "Train"])
-def test_other_names_are_accepted_and_a_module_dict_holds_them(name):
-    assert name in nn.ModuleDict({task: nn.Identity() for task in AsenConfig(tasks={name: TOKENS}).tasks})
 
 
 @pytest.mark.parametrize("group", [trivial(4), symmetric(4), cyclic(7), wreath_product(dihedral(3), reversal(2))])

@@ -423,7 +423,7 @@ def test_an_added_task_is_initialised_in_the_dtype_of_the_model():
     ("name", "settings", "message"),
     [
         ("node/classes", {}, "'node/classes' already"),
-        ("a.b", {}, "a.b"),
+        ("a,b", {}, "a,b"),
         ("new", {"degree": 0}, "task 'new'.*degree"),
         ("new", {"degree": 50_000, "generators": []}, "50,000"),  # has too many pairs, as only its orbit labels show
     ],

@@ -1,0 +1,76 @@
+"""The values of a config: plain JSON of bounded size that belongs to one config only; errors are ``ValueError``."""
+
+import dataclasses
+import functools
+from typing import Any, TypeVar
+
+import numpy as np
+from huggingface_hub.errors import StrictDataclassError
+
+MAX_TEXT = 1_000
+"""Largest number of characters in a text, such as a label's name."""
+
+MAX_NESTING = 8
+"""Largest number of lists inside one another; generators, the deepest field, have three."""
+
+_MAX_INTEGER = 2**63  # beyond it, NumPy and torch overflow, and Python refuses to print integers of 4,300 digits
+
+Class = TypeVar("Class", bound=type)
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def plain(value: Any, name: str, depth: int = 0) -> Any:
+    """A copy of a field's value as JSON holds it: NumPy scalars, arrays and tensors become numbers and lists.
+
+    Objects other than lists, dicts, numbers and texts are returned unchanged.
+
+    Raises:
+        ValueError: lists nested too deep, an integer beyond 64 bits, or a text that is too long; names the field.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple | dict):
+        require(depth < MAX_NESTING, f"{name} is nested more than {MAX_NESTING} lists deep")
+        if isinstance(value, dict):
+            return {_plain_key(key): plain(item, name, depth + 1) for key, item in value.items()}
+        return [plain(item, name, depth + 1) for item in value]
+    if isinstance(value, np.floating):  # a long double, whose tolist returns itself
+        return float(value)
+    if isinstance(value, int):
+        require(-_MAX_INTEGER <= value < _MAX_INTEGER, f"{name} holds an integer beyond 64 bits")
+    elif isinstance(value, str):
+        require(len(value) <= MAX_TEXT, f"{name} holds a text of {len(value):,} characters, of at most {MAX_TEXT:,}")
+    return value
+
+
+def _plain_key(key: Any) -> Any:
+    return key.tolist() if hasattr(key, "tolist") else key
+
+
+def with_value_errors(cls: Class) -> Class:
+    """Make the fields of a strict dataclass :func:`plain`, and raise ``ValueError`` for its errors and unknown keys."""
+    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    original_init: Any = cls.__init__  # type: ignore[misc]
+    original_setattr: Any = cls.__setattr__
+
+    @functools.wraps(original_init)
+    def __init__(self, **kwargs: Any) -> None:
+        try:
+            original_init(self, **kwargs)
+        except (StrictDataclassError, TypeError) as error:
+            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+
+    @functools.wraps(original_setattr)
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            original_setattr(self, name, plain(value, name) if name in fields else value)
+        except StrictDataclassError as error:
+            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    cls.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]
+    return cls
