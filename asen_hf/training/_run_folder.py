@@ -112,7 +112,15 @@ def remove_run(output: Path) -> None:
     for name in _RESULT:  # config.json first: without it, what is left is not taken for a result
         (output / name).unlink(missing_ok=True)
     for checkpoint in checkpoints(output):
-        shutil.rmtree(checkpoint)
+        remove_checkpoint(checkpoint)
+
+
+def remove_checkpoint(checkpoint: Path) -> None:
+    """Remove a checkpoint's folder; a death in between leaves nothing that looks like a checkpoint."""
+    leaving = checkpoint.with_name(f".{checkpoint.name}.old.tmp")
+    shutil.rmtree(leaving, ignore_errors=True)
+    checkpoint.rename(leaving)
+    shutil.rmtree(leaving)
 
 
 def remove_unfinished_writes(output: Path) -> None:
@@ -127,7 +135,8 @@ def save_checkpoint(output: Path, step: int, fill: Callable[[Path], None]) -> Pa
     final = output / f"checkpoint-{step}"
     with _written_aside(final) as aside:
         fill(aside)
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():  # of a run that resumed from an earlier step
+            remove_checkpoint(final)
         aside.rename(final)
     return final
 
@@ -174,4 +183,4 @@ def _aside(final: Path) -> Path:
 
 
 def _is_unfinished_write(path: Path) -> bool:
-    return path.is_dir() and re.fullmatch(rf"\.({_CHECKPOINT.pattern}|result)\.tmp", path.name) is not None
+    return path.is_dir() and re.fullmatch(rf"\.({_CHECKPOINT.pattern}|result)(\.old)?\.tmp", path.name) is not None

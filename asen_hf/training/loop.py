@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +39,7 @@ from ._run_folder import (
     checkpoints,
     claimed,
     publish,
+    remove_checkpoint,
     remove_run,
     remove_unfinished_writes,
     save_checkpoint,
@@ -337,7 +337,7 @@ def _save(
         save_checkpoint(output, progress.step, fill)
         for checkpoint in checkpoints(output):
             if step_of(checkpoint) not in (progress.step, progress.best_step):
-                shutil.rmtree(checkpoint)
+                remove_checkpoint(checkpoint)
     else:
         accelerator.wait_for_everyone()
         save_random_state(unfinished_checkpoint(output, progress.step) / STATE, accelerator)

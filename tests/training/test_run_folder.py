@@ -144,6 +144,25 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path, kind):
         run(output)
 
 
+def test_a_death_while_an_old_checkpoint_is_removed_leaves_no_half_of_it(tmp_path, monkeypatch):
+    remove = shutil.rmtree
+
+    def mortal(path, *arguments, **keywords):
+        if Path(path).exists() and (files := [file for file in Path(path).rglob("*") if file.is_file()]):
+            files[0].unlink()
+            raise Death
+        remove(path, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", mortal)
+        with pytest.raises(Death):
+            run(tmp_path, max_steps=6, eval_steps=2)
+    for name in checkpoints(tmp_path):
+        AsenForMultitask.from_pretrained(tmp_path / name)
+    run(tmp_path, max_steps=6, eval_steps=2, resume_from_checkpoint="latest")
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
+
+
 @pytest.mark.parametrize("dies_after", range(9))
 def test_a_death_while_publishing_never_mixes_two_results(tmp_path, dies_after, monkeypatch):
     """A finished run is trained on; the second result's files replace the first's one by one."""
