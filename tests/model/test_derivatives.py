@@ -168,15 +168,18 @@ def test_second_derivatives_through_one_result_and_with_a_frozen_tensor(side, gr
 @pytest.mark.parametrize("side", DENSE.values(), ids=DENSE)
 def test_a_tensor_computed_from_another_one_does_not_count_twice(side, monkeypatch):
     side.set(monkeypatch)
-    layer = layer_of(side, gated=True)
+    layer = layer_of(side, GATED)
     _, table = tensors_of(SHARED)
 
-    def output(vector):
+    def output(vector, layer=layer):
         states = torch.linspace(1, 2, ROWS * NODES).double().outer(vector.flatten()).view(ROWS, NODES, SIZE)
         return func.functional_call(layer, {"attention_vector": vector}, (states, table, SHARED))[0].square()
 
     vector = layer.attention_vector.detach().requires_grad_()
     assert torch.autograd.gradgradcheck(output, vector, fast_mode=True, atol=1e-5)
+    expected = torch.autograd.grad(output(vector, layer_of(DENSE["pyg"], GATED)).sum(), vector)
+    found = torch.autograd.grad(output(vector).sum(), vector, create_graph=True)
+    torch.testing.assert_close(found, expected)
 
 
 # --- the model, by every way of PyTorch -------------------------------------------------------------------------------

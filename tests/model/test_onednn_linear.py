@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import func, nn
+from torch.autograd import forward_ad
 
 from asen_hf.model import _onednn_linear as linear
 from asen_hf.model._onednn_linear import Linear
@@ -55,13 +56,57 @@ def test_it_can_be_differentiated_twice(products):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
-def test_function_transforms_are_left_to_pytorch(products):
-    ours, theirs = pair()
+def tangent(function, inputs):
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(function(forward_ad.make_dual(inputs, torch.ones_like(inputs)))).tangent
+
+
+def tangent_without_gradients(function, inputs):
+    with torch.no_grad():
+        return tangent(function, inputs)
+
+
+TRANSFORMS = {
+    "jacrev": lambda function, inputs: func.jacrev(function)(inputs),
+    "jacfwd": lambda function, inputs: func.jacfwd(function)(inputs),
+    "hessian": lambda function, inputs: func.hessian(lambda x: function(x).sum())(inputs),
+    "vmap": lambda function, inputs: func.vmap(function)(inputs),
+    "vmap of grad": lambda function, inputs: func.vmap(func.grad(lambda x: function(x).sum()))(inputs),
+    "forward_ad": tangent,
+    "forward_ad under no_grad": tangent_without_gradients,
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_transforms_are_left_to_pytorch(products, transform):
     inputs = torch.randn(5, 24)
-    for layer in (ours, theirs):
-        layer.jacobian = torch.func.jacrev(lambda x, layer=layer: layer(x).sum(0))(inputs)
-    assert torch.equal(ours.jacobian, theirs.jacobian)
+    found, expected = (transform(lambda x, layer=layer: layer(x).sin(), inputs) for layer in pair())
+    assert torch.equal(found, expected)
     assert not products
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_an_exported_layer_is_left_to_pytorch(products, rows):
+    ours, theirs = pair()
+    shapes = {"input": {0: torch.export.Dim("rows")}}
+    program = torch.export.export(ours, (torch.randn(3, 24),), dynamic_shapes=shapes).module()
+    inputs = torch.randn(rows, 24)
+    assert torch.equal(program(inputs), theirs(inputs))
+    assert not products
+
+
+def test_a_backward_under_vmap_works(products):
+    ours, theirs = pair()
+    inputs = torch.randn(5, 24, requires_grad=True)
+    found = []
+    for layer in (ours, theirs):
+        output = layer(inputs)
+        backward = func.vmap(
+            lambda unit, output=output: torch.autograd.grad(output, inputs, unit, retain_graph=True)[0]
+        )
+        found.append(backward(torch.eye(200).view(200, 5, 40)))
+    assert products
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_batched_gradients_work(products):
