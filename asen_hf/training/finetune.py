@@ -13,12 +13,12 @@ from datasets import Dataset, DatasetDict
 from numpy.typing import ArrayLike
 
 from ..closures import warn_if_not_closed
-from ..data.statistics import with_statistics, with_statistics_of
+from ..data.statistics import with_statistics_of
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_config, load_model
+from ._statistics import with_training_statistics
 from ._typed_fields import from_mapping
-from .loop import _subsample as subsample
 from .recipe import ModelRecipe, Recipe, TrainingRecipe
 from .results import TrainingResult, process_state, run_folder, train_and_score
 from .task_recipe import TaskRecipe
@@ -109,13 +109,12 @@ def finetune(
             keep_tasks=keep_tasks,
             attn_implementation=settings.attn_implementation if _is_asked(training, model_or_checkpoint) else None,
         )
-    training_rows = subsample(rows.splits["train"], settings)
-    logged_name = rows.name if state.is_main_process else None
-    model.config.tasks[rows.name] = with_statistics(model.config.tasks[rows.name], training_rows, logged_name)
+    splits, trained = {rows.name: rows.splits}, {rows.name: model.config.tasks[rows.name]}
+    model.config.tasks |= with_training_statistics(trained, splits, settings, is_logged=state.is_main_process)
     with run_folder(output_dir) as folder:
         sources = [] if rows.source is None else [rows.source]
         recipe = Recipe(ModelRecipe.of(model.config), sources, dataclasses.replace(settings, output_dir=folder))
-        scores = train_and_score(model, {rows.name: rows.splits}, recipe)
+        scores = train_and_score(model, splits, recipe)
     return FinetuneResult(model, scores, None if output_dir is None else Path(output_dir))
 
 
