@@ -128,5 +128,6 @@ def _column_name(task: TaskConfig, kind: str, index: int) -> str:
 
 
 def _shown(value: float | list) -> str:
-    numbers = value if isinstance(value, list) else [value]
-    return ", ".join(f"{number:.5g}" for number in numbers[:4]) + " …" * (len(numbers) > 4)
+    if not isinstance(value, list):
+        return f"{value:.6g}"
+    return f"[{', '.join(f'{number:.6g}' for number in value[:4])}{', …' * (len(value) > 4)}]"

@@ -26,6 +26,7 @@ from ..evaluation.reference_predictions import reference_scores
 from ..evaluation.scores import score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
+from ..training._statistics import with_training_statistics
 from ..training.finetune import prepare_model
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
@@ -46,7 +47,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     shutil.rmtree(output, ignore_errors=True)
     content = grid.fingerprint(cell)  # before the rows are read: a file that changes later makes the line stale
     configs, data = recipe.load()
-    [(name, task)] = configs.items()
+    [(name, task)] = with_training_statistics(configs, data, training, is_logged=False).items()
     start_from = grid.start(cell)
     model = starting_model(recipe, pretraining, start_from, name, task, grid.architecture(cell))
     rows = steps = best_step = 0
@@ -141,6 +142,7 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
         shutil.rmtree(output, ignore_errors=True)  # of a worker that died
         start = time.perf_counter()
         configs, data = recipe.load()
+        configs = with_training_statistics(configs, data, recipe.training, is_logged=False)
         set_seed(recipe.training.seed)
         model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
         scores = train(model, data, recipe)["validation"].scores

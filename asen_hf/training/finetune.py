@@ -15,14 +15,14 @@ from datasets import Dataset, DatasetDict
 from numpy.typing import ArrayLike
 
 from ..closures import warn_if_not_closed
-from ..data.statistics import with_statistics, with_statistics_of
+from ..data.statistics import with_statistics_of
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_config, load_model
 from ._processes import process_state
 from ._run_folder import claimed
+from ._statistics import with_training_statistics
 from ._typed_fields import from_mapping
-from .loop import subsample
 from .recipe import ModelRecipe, Recipe, Start, TrainingRecipe
 from .results import TrainingResult, run_folder, train_and_score
 from .task_recipe import TaskRecipe
@@ -117,14 +117,13 @@ def finetune(
                 keep_tasks=keep_tasks,
                 attn_implementation=settings.attn_implementation if _is_asked(training, model_or_checkpoint) else None,
             )
-        training_rows = subsample(rows.splits["train"], settings)
-        logged_name = rows.name if state.is_main_process else None
-        model.config.tasks[rows.name] = with_statistics(model.config.tasks[rows.name], training_rows, logged_name)
+        splits, trained = {rows.name: rows.splits}, {rows.name: model.config.tasks[rows.name]}
+        model.config.tasks |= with_training_statistics(trained, splits, settings, is_logged=state.is_main_process)
         sources = [] if rows.source is None else [rows.source]
         checkpoint = str(model_or_checkpoint) if isinstance(model_or_checkpoint, str | Path) else None
         start = Start(checkpoint, init_from, from_scratch, keep_tasks)
         recipe = Recipe(ModelRecipe.of(model.config), sources, settings, start)
-        scores = train_and_score(model, {rows.name: rows.splits}, recipe)
+        scores = train_and_score(model, splits, recipe)
     return FinetuneResult(model, scores, None if output_dir is None else Path(output_dir))
 
 

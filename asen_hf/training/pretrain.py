@@ -9,11 +9,10 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from ..closures import warn_if_not_closed
-from ..data.statistics import with_statistics
 from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
 from ._run_folder import claimed
-from .loop import subsample
+from ._statistics import with_training_statistics
 from .recipe import Recipe
 from .results import TrainingResult, train_and_score
 
@@ -55,9 +54,7 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
         set_seed(recipe.training.seed)
         with state.main_process_first():  # the remaining processes read its cache
             configs, data = recipe.load()
-        for name, task in configs.items():
-            training_rows = subsample(data[name]["train"], recipe.training)
-            configs[name] = with_statistics(task, training_rows, name if state.is_main_process else None)
+        configs = with_training_statistics(configs, data, recipe.training, is_logged=state.is_main_process)
         model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
         if state.is_main_process:
             for name, task in configs.items():
