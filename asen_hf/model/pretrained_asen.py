@@ -28,7 +28,6 @@ from .task_modules import TaskModules
 _WITHOUT_EFFECT = {
     "from_flax": (True, "checkpoints are saved by torch"),
     "from_tf": (True, "checkpoints are saved by torch"),
-    "ignore_mismatched_sizes": (True, "a checkpoint is loaded whole or not at all"),
 }
 
 

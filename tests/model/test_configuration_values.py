@@ -177,7 +177,7 @@ def test_a_keyword_without_effect_is_refused_wherever_it_is_given(key, tmp_path)
             cls.from_pretrained(tmp_path, **setting)
 
 
-@pytest.mark.parametrize(("key", "value"), [("from_tf", True), ("from_flax", True), ("ignore_mismatched_sizes", True)])
+@pytest.mark.parametrize(("key", "value"), [("from_tf", True), ("from_flax", True)])
 def test_an_argument_of_loading_that_cannot_work_is_refused(key, value, tmp_path):
     make_model({"a": TOKENS}, hidden_size=8).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=f"cannot take {key}={value}"):
