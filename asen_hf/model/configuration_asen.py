@@ -199,10 +199,16 @@ class AsenConfig(PreTrainedConfig):
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
         """The config.json of a folder, a committed checkpoint or a Hub repository; ``OSError`` names a missing file."""
+        return super().get_config_dict(find_checkpoint(pretrained_model_name_or_path, **kwargs), **kwargs)
+
+    @classmethod
+    def _dict_from_json_file(cls, json_file: Any) -> dict[str, Any]:
         try:
-            return super().get_config_dict(find_checkpoint(pretrained_model_name_or_path, **kwargs), **kwargs)
+            fields = super()._dict_from_json_file(json_file)
         except RecursionError as error:
-            raise ValueError(f"{pretrained_model_name_or_path}: config.json is nested too deep to be read") from error
+            raise ValueError(f"{json_file} is nested too deep to be read") from error
+        require(isinstance(fields, dict), f"{json_file}: a config must be a JSON object, got {type(fields).__name__}")
+        return fields
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:

@@ -29,7 +29,6 @@ from .task_modules import TaskModules
 _WITHOUT_EFFECT = {
     "from_flax": (True, "checkpoints are saved by torch"),
     "from_tf": (True, "checkpoints are saved by torch"),
-    "ignore_mismatched_sizes": (True, "a checkpoint is loaded whole or not at all"),
 }
 
 
@@ -175,8 +174,11 @@ class AsenPreTrainedModel(PreTrainedModel):
         unfit = [key for key in expected if key not in tensors or tensors[key].shape != expected[key].shape]
         for key, module in self.named_modules():
             if isinstance(module, SymmetryBreaker):
-                labels = module.compute_labels().items()
-                unfit += [key for name, value in labels if not torch.equal(getattr(module, name).cpu(), value)]
+                labels, held = module.compute_labels(), dict(module.named_buffers())
+                is_same = labels.keys() == held.keys() and all(
+                    torch.equal(held[name].cpu(), value) for name, value in labels.items()
+                )
+                unfit += [] if is_same else [key]
         if unfit:
             raise ValueError(
                 f"the config was changed since the model was built and does not fit {min(unfit)}: restore it, and "

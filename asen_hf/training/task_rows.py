@@ -185,5 +185,5 @@ def _default_name(task: Any) -> str:
 
 
 def task_name(path: str | Path) -> str:
-    """The name of a task whose config is a JSON file: the file's name without dots, which task names cannot contain."""
+    """The name of a task whose config is a JSON file: the file's name, with underscores for dots."""
     return Path(path).stem.replace(".", "_")

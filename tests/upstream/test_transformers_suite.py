@@ -41,6 +41,12 @@ EXCEPTIONS = {
 }
 
 
+class NumLabelsBelongToTasks(ConfigTester):
+    def create_and_test_config_with_num_labels(self):
+        with pytest.raises(ValueError, match="num_labels has no effect in AsenConfig"):
+            super().create_and_test_config_with_num_labels()
+
+
 @pytest.fixture(autouse=True)
 def _base_model_is_known(monkeypatch):
     """The suite knows base models, which give no loss, by a table of names."""
@@ -93,7 +99,7 @@ class Suite(ModelTesterMixin):
 
     def test_config(self):
         fields = self.model_tester.config_fields
-        ConfigTester(self, AsenConfig, has_text_modality=False, **fields).run_common_tests()
+        NumLabelsBelongToTasks(self, AsenConfig, has_text_modality=False, **fields).run_common_tests()
 
 
 RING = {"degree": 5, "generators": to_cycles(dihedral(5))}
