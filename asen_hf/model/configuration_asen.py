@@ -7,6 +7,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 from transformers.utils import is_torch_available
 
+from ._messages import one_line, shortened, shown
 from .checkpoints import find_checkpoint
 from .configuration_task import TaskConfig, require, with_value_errors
 
@@ -67,7 +68,8 @@ class AsenConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         known = {field.name for field in dataclasses.fields(self)}
         unknown = sorted(set(kwargs) - _INHERITED_KEYS)
-        require(not unknown, f"AsenConfig has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        names = shortened(one_line(name, 100) for name in unknown)
+        require(not unknown, f"AsenConfig has no {names}; it has {', '.join(sorted(known))}")
         for name in ("hidden_size", "num_hidden_layers", "num_attention_heads"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         require(
@@ -100,7 +102,7 @@ class AsenConfig(PreTrainedConfig):
         if name is None:
             require(len(tasks) == 1, f"say which task; this model's tasks: {known}")
             name = next(iter(tasks))
-        require(name in tasks, f"unknown task {name!r}; this model's tasks: {known}")
+        require(isinstance(name, str) and name in tasks, f"unknown task {shown(name)}; this model's tasks: {known}")
         return name, tasks[name]
 
     def check_new_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
@@ -144,16 +146,16 @@ def _task_config(name: Any, task: Any) -> TaskConfig:
     _check_task_name(name)
     if isinstance(task, TaskConfig):
         return task
-    require(isinstance(task, dict), f"task {name!r}: expected a TaskConfig or a dict, got {type(task).__name__}")
+    require(isinstance(task, dict), f"task {shown(name)}: expected a TaskConfig or a dict, got {type(task).__name__}")
     try:
         return TaskConfig.from_dict(task)
     except ValueError as error:
-        raise ValueError(f"task {name!r}: {error}") from error
+        raise ValueError(f"task {shown(name)}: {error}") from error
 
 
 def _check_task_name(name: Any) -> None:
-    require(isinstance(name, str) and name != "", f"a task's name must be a non-empty string, got {name!r}")
-    require("." not in name, f"a task's name becomes part of parameter names and cannot hold a dot, got {name!r}")
+    require(isinstance(name, str) and name != "", f"a task's name must be a non-empty string, got {shown(name)}")
+    require("." not in name, f"a task's name becomes part of parameter names and cannot hold a dot, got {shown(name)}")
     if is_torch_available():
         from torch.nn import ModuleDict
 

@@ -13,7 +13,7 @@ from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from sympy.combinatorics import PermutationGroup
 
-from ._points import shown
+from ._messages import check_value, one_line, shown
 from .group_notation import parse_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
@@ -21,6 +21,7 @@ from .orbits import check_edges
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
 MOST_POINTS_FOR_TRIPLES = 64
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
+
 
 Class = TypeVar("Class", bound=type)
 
@@ -32,17 +33,19 @@ def with_value_errors(cls: Class) -> Class:
 
     @functools.wraps(original_init)
     def __init__(self, **kwargs: Any) -> None:
+        check_value(cls.__name__, kwargs)
         try:
             original_init(self, **kwargs)
         except (StrictDataclassError, TypeError) as error:
-            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+            raise ValueError(f"{cls.__name__}: {one_line(error)}") from error
 
     @functools.wraps(original_setattr)
     def __setattr__(self, name: str, value: Any) -> None:
+        check_value(cls.__name__, {name: value})
         try:
             original_setattr(self, name, value)
         except StrictDataclassError as error:
-            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+            raise ValueError(f"{cls.__name__}: {one_line(error)}") from error
 
     cls.__init__ = __init__  # type: ignore[misc]
     cls.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]

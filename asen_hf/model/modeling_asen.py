@@ -352,6 +352,8 @@ def _check(check: Callable[..., None], tensor: Tensor, task: str) -> None:
     """Run a TaskConfig's check on a tensor. On a GPU, check only shape and dtype: values would need a device sync."""
     if torch.compiler.is_compiling():
         return
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"task {task!r}: expected a tensor of inputs or labels, got {type(tensor).__name__}")
     values = tensor.detach()
     values = values if values.device.type == "cpu" else values[:0].cpu()
     array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
