@@ -74,7 +74,7 @@ class AsenPredictionPipeline(Pipeline):
             ValueError: a row is not a dict with inputs, its task is unknown, or its inputs have the wrong shape or
                 dtype, are out of vocabulary or not finite; the message has the number of the row, counted from 0.
         """
-        if isinstance(inputs, list) and not inputs:
+        if isinstance(inputs, list | tuple) and not inputs:
             return []
         if isinstance(inputs, Iterable) and not isinstance(inputs, _ONE_INPUT | list):
             inputs = (row for row in inputs)  # the base class accepts generators but not datasets.Dataset

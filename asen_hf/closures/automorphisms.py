@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy.combinatorics import PermutationGroup
 
-from ..model._points import positive_integer, shown
+from ..model._messages import shown
+from ..model._points import positive_integer
 from ..model.groups import from_array_form
 from ..model.orbits import read_array
 
@@ -155,6 +156,8 @@ def from_networkx(
     Raises:
         ValueError: the graph has no nodes, or a node or an edge lacks the attribute or has one that is not hashable.
     """
+    if not all(hasattr(graph, name) for name in ("nodes", "edges", "to_directed")):
+        raise ValueError(f"from_networkx takes a networkx graph, not {shown(graph)}")
     number = {node: index for index, node in enumerate(graph)}
     edges = list(graph.to_directed(as_view=True).edges(data=True))
     arcs = np.array([(number[source], number[target]) for source, target, _ in edges], dtype=np.int64)

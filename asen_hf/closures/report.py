@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
 
-from ..model._points import shown
+from ..model._messages import shown
 from ..model.configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
 from ..model.groups import symmetric
 from ..model.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support

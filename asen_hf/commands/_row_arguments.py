@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
+from ..training import _json
 from ..training._typed_fields import described
 from ..training.task_recipe import TaskRecipe
 from ..training.task_rows import task_name
@@ -75,7 +75,4 @@ class RowArguments:
 
 def parse_json(text: str, flag: str) -> Any:
     """The value of a flag given as JSON; ``ValueError`` names the flag."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--{flag} is not JSON: {error}") from error
+    return _json.parse_json(text, f"--{flag}")

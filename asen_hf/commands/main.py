@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .._version import __version__
+from ..model._messages import one_line
 
 _DESCRIPTION = "Any-Subgroup Equivariant Networks: the symmetry is data."
 _COMMANDS = {
@@ -58,7 +59,7 @@ def report_errors(run: Callable[[], None]) -> int:
     try:
         run()
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # errors of libraries may span several lines
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; a training goes on with --resume_from_checkpoint latest", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from datasets import DatasetDict
 
+from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 
 
@@ -57,8 +58,8 @@ def get_task(name: str, **options: Any) -> Any:
         ValueError: an unknown name (lists the known names), an unknown or missing option (lists the task's options) or
             an invalid value of an option.
     """
-    if name not in _TASKS:
-        raise ValueError(f"unknown task {name!r}; the known tasks are {', '.join(list_tasks())}")
+    if not isinstance(name, str) or name not in _TASKS:
+        raise ValueError(f"unknown task {shown(name)}; the known tasks are {', '.join(list_tasks())}")
     fields = [field for field in dataclasses.fields(_TASKS[name]) if field.init]
     takes = f"task {name!r} takes {', '.join(field.name for field in fields)}"
     unknown = sorted(options.keys() - {field.name for field in fields})

@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 import pyarrow.parquet
 
+from ..model._messages import shown
 from ._npz_files import read_arrays
 
 SPLITS = ("train", "validation", "test")
@@ -30,9 +31,13 @@ def read_tables(source: str | Path) -> dict[str, Table]:
         ValueError: the source does not exist, is of an unknown kind or cannot be read; names the file and the row.
     """
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"table {shown(str(source))}: cannot be read: {error.strerror}") from error
+    if is_folder:
         return _read_folder(path)
-    if path.is_file() or path.suffix in _READERS:
+    if is_file or path.suffix in _READERS:
         return {"train": _read_file(path)}
     return _read_hub(str(source))
 

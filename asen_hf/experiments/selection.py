@@ -21,11 +21,12 @@ from ..closures import graph_automorphisms, group_order
 from ..closures.automorphisms import Undecided
 from ..data.group_option import resolve_group
 from ..evaluation.metrics import METRICS
-from ..model._points import shown
+from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.groups import from_cycles, to_cycles
 from ..model.modeling_asen import AsenForMultitask
 from ..model.symmetry import SymmetryBreaker
+from ..training._json import parse_json
 from ..training._yaml import to_yaml
 from ..training.recipe import Recipe
 from ..training.task_recipe import TaskRecipe
@@ -184,10 +185,7 @@ def write_grid(content: dict[str, Any], output: Path) -> Grid:
 def named_group(source: TaskRecipe, config: TaskConfig, text: str) -> list:
     """The generators of a candidate group, as cycles."""
     if text.startswith("["):
-        try:
-            return to_cycles(from_cycles(json.loads(text), config.degree))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"group {shown(text)} is not JSON: {error}") from error
+        return to_cycles(from_cycles(parse_json(text, f"group {shown(text)}"), config.degree))
     if source.dataset is not None:
         return to_cycles(resolve_group(text, config.degree)[0])
     options = {**source.options, "group": text}

@@ -1,6 +1,5 @@
 """Points 0 … n-1 and generators of a group: how they are numbered, what is checked of them, and how many are taken."""
 
-import reprlib
 from collections.abc import Iterable
 from numbers import Integral
 
@@ -8,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
 from sympy.combinatorics.permutations import _af_new
+
+from ._messages import shown
 
 MAX_DEGREE = 2**20
 """Largest degree of a group; checked before anything of that size is allocated."""
@@ -50,31 +51,6 @@ def check_size(degree: int, num_generators: int = 1) -> None:
             f"{num_generators:,} generators of degree {degree:,} have {degree * num_generators:,} images, but at most "
             f"{MAX_PAIRS:,} (MAX_PAIRS) are taken: give fewer generators"
         )
-
-
-class _Short(reprlib.Repr):
-    """Texts, lists and numbers of any size, nested to any depth or in a circle, in at most a few hundred characters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxstring = self.maxother = 100
-        self.maxlevel = 4
-
-    def repr_int(self, value: int, level: int) -> str:
-        if abs(value) < 10**18:
-            return repr(value)
-        return f"{'-' * (value < 0)}2^{abs(value).bit_length() - 1} or more"  # Python refuses to print 4,301 digits
-
-    def repr_ndarray(self, array: np.ndarray, level: int) -> str:
-        return f"an array of shape {array.shape} and type {array.dtype}"
-
-
-_short = _Short()
-
-
-def shown(value: object) -> str:
-    """``repr(value)`` for an error message: of bounded length, and without an error of its own."""
-    return _short.repr(value)
 
 
 def positive_integer(value: object, subject: str) -> int:

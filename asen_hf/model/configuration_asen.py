@@ -6,6 +6,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from ._messages import one_line, shortened, shown
 from .checkpoints import find_checkpoint
 from .configuration_names import check_pairs_of_names, check_task_name
 from .configuration_task import TaskConfig
@@ -117,7 +118,8 @@ class AsenConfig(PreTrainedConfig):
         """Refuse unknown keys, and inherited keys and fields that would have no effect."""
         known = {field.name for field in dataclasses.fields(self)}
         unknown = sorted(set(kwargs) - _INHERITED_KEYS)
-        require(not unknown, f"AsenConfig has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        names = shortened(one_line(name, 100) for name in unknown)
+        require(not unknown, f"AsenConfig has no {names}; it has {', '.join(sorted(known))}")
         for key, (neutral, remedy) in _WITHOUT_EFFECT.items():
             value = kwargs.get(key) if key not in known else getattr(self, key)
             require(
@@ -145,7 +147,7 @@ class AsenConfig(PreTrainedConfig):
         if name is None:
             require(len(tasks) == 1, f"say which task; this model's tasks: {known}")
             name = next(iter(tasks))
-        require(name in tasks, f"unknown task {name!r}; this model's tasks: {known}")
+        require(isinstance(name, str) and name in tasks, f"unknown task {shown(name)}; this model's tasks: {known}")
         return name, tasks[name]
 
     def check_new_task(self, name: str, task: TaskConfig | dict) -> TaskConfig:
@@ -258,8 +260,8 @@ def _task_config(name: Any, task: Any) -> TaskConfig:
     """A copy of ``task`` as a TaskConfig, because configs share nothing; error messages name the task."""
     check_task_name(name)
     is_task = isinstance(task, TaskConfig | dict)
-    require(is_task, f"task {name!r}: expected a TaskConfig or a dict, got {type(task).__name__}")
+    require(is_task, f"task {shown(name)}: expected a TaskConfig or a dict, got {type(task).__name__}")
     try:
         return TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
     except ValueError as error:
-        raise ValueError(f"task {name!r}: {error}") from error
+        raise ValueError(f"task {shown(name)}: {error}") from error

@@ -11,7 +11,7 @@ import numpy as np
 from huggingface_hub.dataclasses import strict
 from sympy.combinatorics import PermutationGroup
 
-from ._points import shown
+from ._messages import shown
 from .configuration_statistics import LARGEST_NORMALIZED, Statistic, checked_statistics, normalized
 from .configuration_values import MAX_TEXT, require, with_value_errors
 from .group_notation import parse_group

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 from huggingface_hub.errors import StrictDataclassError
 
+from ._messages import one_line
+
 MAX_TEXT = 1_000
 """Largest number of characters in a text, such as a label's name."""
 
@@ -62,14 +64,14 @@ def with_value_errors(cls: Class) -> Class:
         try:
             original_init(self, **kwargs)
         except (StrictDataclassError, TypeError) as error:
-            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+            raise ValueError(f"{cls.__name__}: {one_line(error)}") from error
 
     @functools.wraps(original_setattr)
     def __setattr__(self, name: str, value: Any) -> None:
         try:
             original_setattr(self, name, plain(value, name) if name in fields else value)
         except StrictDataclassError as error:
-            raise ValueError(f"{cls.__name__}: {' '.join(str(error).split())}") from error
+            raise ValueError(f"{cls.__name__}: {one_line(error)}") from error
 
     cls.__init__ = __init__  # type: ignore[misc]
     cls.__setattr__ = __setattr__  # type: ignore[method-assign, assignment]

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, NoReturn
 from sympy.combinatorics import PermutationGroup
 
 from . import groups
-from ._points import MAX_DEGREE, check_size, positive_integer, shown
+from ._messages import shown
+from ._points import MAX_DEGREE, check_size, positive_integer
 
 __all__ = ["format_cycles", "parse_group"]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
 from sympy.core import random as sympy_random
 
+from ._messages import shown
 from ._points import (
     MAX_DEGREE,
     MAX_GENERATORS,
@@ -32,7 +33,6 @@ from ._points import (
     number_points,
     positive_integer,
     require_list,
-    shown,
 )
 
 __all__ = [

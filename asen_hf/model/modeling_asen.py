@@ -377,6 +377,8 @@ def _check(check: Callable[..., None], tensor: Tensor, task: str) -> None:
     """
     if torch.compiler.is_compiling():
         return
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"task {task!r}: expected a tensor of inputs or labels, got {type(tensor).__name__}")
     if tensor.device.type == "cpu" and not is_transformed():
         array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True)
     else:

@@ -13,7 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
 
-from ._points import is_integer, shown
+from ._messages import shown
+from ._points import is_integer
 from .groups import MAX_PAIRS, array_forms, check_group
 
 __all__ = [

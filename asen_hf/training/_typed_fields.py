@@ -8,6 +8,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union
 
+from ..model._messages import check_nesting, one_line, shortened, shown
+
 Class = TypeVar("Class")
 
 _WORDS = {
@@ -37,6 +39,7 @@ def from_mapping(cls: type[Class], values: Any, where: str) -> Class:
         ValueError: an unknown field, a value of the wrong type, or one that the dataclass itself refuses; names the
             origin, the field, the expected and the found value.
     """
+    check_nesting(values, where)
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     refuse_unknown(values, names, where)
@@ -56,7 +59,7 @@ def typed(value: Any, hint: Any, where: str) -> Any:
         ValueError: the value has another type; names the expected type and the found value.
     """
     if not _fits(value, hint):
-        raise ValueError(f"{where}: expected {_expected(hint)}, found {value!r}")
+        raise ValueError(f"{where}: expected {_expected(hint)}, found {shown(value)}")
     return (
         float(value)
         if type(value) is int and float in _alternatives(hint) and int not in _alternatives(hint)
@@ -64,13 +67,22 @@ def typed(value: Any, hint: Any, where: str) -> Any:
     )
 
 
+def check_types(instance: Any, where: str) -> None:
+    """Check every field of a dataclass as :func:`typed` does; for a dataclass that is not only made of a mapping."""
+    hints = typing.get_type_hints(type(instance))
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if value is not None:
+            typed(value, hints[field.name], f"{where}: {field.name}")
+
+
 def refuse_unknown(values: Any, known: Sequence[str], where: str) -> None:
     """Raise ``ValueError`` unless ``values`` is a mapping whose keys are all known."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"{where}: expected a mapping, found {values!r}")
-    unknown = [str(key) for key in values if key not in known]
+        raise ValueError(f"{where}: expected a mapping, found {shown(values)}")
+    unknown = [one_line(key, 100) if isinstance(key, str) else shown(key) for key in values if key not in known]
     if unknown:
-        raise ValueError(f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(known)}")
+        raise ValueError(f"{where}: unknown key {shortened(unknown)}; known: {', '.join(known)}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -86,7 +98,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Any:
         return True
     if origin in (int, float):
-        return isinstance(value, (int, origin)) and not isinstance(value, bool)
+        is_number = isinstance(value, (int, origin)) and not isinstance(value, bool)
+        return is_number and not (isinstance(value, int) and abs(value) >= 2**63)
     if not isinstance(value, origin):
         return False
     if origin is list and arguments:

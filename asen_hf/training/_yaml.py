@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+_MAX_VALUES = 100_000
+
 # By tag: the pattern of plain words that are of this type, and the characters that such a word can begin with.
 _TYPES = {
     "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
@@ -22,9 +24,44 @@ _TYPES = {
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's loader follows YAML 1.1, where ``no``, ``on`` and ``yes`` are booleans and ``2e-3`` is text."""
+    """PyYAML's loader follows YAML 1.1, where ``no``, ``on`` and ``yes`` are booleans and ``2e-3`` is text.
+
+    It also keeps the last of equal keys, and lets aliases of aliases stand for more values than fit into memory.
+    """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+    def get_single_node(self) -> yaml.Node | None:
+        root = super().get_single_node()
+        if root is not None and _size(root, {}) > _MAX_VALUES:
+            raise yaml.YAMLError(f"it has over {_MAX_VALUES:,} values, counting aliases as often as they are used")
+        return root
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, key.value) in seen if isinstance(key, yaml.ScalarNode) else False:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} appears twice", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add((key.tag, key.value))
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """PyYAML's own would read 010 as octal, as YAML 1.1 does."""
+        if len(node.value) > 19:
+            raise yaml.constructor.ConstructorError(None, None, "an integer has over 19 digits", node.start_mark)
+        return int(node.value)
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """The number of values in a node, counting an alias as often as it is used."""
+    if id(node) not in sizes:
+        sizes[id(node)] = _MAX_VALUES + 1  # until it is known: what holds itself has no end
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        inner = parts if isinstance(node, yaml.CollectionNode) else []
+        sizes[id(node)] = min(_MAX_VALUES + 1, 1 + sum(_size(part, sizes) for part in inner))
+    return sizes[id(node)]
 
 
 class _Dumper(yaml.SafeDumper):
@@ -34,8 +71,7 @@ class _Dumper(yaml.SafeDumper):
 for _tag, (_pattern, _first) in _TYPES.items():
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-# PyYAML's own constructor would read 010 as octal, as YAML 1.1 does.
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -50,6 +86,8 @@ def read_yaml(path: str | Path) -> Any:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"not text: {error}") from error
+    except RecursionError:
+        raise ValueError("not YAML: lists or mappings are nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"not YAML: {error}") from error
 

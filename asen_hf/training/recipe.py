@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from datasets import DatasetDict
 
+from ..model._messages import shortened, shown
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ._typed_fields import described, from_mapping, refuse_unknown
 from ._yaml import read_yaml, to_yaml
@@ -172,18 +173,22 @@ class Recipe:
                 expected and found value.
         """
         if not isinstance(sections, Mapping):
-            raise ValueError(f"{where}: expected the sections {', '.join(SECTIONS)}, found {sections!r}")
+            raise ValueError(f"{where}: expected the sections {', '.join(SECTIONS)}, found {shown(sections)}")
         refuse_unknown(sections, SECTIONS, where)
         model, training, start = (sections.get(name) for name in ("model", "training", "start"))
         tasks = sections.get("tasks", [])
         if not isinstance(tasks, list) or not all(isinstance(task, Mapping) and "name" in task for task in tasks):
-            raise ValueError(f"{where}, section tasks: expected a list of mappings, each with a name, found {tasks!r}")
+            raise ValueError(
+                f"{where}, section tasks: expected a list of mappings, each with a name, found {shown(tasks)}"
+            )
         names = [task["name"] for task in tasks]
         if any(names.count(name) > 1 for name in names):
-            raise ValueError(f"{where}, section tasks: two tasks have the same name among {', '.join(map(str, names))}")
+            raise ValueError(
+                f"{where}, section tasks: two tasks have the same name among {shortened(map(shown, names))}"
+            )
         return cls(
             from_mapping(ModelRecipe, {} if model is None else model, f"{where}, section model"),
-            [from_mapping(TaskRecipe, task, f"{where}, task {task['name']!r}") for task in tasks],
+            [from_mapping(TaskRecipe, task, f"{where}, task {shown(task['name'])}") for task in tasks],
             from_mapping(TrainingRecipe, {} if training is None else training, f"{where}, section training"),
             None if start is None else from_mapping(Start, start, f"{where}, section start"),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,12 @@ from huggingface_hub.errors import HfUriError
 from sympy.combinatorics import PermutationGroup
 
 from ..data import get_task, load_table
+from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.group_notation import parse_group
 from ..model.orbits import close_support
+from ._json import parse_json
+from ._typed_fields import check_types
 
 
 @dataclasses.dataclass
@@ -60,10 +62,9 @@ class TaskRecipe:
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
             raise ValueError("a table needs both dataset and task_config")
-        if not isinstance(self.options, dict):
-            raise ValueError(f"options must be a mapping, got {self.options!r}")
+        check_types(self, "a recipe's task")
         if self.support not in (None, "complete", "sparse", "weak"):
-            raise ValueError(f"support must be complete, sparse or weak, got {self.support!r}")
+            raise ValueError(f"support must be complete, sparse or weak, got {shown(self.support)}")
 
     def load(self, seed: int) -> tuple[TaskConfig, DatasetDict]:
         """The task's config and its rows.
@@ -79,7 +80,7 @@ class TaskRecipe:
             size = {} if self.num_rows is None else {"num_rows": self.num_rows}
             return self._changed(task.config), task.load(seed=seed, **size)
         except ValueError as error:
-            raise ValueError(f"task {self.name!r}: {error}") from error
+            raise ValueError(f"task {shown(self.name)}: {error}") from error
 
     def config(self, own: TaskConfig | None = None) -> TaskConfig:
         """The task's config, without its rows. ``ValueError`` as for :meth:`load`.
@@ -92,7 +93,7 @@ class TaskRecipe:
                 own = read_task_config(self.task_config) if self.dataset is not None else self._task().config
             return self._changed(own)
         except ValueError as error:
-            raise ValueError(f"task {self.name!r}: {error}") from error
+            raise ValueError(f"task {shown(self.name)}: {error}") from error
 
     def changed_fields(self) -> dict[str, Any]:
         """The fields that are not at their defaults: what a recipe file says of the task."""
@@ -107,7 +108,7 @@ class TaskRecipe:
         try:
             return parse_group(str(self.augmentation), degree)
         except ValueError as error:
-            raise ValueError(f"task {self.name!r}: augmentation: {error}") from error
+            raise ValueError(f"task {shown(self.name)}: augmentation: {error}") from error
 
     def _changed(self, config: TaskConfig) -> TaskConfig:
         return self._with_support(self._with_generators(config))
@@ -137,12 +138,11 @@ def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
     if isinstance(source, dict):
         return TaskConfig.from_dict(source)
     try:
-        fields = json.loads(_local(str(source)).read_text(encoding="utf-8"))
-    except (OSError, HfUriError) as error:
+        text = _local(str(source)).read_text(encoding="utf-8")
+    except (OSError, HfUriError, ValueError) as error:  # ValueError: not UTF-8, or a name with a zero byte
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"task config {source}: cannot be read: {reason}") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"task config {source}: not JSON: {error}") from error
+        raise ValueError(f"task config {shown(source)}: cannot be read: {reason}") from error
+    fields = parse_json(text, f"task config {source}")
     if not isinstance(fields, dict):
         raise ValueError(f"task config {source}: expected a JSON object with the fields of TaskConfig")
     try:

@@ -261,7 +261,7 @@ def test_a_zero_shot_cell_scores_the_pretrained_weights_as_they_are(pretrained, 
     monkeypatch.chdir(pretrained)
     grid = Grid.read(pretrained / "toy")
     cell = {"kind": "any", "train_rows": "0", "start": "donor", "seed": "1"}
-    [row] = [row for row in rows_of(pretrained / "toy") if grid.results.key_of(row) == cell]
+    [row] = [row for row in rows_of(pretrained / "toy") if grid.cell_of(row) == cell]
     assert (row["rows"], row["steps"], row["best_step"]) == ("0", "0", "0")
     model = AsenForMultitask.from_pretrained(grid.pretraining(cell).training.output_dir)
     task, data = grid.recipe(cell).tasks[0].load(seed=1)

@@ -541,7 +541,7 @@ BAD_COMMANDS = {
     "generators that are no JSON": (
         "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --generators (0,1)",
-        "--generators is not JSON",
+        "--generators: not JSON",
     ),
     "generators of another degree": (
         "finetune",
@@ -551,7 +551,7 @@ BAD_COMMANDS = {
     "options that are no JSON": (
         "finetune",
         "--checkpoint {checkpoint} --task equivariant/intersect --task_options length=3",
-        "--task_options is not JSON",
+        "--task_options: not JSON",
     ),
     "options that are no mapping": (
         "finetune",
