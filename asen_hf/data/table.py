@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 
-from ..model.configuration_statistics import largest_value
+from ..model.configuration_statistics import Statistic, largest_value
 from ..model.configuration_task import IGNORED_CLASS, TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
 from .features import to_dataset
@@ -111,7 +111,7 @@ class _Field:
 
     def _allowed(self, values: np.ndarray) -> np.ndarray:
         if self.top is None:
-            is_finite = np.abs(values) <= min(self.largest, MAX_MAGNITUDE)
+            is_finite = np.abs(values) <= self.largest
             return is_finite | (np.isnan(values) & (self.ignored is not None))
         return ((values >= 0) & (values <= self.top) & (values == np.floor(values))) | (values == self.ignored)
 
@@ -129,8 +129,8 @@ def _fields(
     top_token = None if config.vocab_size is None else config.vocab_size - 1
     top_class = None if config.is_regression or config.num_labels is None else config.num_labels - 1
     unknown = math.nan if config.is_regression else IGNORED_CLASS
-    largest_input = largest_value(config.input_mean, config.input_scale)
-    largest_label = largest_value(config.label_mean, config.label_scale)
+    largest_input = _largest(config.input_mean, config.input_scale)
+    largest_label = _largest(config.label_mean, config.label_scale)
     inputs = _Field(inputs_columns, config.input_shape(), top_token, largest_input, None)
     labels = _Field(labels_columns, config.label_shape(), top_class, largest_label, unknown)
     for name, field in (("inputs", inputs), ("labels", labels)):
@@ -181,3 +181,8 @@ def split_rows(inputs: np.ndarray, held_out: Sequence[str], seed: int) -> dict[s
         last_groups.append(int(np.clip(np.searchsorted(group_ends, target), max(last_groups, default=-1) + 1, latest)))
     cuts = group_ends[last_groups]
     return dict(zip(sizes, np.split(np.argsort(rank, kind="stable"), cuts), strict=True))
+
+
+def _largest(mean: Statistic, scale: Statistic) -> float:
+    """A bound on real numbers: a fill value must not enter statistics that are computed from the rows."""
+    return MAX_MAGNITUDE if mean is None or scale is None else largest_value(mean, scale)

@@ -34,7 +34,12 @@ def plain(value: Any, name: str, depth: int = 0) -> Any:
         ValueError: lists nested too deep, an integer beyond 64 bits, or a text that is too long; names the field.
     """
     if hasattr(value, "tolist"):
-        value = value.tolist()
+        try:
+            value = value.tolist()
+        except (RuntimeError, TypeError) as error:  # a tensor without values, or a class
+            raise ValueError(
+                f"{name} must be a plain value, got a {type(value).__name__}: {one_line(error)}"
+            ) from error
     if isinstance(value, list | tuple | dict):
         require(depth < MAX_NESTING, f"{name} is nested more than {MAX_NESTING} lists deep")
         if isinstance(value, dict):

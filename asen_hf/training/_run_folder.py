@@ -36,7 +36,8 @@ _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
 def claimed(training: TrainingRecipe) -> Iterator[None]:
     """Create, test and lock a run's folder, for the main process of a run; all processes wait for it.
 
-    Nested calls for one folder in one process share the lock.
+    A folder that was made here, and in which nothing was written, is removed at the end. Nested calls for one folder in
+    one process share the lock.
 
     Raises:
         ValueError: the folder cannot be written, another run is writing to it, or it is not empty and the run neither
@@ -54,6 +55,7 @@ def claimed(training: TrainingRecipe) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(output: Path) -> Iterator[None]:
     # The operating system releases the lock when the process dies, however it dies.
+    is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock = FileLock(output / _LOCK, timeout=0, is_singleton=True)
@@ -67,6 +69,9 @@ def _locked(output: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if is_new and [path.name for path in output.iterdir()] == [_LOCK]:  # refused, or failed before it wrote
+            (output / _LOCK).unlink()
+            output.rmdir()
         lock.release()
 
 

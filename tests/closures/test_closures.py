@@ -571,7 +571,7 @@ def test_colours_may_be_numbers_strings_or_rows():
         (([[0], [-1]], 3), "outside"),
         (([[0], [1]], 0), "num_nodes must be an integer of at least 1"),
         (([[0], [1]], 3, [0, 1]), "node_colors must hold 3 colours"),
-        (([[0], [1]], 3, [0, [1], 2]), "node_colors must hold colours, or rows of one length"),
+        (([[0], [1]], 3, [0, [1], 2]), "node_colors must be an array, or lists of equal length"),
         (([[0], [1]], 2, [{}, {}]), r"node_colors\[0\] must be hashable to be a colour"),
         (([[0], [1]], 3, None, [0, 1]), "edge_colors must hold 1 colours"),
     ],

@@ -115,7 +115,7 @@ def test_a_value_is_refused_with_its_row_or_read_as_it_stands(tmp_path, suffix, 
         labels = [[float(entry) for entry in np.ravel(row["labels"]).tolist()] for row in rows]
         assert len(read) == ROWS
         for inputs, label in zip(expected, labels, strict=True):
-            np.testing.assert_array_equal(read[tuple(np.float32(inputs).tolist())], np.float32(label), err_msg=name)
+            np.testing.assert_array_equal(read[tuple(inputs)], label, err_msg=name)
 
 
 MUST_REFUSE = [

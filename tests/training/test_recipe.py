@@ -198,7 +198,7 @@ ILL_FORMED = {
     "task as a bare name": ("tasks: [equivariant/intersect]", "mine.yaml, section tasks: .* each with a name"),
     "two tasks of a name": (
         "tasks: [{name: a}, {name: b}, {name: a}]",
-        "mine.yaml, section tasks: two tasks .* a, b, a",
+        "mine.yaml, section tasks: two tasks .* 'a', 'b', 'a'",
     ),
     "unknown task key": ("tasks: [{name: a, rows: 3}]", "task 'a': unknown key rows; known: .*num_rows"),
     "table without a config": (
@@ -356,7 +356,7 @@ def test_a_task_config_may_be_a_file_or_its_fields(table, task_config_file):
 
 @pytest.mark.parametrize("address", ["hf://datasets/mine.json", "hf://datasets/someone/else/mine.json"])
 def test_a_task_config_that_is_not_on_the_hub_is_named(table, address):
-    with pytest.raises(ValueError, match=f"task 'mine': task config {address}: cannot be read: .+"):
+    with pytest.raises(ValueError, match=f"task 'mine': task config '{address}': cannot be read: .+"):
         TaskRecipe("mine", dataset=str(table), task_config=address).config()
 
 
