@@ -122,7 +122,7 @@ def test_selected_rows_of_a_loaded_task_are_the_ones_drawn():
 @pytest.mark.parametrize("value", [1 + 2j, 9.96921e36, -1e20])
 def test_complex_numbers_and_fill_values_are_refused_in_inputs_and_labels(name, value):
     task = dataclasses.replace(REGRESSION, input_mean=0.0, input_scale=1.0, label_mean=0.0, label_scale=1.0)
-    rows = {"inputs": np.zeros((4, 3, 2)), "labels": np.zeros((4, 1))}
+    rows = {"inputs": np.zeros((4, 3, 2)), "labels": np.zeros(4)}
     rows[name] = rows[name].astype(np.result_type(rows[name], value))
     rows[name][2] = value
     message = "expected real numbers, got complex128" if isinstance(value, complex) else "row 2: expected .* got "
