@@ -398,7 +398,7 @@ BAD_SOURCES = {
     "too few rows": ({"source": "equivariant/intersect", "num_rows": 1}, "too few"),
     "rows that are no number": ({"source": "equivariant/intersect", "num_rows": "many"}, "num_rows"),
     "missing table": ({"dataset": "gone.csv", "task_config": MINE}, "gone.csv"),
-    "missing config": ({"dataset": "gone.csv", "task_config": "gone.json"}, "gone.json: cannot be read"),
+    "missing config": ({"dataset": "gone.csv", "task_config": "gone.json"}, "gone.json': cannot be read"),
 }
 
 
