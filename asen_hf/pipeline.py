@@ -14,6 +14,7 @@ from transformers import Pipeline
 
 from ._auto_classes import PIPELINE_TASK
 from .data.features import exact
+from .model._messages import check_nesting, shown
 from .model.configuration_asen import TaskConfig
 from .model.heads import predictions
 from .model.normalization import to_device
@@ -95,7 +96,7 @@ class AsenPredictionPipeline(Pipeline):
             raise ValueError(f"{PIPELINE_TASK} takes top_k and batch_size; unknown parameter {', '.join(unknown)}")
         top_k = parameters.get("top_k")
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-            raise ValueError(f"top_k must be None or an integer of at least 1, got {top_k!r}")
+            raise ValueError(f"top_k must be None or an integer of at least 1, got {shown(top_k)}")
         return {}, {}, parameters
 
     def get_iterator(
@@ -157,7 +158,10 @@ class AsenPredictionPipeline(Pipeline):
 def _to_array(inputs: Any) -> np.ndarray:
     """A copy as an array of the same dtype; lists of numbers become int64 or float64."""
     if isinstance(inputs, Tensor):
+        if inputs.is_meta:
+            raise ValueError("inputs are a tensor on the meta device, which has no values")
         inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).numpy(force=True)
+    check_nesting(inputs, "inputs")
     try:
         array = np.array(inputs, order="C")
     except ValueError:  # lists of unequal length: check_inputs reports shape and dtype

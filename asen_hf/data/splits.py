@@ -3,6 +3,8 @@
 import numbers
 from collections.abc import Mapping, Sequence
 
+from ..model._messages import shown
+
 _HELD_OUT_PERCENT = 15
 
 
@@ -13,7 +15,7 @@ def split_sizes(num_rows: int, held_out: Sequence[str] = ("validation", "test"))
         ValueError: if ``num_rows`` is not an integer, or leaves a split empty.
     """
     if not isinstance(num_rows, numbers.Integral):
-        raise ValueError(f"num_rows must be an integer, got {num_rows!r}")
+        raise ValueError(f"num_rows must be an integer, got {shown(num_rows)}")
     num_rows = int(num_rows)
     train_percent = 100 - _HELD_OUT_PERCENT * len(held_out)
     sizes = {"train": round(train_percent * num_rows / 100)}
@@ -34,5 +36,7 @@ def proportional_sizes(task: str, available: Mapping[str, int], num_rows: int | 
     num_rows = total if num_rows is None else num_rows
     sizes = {split: round(num_rows * size / total) for split, size in available.items()}
     if num_rows > total or min(sizes.values()) < 1:
-        raise ValueError(f"{task}: num_rows must leave rows in every split and be at most {total}, got {num_rows}")
+        raise ValueError(
+            f"{task}: num_rows must leave rows in every split and be at most {total}, got {shown(num_rows)}"
+        )
     return sizes

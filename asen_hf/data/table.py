@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 
+from ..model._messages import one_line, shortened, shown
 from ..model.configuration_statistics import Statistic, largest_value
 from ..model.configuration_task import IGNORED_CLASS, TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
@@ -79,7 +80,9 @@ class _Field:
         missing = [name for name in self.columns if name not in table.columns]
         if missing:
             known = ", ".join(table.columns) or "none"
-            raise ValueError(f"{table.where}: no column {', '.join(missing)}; there are {known}")
+            raise ValueError(
+                f"{table.where}: no column {shortened(one_line(name, 100) for name in missing)}; there are {known}"
+            )
         if len(table.columns[self.columns[0]]) == 0:
             raise ValueError(f"{table.where}: no rows")
         shape = self.shape if len(self.columns) == 1 else self.shape[1:]
@@ -142,7 +145,10 @@ def _fields(
 
 
 def _names(columns: Sequence[str]) -> tuple[str, ...]:
-    return (columns,) if isinstance(columns, str) else tuple(columns)
+    names = [columns] if isinstance(columns, str) else columns
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"columns: expected a name or a list of names, got {shown(columns)}")
+    return tuple(names)
 
 
 def _parse(cell: Any) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
+from ..model._messages import shown
 from ..model.groups import from_array_form, random_elements
 from ..model.modeling_asen import AsenModel
 from ..model.pretrained_asen import AsenPreTrainedModel, evaluating
@@ -45,7 +46,12 @@ def equivariance_error(
         ValueError: unknown task, inputs of the wrong shape, a group of another degree, a function without a group or
             with a task, or an output that is not ``(B, …)``.
     """
-    inputs = torch.as_tensor(inputs)
+    try:
+        inputs = torch.as_tensor(inputs)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"inputs must be a tensor or an array, got {shown(inputs)}") from error
+    if inputs.ndim == 0 or not inputs.numel():
+        raise ValueError(f"inputs must hold at least one row, got shape {tuple(inputs.shape)}")
     if isinstance(model_or_callable, AsenPreTrainedModel):
         function, group = _model_function(model_or_callable, task, group)
         is_node = isinstance(model_or_callable, AsenModel) or (

@@ -229,6 +229,7 @@ class TaskConfig:
         Raises:
             ValueError: as the constructor.
         """
+        require(isinstance(fields, dict), f"expected a mapping of a task's fields, got {shown(fields)}")
         require(all(isinstance(key, str) for key in fields), f"the keys must be texts, got {list(fields)[:5]}")
         fields = dict(fields)
         if fields.pop("weak_support", False):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import itertools
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +17,9 @@ MAX_TEXT = 1_000
 MAX_NESTING = 8
 """Largest number of lists inside one another; generators, the deepest field, have three."""
 
+MAX_VALUES = 2**24
+"""Largest number of values in a field, counting every list; a list that occurs twice counts twice."""
+
 _MAX_INTEGER = 2**63  # beyond it, NumPy and torch overflow, and Python refuses to print integers of 4,300 digits
 
 Class = TypeVar("Class", bound=type)
@@ -25,14 +30,20 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def plain(value: Any, name: str, depth: int = 0) -> Any:
+def plain(value: Any, name: str) -> Any:
     """A copy of a field's value as JSON holds it: NumPy scalars, arrays and tensors become numbers and lists.
 
     Objects other than lists, dicts, numbers and texts are returned unchanged.
 
     Raises:
-        ValueError: lists nested too deep, an integer beyond 64 bits, or a text that is too long; names the field.
+        ValueError: lists nested too deep, too many values, an integer beyond 64 bits, or a text that is too long; names
+            the field.
     """
+    return _plain(value, name, 0, itertools.count(1))
+
+
+def _plain(value: Any, name: str, depth: int, counter: Iterator[int]) -> Any:
+    require(next(counter) <= MAX_VALUES, f"{name} holds over {MAX_VALUES:,} values (MAX_VALUES)")
     if hasattr(value, "tolist"):
         try:
             value = value.tolist()
@@ -43,8 +54,13 @@ def plain(value: Any, name: str, depth: int = 0) -> Any:
     if isinstance(value, list | tuple | dict):
         require(depth < MAX_NESTING, f"{name} is nested more than {MAX_NESTING} lists deep")
         if isinstance(value, dict):
-            return {_plain_key(key): plain(item, name, depth + 1) for key, item in value.items()}
-        return [plain(item, name, depth + 1) for item in value]
+            return {
+                _plain(key, name, MAX_NESTING, counter) if hasattr(key, "tolist") else key: _plain(
+                    item, name, depth + 1, counter
+                )
+                for key, item in value.items()
+            }
+        return [_plain(item, name, depth + 1, counter) for item in value]
     if isinstance(value, np.floating):  # a long double, whose tolist returns itself
         return float(value)
     if isinstance(value, int):
@@ -52,10 +68,6 @@ def plain(value: Any, name: str, depth: int = 0) -> Any:
     elif isinstance(value, str):
         require(len(value) <= MAX_TEXT, f"{name} holds a text of {len(value):,} characters, of at most {MAX_TEXT:,}")
     return value
-
-
-def _plain_key(key: Any) -> Any:
-    return key.tolist() if hasattr(key, "tolist") else key
 
 
 def with_value_errors(cls: Class) -> Class:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.constants import CONFIG_NAME
+from huggingface_hub.errors import HFValidationError
 
+from ..model._messages import one_line
 from ..model.checkpoints import checkpoint_path
 from ..model.configuration_asen import AsenConfig
 from ..model.modeling_asen import AsenForMultitask
@@ -27,9 +29,10 @@ def load_config(checkpoint: str | Path) -> AsenConfig:
     """A checkpoint's config. ``ValueError`` names a checkpoint that is neither a local folder nor on the Hub."""
     try:
         return AsenConfig.from_pretrained(checkpoint)
-    except OSError as error:
+    except (OSError, HFValidationError) as error:
         raise ValueError(
-            f"checkpoint {checkpoint}: no such folder with a {CONFIG_NAME}, nor a Hub id: {error}"
+            f"checkpoint {one_line(checkpoint, 300)}: no such folder with a {CONFIG_NAME}, nor a Hub id: "
+            f"{one_line(error)}"
         ) from error
 
 

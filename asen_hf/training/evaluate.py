@@ -15,6 +15,7 @@ from transformers.utils import cached_file
 from ..data import load_table
 from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score
+from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_model, locate
@@ -53,6 +54,8 @@ def evaluate(
         ValueError: no such checkpoint, task or split, rows that do not suit the task, or a checkpoint whose recipe
             does not say where its rows come from.
     """
+    if not isinstance(split, str):
+        raise ValueError(f"split: expected the name of a split, such as test, got {shown(split)}")
     if isinstance(model_or_checkpoint, str | Path):
         model = load_model(model_or_checkpoint)
     else:

@@ -97,6 +97,9 @@ def finetune(
         >>> sorted(result.scores)
         ['twos']
     """
+    checkpoint = str(model_or_checkpoint) if isinstance(model_or_checkpoint, str | Path) else None
+    how = {"init_from": init_from, "from_scratch": from_scratch, "keep_tasks": keep_tasks}
+    start = from_mapping(Start, {"checkpoint": checkpoint, **how}, "finetune")
     settings = _settings({**training, "output_dir": "unset"}, init_from, from_scratch)
     state = process_state()
     with contextlib.ExitStack() as stack:
@@ -120,8 +123,6 @@ def finetune(
         splits, trained = {rows.name: rows.splits}, {rows.name: model.config.tasks[rows.name]}
         model.config.tasks |= with_training_statistics(trained, splits, settings, is_logged=state.is_main_process)
         sources = [] if rows.source is None else [rows.source]
-        checkpoint = str(model_or_checkpoint) if isinstance(model_or_checkpoint, str | Path) else None
-        start = Start(checkpoint, init_from, from_scratch, keep_tasks)
         recipe = Recipe(ModelRecipe.of(model.config), sources, settings, start)
         scores = train_and_score(model, splits, recipe)
     return FinetuneResult(model, scores, None if output_dir is None else Path(output_dir))

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 from datasets import DatasetDict
 
+from ...model._messages import shown
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import to_cycles
 from .._array_table import Array
@@ -71,8 +72,9 @@ class JsbChorales:
 
     def __post_init__(self) -> None:
         for option in ("history", "step"):
-            if getattr(self, option) < 1:
-                raise ValueError(f"{self.name}: {option} must be at least 1, got {getattr(self, option)}")
+            value = getattr(self, option)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{self.name}: {option} must be an integer of at least 1, got {shown(value)}")
         try:
             group, group_name = resolve_group(self.group, PITCH_CLASSES)
         except ValueError as error:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from datasets import DatasetDict
 
+from ...model._messages import shown
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import to_cycles, young_subgroup
 from ..features import to_dataset
@@ -117,7 +118,7 @@ class MetrLa:
         total = len(self._labels)
         num_rows = total if num_rows is None else num_rows
         if not 0 < num_rows <= total:
-            raise ValueError(f"{self.name}: num_rows must be in 1 … {total}, got {num_rows}")
+            raise ValueError(f"{self.name}: num_rows must be in 1 … {total}, got {shown(num_rows)}")
         sizes = self._split_sizes(num_rows)
         averages = _historical_averages(self._readings, sizes["train"])
         splits, start = DatasetDict(), 0

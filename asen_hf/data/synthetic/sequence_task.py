@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from datasets import DatasetDict
 
+from ...model._messages import shown
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import PointOrder, to_cycles
 from ..group_option import GroupOption, NamedGroup, resolve_group
@@ -76,8 +77,8 @@ class SequenceTask(ABC):
     def __post_init__(self) -> None:
         for option in self._data_options():
             value = getattr(self, option)
-            if not isinstance(value, numbers.Integral):
-                raise ValueError(f"{self.name}: {option} must be an integer, got {value!r}")
+            if not isinstance(value, numbers.Integral) or not -(2**63) <= int(value) < 2**63:
+                raise ValueError(f"{self.name}: {option} must be a 64-bit integer, got {shown(value)}")
             setattr(self, option, int(value))
         self.check_options()
         try:
@@ -144,7 +145,7 @@ class SequenceTask(ABC):
         Raises:
             ValueError: if ``num_rows`` is negative, or one of the balanced labels is too rare.
         """
-        self._require(num_rows >= 0, f"num_rows must be at least 0, got {num_rows}")
+        self._require(num_rows >= 0, f"num_rows must be at least 0, got {shown(num_rows)}")
         return self._draw(num_rows, random_generator(seed, self.name, "sample"), distinct=False)
 
     def load(self, num_rows: int = 2500, seed: int = 0) -> DatasetDict:
