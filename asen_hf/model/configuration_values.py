@@ -17,7 +17,7 @@ MAX_TEXT = 1_000
 MAX_NESTING = 8
 """Largest number of lists inside one another; generators, the deepest field, have three."""
 
-MAX_VALUES = 2**24
+MAX_VALUES = 2**22
 """Largest number of values in a field, counting every list; a list that occurs twice counts twice."""
 
 _MAX_INTEGER = 2**63  # beyond it, NumPy and torch overflow, and Python refuses to print integers of 4,300 digits

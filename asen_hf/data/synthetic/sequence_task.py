@@ -78,7 +78,7 @@ class SequenceTask(ABC):
         for option in self._data_options():
             value = getattr(self, option)
             if not isinstance(value, numbers.Integral) or not -(2**63) <= int(value) < 2**63:
-                raise ValueError(f"{self.name}: {option} must be a 64-bit integer, got {shown(value)}")
+                raise ValueError(f"{self.name}: {option} must be an integer of at most 64 bits, got {shown(value)}")
             setattr(self, option, int(value))
         self.check_options()
         try:
