@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, TypeVar
 
 import numpy as np
@@ -61,6 +61,9 @@ def _plain(value: Any, name: str, depth: int, counter: Iterator[int]) -> Any:
                 for key, item in value.items()
             }
         return [_plain(item, name, depth + 1, counter) for item in value]
+    # JSON has lists only, and a range can stand for more numbers than fit into memory.
+    is_foreign = isinstance(value, Sequence | Set | Iterator) and not isinstance(value, str | bytes)
+    require(not is_foreign, f"{name} must hold lists, not a {type(value).__name__}")
     if isinstance(value, np.floating):  # a long double, whose tolist returns itself
         return float(value)
     if isinstance(value, int):
