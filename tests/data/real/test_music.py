@@ -93,7 +93,7 @@ def test_ill_formed_files_are_refused(arrays, save, change, message):
 def test_bad_options_are_refused(arrays, save):
     path = save(arrays)
     for options, message in (
-        ({"history": 0}, "history must be at least 1"),
+        ({"history": 0}, "history must be an integer of at least 1"),
         ({"group": "S_11"}, "unknown group"),
         ({"history": 30, "step": 1}, "no piece of train"),
     ):
