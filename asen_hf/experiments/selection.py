@@ -167,7 +167,7 @@ def _candidates(
 def _budget(recipe: Recipe) -> dict[str, Any]:
     """The training settings that all candidates share."""
     training = dataclasses.asdict(recipe.training)
-    return {name: value for name, value in training.items() if name not in ("output_dir", "seed", "lr")}
+    return {name: value for name, value in training.items() if name not in ("output_dir", "seed", "lr", "overwrite")}
 
 
 def write_grid(content: dict[str, Any], output: Path) -> Grid:
