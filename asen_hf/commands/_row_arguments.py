@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..training import _json
+from ..data import _json
 from ..training._typed_fields import described
 from ..training.task_recipe import TaskRecipe
 from ..training.task_rows import task_name

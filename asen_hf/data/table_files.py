@@ -1,7 +1,6 @@
 """A user's table as columns of cells: a CSV, JSON lines, Parquet or NumPy file, a folder of files, or a Hub dataset."""
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import datasets
 import pyarrow.parquet
 
 from ..model._messages import shown
+from ._json import parse_json
 from ._npz_files import read_arrays
 
 SPLITS = ("train", "validation", "test")
@@ -106,22 +106,12 @@ def _read_json_lines(path: Path) -> dict[str, Sequence[Any]]:
     with path.open(encoding="utf-8-sig") as file:
         for line in filter(str.strip, file):
             where = f"{path}, row {len(rows) + 1}"
-            try:
-                row = json.loads(line, object_pairs_hook=_distinct_keys)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{where}: not JSON: {error}") from error
+            row = parse_json(line, where)
             if not isinstance(row, dict):
                 raise ValueError(f"{where}: expected a JSON object per line, got {line.strip()[:60]}")
             rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
-
-
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError(f"a key comes twice: {', '.join(key for key, _ in pairs)}")
-    return fields
 
 
 def _read_parquet(path: Path) -> dict[str, Sequence[Any]]:

@@ -19,6 +19,7 @@ import torch
 
 from ..closures import graph_automorphisms, group_order
 from ..closures.automorphisms import Undecided
+from ..data._json import parse_json
 from ..data.group_option import resolve_group
 from ..evaluation.metrics import METRICS
 from ..model._messages import shown
@@ -26,7 +27,6 @@ from ..model.configuration_asen import TaskConfig
 from ..model.groups import from_cycles, to_cycles
 from ..model.modeling_asen import AsenForMultitask
 from ..model.symmetry import SymmetryBreaker
-from ..training._json import parse_json
 from ..training._yaml import to_yaml
 from ..training.recipe import Recipe
 from ..training.task_recipe import TaskRecipe

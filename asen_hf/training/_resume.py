@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from datasets import DatasetDict
 from ..data import collate
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.modeling_asen import AsenForMultitask
-from ._run_folder import RECIPE_NAME, STATE, checkpoints
+from ._run_folder import RECIPE_NAME, STATE, checkpoints, save_checkpoint
 from ._state import Progress, load_state, read_progress
 from .recipe import Recipe
 
@@ -128,8 +129,7 @@ def _check_same_rows(saved: Mapping[str, Any], rows: Mapping[str, Mapping[str, s
 
 def _bring_along(path: Path, output: Path, progress: Progress) -> None:
     """Copy the checkpoint and the best checkpoint from another run's folder."""
-    for source in (path, path.parent / f"checkpoint-{progress.best_step}"):
-        target = output / f"checkpoint-{progress.step if source == path else progress.best_step}"
-        if source.is_dir() and not target.exists():
-            shutil.copytree(source, aside := target.with_name(f".{target.name}.tmp"), dirs_exist_ok=True)
-            aside.rename(target)
+    best = path.parent / f"checkpoint-{progress.best_step}"
+    for step, source in {progress.best_step: best, progress.step: path}.items():
+        if source.is_dir() and not (output / f"checkpoint-{step}").exists():
+            save_checkpoint(output, step, functools.partial(shutil.copytree, source, dirs_exist_ok=True))

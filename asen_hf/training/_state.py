@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..data._json import parse_json
 from ._typed_fields import from_mapping
 
 _PROGRESS, _OPTIMIZER = "progress.json", "optimizer.safetensors"
@@ -51,10 +52,6 @@ class Progress:
     num_processes: int = 1
     rows: dict[str, Any] = dataclasses.field(default_factory=dict)
     scaler: dict[str, Any] | None = None
-
-    @property
-    def is_best(self) -> bool:
-        return self.best_step == self.step
 
     def validated(self, loss: float) -> None:
         """Record the validation loss of the present step."""
@@ -87,10 +84,10 @@ def read_progress(folder: Path) -> Progress:
     """The progress in a state folder. ``ValueError`` if the file is missing or ill-formed."""
     path = folder / _PROGRESS
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
-    return from_mapping(Progress, content, str(path))
+    return from_mapping(Progress, parse_json(text, str(path)), str(path))
 
 
 def load_state(

@@ -12,11 +12,11 @@ from huggingface_hub.errors import HfUriError
 from sympy.combinatorics import PermutationGroup
 
 from ..data import get_task, load_table
+from ..data._json import parse_json
 from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.group_notation import parse_group
 from ..model.orbits import close_support
-from ._json import parse_json
 from ._typed_fields import check_types
 
 
