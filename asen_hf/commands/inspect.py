@@ -6,6 +6,9 @@ Inspecting a group imports neither torch nor transformers.
 from __future__ import annotations
 
 import argparse
+import re
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -28,9 +31,11 @@ Report the symmetry that the network will have: orbits, rank, orders and closure
 
   asen inspect "S5 wr S2"
   asen inspect "(0 1 2)(3 4)" --degree 6 --plot orbits.png
+  asen inspect "PSL(2,7)"         also M11, Q8, Aut(petersen), S5 on 2-subsets, C8 on 8 x 3, S3^2, Young(3,2,1)
   asen inspect CHECKPOINT [--task NAME]
 """
 _LISTED_ORBITS = 12  # sizes of more orbits are not listed
+_CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9._-]+")  # unlike "S5 on 2-subsets"
 _FILE_ENDINGS = (".json", ".yaml", ".safetensors", ".csv")
 
 
@@ -59,7 +64,10 @@ def main(arguments: Sequence[str]) -> None:
         return
     if options.task is not None:
         raise ValueError(f"--task needs a checkpoint, but there is no folder {options.subject!r}")
-    group = parse_group(options.subject, options.degree)
+    with warnings.catch_warnings(record=True) as caught:
+        group = parse_group(options.subject, options.degree)
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
     report = closure_report(group)
     print(format_report(report))
     if options.plot is not None:
@@ -70,8 +78,8 @@ def find_checkpoint(subject: str) -> str | None:
     """The folder or Hub id that the subject names, or ``None`` if the subject can only be a group.
 
     Raises:
-        ValueError: the subject has a slash, a hyphen or a dot, which no group's notation has, but no such folder
-            exists.
+        ValueError: the subject has a slash, a dot, or a hyphen in a single word, which no group's notation has, but no
+            such folder exists.
     """
     if Path(subject).is_dir():
         return subject
@@ -81,7 +89,7 @@ def find_checkpoint(subject: str) -> str | None:
     looks_like_path = "/" in subject or subject.startswith((".", "~")) or subject.endswith(_FILE_ENDINGS)
     if looks_like_path:
         raise ValueError(f"no such folder: {subject}")
-    if "-" in subject:
+    if "-" in subject and _CHECKPOINT_NAME.fullmatch(subject):
         try:
             return str(checkpoint_path(subject))
         except ValueError as error:
