@@ -5,6 +5,7 @@ from ._group_parts import DIRECT, WREATH, Part, PartReader
 from ._group_text import Token
 from ._points import subsets_degree
 
+_MAX_SIDES = 64  # NumPy's largest number of axes
 _SEVERAL = {"pairs": 2, "edges": 2, "ordered": 2, "unordered": 2, "triples": 3}
 
 
@@ -38,6 +39,8 @@ def read_action(reader: PartReader, start: Token, last: Token, acting: Part) -> 
         while reader.next.text in DIRECT and reader.ahead(1).kind == "number":
             reader.take()
             sides.append(reader.number("a side"))
+            if len(sides) > _MAX_SIDES:
+                reader.fail(f"there are over {_MAX_SIDES} sides", token)
         if len(sides) < 2:
             reader.expect("-subsets, or x and another side")
         if [factor.degree for factor in acting.factors] == sides:
@@ -60,7 +63,7 @@ def _on_axis(reader: PartReader, start: Token, acting: Part, sides: list[int], t
     if not axes:
         reader.fail(f"the group acts on {acting.degree} points, but no side of {written} has as many", start)
     if len(axes) > 1:
-        options = [[text if axis == chosen else f"E{side}" for axis, side in enumerate(sides)] for chosen in axes]
+        options = [[text if axis == chosen else f"E{side}" for axis, side in enumerate(sides)] for chosen in axes[:3]]
         problem = f"{len(axes)} sides of {written} have as many points as the group: say on which it acts"
         reader.fail(problem, start, [f"product_action({', '.join(option)})" for option in options])
     fixed = [

@@ -19,6 +19,7 @@ Cycles within ``PermutationGroup([…])`` or after ``Permutation`` without comma
 from typing import NamedTuple, TypeAlias
 
 from ._group_text import Token, Tokens
+from ._messages import shown
 
 Cycle: TypeAlias = list[Token]
 _BRACKETS = {"[": "]", "{": "}", "<": ">", "⟨": "⟩"}
@@ -98,9 +99,8 @@ def _counted_from_0(
     largest = _largest(tokens, generators)
     looks_1_based = largest is not None and not _names_0(generators)
     if degree is None and largest is None:
-        tokens.fail(
-            "these generators name no point, so their degree must be given; E5 is the identity on 5 points", start
-        )
+        problem = f"the group {shown(tokens.text)} names no point, so its degree must be given"
+        tokens.fail(f"{problem}; E5 is the identity on 5 points", start)
     if degree is None and looks_1_based and not is_certain:
         tokens.fail(
             "point 0 is in no cycle, so this looks 1-based, but points count from 0: lower all points by 1, or name "

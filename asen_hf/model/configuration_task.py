@@ -124,7 +124,7 @@ class TaskConfig:
             group, name = automorphisms(group), "Aut(graph)"
         require(
             isinstance(group, PermutationGroup),
-            f"group must be text, a PermutationGroup or a networkx graph, got {type(group).__name__}",
+            f"group must be text or a PermutationGroup (or a networkx graph), got {type(group).__name__}",
         )
         degree = group.degree
         require(self.degree in (0, degree), f"group acts on {degree} points, but degree is {shown(self.degree)}")

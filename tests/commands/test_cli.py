@@ -79,7 +79,7 @@ def test_one_task_of_a_checkpoint_is_reported_and_drawn_alone(checkpoint, tmp_pa
     ("arguments", "message"),
     [
         (["S5 wr"], "character"),
-        (["Q8"], "Q"),
+        (["Q9"], "Q"),
         (["S5", "--task", "a"], "--task needs a checkpoint"),
         (["runs/gone"], "runs/gone"),
         (["S5", "--plot", "out.nothing"], "nothing"),
