@@ -71,7 +71,7 @@ def fit_ridge(blocks: Iterable[tuple[Array, Array]]) -> Ridge:
     penalties = samples * PENALTIES[:, None]
     shrinkage = penalties / (np.square(values) + penalties)  # (penalties, values)
     rss = unexplained + np.square(shrinkage) @ np.square(projected)
-    residual_freedom = np.maximum(samples - 1 - len(values) + shrinkage.sum(axis=1, keepdims=True), 1e-300)
+    residual_freedom = np.maximum(samples - 1 - len(values) + shrinkage.sum(axis=1, keepdims=True), 1e-150)
     gcv = samples * rss / np.square(residual_freedom)
     best = gcv.argmin(axis=0)
     filtered = (values / (np.square(values) + penalties))[best].T * projected  # (values, K)
