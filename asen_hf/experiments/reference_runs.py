@@ -13,6 +13,8 @@ from ..evaluation.row_outcomes import RowOutcomes
 from ..evaluation.scores import Score, score_predictions
 from ..model.configuration_task import TaskConfig
 from ..model.groups import random_elements
+from ..training.loop import subsample
+from ..training.recipe import TrainingRecipe
 
 AUGMENTED_ROWS = 10_000
 MAX_COPIES = 20
@@ -20,7 +22,7 @@ MAX_COPIES = 20
 
 
 def run_reference(
-    task: TaskConfig, name: str, splits: DatasetDict, train_rows: int | None = None, seed: int = 0
+    task: TaskConfig, name: str, splits: DatasetDict, training: TrainingRecipe
 ) -> tuple[dict[str, Score], RowOutcomes]:
     """Fit a reference prediction and score it.
 
@@ -28,8 +30,7 @@ def run_reference(
         task: the task; its group moves the training rows if the prediction does not have the symmetry by itself.
         name: a key of ``REFERENCES`` that suits the task.
         splits: train, validation and test.
-        train_rows: fit on this many rows only.
-        seed: of the elements.
+        training: its ``train_rows`` and ``seed`` choose the rows to fit on, and its seed the elements.
 
     Returns:
         Scores on ``"validation"`` and ``"test"``, whose loss is NaN, and the outcomes of the validation rows.
@@ -37,10 +38,10 @@ def run_reference(
     Raises:
         ValueError: fitting would take more than seconds.
     """
-    rows = splits["train"] if train_rows is None else splits["train"].select(range(train_rows))
+    rows = subsample(splits["train"], training)
     train = {column: tensor.numpy() for column, tensor in collate(task, rows).items()}
     if task.output_level == "graph" and REFERENCES[name].reads_whole_rows:
-        train = augmented(task, train, seed)
+        train = augmented(task, train, training.seed)
     predict = fit_reference(task, name, train)
     scores: dict[str, Score] = {}
     predicted: dict[str, Tensor] = {}

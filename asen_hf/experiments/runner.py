@@ -53,7 +53,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         data = {name: fold.apply(splits, training.seed) for name, splits in data.items()}
     [(name, task)] = with_training_statistics(configs, data, training, is_logged=False).items()
     if reference := grid.reference(cell):
-        scores, outcomes = run_reference(task, reference, data[name], training.train_rows, training.seed)
+        scores, outcomes = run_reference(task, reference, data[name], training)
         output.mkdir(parents=True)
         outcomes.write(output / OUTCOMES_NAME)
         made = {"parameters": 0, "rows": training.train_rows or len(data[name]["train"]), "steps": 0, "best_step": 0}

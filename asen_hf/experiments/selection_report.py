@@ -20,6 +20,7 @@ from ..evaluation.reference_predictions import reference_predictions
 from ..evaluation.row_outcomes import RowOutcomes
 from ..model.heads import is_known
 from ..plots._saving import save_figure
+from ..training.loop import subsample
 from .grid import OUTCOMES_NAME, Grid
 from .paired_bootstrap import Comparison, compare
 
@@ -231,8 +232,8 @@ def _references(grid: Grid) -> str:
     recipe = grid.recipe(grid.cells[0])
     configs, rows = recipe.load()
     [(name, task)] = configs.items()
-    data, limit = rows[name], recipe.training.train_rows
-    train = data["train"] if limit is None else data["train"].select(range(limit))
+    data = rows[name]
+    train = subsample(data["train"], recipe.training)
     labels = collate(task, data["test"])["labels"]
     compute, known, shown = METRICS[str(task.metric)].compute, is_known(task, labels), []
     for name, guess in reference_predictions(task, train, data["test"]).items():
