@@ -17,12 +17,14 @@ from datasets import Dataset
 from torch import Tensor
 
 from ..data import collate
+from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known, predictions
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
 from ..model.pretrained_asen import evaluating
 from .metrics import METRICS, details
 from .provenance import provenance
+from .row_outcomes import RowOutcomes
 
 TEST_SCORES_NAME = "test_scores.json"  # of a finished run's folder, beside scores.json, its validation scores
 
@@ -108,7 +110,44 @@ def score_splits(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_s
     return {name: _score(model, name, split, batch_size) for name, split in splits.items()}
 
 
+def score_predictions(
+    task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float = math.nan
+) -> tuple[Score, RowOutcomes]:
+    """The score of predictions, and the outcome of each row.
+
+    Args:
+        task: its config.
+        predicted: in raw units, in the labels' shape; *scores* of the second class where the metric compares scores.
+        labels: in raw units.
+        loss: their mean loss, in normalised units, where there is one.
+    """
+    outcomes = RowOutcomes.of(str(task.metric), predicted, labels, is_known(task, labels))
+    return _compared(task, predicted, labels, loss), outcomes
+
+
+def score_rows(model: AsenForMultitask, name: str, split: Dataset, batch_size: int = 256) -> tuple[Score, RowOutcomes]:
+    """The score of one task on a split, as from :func:`score_splits`, and the outcome of each row."""
+    predicted, labels, loss = _predicted(model, name, split, batch_size)
+    return score_predictions(model.config.tasks[name], predicted, labels, loss)
+
+
 def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> Score:
+    return _compared(model.config.tasks[name], *_predicted(model, name, split, batch_size))
+
+
+def _compared(task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float) -> Score:
+    compared = predicted, labels, is_known(task, labels)
+    return Score(
+        rows=len(labels),
+        loss=loss,
+        metric=str(task.metric),
+        value=METRICS[str(task.metric)].compute(*compared),
+        details=details(task, *compared),
+    )
+
+
+def _predicted(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> tuple[Tensor, Tensor, float]:
+    """Predictions, labels and mean loss of a task on a split."""
     task = model.config.tasks[name]
     metric = METRICS[str(task.metric)]
     columns = collate(task, split)
@@ -123,14 +162,7 @@ def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) 
         logits = output.logits
         guess = logits[..., 1] - logits[..., 0] if metric.uses_scores else predictions(task, logits, batch["inputs"])
         predicted.append(guess.cpu())
-    compared = torch.cat(predicted), columns["labels"], is_known(task, columns["labels"])
-    return Score(
-        rows=len(split),
-        loss=float(total[0] / total[1]),
-        metric=str(task.metric),
-        value=metric.compute(*compared),
-        details=details(task, *compared),
-    )
+    return torch.cat(predicted), columns["labels"], float(total[0] / total[1])
 
 
 def _batches(columns: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
