@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
 STYLE: Any = {"font.size": 9, "axes.titlesize": 10, "font.family": "DejaVu Sans"}
@@ -46,6 +47,13 @@ def name_ticks(axis: Axis, names: Sequence[Any] | NDArray[Any]) -> None:
 
 def _at(texts: list[str], place: float) -> str:
     return texts[int(place)] if place == int(place) and 0 <= place < len(texts) else ""
+
+
+def legend_below(ax: Axes, columns: int, **options: Any) -> None:
+    """A legend below the axes and their label, where it hides nothing."""
+    place = offset_copy(ax.transAxes, fig=ax.figure, y=-34, units="points")
+    options = {"frameon": False, "fontsize": 8, "title_fontsize": 8, **options}
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=place, ncols=columns, **options)
 
 
 def shortened(name: str) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..model.configuration_task import TaskConfig
 from ..model.orbits import orbit_labels
-from ._axes import axes_or_new, name_ticks, palette
+from ._axes import axes_or_new, legend_below, name_ticks, palette
 from .errors import node_errors
 
 _MOST_ROADS = 20  # per node; more would hide the nodes
@@ -27,7 +27,7 @@ def plot_node_errors(
 ) -> Axes:
     """Each node's mean absolute error, or its share of wrong classes: on a map, or as one bar per node.
 
-    Bars have the colours of node orbits. A node without known labels is grey on the map, and has no bar.
+    Bars have the colours of node orbits, if there are at most 12. A node without known labels is grey on the map, and has no bar.
 
     Args:
         task: a node-level task; with ``node_coordinates`` the picture is a map.
@@ -67,16 +67,7 @@ def plot_node_orbits(task: TaskConfig, ax: Axes | None = None, edges: Edges = No
         ax.scatter(*points[mine].T, color=colors[mine], label=name, **_dots(task.degree))
     ax.set_title(f"node orbits: {num_orbits:,}")
     if 1 < num_orbits <= _MOST_IN_LEGEND:
-        # Below the axes, where no node is hidden.
-        ax.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.14),
-            ncols=min(3, num_orbits),
-            frameon=False,
-            fontsize=8,
-            title="node orbits",
-            title_fontsize=8,
-        )
+        legend_below(ax, min(4, num_orbits), title="node orbits")
     return ax
 
 
@@ -105,6 +96,8 @@ def draw_bars(task: TaskConfig, values: NDArray[np.floating], measure: str, ax: 
     orbits = orbit_labels(task.permutation_group(), order=1)
     num_orbits = int(orbits.max()) + 1
     ax = axes_or_new(ax, (float(np.clip(2.5 + 0.18 * task.degree, 5, 11)), 3.6))
+    if num_orbits > _MOST_IN_LEGEND:  # colours that no legend explains
+        orbits, num_orbits = np.zeros_like(orbits), 1
     nodes, colors = np.arange(task.degree), palette(num_orbits)
     for orbit in range(num_orbits):
         mine = orbits == orbit

@@ -71,7 +71,7 @@ def draw_poses(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor, e
         ax.set_title(f"{quantile_name(quantile)}: {errors[row]:.3g} mm (row {row})")
     aligned = "\npredictions are shifted, turned and scaled to fit" if task.metric == "p_mpjpe" else ""
     title = f"{name}: {task.metric} of single rows; a grid square is {_step(reach):g} mm{aligned}"
-    figure.suptitle(wrapped(title, 26 * max(width, 2)))
+    figure.suptitle(wrapped(title, 32 * max(width, 2)))
     figure.legend(handles=legend_lines(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 

@@ -160,7 +160,7 @@ def _draw_truth(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor) 
     count = min(task.output_size, _LABELS)
     across = min(count, 3)
     down = -(-count // across)
-    figure = Figure(figsize=(4.6 * across, 4.5 * down + 0.4), layout="constrained")
+    figure = Figure(figsize=(4.6 * across, 4.5 * down + 0.4), layout="compressed")
     grid = figure.subplots(down, across, squeeze=False)
     for label, ax in zip(range(count), grid.flat, strict=False):
         plot_truth(task, predicted, labels, ax, label)

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm
 from torch import Tensor
 
 from ..model.configuration_task import TaskConfig
-from ._axes import ACCENT, NEUTRAL, axes_or_new, name_ticks, wrapped
+from ._axes import ACCENT, NEUTRAL, axes_or_new, legend_below, name_ticks, wrapped
 from .errors import checked_known
 
 _MOST_CLASSES = 60  # of a matrix that can be read
@@ -57,7 +57,7 @@ def plot_confusion(task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes
             ax.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=8)
     ax.set(xlabel="predicted class", ylabel="true class")
     part = "" if len(shown) == size else f"; the {len(shown)} most frequent of {size:,} classes"
-    ax.set_title(wrapped(f"accuracy {np.mean(truth == guess):.1%} of {len(truth):,} labels{part}"))
+    ax.set_title(wrapped(f"accuracy {np.mean(truth == guess):.1%} of {len(truth):,} labels{part}", int(9 * side)))
     ax.figure.colorbar(image, ax=ax, label="share of the true class", shrink=0.8)
     return ax
 
@@ -87,17 +87,17 @@ def plot_calibration(
     counts = np.bincount(bins, minlength=num_bins)
     used = np.flatnonzero(counts)
     means, shares = (np.bincount(bins, values, num_bins)[used] / counts[used] for values in (predicted, is_right))
-    ax = axes_or_new(ax, (5, 4.5))
+    ax = axes_or_new(ax, (5.2, 4.8))
     heights = counts / counts.max() * 0.25
     places = (np.arange(num_bins) + 0.5) / num_bins
-    ax.bar(places, heights, 0.9 / num_bins, color="#d9dee6", label=f"predictions (largest bin: {counts.max():,})")
+    ax.bar(places, heights, 0.9 / num_bins, color="#d9dee6", label=f"predictions, at most {counts.max():,}")
     ax.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1, label="calibrated")
     errors = np.sqrt(shares * (1 - shares) / counts[used])
     ax.errorbar(means, shares, yerr=errors, marker="o", markersize=4, capsize=2, color=ACCENT, label="measured")
     gap = float((counts[used] * np.abs(means - shares)).sum() / counts.sum())
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"predicted probability of {event}", ylabel="share that was right")
     ax.set_title(f"expected calibration error {gap:.3f}, {counts.sum():,} predictions")
-    ax.legend(loc="upper left", fontsize=8)
+    legend_below(ax, 3)
     ax.grid(alpha=0.3)
     return ax
 
@@ -157,9 +157,9 @@ def plot_truth(task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes | N
         ax.scatter(truth, guess, s=area, color=matplotlib.colormaps["viridis"](0.35), alpha=0.5, linewidths=0)
     ax.plot(limits, limits, "--", color=ACCENT, linewidth=1, label="perfect")
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="lower right", fontsize=8)  # the corner farthest from the diagonal
     residual, spread = np.square(truth - guess).sum(), np.square(truth - truth.mean()).sum()
     r2 = f", R² {1 - residual / spread:.3f}" if spread > 0 else ""
-    ax.set_title(wrapped(f"{name}: mean absolute error {np.abs(truth - guess).mean():.3g}{r2}", 44))
+    ax.set_title(wrapped(f"{name}\nmean absolute error {np.abs(truth - guess).mean():.3g}{r2}", 44))
     ax.grid(alpha=0.3)
     return ax
