@@ -10,18 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
-
 from ..closures import ClosureReport, closure_report, order_text
 from ..model.checkpoints import checkpoint_path
 from ..model.group_notation import parse_group
-from ..model.orbits import orbit_labels, refine_by_support
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sympy.combinatorics import PermutationGroup
 
     from ..model.configuration_task import TaskConfig
+    from ..model.modeling_asen import AsenModel
 
 DESCRIPTION = """\
 Report the symmetry that the network will have: orbits, rank, orders and closures.
@@ -63,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     report = closure_report(group)
     print(format_report(report))
     if options.plot is not None:
-        _plot(options.plot, f"{options.subject}\n{report.sentence}", group, None, None)
+        _plot(options.plot, f"{options.subject}\n{report.sentence}", group)
 
 
 def find_checkpoint(subject: str) -> str | None:
@@ -90,8 +87,7 @@ def find_checkpoint(subject: str) -> str | None:
 
 
 def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
-    from ..evaluation.discovery import orbital_distances  # imported here: a group needs no torch
-    from ..model.modeling_asen import AsenModel
+    from ..model.modeling_asen import AsenModel  # imported here: a group needs no torch
     from ..training._checkpoints import load_config
     from ._command_line import quiet_libraries
 
@@ -108,8 +104,7 @@ def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
             path = options.plot
             if len(names) > 1:
                 path = path.with_name(f"{path.stem}-{name.replace('/', '-')}{path.suffix}")
-            title = f"{name}: {task.group_name}\n{report.sentence}"
-            _plot(path, title, task.permutation_group(), task, orbital_distances(model, name))
+            _plot(path, f"{name}: {task.group_name}\n{report.sentence}", task, model, name)
 
 
 def format_report(report: ClosureReport) -> str:
@@ -135,18 +130,13 @@ def _order(order: int | None) -> str:
 
 
 def _plot(
-    path: Path, title: str, group: PermutationGroup, task: TaskConfig | None, distances: NDArray[np.floating] | None
+    path: Path,
+    title: str,
+    group_or_task: PermutationGroup | TaskConfig,
+    model: AsenModel | None = None,
+    name: str | None = None,
 ) -> None:
-    from ..plots.symmetry import plot_symmetry  # imported here: matplotlib takes a second
+    from ..plots.orbitals import write_symmetry  # imported here: matplotlib takes a second
 
-    labels = orbit_labels(group)
-    edges = None if task is None else task.seen_edges
-    if task is not None and edges is not None and task.support == "weak":
-        labels = refine_by_support(labels, edges)
-    elif task is not None and task.support == "sparse":
-        targets, sources = np.array(task.edges).T
-        on_support = np.full_like(labels, -1)
-        on_support[targets, sources] = orbit_labels(group, edges=task.edges)
-        labels = on_support
-    plot_symmetry(path, labels, orbit_labels(group, order=1), title, distances)
+    write_symmetry(path, title, group_or_task, model, name)
     print(f"drew {path}")

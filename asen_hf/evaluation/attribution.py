@@ -56,11 +56,13 @@ class Attribution:
             target, 0 where no message passes. In the output's units: of the labels, or of logits.
         output: ``(B,)``, the output F(x) that is explained.
         baseline_output: ``(B,)``, the output F(x') at the baseline.
+        subject: the output in words, such as "the predicted class, summed over nodes".
     """
 
     values: Tensor
     output: Tensor
     baseline_output: Tensor
+    subject: str
 
     @property
     def completeness_error(self) -> Tensor:
@@ -132,6 +134,7 @@ class _Explained:
         inputs: rows, ``(B, n)`` or ``(B, n, F)``.
         targets: classes or numbers of the explained value, ``(B,)``, or ``(B, n)`` for every node.
         node: the node whose output is explained; ``None`` for the sum over nodes, or a graph-level task.
+        subject: the output in words.
     """
 
     model: AsenForMultitask
@@ -139,6 +142,7 @@ class _Explained:
     inputs: Tensor
     targets: Tensor
     node: int | None
+    subject: str
 
     @property
     def task(self) -> TaskConfig:
@@ -165,7 +169,7 @@ class _Explained:
         with evaluating(model):
             logits = model(rows, task=name).logits  # checks the rows
         targets = logits.argmax(dim=-1) if target is None else torch.full_like(logits[..., 0], target).long()
-        return cls(model, name, rows, targets, node)
+        return cls(model, name, rows, targets, node, _subject(config, target, node))
 
     def output(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """The explained number of each row, ``(B,)``."""
@@ -232,7 +236,8 @@ class _Explained:
             for axis in range(1, 1 + num_axes):
                 values = values.index_select(axis, image)
             found.append((values, attribution.output, attribution.baseline_output))
-        return Attribution(*(torch.stack(parts).mean(dim=0) for parts in zip(*found, strict=True)))
+        values, output, baseline_output = (torch.stack(parts).mean(dim=0) for parts in zip(*found, strict=True))
+        return Attribution(values, output, baseline_output, self.subject)
 
     def integrate_features(self, moved: _Explained, base: Tensor | None, num_steps: int) -> Attribution:
         assert base is not None
@@ -307,7 +312,8 @@ class _Explained:
                 )
                 with torch.no_grad():
                     parts.append((values.detach(), function(row, *more), function(base, *more)))
-        return Attribution(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        values, output, baseline_output = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        return Attribution(values, output, baseline_output, self.subject)
 
 
 def all_elements(generators: list[NDArray[np.int64]], degree: int, most: int) -> list[NDArray[np.int64]]:
@@ -339,6 +345,18 @@ def _scaled_messages(factors: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
         return update + layer.bias, output[1]
 
     return hook
+
+
+def _subject(task: TaskConfig, target: int | None, node: int | None) -> str:
+    if target is None and not task.is_regression:
+        name = "the predicted class"
+    elif task.label_names:
+        name = task.label_names[target or 0]
+    else:
+        name = f"{'label' if task.is_regression else 'class'} {target or 0}" if task.output_size > 1 else "the label"
+    if task.output_level == "graph":
+        return name
+    return f"{name}, summed over nodes" if node is None else f"{name} of node {node}"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import offset_copy
@@ -39,9 +39,9 @@ def name_ticks(axis: Axis, names: Sequence[Any] | NDArray[Any]) -> None:
         axis.set_major_formatter(FuncFormatter(lambda place, _: _at(texts, place)))
         return
     size = 8 if len(texts) <= 20 else 6
-    is_horizontal = axis.axis_name == "x"
+    is_horizontal = isinstance(axis, XAxis)
     # Characters that all names together take, beside what a picture of usual width holds.
-    turned = {"rotation": 90} if is_horizontal and sum(len(text) + 1 for text in texts) * size > 480 else {}
+    turned: Any = {"rotation": 90} if is_horizontal and sum(len(text) + 1 for text in texts) * size > 480 else {}
     axis.set_ticks(range(len(texts)), texts, fontsize=size, **turned)
 
 
@@ -51,7 +51,7 @@ def _at(texts: list[str], place: float) -> str:
 
 def legend_below(ax: Axes, columns: int, **options: Any) -> None:
     """A legend below the axes and their label, where it hides nothing."""
-    place = offset_copy(ax.transAxes, fig=ax.figure, y=-34, units="points")
+    place = offset_copy(ax.transAxes, fig=ax.figure.figure, y=-34, units="points")
     options = {"frameon": False, "fontsize": 8, "title_fontsize": 8, **options}
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=place, ncols=columns, **options)
 

@@ -47,5 +47,7 @@ def _with_palette(image: Image.Image, colors: int) -> bytes:
     small = io.BytesIO()
     # MAXCOVERAGE keeps the colours of single dots, which MEDIANCUT gives up for more shades of grey. Without dithering
     # flat areas stay flat, which is what PNG compresses well.
-    image.quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    image.quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        small, "png", optimize=True
+    )
     return small.getvalue()

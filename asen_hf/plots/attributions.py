@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from ..evaluation.attribution import Attribution
 from ..model.configuration_task import TaskConfig
-from ._axes import axes_or_new, name_ticks
+from ._axes import axes_or_new, name_ticks, wrapped
 from .nodes import draw_bars, draw_map
 
 
@@ -54,13 +56,11 @@ def plot_pair_attribution(
     """
     values = attribution.values.detach().cpu().double().numpy()
     if values.shape[1:] != (task.degree, task.degree):
-        raise ValueError(
-            f"pair attributions must have shape (rows, {task.degree}, {task.degree}), got {values.shape}"
-        )
+        raise ValueError(f"pair attributions must have shape (rows, {task.degree}, {task.degree}), got {values.shape}")
     by_pair, measure = _chosen(values, row)
     ax = axes_or_new(ax, (6, 5))
     reach = float(np.abs(by_pair).max()) or 1.0
-    colors = {"cmap": "RdBu_r", "vmin": -reach} if row is not None else {"cmap": "viridis", "vmin": 0}
+    colors: Any = {"cmap": "RdBu_r", "vmin": -reach} if row is not None else {"cmap": "viridis", "vmin": 0}
     image = ax.imshow(by_pair, vmax=reach, interpolation="nearest", **colors)
     for axis in (ax.xaxis, ax.yaxis):
         name_ticks(axis, range(task.degree))
@@ -80,6 +80,6 @@ def _chosen(values: NDArray[np.float64], row: int | None) -> tuple[NDArray[np.fl
 
 def _title(what: str, attribution: Attribution, row: int | None) -> str:
     if row is None:
-        return f"which {what} mattered"
+        return wrapped(f"which {what} mattered to {attribution.subject}", 56)
     start, end = float(attribution.baseline_output[row]), float(attribution.output[row])
-    return f"row {row}: {what} that took the output from {start:.3g} to {end:.3g}"
+    return wrapped(f"row {row}: {what} that took {attribution.subject} from {start:.3g} to {end:.3g}", 56)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -89,11 +90,11 @@ def plot_columns(
         known = [(place, *scores[column]) for place, column in zip(places, columns, strict=True) if column in scores]
         if known:
             x, means, errors = np.array(known).T
-            line = {**style, "linestyle": "-" if is_numeric else "none", "color": f"C{number % 10}"}
+            line: Any = {**style, "linestyle": "-" if is_numeric else "none", "color": f"C{number % 10}"}
             ax.errorbar(x + step, means, yerr=np.nan_to_num(errors), label=arm, **line)
     ax.set_xscale("log" if is_logarithmic else "linear")
-    is_long = sum(len(column) + 2 for column in columns) > 40
-    ax.set_xticks(places, columns, fontsize=8, **({"rotation": 45, "ha": "right"} if is_long else {}))
+    turned: Any = {"rotation": 45, "ha": "right"} if sum(len(column) + 2 for column in columns) > 40 else {}
+    ax.set_xticks(places, columns, fontsize=8, **turned)
     if not is_numeric:
         ax.set_xlim(-0.6, len(columns) - 0.4)
     ax.minorticks_off()
@@ -120,7 +121,7 @@ def draw_panels(
     height = 2.5 * down + 0.2 * math.ceil(len(arms) / legend_columns) + 0.3
     figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False)
-    handles = {}
+    handles: dict[str, Any] = {}
     for panel, (subject, scores) in zip(panels.flat, subjects.items(), strict=False):
         plot_columns(columns, {arm: scores.get(arm, {}) for arm in arms}, panel)
         panel.set_title(wrapped(subject, 34), fontsize=9)
@@ -130,7 +131,12 @@ def draw_panels(
     figure.supxlabel(xlabel, fontsize=9)
     figure.supylabel(ylabel, fontsize=9)
     figure.legend(
-        handles.values(), handles.keys(), loc="outside upper center", ncols=legend_columns, fontsize=9, frameon=False
+        list(handles.values()),
+        list(handles),
+        loc="outside upper center",
+        ncols=legend_columns,
+        fontsize=9,
+        frameon=False,
     )
     return figure
 

@@ -27,7 +27,8 @@ def plot_node_errors(
 ) -> Axes:
     """Each node's mean absolute error, or its share of wrong classes: on a map, or as one bar per node.
 
-    Bars have the colours of node orbits, if there are at most 12. A node without known labels is grey on the map, and has no bar.
+    Bars have the colours of node orbits, if there are at most 12. A node without known labels is grey on the map, and
+    has no bar.
 
     Args:
         task: a node-level task; with ``node_coordinates`` the picture is a map.
@@ -82,10 +83,10 @@ def draw_map(
     """One value per node ``(n,)`` as colours where the nodes lie."""
     ax, points = _ground(task, ax, edges)
     reach = float(np.nanmax(np.abs(values), initial=0)) or 1.0
-    limits = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach} if is_signed else {"cmap": "viridis"}
-    limits["cmap"] = matplotlib.colormaps[str(limits["cmap"])].with_extremes(bad="silver")
-    edge = {"edgecolors": "#606060" if is_signed else "white"}
-    image = ax.scatter(*points.T, c=values, plotnonfinite=True, **{**_dots(task.degree), **limits, **edge})
+    colors = matplotlib.colormaps["RdBu_r" if is_signed else "viridis"].with_extremes(bad="silver")
+    low, high = (-reach, reach) if is_signed else (None, None)
+    dots = {**_dots(task.degree), "edgecolors": "#606060" if is_signed else "white"}
+    image = ax.scatter(*points.T, c=values, cmap=colors, vmin=low, vmax=high, plotnonfinite=True, **dots)  # type: ignore[misc]
     ax.figure.colorbar(image, ax=ax, label=measure, shrink=0.8)
     ax.set_title("nodes where they lie" + "; grey: no known label" * bool(np.isnan(values).any()))
     return ax
@@ -138,7 +139,7 @@ def _ground(task: TaskConfig, ax: Axes | None, edges: Edges) -> tuple[Axes, NDAr
         ax.add_collection(LineCollection(list(points[roads]), colors="#b8b8b8", linewidths=0.6, zorder=1))
     ax.set(aspect="equal", xlim=corners[:, 0], ylim=corners[:, 1], xlabel="x coordinate", ylabel="y coordinate")
     ax.ticklabel_format(useOffset=False)
-    ax.xaxis.get_major_locator().set_params(nbins=5)  # type: ignore[attr-defined]
+    ax.locator_params(axis="x", nbins=5)
     return ax, points
 
 

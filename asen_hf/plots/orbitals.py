@@ -1,18 +1,22 @@
-"""Pictures of symmetries: orbitals and node orbits as colours (the paper's Figure 1), and what training made of them."""
+"""Pictures of symmetries: orbitals and node orbits as colours (paper, Figure 1), and what training made of them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
 
 from ..model.configuration_task import TaskConfig
 from ..model.groups import symmetric
 from ..model.orbits import orbit_labels, refine_by_support
-from ._axes import axes_or_new, name_ticks, palette
+from ._axes import STYLE, axes_or_new, name_ticks, palette, wrapped
+from ._saving import save_figure
 
 if TYPE_CHECKING:
     from ..model.pretrained_asen import AsenPreTrainedModel
@@ -76,7 +80,9 @@ def plot_orbital_features(model: AsenPreTrainedModel, task: str | None = None, a
     reach = float(np.abs(scores).max()) or 1.0
     image = ax.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     _finish(ax, order, node_labels[order])
-    ax.set_title(f"learned features of {len(scores):,} orbitals:\nfirst principal component, {share:.0%} of the variance")
+    ax.set_title(
+        f"learned features of {len(scores):,} orbitals:\nfirst principal component, {share:.0%} of the variance"
+    )
     ax.figure.colorbar(image, ax=ax, shrink=0.8, label="first principal component")
     return ax
 
@@ -109,6 +115,38 @@ def plot_orbital_distances(model: AsenPreTrainedModel, task: str | None = None, 
     ax.set(title="distances of learned orbital features", xlabel="orbital", ylabel="orbital")
     ax.figure.colorbar(image, ax=ax, shrink=0.8, label="distance / mean distance")
     return ax
+
+
+def write_symmetry(
+    path: str | Path,
+    title: str,
+    group_or_task: PermutationGroup | TaskConfig,
+    model: AsenPreTrainedModel | None = None,
+    task: str | None = None,
+) -> None:
+    """Draw a group's orbitals and, of a trained task, their learned features, and distances of at most 1,000.
+
+    Args:
+        path: file to write; its ending decides on the format.
+        title: title of the picture.
+        group_or_task: as for :func:`plot_orbitals`.
+        model, task: as for :func:`plot_orbital_features`; without a model, orbitals alone are drawn.
+
+    Raises:
+        ValueError: Matplotlib knows no format of that ending.
+    """
+    labels = pair_labels(group_or_task)
+    panels = 1 if model is None else 2 if labels.max() >= MOST_DISTANCES else 3
+    with matplotlib.rc_context(STYLE):
+        # Not pyplot's: it would stay open, and show up in a notebook.
+        figure = Figure(figsize=(6.6 * panels, 6.4), layout="constrained")
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        figure.suptitle(wrapped(title, 90 * panels), fontsize=11)
+        plot_orbitals(group_or_task, axes[0])
+        if model is not None:
+            for plot, ax in zip((plot_orbital_features, plot_orbital_distances), axes[1:], strict=False):
+                plot(model, task, ax)
+        save_figure(figure, path)
 
 
 def pair_labels(group_or_task: PermutationGroup | TaskConfig) -> NDArray[np.integer]:

@@ -102,7 +102,7 @@ def _draw(ax: Any, both: NDArray[np.float64], reach: float, edges: Edges) -> Non
 
 
 def _ticks(reach: float) -> NDArray[np.float64]:
-    ticks = MaxNLocator(4).tick_values(-reach, reach)
+    ticks = np.asarray(MaxNLocator(4).tick_values(-reach, reach))
     return ticks[np.abs(ticks) <= reach]  # a tick outside the limits would widen the axes
 
 

@@ -114,9 +114,7 @@ def _pictures(
             lambda: _single(name, (5.2, 4.8), lambda ax: plot_calibration(task, probabilities, labels, ax)),
         )
     if task.is_regression:
-        yield Picture(
-            "truth", "true values against predicted ones", lambda: _draw_truth(name, task, predicted, labels)
-        )
+        yield Picture("truth", "true values against predicted ones", lambda: _draw_truth(name, task, predicted, labels))
     if task.output_level == "node" and task.node_coordinates is None:
         width = float(np.clip(2.5 + 0.18 * task.degree, 5, 11))
         yield Picture(

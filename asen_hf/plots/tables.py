@@ -67,9 +67,9 @@ def plot_calibration(
 ) -> Axes:
     """A reliability curve: in bins of equal width, the mean probability against the share that was right.
 
-    Two classes: the probability of the second class, against how often it is the true one. More classes: the probability
-    of the predicted class, against how often that is right. Several labels at once: the probability of each label. Bars
-    are binomial standard errors. The title gives the expected calibration error: the mean over predictions of their
+    Two classes: the probability of the second class, against how often it is the true one. More classes: the
+    probability of the predicted class, against how often that is right. Several labels at once: the probability of each
+    label. Bars are binomial standard errors. The title gives the expected calibration error: the mean over predictions of their
     bin's distance from the diagonal.
 
     Args:
@@ -95,7 +95,7 @@ def plot_calibration(
     errors = np.sqrt(shares * (1 - shares) / counts[used])
     ax.errorbar(means, shares, yerr=errors, marker="o", markersize=4, capsize=2, color=ACCENT, label="measured")
     gap = float((counts[used] * np.abs(means - shares)).sum() / counts.sum())
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"predicted probability of {event}", ylabel="share that was right")
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"predicted probability of {event}", ylabel="share that came true")
     ax.set_title(f"expected calibration error {gap:.3f}, {counts.sum():,} predictions")
     legend_below(ax, 3)
     ax.grid(alpha=0.3)
