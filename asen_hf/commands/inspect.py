@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ..closures import ClosureReport, closure_report, order_text
+from ..closures import ClosureReport, closure_report
 from ..model.checkpoints import checkpoint_path
 from ..model.group_notation import parse_group
 
@@ -27,7 +27,6 @@ Report the symmetry that the network will have: orbits, rank, orders and closure
   asen inspect "(0 1 2)(3 4)" --degree 6 --plot orbits.png
   asen inspect CHECKPOINT [--task NAME]
 """
-_LISTED_ORBITS = 12  # sizes of more orbits are not listed
 _FILE_ENDINGS = (".json", ".yaml", ".safetensors", ".csv")
 
 
@@ -109,24 +108,8 @@ def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
 
 def format_report(report: ClosureReport) -> str:
     """The report as text, one line per property, with its sentence at the end."""
-    sizes = sorted((len(orbit) for orbit in report.node_orbits), reverse=True)
-    orbits = ", ".join(map(str, sizes)) if len(sizes) <= _LISTED_ORBITS else f"{sizes[0]} at most"
-    primitive = {None: "", True: ", primitive", False: ", imprimitive (it keeps blocks)"}[report.is_primitive]
-    lines = {
-        "points": f"{report.degree:,}",
-        "orbits on points": f"{len(sizes):,} (sizes {orbits}){primitive}",
-        "orbitals": f"{report.rank:,} on pairs, {report.num_self_paired:,} of them equal to their converse",
-        "transitivity": f"{report.transitivity}",
-        "order": _order(report.order),
-        "order of 2-closure": f"{_order(report.closure_order)}, index {_order(report.index)}",
-        "2-closed": {None: "could not be proved", True: "yes", False: "no"}[report.is_two_closed],
-    }
-    width = max(map(len, lines))
-    return "\n".join([*(f"  {key:<{width}}  {value}" for key, value in lines.items()), report.sentence])
-
-
-def _order(order: int | None) -> str:
-    return "unknown" if order is None else order_text(order)
+    width = max(map(len, report.facts))
+    return "\n".join([*(f"  {key:<{width}}  {value}" for key, value in report.facts.items()), report.sentence])
 
 
 def _plot(

@@ -17,9 +17,8 @@ other network or baseline, values are averaged over the group, ``mean over g of 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -36,15 +35,14 @@ from ..model.groups import random_elements
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import raw_values
 from ..model.pretrained_asen import evaluating
-from ..model.symmetry import OrbitGraph, SymmetryBreaker
+from ..model.symmetry import SymmetryBreaker
+from ._integrated_gradients import all_elements, hooked, integrated_gradients, scaled_messages
 from .equivariance import preserves_labels
 
 MAX_ELEMENTS = 64
 """A larger group is averaged over this number of random elements, where an average is needed."""
 
-_NUMBERS = {"cpu": 2**22}  # of one forward pass, per largest tensor; the default is for other devices
 _TOKENS = 256  # constant rows that are embedded at once
-Function = Callable[..., Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,13 +94,13 @@ def node_attribution(
         num_steps: number of points of the integral (Gauss-Legendre).
 
     Raises:
-        ValueError: an unknown task, rows, a baseline, a group or a node that do not suit it, a target that is missing
-            or out of range.
+        ValueError: an unknown task; rows, a baseline, a group or a node that do not suit it; a target that is missing
+            or out of range; fewer than one step.
         ImportError: captum is not installed; ``pip install "asen-hf[explain]"``.
     """
     explained = _Explained.of(model, inputs, task, target, node)
     base = explained.baseline_row(baseline)
-    elements = explained.elements(group, None if baseline is None else base)
+    elements = explained.elements(group, base)
     integrate = explained.integrate_features if explained.task.num_features is not None else explained.integrate_tokens
     return explained.averaged(elements, lambda moved: integrate(moved, base, num_steps), 1)
 
@@ -156,6 +154,8 @@ class _Explained:
         rows = torch.as_tensor(inputs).to(model.device)
         if config.num_features is not None and not rows.is_floating_point():
             rows = rows.float()
+        if rows.ndim == 0 or not len(rows):
+            raise ValueError(f"inputs must hold at least one row, got shape {tuple(rows.shape)}")
         if node is not None and not (config.output_level == "node" and 0 <= node < config.degree):
             raise ValueError(f"node must be None, or a node 0 … {config.degree - 1} of a node-level task, got {node!r}")
         if target is not None and not 0 <= target < config.output_size:
@@ -260,7 +260,7 @@ class _Explained:
             def replace(_: nn.Module, arguments: tuple[EmbeddedRows]) -> tuple[EmbeddedRows]:
                 return (dataclasses.replace(arguments[0], node_features=features),)
 
-            with _hooked([backbone.register_forward_pre_hook(replace)]):
+            with hooked([backbone.register_forward_pre_hook(replace)]):
                 return moved.output(tokens, targets)
 
         if base is None:
@@ -284,67 +284,18 @@ class _Explained:
 
         def function(factors: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
             layers = [module for module in self.model.modules() if isinstance(module, GATv2Attention)]
-            with _hooked([layer.register_forward_hook(_scaled_messages(factors)) for layer in layers]):
+            with hooked([layer.register_forward_hook(scaled_messages(factors)) for layer in layers]):
                 return moved.output(inputs, targets)
 
         ones = carries.expand(len(moved.inputs), -1, -1).contiguous()
         return self._integrate(function, ones, torch.zeros_like(ones), (moved.inputs, moved.targets), num_steps)
 
     def _integrate(
-        self, function: Function, rows: Tensor, start: Tensor, constant: tuple[Tensor, ...], num_steps: int
+        self, function: Callable[..., Tensor], rows: Tensor, start: Tensor, constant: tuple[Tensor, ...], num_steps: int
     ) -> Attribution:
-        """Captum's integrated gradients of the rows, some rows at a time."""
-        captum = _captum()
-        largest = _NUMBERS.get(rows.device.type, 2**26)
-        size = max(1, largest // (self.task.degree**2 * self.model.config.hidden_size))
-        num_rows = max(1, size // num_steps)
-        parts = []
-        for first in range(0, len(rows), num_rows):
-            block = slice(first, first + num_rows)
-            row, base, more = rows[block], start[block], tuple(tensor[block] for tensor in constant)
-            with _evaluating_with_gradients(self.model):
-                values = captum.attr.IntegratedGradients(function).attribute(
-                    row,
-                    baselines=base,
-                    additional_forward_args=more,
-                    n_steps=num_steps,
-                    internal_batch_size=max(size, len(row)),
-                )
-                with torch.no_grad():
-                    parts.append((values.detach(), function(row, *more), function(base, *more)))
-        values, output, baseline_output = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        return Attribution(values, output, baseline_output, self.subject)
-
-
-def all_elements(generators: list[NDArray[np.int64]], degree: int, most: int) -> list[NDArray[np.int64]]:
-    """All elements of the generated group in array form, or an empty list if there are more than ``most``."""
-    found = {tuple(range(degree)): None}
-    for element in (pending := list(found)):
-        for generator in generators:
-            product = tuple(generator[list(element)].tolist())
-            if product not in found:
-                found[product] = None
-                pending.append(product)
-            if len(found) > most:
-                return []
-    return [np.array(element, dtype=np.int64) for element in found]
-
-
-def _scaled_messages(factors: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
-    """A hook on an attention layer: its message from j to i times ``factors[:, i, j]``, with the same weights."""
-
-    def hook(layer: GATv2Attention, arguments: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        states, orbital_features, graph = cast(tuple[Tensor, Tensor, OrbitGraph], arguments)
-        targets, sources, labels = graph.to_edges()
-        weights = output[1] if graph.edge_index is not None else output[1].flatten(2)  # (B, H, E)
-        messages = layer._split_heads(layer.source_projection(states))[:, sources]  # (B, E, H, C)
-        if layer.gate_projection is not None:
-            messages = messages * (1 + layer._split_heads(layer.gate_projection(orbital_features)))[labels]
-        scaled = (weights * factors[:, targets, sources].unsqueeze(1)).transpose(1, 2).unsqueeze(-1) * messages
-        update = torch.zeros_like(output[0]).index_add(1, targets, scaled.flatten(2))
-        return update + layer.bias, output[1]
-
-    return hook
+        row_size = self.task.degree**2 * self.model.config.hidden_size
+        parts = integrated_gradients(self.model, function, rows, start, constant, num_steps, row_size)
+        return Attribution(*parts, self.subject)
 
 
 def _subject(task: TaskConfig, target: int | None, node: int | None) -> str:
@@ -357,26 +308,3 @@ def _subject(task: TaskConfig, target: int | None, node: int | None) -> str:
     if task.output_level == "graph":
         return name
     return f"{name}, summed over nodes" if node is None else f"{name} of node {node}"
-
-
-@contextlib.contextmanager
-def _hooked(handles: list[Any]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextlib.contextmanager
-def _evaluating_with_gradients(model: nn.Module) -> Iterator[None]:
-    with evaluating(model), torch.enable_grad():
-        yield
-
-
-def _captum() -> Any:
-    try:
-        import captum.attr
-    except ImportError as error:
-        raise ImportError('attribution needs captum: pip install "asen-hf[explain]"') from error
-    return captum

@@ -12,7 +12,7 @@ from PIL import Image
 MAX_BYTES = 100_000
 # Colours, then dots per inch to try. Fewer colours come last: small dots would lose theirs first. Below 50 dots per
 # inch, text of 8 points cannot be read.
-_TRIES = ((256, (150, 130, 110, 95, 80)), (64, (95, 80, 65, 50)), (32, (65, 50)))
+_TRIES = ((256, (150, 110, 80)), (64, (80, 60)), (32, (50,)))
 
 
 def save_figure(figure: Figure, path: str | Path, **options: Any) -> None:

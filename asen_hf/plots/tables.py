@@ -69,8 +69,8 @@ def plot_calibration(
 
     Two classes: the probability of the second class, against how often it is the true one. More classes: the
     probability of the predicted class, against how often that is right. Several labels at once: the probability of each
-    label. Bars are binomial standard errors. The title gives the expected calibration error: the mean over predictions of their
-    bin's distance from the diagonal.
+    label. Bars are binomial standard errors. The title gives the expected calibration error: the mean over predictions
+    of their bin's distance from the diagonal.
 
     Args:
         task: a classification task.
