@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,7 +12,6 @@ from asen_hf.commands.main import main
 from asen_hf.evaluation.scores import ScoreRecord
 from asen_hf.hub.cards import model_card
 from asen_hf.model.groups import dihedral, young_subgroup
-from asen_hf.model.orbits import orbit_labels
 from asen_hf.plots.orbitals import write_symmetry
 from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe

@@ -38,7 +38,10 @@ def test_only_the_best_of_very_many_candidates_are_shown():
     ],
 )
 def test_lines_join_numbers_and_never_categories(columns, style, scale):
-    arms = {arm: {column: (place + shift, np.nan) for place, column in enumerate(columns)} for arm, shift in ((("a"), 0), ("b", 1))}
+    arms = {
+        arm: {column: (place + shift, np.nan) for place, column in enumerate(columns)}
+        for arm, shift in ((("a"), 0), ("b", 1))
+    }
     ax = plot_columns(columns, arms, axes())
     lines = [container.lines[0] for container in ax.containers]
     assert [line.get_linestyle() for line in lines] == [style] * 2 and ax.get_xscale() == scale

@@ -127,9 +127,7 @@ def test_entries_without_an_error_are_never_chosen_and_none_is_chosen_twice():
     ],
 )
 def test_the_config_says_which_pictures_are_written(tmp_path, task, kinds):
-    written = write_pictures(
-        tmp_path, "any/name at all", task, *rows_of(task), edges=[[0, 1], [1, 0], [1, 1], [2, 0]]
-    )
+    written = write_pictures(tmp_path, "any/name at all", task, *rows_of(task), edges=[[0, 1], [1, 0], [1, 1], [2, 0]])
     assert [path.name for path in written] == [f"any-name-at-all-{kind}.png" for kind in kinds]
     assert sorted(tmp_path.iterdir()) == sorted(written)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written) and all(written.values())

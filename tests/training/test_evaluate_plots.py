@@ -123,7 +123,8 @@ def test_attributions_are_drawn_on_request(tmp_path, run, table):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"), [(["--explain"], "--explain draws pictures"), (["--explain", "--plots", "plots"], "needs captum")]
+    ("flags", "said"),
+    [(["--explain"], "--explain draws pictures"), (["--explain", "--plots", "plots"], "needs captum")],
 )
 def test_an_explanation_that_cannot_be_had_is_refused_before_the_work(
     tmp_path, run, table, capsys, monkeypatch, flags, said
