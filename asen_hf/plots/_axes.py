@@ -28,7 +28,7 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = (5.5, 4.5), **subpl
         return ax
     from matplotlib import pyplot  # imported here: it chooses a backend
 
-    return pyplot.figure(figsize=size, layout="constrained").add_subplot(**subplot)
+    return pyplot.figure(figsize=size, layout="compressed").add_subplot(**subplot)
 
 
 def name_ticks(axis: Axis, names: Sequence[Any] | NDArray[Any]) -> None:

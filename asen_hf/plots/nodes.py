@@ -18,6 +18,7 @@ from .errors import node_errors
 
 _MOST_ROADS = 20  # per node; more would hide the nodes
 _MOST_IN_LEGEND = 12
+_MOST_NUMBERED = 30
 
 Edges = list[list[int]] | None
 
@@ -140,6 +141,9 @@ def _ground(task: TaskConfig, ax: Axes | None, edges: Edges) -> tuple[Axes, NDAr
     ax.set(aspect="equal", xlim=corners[:, 0], ylim=corners[:, 1], xlabel="x coordinate", ylabel="y coordinate")
     ax.ticklabel_format(useOffset=False)
     ax.locator_params(axis="x", nbins=5)
+    if task.degree <= _MOST_NUMBERED:
+        for node, place in enumerate(points):
+            ax.annotate(str(node), place, xytext=(5, 4), textcoords="offset points", fontsize=7, color="#404040")
     return ax, points
 
 

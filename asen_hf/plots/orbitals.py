@@ -139,7 +139,7 @@ def write_symmetry(
     panels = 1 if model is None else 2 if labels.max() >= MOST_DISTANCES else 3
     with matplotlib.rc_context(STYLE):
         # Not pyplot's: it would stay open, and show up in a notebook.
-        figure = Figure(figsize=(6.6 * panels, 6.4), layout="constrained")
+        figure = Figure(figsize=(6.6 * panels, 6.4), layout="compressed")
         axes = figure.subplots(1, panels, squeeze=False)[0]
         figure.suptitle(wrapped(title, 90 * panels), fontsize=11)
         plot_orbitals(group_or_task, axes[0])

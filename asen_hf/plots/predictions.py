@@ -147,7 +147,7 @@ def _pictures(
 
 
 def _single(name: str, size: tuple[float, float], draw: Callable[[Axes], Axes]) -> Figure:
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="compressed")
     draw(figure.subplots())
     figure.suptitle(wrapped(name, int(11 * size[0])), fontsize=11)
     return figure
