@@ -45,8 +45,8 @@ def save_figure(figure: Figure, path: str | Path, **options: Any) -> None:
 
 def _with_palette(image: Image.Image, colors: int) -> bytes:
     small = io.BytesIO()
-    # MAXCOVERAGE keeps the colours of single dots, which MEDIANCUT gives up for more shades of grey; one step of k-means
-    # then moves the palette to the colours that occur. Without dithering flat areas stay flat, which PNG compresses well.
+    # MAXCOVERAGE keeps the colours of single dots, which MEDIANCUT gives up for more shades of grey; a step of k-means
+    # then moves the palette to the colours that occur. Without dithering flat areas stay flat, and the file small.
     palette = image.quantize(colors, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     palette.save(small, "png", optimize=True)
     return small.getvalue()
