@@ -13,6 +13,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ._group_graphs import automorphisms, is_graph
 from ._messages import shown
+from .configuration_html import task_html
 from .configuration_statistics import LARGEST_NORMALIZED, Statistic, checked_statistics, normalized
 from .configuration_values import MAX_TEXT, require, with_value_errors
 from .group_notation import read_group
@@ -239,6 +240,9 @@ class TaskConfig:
         if fields.pop("weak_support", False):
             fields["support"] = "weak"
         return cls(**fields)
+
+    def _repr_html_(self) -> str:
+        return task_html(self)
 
     @property
     def seen_edges(self) -> list | None:
