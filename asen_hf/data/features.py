@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Array2D, ClassLabel, Dataset, Features, List, Value
+from datasets.fingerprint import generate_random_fingerprint
 
 from ..model.configuration_asen import TaskConfig
+from ._arrow_columns import to_numpy
 
 
 def task_features(config: TaskConfig, features: str = "float32", values: str = "float32") -> Features:
@@ -34,9 +36,23 @@ def exact(array: np.ndarray, is_number: bool) -> np.ndarray:
 
 
 def read_column(rows: Dataset, name: str) -> np.ndarray:
-    """A column as an array of the column's own type."""
+    """A column as an array of the column's own type; of a memory-mapped file, where possible, a view."""
+    column = _stored(rows, name)
+    if column is not None:
+        return column
     # One column at once: row by row takes seconds. Without dtype=None, datasets rounds float64 to float32.
     return np.asarray(rows.select_columns(name).with_format("numpy", dtype=None)[:][name])
+
+
+def read_cells(rows: Dataset, name: str) -> Any:
+    """A column as an array of numbers ``(N, …)`` with NaN where one is missing, or else as a list of cells."""
+    column = _stored(rows, name)
+    return rows.with_format(None)[name][:] if column is None else column
+
+
+def _stored(rows: Dataset, name: str) -> np.ndarray | None:
+    """The column as it is stored, if it is a regular array of numbers, and rows are neither left out nor reordered."""
+    return to_numpy(rows.data.column(name)) if rows._indices is None else None
 
 
 def to_table(
@@ -59,7 +75,8 @@ def to_dataset(
     config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, predictions: Mapping[str, np.ndarray] | None = None
 ) -> Dataset:
     """The rows of :func:`to_table` as an in-memory dataset."""
-    return Dataset(to_table(config, inputs, labels, predictions))
+    # A fingerprint by content would pickle all rows; datasets uses it for files of its cache, and these rows have none.
+    return Dataset(to_table(config, inputs, labels, predictions), fingerprint=generate_random_fingerprint())
 
 
 def _shaped(feature: Any, shape: tuple[int, ...]) -> Any:
