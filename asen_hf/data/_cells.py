@@ -14,8 +14,11 @@ from ..model._messages import shortened, shown
 
 # What pandas reads as missing, and the question mark of older collections.
 MISSING_TEXTS = frozenset(
-    "? #N/A #NA N/A n/a NA <NA> NULL null None NaN nan -NaN -nan 1.#IND -1.#IND 1.#QNAN -1.#QNAN".split()
-) | {"", "#N/A N/A"}
+    [
+        *("", "?", "None", "#N/A N/A", "#N/A", "#NA", "N/A", "n/a", "NA", "<NA>", "NULL", "null"),
+        *("NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    ]
+)
 _PRINTED = re.compile(r"\s*(array|tensor)\s*\(|\s*\[[\[\s]*[^\s,\[\]]+\s+[^\s,]|\s*\[.*\.\.\.", re.DOTALL)
 
 

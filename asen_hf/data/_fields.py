@@ -111,7 +111,7 @@ class Field:
             cell = cell.tolist() if hasattr(cell, "tolist") else cell
             self.read_cell(cell, shape, f"{where}, row {first_row + row}, column {name!r}")
 
-        if not self._fits(array.shape[1:], shape):
+        if not self.fits(array.shape[1:], shape):
             refuse(0)
         rows = array.reshape(len(array), *shape)
         result = exact(rows, True) if self.top is None else np.empty(rows.shape, np.int64)
@@ -140,7 +140,7 @@ class Field:
             if self.name == "labels" and self.top is not None and not self.classes and isinstance(cell, str):
                 remedy = "; names of classes are read if the task's config lists them as label_names"
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {reprlib.repr(cell)}{remedy}") from None
-        if not self._fits(values.shape, shape):
+        if not self.fits(values.shape, shape):
             found = "x".join(map(str, values.shape)) + " values" if values.ndim else "one value"
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}: {reprlib.repr(cell)}")
         wrong = ~self._allowed(values)
@@ -150,8 +150,8 @@ class Field:
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}")
         return np.where(np.isnan(values), self.unknown, values).reshape(shape)
 
-    def _fits(self, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-        """Whether a cell of the shape ``found`` holds a row: sizes of 1 may be left out, and features have any shape."""
+    def fits(self, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+        """Whether a cell of the shape ``found`` holds a row: sizes of 1 may be left out, features may be nested."""
         is_same = [size for size in found if size != 1] == [size for size in shape if size != 1]
         nested = len(shape) == 2 and len(found) > 2 and found[0] == shape[0] and math.prod(found) == math.prod(shape)
         return is_same or (self.name == "inputs" and nested)

@@ -84,10 +84,9 @@ def frame_to_array(frame: Any, degree: int, num_features: int | None = None) -> 
         parts = [_numbers(column, name) for name, column in columns.items()]
     else:
         expected = f"{degree} columns" if num_features is None else f"{degree} · {num_features} columns"
-        raise ValueError(
-            f"data: expected {expected}, one per node{' and feature' * (num_features is not None)}, got {len(columns)}: "
-            f"{shortened(one_line(name, 100) for name in columns)}"
-        )
+        meaning = "one per node" + " and feature" * (num_features is not None)
+        found = shortened(one_line(name, 100) for name in columns)
+        raise ValueError(f"data: expected {expected}, {meaning}, got {len(columns)}: {found}")
     rows = np.stack(parts, axis=1) if len(parts) > 1 else parts[0]
     if rows[:1].size != math.prod(shape) and len(rows):
         raise ValueError(f"data: expected {math.prod(shape)} numbers per row, got {rows[:1].size}")

@@ -13,7 +13,7 @@ from ._cells import MISSING_TEXTS
 from .seeding import random_generator
 
 SPLITS = ("train", "validation", "test")
-_HELD_OUT_PERCENT = 15
+HELD_OUT_PERCENT = 15
 
 
 def split_sizes(num_rows: int, held_out: Sequence[str] = ("validation", "test")) -> dict[str, int]:
@@ -25,9 +25,9 @@ def split_sizes(num_rows: int, held_out: Sequence[str] = ("validation", "test"))
     if not isinstance(num_rows, numbers.Integral):
         raise ValueError(f"num_rows must be an integer, got {shown(num_rows)}")
     num_rows = int(num_rows)
-    train_percent = 100 - _HELD_OUT_PERCENT * len(held_out)
+    train_percent = 100 - HELD_OUT_PERCENT * len(held_out)
     sizes = {"train": round(train_percent * num_rows / 100)}
-    sizes |= {name: round(_HELD_OUT_PERCENT * num_rows / 100) for name in held_out}
+    sizes |= {name: round(HELD_OUT_PERCENT * num_rows / 100) for name in held_out}
     if held_out:
         sizes[held_out[-1]] += num_rows - sum(sizes.values())
     if min(sizes.values()) < 1:
@@ -55,7 +55,7 @@ def split_rows(keys: np.ndarray, held_out: Sequence[str], seed: int, what: str =
     """Random row numbers for train and held-out splits, 15 % each; sizes may be off where rows go together.
 
     Args:
-        keys: ``(N,)``; rows with equal keys go together, and what a row's key is decides, not where it stands.
+        keys: ``(N,)``; rows with equal keys go together.
         held_out: names of the splits to take.
         seed: of the random choice.
         what: meaning of the keys, for messages.
@@ -76,9 +76,10 @@ def split_by_time(times: np.ndarray, held_out: Sequence[str]) -> dict[str, np.nd
 
 
 def _cut(keys: np.ndarray, held_out: Sequence[str], what: str, seed: int | None) -> dict[str, np.ndarray]:
-    """Cut the rows in the order of their keys, or with a seed in a random order of keys."""
+    """Cut the rows into splits, in the order of their keys, or with a seed in a random order of keys."""
     sizes = split_sizes(len(keys), held_out)
-    unique, group = np.unique(keys, return_inverse=True)
+    # Numbered by first appearance, so that rows in other units or of less precision are split in the same way.
+    group, unique = pandas.factorize(keys, sort=seed is None)
     num_groups = len(unique)
     if num_groups < len(sizes):
         raise ValueError(f"{num_groups} different {what} are too few to split into {', '.join(sizes)}")
@@ -104,35 +105,39 @@ def row_keys(inputs: np.ndarray) -> np.ndarray:
     return keys
 
 
-def group_texts(cells: Sequence[Any], where: str) -> np.ndarray:
+def group_texts(cells: Sequence[Any], where: str, first_row: int = 1) -> np.ndarray:
     """The values of a split column as texts ``(N,)``.
 
     Raises:
-        ValueError: a cell that is missing or holds several values; names the row, counted from 1.
+        ValueError: a cell that is missing or holds several values; names the row, counted from ``first_row``.
     """
     if isinstance(cells, np.ndarray) and cells.ndim == 1 and not (cells.dtype.kind == "f" and np.isnan(cells).any()):
-        unique, inverse = np.unique(cells, return_inverse=True)
-        return np.array([str(value) for value in unique.tolist()])[inverse]
+        codes, unique = pandas.factorize(cells)
+        return np.array([str(value) for value in unique.tolist()], dtype=object)[codes]
     texts = []
-    for row, cell in enumerate(cells, start=1):
+    for row, cell in enumerate(cells, start=first_row):
         is_scalar = isinstance(cell, str | int | float | bool | np.generic | datetime.date)
         text = str(cell).strip() if is_scalar else ""
         if text in MISSING_TEXTS or text == "NaT":
             raise ValueError(f"{where}, row {row}: expected the name or number of a group, got {shown(cell)}")
         texts.append(text)
-    return np.array(texts)
+    return np.array(texts, dtype=object)
 
 
-def named_splits(texts: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Row numbers by split, if the values of a split column are names of splits; ``None`` if they name groups."""
-    found = set(np.unique(texts).tolist())
+def named_splits(texts: np.ndarray, is_part: bool = False) -> dict[str, np.ndarray] | None:
+    """Row numbers by split, if the values of a split column are names of splits; ``None`` if they name groups.
+
+    Raises:
+        ValueError: names of splits and of groups, or no row of train, unless these are part of the rows.
+    """
+    found = set(pandas.unique(texts).tolist())
     if not found & set(SPLITS):
         return None
     if unknown := sorted(found - set(SPLITS)):
         raise ValueError(
             f"a split column holds train, validation and test, or groups of rows, got both: {shortened(unknown)}"
         )
-    if "train" not in found:
+    if "train" not in found and not is_part:
         raise ValueError(f"the split column has no row of train, only of {', '.join(sorted(found))}")
     return {split: np.flatnonzero(texts == split) for split in SPLITS if split in found}
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from ..model._messages import one_line, shown
 from ..model.configuration_task import TaskConfig
 from ._fields import Field, input_field, label_field
 from .features import to_dataset
 from .splits import SPLITS, choose_rows, group_texts, read_times
-from .table_files import Columns, Table, read_tables
+from .table_files import Table, read_tables
 
 _DEFAULT_INPUTS, _DEFAULT_LABELS = ("inputs",), ("labels",)
 
@@ -58,15 +58,7 @@ def load_table(
     names = (_names(inputs_columns), _names(labels_columns))
     by = split_by(split_column, time_column, [*names[0], *names[1]])
     tables = read_tables(source)
-    fields = (input_field(config), label_field(config))
-    inputs_names = _found_inputs(fields[0], tables["train"], *names, [*by.values()])
-    arrays = {}
-    for split, table in tables.items():
-        read = (
-            fields[0].read(table.columns, inputs_names, table.where),
-            fields[1].read(table.columns, names[1], table.where),
-        )
-        arrays[split] = read
+    arrays = _read_splits(tables, config, *names, others=[*by.values()])
     where = str(source) if isinstance(source, str | Path) else tables["train"].where
     inputs, labels = arrays["train"]
     try:
@@ -77,6 +69,31 @@ def load_table(
     splits = {split: to_dataset(config, *arrays[split]) for split in arrays if split != "train"}
     splits |= {split: to_dataset(config, inputs[chosen], labels[chosen]) for split, chosen in rows.items()}
     return DatasetDict({split: splits[split] for split in SPLITS})
+
+
+def load_rows(source: Any, config: TaskConfig) -> Dataset:
+    """All rows of a single table, unsplit, with the columns of :func:`load_table`. ``ValueError`` as there."""
+    tables = read_tables(source)
+    return to_dataset(config, *_read_splits(tables, config, _DEFAULT_INPUTS, _DEFAULT_LABELS)["train"])
+
+
+def _read_splits(
+    tables: Mapping[str, Table],
+    config: TaskConfig,
+    inputs_columns: tuple[str, ...],
+    labels_columns: tuple[str, ...],
+    others: Sequence[str] = (),
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Inputs and labels by split; ``others`` are columns that are no inputs."""
+    inputs, labels = input_field(config), label_field(config)
+    names = _found_inputs(inputs, tables["train"], inputs_columns, labels_columns, others)
+    return {
+        split: (
+            inputs.read(table.columns, names, table.where),
+            labels.read(table.columns, labels_columns, table.where),
+        )
+        for split, table in tables.items()
+    }
 
 
 def split_by(split_column: Any, time_column: Any, taken: Sequence[str] = ()) -> dict[str, str]:
@@ -117,7 +134,7 @@ def split_values(table: Table, by: Mapping[str, str]) -> dict[str, np.ndarray]:
 def _found_inputs(
     field: Field, table: Table, names: tuple[str, ...], labels: tuple[str, ...], others: Sequence[str]
 ) -> tuple[str, ...]:
-    """The names given, or without a column ``inputs``, all columns without another purpose, if their number is right."""
+    """The names given; without a column ``inputs``, all columns without another purpose, if their number is right."""
     if names != _DEFAULT_INPUTS or "inputs" in table.columns:
         return names
     rest = tuple(name for name in table.columns if name not in labels and name not in others)

@@ -1,4 +1,4 @@
-"""A user's table as columns: a CSV, JSON lines, Parquet or NumPy file, a folder of files, a Hub dataset, a DataFrame."""
+"""A user's table as columns: a CSV, JSON lines, Parquet or NumPy file, a folder of them, a Hub dataset, a DataFrame."""
 
 import csv
 import sys
