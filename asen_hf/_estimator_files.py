@@ -10,13 +10,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sympy.combinatorics import PermutationGroup
+from transformers.utils import logging
 
 from ._version import __version__
 from .data._json import parse_json
@@ -53,8 +55,9 @@ def write_estimator(
         "learnt": {name: _plain_array(value, name) for name, value in learnt.items()},
     }
     text = json.dumps(content, indent=2, allow_nan=False)
-    for index, model in enumerate(models):
-        model.save_pretrained(_member(folder, index))
+    with without_progress_bars():
+        for index, model in enumerate(models):
+            model.save_pretrained(_member(folder, index))
     (folder / _NAME).write_text(text + "\n", encoding="utf-8")
 
 
@@ -78,8 +81,22 @@ def read_estimator(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[st
         members = range(content["members"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: expected what save() writes, but {one_line(repr(error))}") from error
-    models = [AsenForMultitask.from_pretrained(_member(Path(path), index)).eval() for index in members]
+    with without_progress_bars():
+        models = [AsenForMultitask.from_pretrained(_member(Path(path), index)).eval() for index in members]
     return params, learnt, models
+
+
+@contextlib.contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Hide transformers' progress bars, which show the saving and loading of every checkpoint."""
+    were_shown = logging.is_progress_bar_enabled()
+    if were_shown:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_shown:
+            logging.enable_progress_bar()
 
 
 def _member(folder: Path, index: int) -> Path:

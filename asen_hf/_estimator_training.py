@@ -15,8 +15,8 @@ import torch
 from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict
 from sklearn.model_selection import train_test_split
-from transformers.utils import logging
 
+from ._estimator_files import without_progress_bars
 from .closures import warn_if_not_closed
 from .data.features import to_dataset
 from .evaluation.scores import Score
@@ -88,7 +88,7 @@ def fit_member(
         validation_fraction: share of the rows that are held out.
         verbose: whether to show a progress bar and the validation scores.
     """
-    with _undisturbed(), tempfile.TemporaryDirectory(prefix="asen_hf_") as folder:
+    with _undisturbed(), without_progress_bars(), tempfile.TemporaryDirectory(prefix="asen_hf_") as folder:
         settings = finetuning_settings(
             {**training, "output_dir": folder}, start.init_from, from_scratch=start.checkpoint is None
         )
@@ -131,19 +131,14 @@ def split(task: TaskConfig, labels: np.ndarray, fraction: float | None, seed: in
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Restore the global random states, and hide transformers' progress bars, which show the saving of checkpoints."""
+    """Restore the global random states, which training seeds."""
     states = random.getstate(), np.random.get_state()
-    were_shown = logging.is_progress_bar_enabled()
-    if were_shown:
-        logging.disable_progress_bar()
     try:
         with torch.random.fork_rng():
             yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-        if were_shown:
-            logging.enable_progress_bar()
 
 
 def outputs(model: AsenForMultitask, inputs: np.ndarray) -> np.ndarray:
@@ -155,7 +150,7 @@ def outputs(model: AsenForMultitask, inputs: np.ndarray) -> np.ndarray:
         with evaluating(model):
             logits = model(rows, task=TASK).logits
         if task.is_regression:
-            found.append(predictions(task, logits, rows))
+            found.append(predictions(task, logits, rows).double())
         elif task.problem_type == "single_label_classification":
             found.append(logits.double().softmax(dim=-1))
         else:
