@@ -120,7 +120,7 @@ def test_a_written_recipe_reads_back_the_same(tmp_path, recipe_file):
 def test_every_field_survives_writing_and_reading(tmp_path):
     full = TaskRecipe("a/b", "c", {"group": [[[0, 1]]], "x": 1.5}, [], 80)
     own = TaskRecipe("mine", dataset="t.csv", task_config=MINE, inputs_columns=["x", "y", "z"], labels_columns=["w"])
-    own.augmentation = "C3"
+    own.augmentation, own.split_column, own.time_column = "C3", "person", "day"
     recipe = Recipe(
         ModelRecipe(**{name: OTHER[name] for name in MODEL_FIELDS}),
         [full, own, TaskRecipe("plain")],
