@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
 from ._estimator_files import read_estimator, write_estimator
-from ._estimator_rows import Targets, degree_of, node_inputs
+from ._estimator_rows import Targets, degree_of, node_inputs, restored
 from ._estimator_training import TASK, Member, Start, fit_member, outputs
 from .data.frames import is_frame
 from .model.configuration_task import TaskConfig
@@ -43,7 +43,7 @@ class Estimator(BaseEstimator):
         X = self._checked(X, is_new=True)
         check_consistent_length(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        degree = degree_of(self.group, self.degree, X.shape)
+        degree = degree_of(restored(self.group), self.degree, X.shape)
         inputs = node_inputs(X, degree, self.vocab_size)
         y = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
         if weights is not None:
@@ -130,7 +130,13 @@ class Estimator(BaseEstimator):
     def _task(self, degree: int, inputs: np.ndarray, targets: Targets) -> TaskConfig:
         given = dict(self.task_options or {})
         kind = {"num_features": inputs.shape[-1]} if self.vocab_size is None else {"vocab_size": self.vocab_size}
-        fields = {"degree": degree, "group": self.group, **kind, **targets.fields, **self._task_fields(targets)}
+        fields = {
+            "degree": degree,
+            "group": restored(self.group),
+            **kind,
+            **targets.fields,
+            **self._task_fields(targets),
+        }
         if taken := sorted(given.keys() & fields.keys()):
             raise ValueError(
                 f"task_options: {', '.join(taken)} cannot be set there: the parameters of {type(self).__name__} and "

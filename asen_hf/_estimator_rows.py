@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
+from sympy.combinatorics import PermutationGroup
 
 from .data.frames import frame_to_array, is_frame
 from .model._messages import shown
@@ -29,6 +30,13 @@ class Targets:
     labels: np.ndarray
     fields: dict[str, Any]
     classes: np.ndarray | None = None
+
+
+def restored(group: Any) -> Any:
+    """The group, rebuilt from its generators if ``clone`` or joblib copied it: SymPy 1.14 copies no attributes."""
+    if isinstance(group, PermutationGroup) and not hasattr(group, "_degree"):
+        return PermutationGroup(list(group.args))
+    return group
 
 
 def degree_of(group: Any, degree: int | None, shape: tuple[int, ...]) -> int:
@@ -98,17 +106,17 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
         ValueError: ``y`` does not suit the level, could mean two levels, is continuous, or holds a single class.
     """
     y = _array(y, output_level)
-    is_indicator = y.ndim == 2 and type_of_target(np.where(_is_unknown(y), 0, y)) == "multilabel-indicator"
+    known = ~_is_unknown(y)
+    is_indicator = y.ndim == 2 and bool(known.all()) and type_of_target(y) == "multilabel-indicator"
     level = _level(y, degree, output_level, may_be_graph=is_indicator)
     if level == "graph" and y.ndim == 2:
-        if not is_indicator or _is_unknown(y).any():
+        if not is_indicator:
             raise ValueError(
                 "y with several columns must be an indicator matrix of 0 and 1 (multilabel), or hold the classes of "
                 f"{degree} nodes; got shape {y.shape}"
             )
         fields = {"output_level": level, "problem_type": "multi_label_classification", "num_labels": y.shape[1]}
         return Targets(y.astype(np.int64), fields, np.arange(y.shape[1]))
-    known = ~_is_unknown(y)
     if level == "graph" and not known.all():
         raise ValueError("Input y contains NaN: leave out rows without a class")
     check_classification_targets(y[known])

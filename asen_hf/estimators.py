@@ -23,7 +23,7 @@ try:
     from sklearn.utils.validation import validate_data  # noqa: F401  (new in 1.6)
 except ImportError as error:
     raise ImportError(
-        "AsenClassifier and AsenRegressor need scikit-learn 1.6 or newer: pip install 'asen-hf[estimators]'"
+        "AsenClassifier and AsenRegressor need scikit-learn 1.6 or newer: pip install 'asen-hf[sklearn]'"
     ) from error
 
 from ._estimator_base import Estimator
@@ -37,15 +37,15 @@ _MIXED = 2**22  # numbers that a mixture of predictions and errors may hold at o
 class AsenClassifier(ClassifierMixin, Estimator):
     """A classifier of rows, or of the nodes of every row, that is invariant or equivariant to a group.
 
-    A small network is trained from random weights, or a checkpoint is finetuned, by the loop of :func:`asen_hf.finetune`.
-    The weights that were best on held-out rows are kept.
+    A small network is trained from random weights, or a checkpoint is finetuned, by the loop of
+    :func:`asen_hf.finetune`. The weights that were best on held-out rows are kept.
 
     Args:
         group: the group that acts on the nodes, as text such as ``"C8"`` or ``"S5 wr S2"``, or in any other form that
             ``TaskConfig`` takes. ``None`` is the trivial group: no symmetry.
         degree: number of nodes n; by default the group's, or ``X.shape[1]``.
-        checkpoint: a folder, a Hub id, a committed checkpoint's name or an ``AsenForMultitask``; the network's sizes are
-            then the checkpoint's. ``None`` for random weights.
+        checkpoint: a folder, a Hub id, a committed checkpoint's name or an ``AsenForMultitask``; the sizes of the
+            network are then the checkpoint's. ``None`` for random weights.
         init_from: a task of the checkpoint to start from, see ``AsenForMultitask.add_task``.
         vocab_size: number of tokens, if ``X`` holds integers 0 … vocab_size - 1 that are names, not amounts.
         output_level: ``"graph"`` for one output per row, ``"node"`` for one per node, or ``"auto"``: by the shape of
@@ -74,6 +74,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
+    classes_: np.ndarray
     _learnt = (*Estimator._learnt, "classes_")
 
     def __init__(
@@ -128,7 +129,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         self.verbose = verbose
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable classes ``(rows,)`` or ``(rows, n)``; of several labels, which are probable ``(rows, K)``."""
+        """The most probable classes, ``(rows,)`` or ``(rows, n)``; of several labels ``(rows, K)``, 1 if probable."""
         probabilities = self.predict_proba(X)
         if self.task_.problem_type == "multi_label_classification":
             return (probabilities > 0.5).astype(np.int64)
@@ -139,7 +140,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         return self._outputs(X).mean(axis=0)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Share of right classes, over rows, or over nodes whose class is known; of several labels, all must be right."""
+        """Share of right classes, of rows or of nodes whose class is known; of several labels, all must be right."""
         if self.task_.output_level == "graph":
             return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
         y = np.asarray(y)
@@ -150,6 +151,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         return class_targets(y, degree, self.output_level)
 
     def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
+        assert targets.classes is not None
         self.classes_ = targets.classes
 
     def __sklearn_tags__(self) -> Any:
@@ -170,6 +172,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         loss: ``"l1"`` (median) or ``"mse"`` (mean).
     """
 
+    residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows
     _learnt = (*Estimator._learnt, "residual_quantiles_")
 
     def __init__(

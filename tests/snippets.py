@@ -28,6 +28,7 @@ import transformers
 from accelerate.state import AcceleratorState, GradientState
 
 import asen_hf
+from asen_hf._estimator_base import Estimator
 from asen_hf.commands.main import main as run_asen
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -172,11 +173,12 @@ class Session:
 
 @contextlib.contextmanager
 def two_steps() -> Iterator[None]:
-    """Within it, ``asen_hf.finetune`` and ``transformers.Trainer`` stop after two steps."""
-    settings, finetune = transformers.TrainingArguments, asen_hf.finetune
+    """Within it, ``asen_hf.finetune``, ``transformers.Trainer`` and the estimators stop after two steps."""
+    settings, finetune, training = transformers.TrainingArguments, asen_hf.finetune, Estimator._training
     with (
         mock.patch.object(asen_hf, "finetune", lambda *args, **kwargs: finetune(*args, **{**kwargs, "max_steps": 2})),
         mock.patch.object(transformers, "TrainingArguments", functools.partial(settings, max_steps=2)),
+        mock.patch.object(Estimator, "_training", lambda self: {**training(self), "max_steps": 2}),
     ):
         yield
 

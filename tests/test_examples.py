@@ -16,6 +16,7 @@ PRINTED = {
     "traffic": "'persistence'",
     "finetune_with_lora": "test accuracy",
     "finetune_with_trainer": "test accuracy",
+    "knocks": "trees",
     "theory": "A4             12         2        24                        2",
 }
 
