@@ -48,6 +48,8 @@ SHORTER = {
         *("--hidden_size", "16", "--num_attention_heads", "2", "--num_hidden_layers", "1"),
     ],
 }
+# Python blocks with this name train many models: they get two steps, as the examples do.
+CROSS_VALIDATES = "cross_val_score("
 # Sections that need the Hub: they are run in a process of their own, by tests/hub/test_publish_and_load.py.
 AT_HUB = {("docs/hub.md", "Publish and load")}
 _FENCE = re.compile(r"^```(.*)$")
@@ -116,7 +118,9 @@ class Session:
         try:
             with contextlib.redirect_stdout(output):
                 if block.language == "python":
-                    exec(compile(block.text, block.where, "exec"), self.names)
+                    self.is_shorter = CROSS_VALIDATES in block.text
+                    with two_steps() if self.is_shorter else contextlib.nullcontext():
+                        exec(compile(block.text, block.where, "exec"), self.names)
                 else:
                     for words in split_commands(block.text):
                         self._run_command(words, block.where)
