@@ -19,7 +19,7 @@ MISSING_TEXTS = frozenset(
         *("NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
     ]
 )
-_PRINTED = re.compile(r"\s*(array|tensor)\s*\(|\s*\[[\[\s]*[^\s,\[\]]+\s+[^\s,]|\s*\[.*\.\.\.", re.DOTALL)
+_PRINTED = re.compile(r"\s*(array|tensor)\s*\(|\s*\[[\[\s]*[-+.\dni][^\s,\[\]]*\s+[-+.\dni\[]|\s*\[.*\.\.\.", re.DOTALL)
 
 
 class Explained(ValueError):

@@ -2,13 +2,12 @@
 
 import dataclasses
 import math
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..model._messages import one_line, shortened
+from ..model._messages import one_line, shortened, shown
 from ..model.configuration_statistics import Statistic, largest_value
 from ..model.configuration_task import IGNORED_CLASS, TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
@@ -134,18 +133,18 @@ class Field:
         try:
             values = parse(cell, self.classes)
         except Explained as reason:
-            raise ValueError(f"{where}: expected {self._expected(shape)}, got {reprlib.repr(cell)}; {reason}") from None
-        except (TypeError, ValueError, OverflowError, RecursionError):
+            raise ValueError(f"{where}: expected {self._expected(shape)}, got {shown(cell)}; {reason}") from None
+        except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError, MemoryError):
             remedy = ""
             if self.name == "labels" and self.top is not None and not self.classes and isinstance(cell, str):
                 remedy = "; names of classes are read if the task's config lists them as label_names"
-            raise ValueError(f"{where}: expected {self._expected(shape)}, got {reprlib.repr(cell)}{remedy}") from None
+            raise ValueError(f"{where}: expected {self._expected(shape)}, got {shown(cell)}{remedy}") from None
         if not self.fits(values.shape, shape):
             found = "x".join(map(str, values.shape)) + " values" if values.ndim else "one value"
-            raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}: {reprlib.repr(cell)}")
+            raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}: {shown(cell)}")
         wrong = ~self._allowed(values)
         if wrong.any():
-            found = f"{values[wrong][0]:.10g} in {reprlib.repr(cell)}"
+            found = f"{values[wrong][0]:.10g} in {shown(cell)}"
             found += f"; {BEYOND}" * (self.top is None and bool(np.isfinite(values[wrong][0])))
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}")
         return np.where(np.isnan(values), self.unknown, values).reshape(shape)

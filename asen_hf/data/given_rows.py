@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, concatenate_datasets
 
+from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
 from ._fields import Field, input_field, label_field
 from .collator import collate
@@ -127,7 +128,11 @@ def _as_array(field: Field, values: Any, config: TaskConfig) -> Any:
         values = np.where(np.ma.getmaskarray(values), np.nan, values.data)
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError):  # lists of unequal lengths, tensors without values
+    except MemoryError:
+        raise ValueError(f"data: {field.name} are more numbers than fit into memory: give a stream of rows") from None
+    except RuntimeError as error:  # of tensors with a gradient, or without values
+        raise ValueError(f"data: {field.name} hold a tensor that NumPy cannot read: {one_line(error)}") from error
+    except (ValueError, TypeError):  # lists of unequal lengths
         return values
     if array.ndim == 0 or len(array) == 0 or _is_ready(field, array):
         return values

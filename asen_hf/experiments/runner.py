@@ -22,7 +22,7 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 from ..evaluation.provenance import provenance, revision
-from ..evaluation.reference_predictions import reference_scores
+from ..evaluation.reference_predictions import reference_scores, simplest_reference
 from ..evaluation.scores import score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
@@ -59,6 +59,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         steps = total_steps(training, rows, num_processes=1)
         if not grid.keep:
             shutil.rmtree(output)
+    simplest = simplest_reference(task)
     score = score_splits(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
     return {
         **cell,
@@ -66,7 +67,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         "metric": score.metric,
         "value": score.value,
         # majority or constant prediction, fitted on the whole train split even if the cell trains on fewer rows
-        "reference": next(iter(reference_scores(task, data[name]["train"], data[name]["test"]).values())),
+        "reference": reference_scores(task, data[name]["train"], data[name]["test"], [simplest])[simplest],
         "parameters": model.num_parameters(),
         "rows": rows,
         "steps": steps,
