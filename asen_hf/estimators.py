@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 try:
     from sklearn.base import ClassifierMixin, RegressorMixin
     from sklearn.metrics import accuracy_score, r2_score
+    from sklearn.utils.class_weight import compute_class_weight
     from sklearn.utils.validation import validate_data  # noqa: F401  (new in 1.6)
 except ImportError as error:
     raise ImportError(
@@ -29,6 +30,7 @@ except ImportError as error:
 from ._estimator_base import Estimator
 from ._estimator_rows import Targets, class_targets, value_targets
 from ._estimator_training import Member, outputs
+from .model.configuration_task import IGNORED_CLASS
 
 _LEVELS = np.linspace(0, 1, 101)  # of the quantiles that stand for the errors on held-out rows
 _MIXED = 2**22  # numbers that a mixture of predictions and errors may hold at once
@@ -149,6 +151,16 @@ class AsenClassifier(ClassifierMixin, Estimator):
 
     def _targets(self, y: np.ndarray, degree: int) -> Targets:
         return class_targets(y, degree, self.output_level)
+
+    def _task_fields(self, targets: Targets) -> dict[str, Any]:
+        if self.class_weight is None:
+            return {}
+        if targets.fields["problem_type"] != "single_label_classification":
+            raise ValueError("class_weight weighs the classes of one label; y is an indicator matrix of several labels")
+        assert targets.classes is not None
+        classes, numbers = targets.classes, targets.labels[targets.labels != IGNORED_CLASS]
+        weights = compute_class_weight(self.class_weight, classes=classes, y=classes[numbers])
+        return {"class_weights": weights.tolist()}
 
     def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
         assert targets.classes is not None

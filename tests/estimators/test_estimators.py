@@ -2,6 +2,8 @@
 
 import pickle
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -278,3 +280,66 @@ def test_a_checkpoint_and_a_donor_task_give_tokens_a_start():
     model.fit(tokens, labels)
     assert model.models_[0].config.hidden_size == 128
     assert model.score(tokens, labels) > 0.9
+
+
+def test_missing_readings_and_tokens_are_taken_everywhere(rows, kinds):
+    holes = np.where(np.random.default_rng(0).random(rows.shape) < 0.2, np.nan, rows)
+    frame = pd.DataFrame(holes.reshape(80, 12)).convert_dtypes()  # with pandas' own missing values
+    model = AsenClassifier("D6", **SMALL).fit(frame, kinds)
+    expected = _refit(model, holes, kinds).predict_proba(holes)
+    assert np.isfinite(expected).all() and np.array_equal(model.predict_proba(frame), expected)
+    assert np.isfinite(model.predict_proba(np.full((1, 12), np.nan))).all()
+    tokens = np.where(np.isnan(holes[..., 0]), np.nan, holes[..., 0] > 0)
+    model = AsenClassifier("D6", **SMALL, vocab_size=2).fit(tokens, kinds)
+    whole = np.nan_to_num(tokens, nan=-1).astype(int)
+    assert np.array_equal(model.predict_proba(tokens), model.predict_proba(whole))
+    assert not np.allclose(model.predict_proba(np.abs(whole)), model.predict_proba(whole))
+
+
+def test_weights_of_rows_and_of_classes_change_what_is_learnt(rows):
+    noise = np.random.default_rng(1).choice(["often", "seldom"], size=80, p=[0.8, 0.2])
+    settings = {**SMALL, "validation_fraction": 0, "max_steps": 60}
+
+    def share(**how):
+        model = AsenClassifier("D6", **settings, class_weight=how.pop("class_weight", None)).fit(rows, noise, **how)
+        return model.predict_proba(rows)[:, 1].mean()
+
+    by_rows, by_classes = share(sample_weight=np.where(noise == "seldom", 4.0, 1.0)), share(class_weight="balanced")
+    assert share() < 0.3 < 0.4 < by_rows and by_classes > 0.4
+    only = noise == "often"
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        share(sample_weight=only.astype(float))
+
+
+def test_rows_of_weight_zero_are_as_if_they_were_not_there(rows, kinds):
+    weights = (np.arange(80) < 50).astype(float)
+    model = AsenClassifier("D6", **SMALL).fit(rows, kinds, sample_weight=weights)
+    fewer = AsenClassifier("D6", **SMALL).fit(rows[:50], kinds[:50], sample_weight=np.ones(50))
+    assert np.array_equal(model.predict_proba(rows), fewer.predict_proba(rows))
+
+
+def test_several_labels_per_row(rows):
+    labels = np.stack([rows[:, :, 0].max(axis=1) > 1.5, rows[:, :, 1].max(axis=1) > 1.5, rows[:, 0, 0] > 9], axis=1)
+    model = AsenClassifier("D6", **{**SMALL, "max_steps": 100, "learning_rate": 1e-2}).fit(rows, labels.astype(int))
+    assert model.classes_.tolist() == [0, 1, 2] and model.task_.problem_type == "multi_label_classification"
+    predicted, probabilities = model.predict(rows), model.predict_proba(rows)
+    assert np.array_equal(predicted, probabilities > 0.5) and (predicted == labels).mean() > 0.8
+    assert model.score(rows, labels.astype(int)) == (predicted == labels).all(axis=1).mean()
+    with pytest.raises(ValueError, match="classes of one label"):
+        AsenClassifier("D6", class_weight="balanced").fit(rows, labels.astype(int))
+
+
+@pytest.mark.slow
+def test_predicting_many_rows_takes_little_memory():
+    code = """
+import resource
+import numpy as np
+from asen_hf import AsenClassifier
+rows = np.random.default_rng(0).normal(size=(100_000, 8, 3))
+few = rows[:200]
+model = AsenClassifier("D8", max_steps=2).fit(few, few[:, 0, 0] > 0)
+model.predict(rows)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1  # GiB
