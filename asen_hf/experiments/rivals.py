@@ -16,8 +16,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.configuration_values import with_value_errors
 from ..model.heads import Head
-from ..model.modeling_asen import AsenForMultitask, AsenModel
-from ..model.normalization import embed_inputs, input_embedder, normalized_features
+from ..model.modeling_asen import AsenForMultitask
+from ..model.normalization import embed_inputs, input_embedder, missing_embedder, normalized_features
 from ..model.pretrained_asen import AsenPreTrainedModel
 from ..model.task_modules import TaskModules
 
@@ -49,6 +49,7 @@ class RivalForMultitask(AsenForMultitask):
         [(name, task)] = self.config.tasks.items()
         self.asen = Encoder(self.config, name, task)  # type: ignore[assignment]
         self.heads = TaskModules({name: Head(config, task)})
+        self.linear_skips = TaskModules()
         self.post_init()
 
 
@@ -69,8 +70,6 @@ class Encoder(nn.Module):
     def modules_by_role(self) -> dict[str, TaskModules]:
         return {}  # a rival has one task: all its layers are shared
 
-    pool = AsenModel.pool  # it reads nothing but the config
-
 
 class InputLayers(nn.Module):
     """ASEN's input layers (LayerNorm → ReLU → Linear → LayerNorm), after learned positions if asked for."""
@@ -79,12 +78,12 @@ class InputLayers(nn.Module):
         super().__init__()
         size = config.hidden_size
         self.task = task
-        self.embedder = input_embedder(task, size)
+        self.embedder, self.missing = input_embedder(task, size), missing_embedder(task, size)
         self.positions = nn.Embedding(task.degree, size) if has_positions else None
         self.layers = nn.Sequential(nn.LayerNorm(size), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states = embed_inputs(self.task, self.embedder, inputs)
+        states = embed_inputs(self.task, self.embedder, self.missing, inputs)
         return self.layers(states if self.positions is None else states + self.positions.weight)
 
 
@@ -163,6 +162,7 @@ class DiffusionGru(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         features = normalized_features(self.task, inputs).to(self.encoder.gates.weight.dtype)
+        features = torch.where(features.isnan(), 0, features)  # missing: at the mean
         readings, constants = features[..., : self.num_readings], features[..., self.num_readings :]
         walks = self._walks(features)
         state = features.new_zeros(*features.shape[:2], self.size)

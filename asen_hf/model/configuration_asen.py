@@ -73,7 +73,8 @@ class AsenConfig(PreTrainedConfig):
         layer_norm_eps: epsilon of every LayerNorm.
         gated_messages: whether orbital features also gate messages, ``(1 + g) ⊙ W_s h_j``. Plain GATv2 cannot express
             the order-1 equivariant maps of the paper's Theorem 1, because its attention weights sum to one; gates can.
-        pooling: how node states are reduced to one graph state, ``"sum"`` or ``"mean"``.
+        pooling: how node states are reduced to one graph state, ``"sum"``, ``"mean"`` or ``"max"``, by tasks that do
+            not say it themselves.
 
     Raises:
         ValueError: a key is unknown, a value has a wrong type or range, or a task is invalid; the message names it.
@@ -89,7 +90,7 @@ class AsenConfig(PreTrainedConfig):
     hidden_dropout_prob: float | int = 0.0
     layer_norm_eps: float = 1e-5
     gated_messages: bool = False
-    pooling: Literal["sum", "mean"] = "sum"
+    pooling: Literal["sum", "mean", "max"] = "sum"
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._check_inherited(kwargs)

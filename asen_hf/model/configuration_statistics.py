@@ -7,6 +7,9 @@ to tensors.
 from typing import Any
 
 import numpy as np
+from sympy.combinatorics import PermutationGroup
+
+from .orbits import orbit_labels
 
 Statistic = float | int | list | None
 
@@ -19,23 +22,25 @@ SMALLEST_SCALE = 1e-100
 
 
 def checked_statistics(
-    mean: Any, scale: Any, size: int | None, names: tuple[str, str], meaning: str
+    mean: Any, scale: Any, size: int | None, names: tuple[str, str], meaning: str, degree: int | None = None
 ) -> tuple[Statistic, Statistic]:
     """A mean and a scale as plain numbers or lists.
 
     Args:
-        mean, scale: a number, or a list ``(size,)``. ``None`` for both: not stated. ``None`` for one: 0 or 1.
+        mean, scale: a number, a list ``(size,)``, or lists ``(degree, size)``. ``None`` for both: not stated. ``None``
+            for one: 0 or 1.
         size: number of values that they apply to; ``None`` if the task has no such values.
         names: names of the two fields, for error messages.
         meaning: what ``size`` counts, for error messages.
+        degree: number of nodes; ``None`` where statistics cannot differ between nodes.
 
     Raises:
         ValueError: not numbers, another shape, not finite or out of range; or not 0 and 1 though ``size`` is ``None``.
     """
     if mean is None and scale is None:
         return None, None
-    mean = _checked(names[0], mean, 0.0, size, meaning)
-    scale = _checked(names[1], scale, 1.0, size, meaning)
+    mean = _checked(names[0], mean, 0.0, size, meaning, degree)
+    scale = _checked(names[1], scale, 1.0, size, meaning, degree)
     smallest = np.min(scale)
     if smallest <= 0:
         raise ValueError(f"{names[1]} must be positive, got {scale}")
@@ -44,7 +49,28 @@ def checked_statistics(
     return mean, scale
 
 
-def _checked(name: str, value: Any, neutral: float, size: int | None, meaning: str) -> Any:
+def is_per_node(value: Statistic) -> bool:
+    """Whether a statistic is a list of lists, one per node."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+
+
+def check_constant_on_orbits(name: str, value: list, group: PermutationGroup) -> None:
+    """Refuse statistics per node that differ within a node orbit, since normalising would break the symmetry.
+
+    Raises:
+        ValueError: names two nodes of one orbit.
+    """
+    labels = orbit_labels(group, order=1)
+    _, first = np.unique(labels, return_index=True)
+    for node, representative in enumerate(first[labels].tolist()):
+        if value[node] != value[representative]:
+            raise ValueError(
+                f"{name} differs between nodes {representative} and {node}, which the group maps to each other: "
+                "normalising would break the symmetry"
+            )
+
+
+def _checked(name: str, value: Any, neutral: float, size: int | None, meaning: str, degree: int | None) -> Any:
     if value is None:
         return neutral
     try:
@@ -55,8 +81,9 @@ def _checked(name: str, value: Any, neutral: float, size: int | None, meaning: s
         raise ValueError(f"{name} applies to {meaning}, which this task lacks; got {value}")
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} must be a number or a list of numbers, got {value}")
-    if array.shape not in ((), (size,)):
-        raise ValueError(f"{name} must be one number or {size} ({meaning}), got shape {array.shape}")
+    if array.shape not in ((), (size,), (degree, size)):
+        per_node = "" if degree is None else f", or {size} for each of {degree} nodes"
+        raise ValueError(f"{name} must be one number or {size} ({meaning}){per_node}, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {value}")
     if (np.abs(array) > LARGEST_STATISTIC).any():
@@ -67,7 +94,12 @@ def _checked(name: str, value: Any, neutral: float, size: int | None, meaning: s
 
 
 def normalized(values: np.ndarray, mean: Statistic, scale: Statistic) -> np.ndarray:
-    """``(values - mean) / scale`` in float64, where overflow is infinite; a statistic of ``None`` is 0 or 1."""
+    """``(values - mean) / scale`` in float64, where overflow is infinite; a statistic of ``None`` is 0 or 1.
+
+    Args:
+        values: ``(…, size)``, or ``(…, degree, size)`` with statistics per node.
+        mean, scale: of a config.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         centred = values.astype(np.float64) - np.asarray(0.0 if mean is None else mean)
         return centred / np.asarray(1.0 if scale is None else scale)

@@ -14,19 +14,33 @@ from sympy.combinatorics import PermutationGroup
 from ._group_graphs import automorphisms, is_graph
 from ._messages import shown
 from .configuration_html import task_html
-from .configuration_statistics import LARGEST_NORMALIZED, Statistic, checked_statistics, normalized
+from .configuration_statistics import (
+    LARGEST_NORMALIZED,
+    Statistic,
+    check_constant_on_orbits,
+    checked_statistics,
+    is_per_node,
+    normalized,
+)
 from .configuration_values import MAX_TEXT, require, with_value_errors
 from .group_notation import read_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
+MISSING_TOKEN = -1
 MOST_POINTS_FOR_TRIPLES = 64
 MAX_SIZE = 2**24
 """Largest vocabulary, number of features and number of labels."""
 
 _NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
+_LARGEST_WEIGHT = 1e6
+_LOSSES = {  # the first is the default
+    "single_label_classification": ("cross_entropy",),
+    "multi_label_classification": ("binary_cross_entropy",),
+    "regression": ("l1", "mse"),
+}
 
 
 @with_value_errors
@@ -62,23 +76,37 @@ class TaskConfig:
             by ``add_task(…, init_from=…)``, to distinguish a shift by 1 from a shift by 3; the network does not use it.
         node_coordinates: positions of the nodes for maps, one pair ``[x, y]`` per node, such as longitude and latitude;
             the network does not use them.
-        vocab_size: number of tokens, for inputs ``(B, n)`` of token ids; exclusive with ``num_features``.
-        num_features: number of features F per node, for inputs ``(B, n, F)`` of floats.
+        vocab_size: number of tokens, for inputs ``(B, n)`` of token ids (-1 where missing); exclusive with
+            ``num_features``.
+        num_features: number of features F per node, for inputs ``(B, n, F)`` of floats (NaN where missing).
         output_level: ``"node"`` (one output per node, equivariant) or ``"graph"`` (one per sample, invariant).
-        problem_type: ``"single_label_classification"`` or ``"regression"``.
-        num_labels: number of classes (default 2, or as many as ``label_names``) or of regressed values (default 1).
-        label_names: names of the classes or values.
-        input_mean, input_scale: inputs are normalised to ``(inputs - input_mean) / input_scale``; one number, or a list
-            with one number per feature. ``None`` for both: not stated; they act as 0 and 1 until training computes them
-            from its rows. If only one is stated, the other is 0 or 1.
+        pooling: how the node states of a graph-level task become one graph state: ``"mean"``, ``"sum"`` or ``"max"``;
+            ``None`` for the model's.
+        pool_by_orbit: whether each node orbit is pooled by itself, so that the head of a graph-level task can tell
+            orbits apart.
+        problem_type: ``"single_label_classification"``, ``"multi_label_classification"`` (every one of the labels holds
+            or does not) or ``"regression"``.
+        num_labels: number of classes (default 2, or as many as ``label_names``), of labels that may hold, or of
+            regressed values (default 1).
+        label_names: names of the classes, labels or values.
+        class_weights: one number per class that multiplies the loss of its labels; with several labels, of those that
+            hold. Means remain over the number of labels.
+        input_mean, input_scale: inputs are normalised to ``(inputs - input_mean) / input_scale``; one number, a list
+            with one number per feature, or a list of these lists per node, equal within each node orbit, so that
+            normalising commutes with the group. ``None`` for both: not stated; they act as 0 and 1 until training
+            computes them from its rows. If only one is stated, the other is 0 or 1.
         label_mean, label_scale: regression predicts ``(labels - label_mean) / label_scale``; one number, or a list with
             one number per label; ``None`` as above.
         residual_feature: index of a raw feature. Node regression then predicts the difference from this feature: the
             normalised target is ``(labels - inputs[..., residual_feature] - label_mean) / label_scale``.
-        loss: ``"cross_entropy"`` (classification), ``"l1"`` (regression's default) or ``"mse"``.
-        metric: what evaluation reports besides the loss, in raw units: ``"accuracy"`` (classification's default),
-            ``"auc"`` (for two classes), ``"mae"`` (regression's default), or, for node regression of positions,
-            ``"mpjpe"`` (mean Euclidean distance) and ``"p_mpjpe"`` (the same after the best alignment of every row).
+        linear_skip: whether a node or graph regression on features adds a linear equivariant map of the normalised
+            inputs to the network's output. It starts at zero; ``finetune`` fits it to the training rows.
+        loss: ``"cross_entropy"`` (classification), ``"binary_cross_entropy"`` (with several labels), ``"l1"``
+            (regression's default) or ``"mse"``.
+        metric: what evaluation reports besides the loss, in raw units: ``"accuracy"`` (classification's default; with
+            several labels, the share of them that is right), ``"auc"`` (for two classes or several labels), ``"mae"``
+            (regression's default), or, for node regression of positions, ``"mpjpe"`` (mean Euclidean distance) and
+            ``"p_mpjpe"`` (the same after the best alignment of every row).
 
     Raises:
         ValueError: a key is unknown, a value has the wrong type or is out of range, generators are not permutations of
@@ -98,15 +126,19 @@ class TaskConfig:
     vocab_size: int | None = None
     num_features: int | None = None
     output_level: Literal["node", "graph"] = "node"
-    problem_type: Literal["single_label_classification", "regression"] = _CLASSIFICATION
+    pooling: Literal["mean", "sum", "max"] | None = None
+    pool_by_orbit: bool = False
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] = _CLASSIFICATION
     num_labels: int | None = None
     label_names: list[str] | None = None
+    class_weights: list | None = None
     input_mean: Statistic = None
     input_scale: Statistic = None
     label_mean: Statistic = None
     label_scale: Statistic = None
     residual_feature: int | None = None
-    loss: Literal["cross_entropy", "l1", "mse"] | None = None
+    linear_skip: bool = False
+    loss: Literal["cross_entropy", "binary_cross_entropy", "l1", "mse"] | None = None
     metric: Literal["accuracy", "auc", "mae", "mpjpe", "p_mpjpe"] | None = None
 
     def __post_init__(self, group: Any) -> None:
@@ -176,52 +208,70 @@ class TaskConfig:
         size = self.vocab_size if self.num_features is None else self.num_features
         require(size is not None and size >= 1, f"vocab_size or num_features must be at least 1, got {size}")
         self._check_size("vocab_size" if self.num_features is None else "num_features")
+        names = ("input_mean", "input_scale")
         self.input_mean, self.input_scale = checked_statistics(
-            self.input_mean, self.input_scale, self.num_features, ("input_mean", "input_scale"), "num_features"
+            self.input_mean, self.input_scale, self.num_features, names, "num_features", self.degree
         )
+        for name in names:
+            if is_per_node(getattr(self, name)):
+                check_constant_on_orbits(name, getattr(self, name), self.permutation_group())
 
     def _check_outputs_declared(self) -> None:
-        is_classes = self.problem_type == _CLASSIFICATION
+        least = 2 if self.problem_type == _CLASSIFICATION else 1
         if self.num_labels is None:
-            default = 2 if is_classes else 1
-            self.num_labels = len(self.label_names) if self.label_names is not None else default
-        if self.loss is None:
-            self.loss = "cross_entropy" if is_classes else "l1"
-        least = 2 if is_classes else 1
+            self.num_labels = len(self.label_names) if self.label_names is not None else least
         require(self.num_labels >= least, f"{self.problem_type} needs num_labels >= {least}, got {self.num_labels}")
         self._check_size("num_labels")
-        require(
-            (self.loss == "cross_entropy") == is_classes,
-            f"loss must be {'cross_entropy' if is_classes else 'l1 or mse'} for {self.problem_type}, got {self.loss!r}",
-        )
+        losses = _LOSSES[self.problem_type]
+        if self.loss is None:
+            self.loss = losses[0]  # type: ignore[assignment]
+        require(self.loss in losses, f"loss must be {' or '.join(losses)} for {self.problem_type}, got {self.loss!r}")
+        if self.is_regression:
+            suits = ["mae", *["mpjpe", "p_mpjpe"] * (self.output_level == "node" and self.num_labels > 1)]
+        else:
+            suits = ["accuracy", *["auc"] * (self.is_multi_label or self.num_labels == 2)]
         if self.metric is None:
-            self.metric = "accuracy" if is_classes else "mae"
-        is_position = self.output_level == "node" and self.num_labels > 1
-        suits = (
-            ["accuracy", *["auc"] * (self.num_labels == 2)]
-            if is_classes
-            else ["mae", *["mpjpe", "p_mpjpe"] * is_position]
-        )
+            self.metric = suits[0]  # type: ignore[assignment]
         require(self.metric in suits, f"metric must be {' or '.join(suits)} for this task, got {self.metric!r}")
+        if self.class_weights is not None:
+            self._check_class_weights(self.class_weights)
+        require(
+            self.output_level == "graph" or (self.pooling is None and not self.pool_by_orbit),
+            'pooling and pool_by_orbit need output_level="graph": a node-level task pools nothing',
+        )
         if self.label_names is not None:
             require(
                 len(set(self.label_names)) == self.num_labels == len(self.label_names),
                 f"label_names must be {self.num_labels} different names, got {len(set(self.label_names))} different "
                 f"ones among {len(self.label_names)}",
             )
-        size, names = None if is_classes else self.num_labels, ("label_mean", "label_scale")
+        size, names = self.num_labels if self.is_regression else None, ("label_mean", "label_scale")
         self.label_mean, self.label_scale = checked_statistics(
             self.label_mean, self.label_scale, size, names, "num_labels of a regression"
         )
         if self.residual_feature is not None:
             require(
-                self.num_features is not None and self.output_level == "node" and not is_classes,
+                self.num_features is not None and self.output_level == "node" and self.is_regression,
                 "residual_feature needs a node-level regression on continuous inputs",
             )
             require(
                 0 <= self.residual_feature < (self.num_features or 0),
                 f"residual_feature must be in 0 … {(self.num_features or 0) - 1}, got {self.residual_feature}",
             )
+
+        require(
+            not self.linear_skip or (self.num_features is not None and self.is_regression),
+            "linear_skip needs a regression on continuous inputs",
+        )
+
+    def _check_class_weights(self, weights: list) -> None:
+        require(not self.is_regression, "class_weights need classes, and a regression has none")
+        are_numbers = all(type(weight) in (int, float) and 0 <= weight <= _LARGEST_WEIGHT for weight in weights)
+        require(
+            len(weights) == self.num_labels and are_numbers and sum(weights) > 0,
+            f"class_weights must be {self.num_labels} numbers in 0 … {_LARGEST_WEIGHT:g}, not all 0, got "
+            f"{shown(weights)}",
+        )
 
     def _check_size(self, name: str) -> None:
         size = getattr(self, name)
@@ -254,10 +304,19 @@ class TaskConfig:
         return self.problem_type == "regression"
 
     @property
+    def is_multi_label(self) -> bool:
+        return self.problem_type == "multi_label_classification"
+
+    @property
     def output_size(self) -> int:
         """``num_labels``, as an int: ``__post_init__`` has replaced ``None`` by the default."""
         assert self.num_labels is not None
         return self.num_labels
+
+    @property
+    def top_class(self) -> int:
+        """The largest class, or 1 if each label holds or does not."""
+        return 1 if self.is_multi_label else self.output_size - 1
 
     def permutation_group(self) -> PermutationGroup:
         """The group G as a SymPy ``PermutationGroup``."""
@@ -268,43 +327,53 @@ class TaskConfig:
         return (self.degree,) if self.num_features is None else (self.degree, self.num_features)
 
     def label_shape(self) -> tuple[int, ...]:
-        """Shape of one row's labels: ``(n,)`` or ``()``, with a trailing ``(K,)`` for K > 1 regressed values."""
+        """Shape of one row's labels: ``(n,)`` or ``()``; ``(…, K)`` for K > 1 regressed values or any number of labels.
+
+        With several labels, each of the K is 0 or 1.
+        """
         nodes = (self.degree,) if self.output_level == "node" else ()
-        return (*nodes, self.output_size) if self.is_regression and self.output_size > 1 else nodes
+        has_outputs = self.is_multi_label or (self.is_regression and self.output_size > 1)
+        return (*nodes, self.output_size) if has_outputs else nodes
 
     def check_inputs(self, inputs: np.ndarray, first_row: int = 0, where: str = "") -> None:
         """Check that inputs are valid for this task.
 
         Args:
-            inputs: ``(N, n)`` integer tokens or ``(N, n, F)`` numbers.
+            inputs: ``(N, n)`` integer tokens, -1 where missing, or ``(N, n, F)`` numbers, NaN where missing.
             first_row: number of the first row, for error messages.
             where: prefix of error messages, such as the name of a file or task.
 
         Raises:
-            ValueError: wrong shape or dtype, a token outside 0 … vocab_size-1, a feature that is not finite or too far
-                from ``input_mean`` for float32; the message names the first invalid row.
+            ValueError: wrong shape or dtype, a token outside -1 … vocab_size-1, a feature that is infinite or too far
+                from ``input_mean`` for float32, or a missing ``residual_feature``; the message names the first invalid
+                row.
         """
         _check_shape(inputs, self.input_shape(), f"{where}inputs")
         if self.vocab_size is None:
             require(
                 inputs.dtype.kind in "iuf", f"{where}inputs must be numbers (integers or floats), got {inputs.dtype}"
             )
-            _check_entries(inputs, np.isfinite(inputs), "a finite feature", first_row, f"{where}inputs")
-            near = np.abs(normalized(inputs, self.input_mean, self.input_scale)) <= LARGEST_NORMALIZED
-            _check_entries(inputs, near, f"a feature {_NEAR_MEAN.format('input')}", first_row, f"{where}inputs")
+            finite = ~np.isinf(inputs)
+            _check_entries(inputs, finite, "a finite feature, or NaN where missing", first_row, f"{where}inputs")
+            far = np.abs(normalized(inputs, self.input_mean, self.input_scale)) > LARGEST_NORMALIZED
+            _check_entries(inputs, ~far, f"a feature {_NEAR_MEAN.format('input')}", first_row, f"{where}inputs")
+            if self.residual_feature is not None:
+                missing = np.isnan(inputs) & (np.arange(self.num_features or 0) == self.residual_feature)
+                _check_entries(inputs, ~missing, "a known residual_feature", first_row, f"{where}inputs")
         else:
             require(
                 np.issubdtype(inputs.dtype, np.integer),
                 f"{where}inputs must be integer tokens in 0 … {self.vocab_size - 1}, got {inputs.dtype}",
             )
-            allowed = (inputs >= 0) & (inputs < self.vocab_size)
-            _check_entries(inputs, allowed, f"a token in 0 … {self.vocab_size - 1}", first_row, f"{where}inputs")
+            allowed = ((inputs >= 0) & (inputs < self.vocab_size)) | (inputs == MISSING_TOKEN)
+            expected = f"a token in 0 … {self.vocab_size - 1} (or {MISSING_TOKEN} where missing)"
+            _check_entries(inputs, allowed, expected, first_row, f"{where}inputs")
 
     def check_labels(self, labels: np.ndarray, first_row: int = 0, where: str = "") -> None:
         """Check that labels are valid for this task.
 
         Args:
-            labels: ``(N,) + label_shape()``; integer classes (-100 is ignored) or numbers (NaN is ignored).
+            labels: ``(N,) + label_shape()``; integer classes or 0 and 1 (-100 is ignored), or numbers (NaN is ignored).
             first_row, where: as in :meth:`check_inputs`.
 
         Raises:
@@ -320,13 +389,13 @@ class TaskConfig:
             far = np.abs(normalized(labels, self.label_mean, self.label_scale)) > LARGEST_NORMALIZED
             _check_entries(labels, ~far, f"a value {_NEAR_MEAN.format('label')}", first_row, f"{where}labels")
         else:
-            top = self.output_size - 1
+            top, what = self.top_class, "a label" if self.is_multi_label else "a class"
             require(
                 np.issubdtype(labels.dtype, np.integer),
                 f"{where}labels must be integer classes in 0 … {top}, got {labels.dtype}",
             )
             allowed = ((labels >= 0) & (labels <= top)) | (labels == IGNORED_CLASS)
-            _check_entries(labels, allowed, f"a class in 0 … {top} (or -100)", first_row, f"{where}labels")
+            _check_entries(labels, allowed, f"{what} in 0 … {top} (or -100)", first_row, f"{where}labels")
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can store and ``TaskConfig(**…)`` accepts."""

@@ -10,15 +10,39 @@ from .normalization import at_least_float32, normalized_labels, raw_values
 
 
 class Head(nn.Linear):
-    """Linear map of a task's node states, or of its pooled state, to logits.
+    """Linear map of a task's node states, or of its pooled states, to logits.
 
     Attributes:
         num_summed: number of node states that pooling adds up; the initial weights are divided by it.
     """
 
-    def __init__(self, config: AsenConfig, task: TaskConfig):
-        super().__init__(config.hidden_size, task.output_size)
-        self.num_summed = task.degree if task.output_level == "graph" and config.pooling == "sum" else 1
+    def __init__(self, config: AsenConfig, task: TaskConfig, num_pooled: int = 1):
+        super().__init__(num_pooled * config.hidden_size, task.output_size)
+        self.num_summed = task.degree if task.output_level == "graph" and pooling_of(config, task) == "sum" else 1
+
+
+def pooling_of(config: AsenConfig, task: TaskConfig) -> str:
+    """How a graph-level task pools node states: as it says, or as the model does."""
+    return task.pooling or config.pooling
+
+
+def pool(states: Tensor, how: str, orbits: Tensor | None = None) -> Tensor:
+    """Node states ``(B, n, d)`` to a graph state, invariant to every permutation that maps each orbit to itself.
+
+    Args:
+        states: ``(B, n, d)``.
+        how: ``"sum"``, ``"mean"`` or ``"max"``.
+        orbits: int64 ``(n,)``, the node orbits 0 … k - 1, each pooled by itself; ``None`` to pool all nodes.
+
+    Returns:
+        ``(B, d)``, or with orbits ``(B, k · d)``.
+    """
+    if orbits is not None:
+        # By a loop: reductions by index are not differentiable twice, and parts in order of the nodes are exact.
+        return torch.cat([pool(states[:, orbits == orbit], how) for orbit in range(int(orbits.max()) + 1)], dim=-1)
+    if how == "max":
+        return states.amax(dim=1)
+    return states.sum(dim=1) if how == "sum" else states.mean(dim=1)
 
 
 def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
@@ -28,13 +52,35 @@ def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
     """Logits in normalised units to classes or values in raw units (see ``raw_values``), in the shape of the labels."""
-    return raw_values(task, logits, inputs) if task.is_regression else logits.argmax(dim=-1)
+    if task.is_regression:
+        return raw_values(task, logits, inputs)
+    return (logits > 0).long() if task.is_multi_label else logits.argmax(dim=-1)
+
+
+def probabilities(task: TaskConfig, logits: Tensor) -> Tensor:
+    """Logits ``(…, K)`` to the probabilities of the classes, which sum to 1, or of each label, in at least float32.
+
+    Raises:
+        ValueError: the task is a regression.
+    """
+    if task.is_regression:
+        raise ValueError("a regression has values and no probabilities: use predict")
+    logits = at_least_float32(logits)
+    return logits.sigmoid() if task.is_multi_label else logits.softmax(dim=-1)
 
 
 def task_loss(
-    task: TaskConfig, logits: Tensor, labels: Tensor, inputs: Tensor, num_labels: Tensor | float | None = None
+    task: TaskConfig,
+    logits: Tensor,
+    labels: Tensor,
+    inputs: Tensor,
+    num_labels: Tensor | float | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean loss over the labels that are not ignored, in float32 or float64; 0 if all are ignored.
+
+    Weights of classes and rows multiply the labels' losses, and the mean remains one over the number of labels, so that
+    it does not depend on how a step's rows are divided into batches.
 
     Args:
         task: its config.
@@ -42,16 +88,45 @@ def task_loss(
         labels: in raw units, as in ``AsenForMultitask.forward``.
         inputs: in raw units; read only with ``residual_feature``.
         num_labels: divide the sum of the losses by this number instead of the number of labels that are not ignored.
+        weights: ``(B,)``, one per row; ``None`` for 1.
     """
     logits = at_least_float32(logits)
-    if not task.is_regression:
-        total = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), reduction="sum")
-        return total / _divisor(is_known(task, labels), num_labels)
-    targets = normalized_labels(task, labels, inputs).to(logits.dtype)
-    known = is_known(task, targets)
-    errors = torch.where(known, logits - targets, 0)
-    errors = errors.abs() if task.loss == "l1" else errors.square()
-    return errors.sum() / _divisor(known, num_labels)
+    if task.is_regression:
+        labels = normalized_labels(task, labels, inputs).to(logits.dtype)
+    known = is_known(task, labels)
+    losses = _LOSSES[str(task.loss)](task, logits, labels, known)
+    if weights is not None:
+        losses = losses * weights.to(losses).reshape(-1, *[1] * (losses.ndim - 1))
+    return losses.sum() / _divisor(known, num_labels)
+
+
+def _cross_entropy(task: TaskConfig, logits: Tensor, labels: Tensor, _: Tensor) -> Tensor:
+    weight = None if task.class_weights is None else logits.new_tensor(task.class_weights)
+    flat = F.cross_entropy(logits.flatten(0, -2), labels.long().flatten(), weight, reduction="none")
+    return flat.reshape(labels.shape)
+
+
+def _binary_cross_entropy(task: TaskConfig, logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
+    weight = None if task.class_weights is None else logits.new_tensor(task.class_weights)
+    targets = torch.where(known, labels, 0).to(logits.dtype)
+    losses = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
+    return torch.where(known, losses, 0)
+
+
+def _absolute(_: TaskConfig, logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+    return torch.where(known, logits - targets, 0).abs()
+
+
+def _squared(_: TaskConfig, logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+    return torch.where(known, logits - targets, 0).square()
+
+
+_LOSSES = {
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy": _binary_cross_entropy,
+    "l1": _absolute,
+    "mse": _squared,
+}
 
 
 def _divisor(known: Tensor, num_labels: Tensor | float | None) -> Tensor:

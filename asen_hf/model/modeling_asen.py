@@ -15,8 +15,8 @@ Shapes, with B rows, n nodes, d = H · C channels in H heads, E edges of a spars
 ===================  ==================  ===========================================================
 tensor               shape               meaning
 ===================  ==================  ===========================================================
-inputs               (B, n)              int64 tokens
-.                    (B, n, F)           or features in raw units
+inputs               (B, n)              int64 tokens, -1 where missing
+.                    (B, n, F)           or features in raw units, NaN where missing
 orbit labels         (n, n), int64       orbital of the pair (target i, source j)
 .                    (E,), int64         or of each edge of a sparse support
 orbital features     (rank, d)           one learned vector per orbital, the task's edge embedder
@@ -44,9 +44,10 @@ from ._transforms import is_transformed
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
-from .heads import Head, predictions, task_loss
+from .heads import Head, pool, pooling_of, predictions, probabilities, task_loss
 from .init_from import copy_rows, equal_outputs, find_donor_rows, has_equal_inputs
-from .normalization import embed_inputs, input_embedder
+from .linear_skip import LinearSkip
+from .normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, to_tensor
 from .outputs import AsenMultitaskOutput
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
@@ -68,6 +69,7 @@ class AsenModel(AsenPreTrainedModel):
         self.backbone = AsenBackbone(config)
         self.symmetry_breakers = TaskModules()
         self.token_embedders = TaskModules()
+        self.missing_embedders = TaskModules()
         self.edge_embedders = TaskModules()
         self.node_embedders = TaskModules()
         self.triple_embedders = TaskModules()
@@ -83,6 +85,7 @@ class AsenModel(AsenPreTrainedModel):
         modules: list[tuple[str, nn.Module]] = [
             ("symmetry_breakers", breaker),
             ("token_embedders", input_embedder(task, size)),
+            ("missing_embedders", missing_embedder(task, size)),
             ("edge_embedders", EdgeEmbedder(breaker.num_pair_orbits, size)),
         ]
         if breaker.num_node_orbits:
@@ -95,6 +98,7 @@ class AsenModel(AsenPreTrainedModel):
         return {
             "symmetry_breaker": self.symmetry_breakers,
             "token_embedder": self.token_embedders,
+            "missing_embedder": self.missing_embedders,
             "edge_embedder": self.edge_embedders,
             "node_embedder": self.node_embedders,
             "triple_embedder": self.triple_embedders,
@@ -135,7 +139,8 @@ class AsenModel(AsenPreTrainedModel):
         for table, donors in rows.items():
             copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
         if donor is not None and has_equal_inputs(task, self.config.tasks[donor]):
-            self.token_embedders[name].load_state_dict(self.token_embedders[donor].state_dict())
+            for modules in (self.token_embedders, self.missing_embedders):
+                modules[name].load_state_dict(modules[donor].state_dict())
 
     def _donor_rows(self, name: str, breaker: Any, donor: str) -> dict[str, np.ndarray]:
         """``{table: donor rows}`` for the new task's tables; warns of shared and of fresh rows."""
@@ -176,7 +181,8 @@ class AsenModel(AsenPreTrainedModel):
         """Compute the backbone's states for samples of one task.
 
         Args:
-            inputs: ``(B, n)`` int64 tokens or ``(B, n, F)`` floats in raw units.
+            inputs: ``(B, n)`` int64 tokens, -1 where missing, or ``(B, n, F)`` floats in raw units, NaN where missing;
+                a tensor, an array or lists.
             task: name of the task; optional if the model has only one.
             output_hidden_states, output_attentions: whether to return the states and attention weights of all layers.
 
@@ -185,15 +191,15 @@ class AsenModel(AsenPreTrainedModel):
             ``hidden_states`` and ``attentions`` as in :class:`AsenMultitaskOutput`.
 
         Raises:
-            ValueError: the task is unknown, or inputs have the wrong shape or dtype, or are out of vocabulary or not
-                finite.
+            ValueError: the task is unknown, or inputs have the wrong shape or dtype, or are out of vocabulary or
+                infinite.
         """
         name, _ = self.config.task(task)
-        hidden_states, attentions = self.run({name: inputs})[name]
+        hidden_states, attentions = self.run({name: to_tensor(inputs, self.device)})[name]
         last = hidden_states[-1]
         return BaseModelOutputWithPooling(
             last_hidden_state=last,
-            pooler_output=self.pool(last),
+            pooler_output=pool(last, pooling_of(self.config, self.config.tasks[name])),
             hidden_states=tuple(hidden_states) if _asked(output_hidden_states, self.config, "hidden_states") else None,
             attentions=tuple(attentions) if _asked(output_attentions, self.config, "attentions") else None,
         )
@@ -221,7 +227,7 @@ class AsenModel(AsenPreTrainedModel):
     def _embed(self, name: str, inputs: Tensor) -> EmbeddedRows:
         name, task = self.config.task(name)
         _check(task.check_inputs, inputs, name)
-        node_features = embed_inputs(task, self.token_embedders[name], inputs)
+        node_features = embed_inputs(task, self.token_embedders[name], self.missing_embedders[name], inputs)
         breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_labels)
@@ -232,9 +238,14 @@ class AsenModel(AsenPreTrainedModel):
         triple_features = self.triple_embedders[name](triples) if name in self.triple_embedders else None
         return EmbeddedRows(node_features, self.edge_embedders[name](pairs), triple_features, breaker())
 
-    def pool(self, states: Tensor) -> Tensor:
-        """Reduce node states ``(B, n, d)`` to graph states ``(B, d)``, invariant to every permutation."""
-        return states.sum(dim=1) if self.config.pooling == "sum" else states.mean(dim=1)
+    def num_pooled(self, task: str) -> int:
+        """Number of graph states that a task's head reads: one, or one per node orbit."""
+        is_by_orbit = self.config.tasks[task].pool_by_orbit
+        return cast(SymmetryBreaker, self.symmetry_breakers[task]).num_orbits if is_by_orbit else 1
+
+    def orbits(self, task: str) -> Tensor | None:
+        """The node orbits, int64 ``(n,)``, of a task that tells them apart outside the backbone."""
+        return cast(SymmetryBreaker, self.symmetry_breakers[task]).orbits
 
 
 class AsenForMultitask(AsenPreTrainedModel):
@@ -250,11 +261,19 @@ class AsenForMultitask(AsenPreTrainedModel):
         super().__init__(config)
         self.asen = AsenModel(self.config)
         self.config = self.asen.config  # one config for both, so that a task added to one is a task of both
-        self.heads = TaskModules({name: Head(self.config, task) for name, task in self.config.tasks.items()})
+        self.heads = TaskModules(
+            {name: Head(self.config, task, self.asen.num_pooled(name)) for name, task in self.config.tasks.items()}
+        )
+        self.linear_skips = TaskModules(
+            {name: self._new_skip(name) for name, task in self.config.tasks.items() if task.linear_skip}
+        )
         self.post_init()
 
+    def _new_skip(self, name: str) -> LinearSkip:
+        return LinearSkip(self.config.tasks[name], cast(SymmetryBreaker, self.asen.symmetry_breakers[name]))
+
     def modules_by_role(self) -> dict[str, TaskModules]:
-        return {**self.asen.modules_by_role(), "head": self.heads}
+        return {**self.asen.modules_by_role(), "head": self.heads, "linear_skip": self.linear_skips}
 
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
         """Add a task as :meth:`AsenModel.add_task`, with a head.
@@ -266,7 +285,9 @@ class AsenForMultitask(AsenPreTrainedModel):
             self._check_unadapted(init_from)
         self.asen.add_task(name, task, init_from)
         new = self.config.tasks[name]
-        self.heads[name] = self._ready(Head(self.config, new))
+        self.heads[name] = self._ready(Head(self.config, new, self.asen.num_pooled(name)))
+        if new.linear_skip:
+            self.linear_skips[name] = self._ready(self._new_skip(name))
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
             donor = self.heads[init_from].state_dict()
             self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
@@ -275,7 +296,9 @@ class AsenForMultitask(AsenPreTrainedModel):
         """Remove a task and its head. Raises as :meth:`AsenModel.drop_task`."""
         self._check_unadapted(name)
         self.asen.drop_task(name)
-        del self.heads[name]
+        for modules in (self.heads, self.linear_skips):
+            if name in modules:
+                del modules[name]
 
     @can_return_tuple
     def forward(
@@ -286,21 +309,25 @@ class AsenForMultitask(AsenPreTrainedModel):
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        weights: Tensor | None = None,
     ) -> AsenMultitaskOutput:
         """Compute the logits of one task and, if labels are given, its loss.
 
         Args:
             inputs, task, output_hidden_states, output_attentions: as in :meth:`AsenModel.forward`.
-            labels: for classification int64 ``(B, n)`` or ``(B,)``, -100 is ignored; for regression floats in raw units
-                of the same shape, with a trailing ``(K,)`` for K > 1 values, NaN is ignored.
+            labels: for classification int64 ``(B, n)`` or ``(B,)``, -100 is ignored; with several labels, 0 and 1 with
+                a trailing ``(K,)``; for regression floats in raw units, with a trailing ``(K,)`` for K > 1 values, NaN
+                is ignored.
             num_items_in_batch: divides the sum of the losses, instead of the number of labels that are not ignored.
                 transformers' Trainer passes the number of labels of all batches of a step. It counts a missing number
                 (NaN) as a label.
+            weights: ``(B,)``, factors of the rows' losses; the loss remains a mean over the number of labels.
 
         Raises:
             ValueError: as :meth:`AsenModel.forward`, or labels have the wrong shape, dtype or range.
         """
         name, _ = self.config.task(task)
+        inputs = to_tensor(inputs, self.device)
         output = self.asen(
             inputs,
             task=name,
@@ -308,8 +335,8 @@ class AsenForMultitask(AsenPreTrainedModel):
             output_attentions=output_attentions,
             return_dict=True,
         )
-        logits = self._logits(name, output.last_hidden_state)
-        loss = None if labels is None else self._loss(name, logits, inputs, labels, num_items_in_batch)
+        logits = self._logits(name, output.last_hidden_state, inputs)
+        loss = None if labels is None else self._loss(name, logits, inputs, labels, num_items_in_batch, weights)
         return AsenMultitaskOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
         )
@@ -320,42 +347,83 @@ class AsenForMultitask(AsenPreTrainedModel):
         """Compute the loss of each task on its rows, in shared batches (see :meth:`AsenModel.run`).
 
         Args:
-            batch: ``{task: {"inputs", "labels"}}``, both as in :meth:`forward`.
+            batch: ``{task: {"inputs", "labels"}}`` and, if rows have weights, ``"weights"``, as in :meth:`forward`.
             num_labels: ``{task: number}`` that divides the sum of the task's losses, as ``num_items_in_batch`` in
                 :meth:`forward`.
         """
         num_labels = num_labels or {}
         outputs = self.asen.run({name: columns["inputs"] for name, columns in batch.items()})
         return {
-            name: self._loss(name, self._logits(name, outputs[name][0][-1]), **columns, num_labels=num_labels.get(name))
+            name: self._loss(
+                name,
+                self._logits(name, outputs[name][0][-1], columns["inputs"]),
+                **columns,
+                num_labels=num_labels.get(name),
+            )
             for name, columns in batch.items()
         }
 
-    def _logits(self, name: str, states: Tensor) -> Tensor:
-        is_node = self.config.tasks[name].output_level == "node"
-        return self.heads[name](states if is_node else self.asen.pool(states))
+    def _logits(self, name: str, states: Tensor, inputs: Tensor) -> Tensor:
+        task = self.config.tasks[name]
+        if task.output_level == "graph":
+            orbits = self.asen.orbits(name) if task.pool_by_orbit else None
+            states = pool(states, pooling_of(self.config, task), orbits)
+        logits = self.heads[name](states)
+        if name not in self.linear_skips:
+            return logits
+        return logits + self.linear_skips[name](normalized_features(task, inputs).to(logits.dtype))
 
     def _loss(
-        self, name: str, logits: Tensor, inputs: Tensor, labels: Tensor, num_labels: Tensor | int | None = None
+        self,
+        name: str,
+        logits: Tensor,
+        inputs: Tensor,
+        labels: Tensor,
+        num_labels: Tensor | int | None = None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         task = self.config.tasks[name]
         _check(task.check_labels, labels, name)
         if labels.shape[0] != inputs.shape[0]:
             raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
-        return task_loss(task, logits, labels, inputs, num_labels)
+        return task_loss(task, logits, labels, inputs, num_labels, weights)
 
-    def predict(self, inputs: Tensor, task: str | None = None) -> Tensor:
+    def predict(self, inputs: Tensor, task: str | None = None, batch_size: int = 256) -> Tensor:
         """Predict without dropout and gradients.
 
         Args:
             inputs, task: as in :meth:`AsenModel.forward`.
+            batch_size: rows per forward pass, which bounds the memory.
 
         Returns:
-            int64 classes, or float32 values in raw units (float64 for a float64 model), in the shape of labels.
+            int64 classes, 0 and 1 for several labels, or float32 values in raw units (float64 for a float64 model), in
+            the shape of labels.
         """
+        return self._in_batches(inputs, task, batch_size, predictions)
+
+    def predict_proba(self, inputs: Tensor, task: str | None = None, batch_size: int = 256) -> Tensor:
+        """Probabilities of the classes, ``(N, n, K)`` or ``(N, K)``; arguments as for :meth:`predict`.
+
+        Raises:
+            ValueError: the task is a regression, and as :meth:`predict`.
+        """
+        return self._in_batches(inputs, task, batch_size, lambda config, logits, _: probabilities(config, logits))
+
+    def _in_batches(
+        self, inputs: Tensor, task: str | None, batch_size: int, read: Callable[[TaskConfig, Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """What ``read`` makes of the logits of all rows."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        name, config = self.config.task(task)
+        inputs = to_tensor(inputs, self.device)
+        if inputs.ndim and not len(inputs):
+            raise ValueError(f"task {name!r}: inputs hold no rows")
+        results = []
         with evaluating(self):
-            logits = self(inputs, task=task, return_dict=True).logits
-        return predictions(self.config.task(task)[1], logits, inputs)
+            for rows in inputs.split(batch_size) if inputs.ndim else [inputs]:
+                results.append(read(config, self(rows, task=name, return_dict=True).logits, rows))
+        return torch.cat(results)
 
 
 def _warn_if_not_closed(name: str, task: TaskConfig) -> None:

@@ -4,9 +4,13 @@ The arithmetic is in float64, and only z-scores are rounded to a model's dtype: 
 seconds needs 31.
 """
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._messages import one_line, shown
 from .configuration_statistics import Statistic, resolved_by_float32
 from .configuration_task import TaskConfig
 
@@ -24,11 +28,29 @@ def input_embedder(task: TaskConfig, hidden_size: int) -> nn.Embedding | Feature
     return FeatureEmbedder(task.input_shape()[-1], hidden_size)
 
 
-def embed_inputs(task: TaskConfig, embedder: nn.Module, inputs: Tensor) -> Tensor:
-    """Tokens ``(B, n)``, or features ``(B, n, F)`` in raw units, to node features ``(B, n, d)``."""
+class MissingEmbedder(nn.Embedding):
+    """A learned vector for a missing token, or one per feature. It starts at zero: a missing feature is at its mean."""
+
+
+def missing_embedder(task: TaskConfig, hidden_size: int) -> MissingEmbedder:
+    """The vectors of a task's missing inputs, for :func:`embed_inputs`."""
+    return MissingEmbedder(task.num_features or 1, hidden_size)
+
+
+def embed_inputs(task: TaskConfig, embedder: nn.Module, missing: nn.Module, inputs: Tensor) -> Tensor:
+    """Tokens ``(B, n)``, or features ``(B, n, F)`` in raw units, to node features ``(B, n, d)``.
+
+    Missing tokens (-1) get the learned vector of ``missing`` instead of an embedding. Missing features (NaN) get their
+    mean, and add the feature's learned vector.
+    """
+    vectors = missing(torch.arange(task.num_features or 1, device=inputs.device))
     if task.vocab_size is not None:
-        return embedder(inputs.long())
-    return embedder(normalized_features(task, inputs).to(embedder.weight.dtype))  # type: ignore[arg-type]
+        is_known = (inputs >= 0).unsqueeze(-1)
+        return torch.where(is_known, embedder(inputs.long().clamp(min=0)), vectors)
+    features = normalized_features(task, inputs)
+    is_missing = features.isnan()
+    known = torch.where(is_missing, 0, features).to(embedder.weight.dtype)  # type: ignore[arg-type]
+    return embedder(known) + is_missing.to(vectors.dtype) @ vectors
 
 
 def normalized_features(task: TaskConfig, inputs: Tensor) -> Tensor:
@@ -58,6 +80,21 @@ def raw_values(task: TaskConfig, values: Tensor, inputs: Tensor) -> Tensor:
     values = values * scale + mean + _residual(task, inputs)
     values = values.squeeze(-1) if task.output_size == 1 else values
     return values.float() if fits_float32 else values
+
+
+def to_tensor(inputs: Any, device: torch.device) -> Tensor:
+    """A tensor unchanged; an array or lists as a tensor on the device.
+
+    Raises:
+        ValueError: neither, or lists of unequal length.
+    """
+    if isinstance(inputs, Tensor):
+        return inputs
+    try:
+        array = np.asarray(inputs)
+        return to_device({"inputs": torch.from_numpy(np.ascontiguousarray(array))}, device)["inputs"]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected a tensor or an array of inputs, got {shown(inputs)}: {one_line(error)}") from error
 
 
 def in_float64(tensor: Tensor) -> Tensor:

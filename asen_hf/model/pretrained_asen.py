@@ -21,7 +21,8 @@ from .checkpoints import find_checkpoint
 from .configuration_asen import AsenConfig
 from .configuration_names import module_key
 from .heads import Head
-from .normalization import FeatureEmbedder
+from .linear_skip import LinearSkip
+from .normalization import FeatureEmbedder, MissingEmbedder
 from .symmetry import SymmetryBreaker
 from .task_modules import TaskModules
 
@@ -37,6 +38,7 @@ class AsenPreTrainedModel(PreTrainedModel):
     base_model_prefix = "asen"
     main_input_name = "inputs"
     supports_gradient_checkpointing = True
+    _keys_to_ignore_on_load_missing = [r"missing_embedders\."]  # noqa: RUF012
     _no_split_modules = ["AsenLayer"]  # noqa: RUF012
 
     config: AsenConfig
@@ -57,6 +59,8 @@ class AsenPreTrainedModel(PreTrainedModel):
         Embedding           N(0, 1): tokens, node orbits, orbitals, orbits on triples
         LayerNorm           weight 1, bias 0
         GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
+        MissingEmbedder     0: a missing feature starts at its mean, a missing token as none
+        LinearSkip          0
         SymmetryBreaker     orbit labels computed from the config; they are never saved
         ==================  ==========================================================================
         """
@@ -70,6 +74,9 @@ class AsenPreTrainedModel(PreTrainedModel):
             init.xavier_uniform_(module.weight, gain=gain)
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, MissingEmbedder | LinearSkip):
+            for parameter in module.parameters():
+                init.zeros_(parameter)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight)
         elif isinstance(module, nn.LayerNorm):
@@ -118,7 +125,8 @@ class AsenPreTrainedModel(PreTrainedModel):
         model, info = loaded
         # A checkpoint of AsenModel has no heads, so all heads may be new. Any missing tensor besides would be random.
         heads = {f"heads.{module_key(name)}.{kind}" for name in model.config.tasks for kind in ("weight", "bias")}
-        missing = set(info["missing_keys"])
+        # Checkpoints older than the vectors of missing inputs get zeros, which is how the vectors start.
+        missing = {key for key in info["missing_keys"] if "missing_embedders." not in key}
         # The head of an adapter is left over in AsenModel, as those of the checkpoint are.
         ignored = [re.compile(pattern) for pattern in model._keys_to_ignore_on_load_unexpected]
         unexpected = {key for key in info["unexpected_keys"] if not any(pattern.search(key) for pattern in ignored)}

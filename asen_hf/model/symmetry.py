@@ -56,6 +56,8 @@ class SymmetryBreaker(nn.Module):
     Attributes:
         num_pair_orbits: number of pair labels (the rank of the group, on the complete support with ``"pairs"``).
         num_node_orbits, num_triple_orbits: number of node and triple labels; 0 if the task has none.
+        orbits: int64 ``(n,)``, the node orbits of the group, of a task that tells them apart outside the backbone.
+        num_orbits: their number, or 0.
 
     Raises:
         ValueError: the number of ``orbital_names`` differs from the number of pair labels.
@@ -65,17 +67,18 @@ class SymmetryBreaker(nn.Module):
     edge_index: Tensor | None
     node_labels: Tensor | None
     triple_labels: Tensor | None
+    orbits: Tensor | None
 
     def __init__(self, task: TaskConfig):
         super().__init__()
         self.task = task
         buffers = self.compute_labels()
-        for name in ("labels", "edge_index", "node_labels", "triple_labels"):
+        for name in ("labels", "edge_index", "node_labels", "triple_labels", "orbits"):
             self.register_buffer(name, buffers.get(name), persistent=False)
         # From the computed tensors, because from_pretrained may place the buffers on the meta device.
-        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits = (
+        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits, self.num_orbits = (
             int(buffers[name].max()) + 1 if name in buffers else 0
-            for name in ("labels", "node_labels", "triple_labels")
+            for name in ("labels", "node_labels", "triple_labels", "orbits")
         )
         names = task.orbital_names
         if names is not None and len(names) != self.num_pair_orbits:
@@ -87,7 +90,9 @@ class SymmetryBreaker(nn.Module):
     def compute_labels(self) -> dict[str, Tensor]:
         """The values of the buffers by name, on the CPU; cached by the content of the task's symmetry."""
         task = self.task
-        key = json.dumps([task.degree, task.generators, task.seen_edges, task.support, task.symmetry_breaking])
+        has_orbits = task.pool_by_orbit or task.linear_skip
+        seen = [task.degree, task.generators, task.seen_edges, task.support, task.symmetry_breaking, has_orbits]
+        key = json.dumps(seen)
         return {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
 
     def forward(self) -> OrbitGraph:
@@ -96,9 +101,11 @@ class SymmetryBreaker(nn.Module):
 
 @functools.lru_cache(maxsize=256)
 def _compute_arrays(key: str) -> dict[str, np.ndarray]:
-    degree, generators, edges, support, symmetry_breaking = json.loads(key)
+    degree, generators, edges, support, symmetry_breaking, has_orbits = json.loads(key)
     group = from_cycles(generators, degree)
     arrays = {}
+    if has_orbits:
+        arrays["orbits"] = orbit_labels(group, order=1)
     if symmetry_breaking == "triples":
         arrays["triple_labels"] = orbit_labels(group, order=3)
     if symmetry_breaking == "nodes":
