@@ -39,12 +39,14 @@ class Reference(NamedTuple):
         fit: the task, training inputs in raw units and targets (see :func:`~asen_hf.evaluation.targets.to_targets`) to
             a function from inputs to outputs of the targets' shape. ``ValueError``: it would be too large.
         needs_sklearn: whether it is left out where scikit-learn is not installed.
+        reads_whole_rows: whether its graph outputs are those of flattened rows, without the group's symmetry.
     """
 
     title: str
     suits: Callable[[TaskConfig], bool]
     fit: Callable[[TaskConfig, NDArray, NDArray], Outputs]
     needs_sklearn: bool = False
+    reads_whole_rows: bool = False
 
 
 REFERENCES = {
@@ -62,9 +64,15 @@ REFERENCES = {
         lambda task: task.vocab_size is not None,
         functools.partial(fit_equivariant_ridge, features=StructuralFeatures),
     ),
-    "boosted_trees": Reference("boosted trees", lambda task: True, fit_trees, needs_sklearn=True),
+    "boosted_trees": Reference(
+        "boosted trees", lambda task: True, fit_trees, needs_sklearn=True, reads_whole_rows=True
+    ),
     "logistic_regression": Reference(
-        "logistic regression", lambda task: not task.is_regression, fit_logistic, needs_sklearn=True
+        "logistic regression",
+        lambda task: not task.is_regression,
+        fit_logistic,
+        needs_sklearn=True,
+        reads_whole_rows=True,
     ),
 }
 """All kinds, in the order of score tables."""
