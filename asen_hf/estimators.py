@@ -179,9 +179,9 @@ class AsenRegressor(RegressorMixin, Estimator):
     classes, and:
 
     Args:
-        linear_skip: add a linear equivariant map of the inputs, fitted by ridge regression on the training rows; the
-            network learns the rest.
-        loss: ``"l1"`` (median) or ``"mse"`` (mean).
+        loss: ``"mse"`` (predicts means) or ``"l1"`` (medians).
+        linear_skip: set ``TaskConfig.linear_skip``: a linear equivariant map of the inputs, fitted by ridge regression
+            on the training rows, is added to the network, which learns the rest.
     """
 
     residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows
@@ -197,6 +197,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         vocab_size: int | None = None,
         output_level: str = "auto",
         loss: str = "mse",
+        linear_skip: bool = False,
         hidden_size: int = 64,
         num_hidden_layers: int = 3,
         num_attention_heads: int = 4,
@@ -221,6 +222,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         self.vocab_size = vocab_size
         self.output_level = output_level
         self.loss = loss
+        self.linear_skip = linear_skip
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads
@@ -301,7 +303,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         return value_targets(y, degree, self.output_level)
 
     def _task_fields(self, targets: Targets) -> dict[str, Any]:
-        return {"loss": self.loss}
+        return {"loss": self.loss, **({"linear_skip": True} if self.linear_skip else {})}
 
     def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
         found = []
