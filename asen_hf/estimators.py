@@ -197,7 +197,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         vocab_size: int | None = None,
         output_level: str = "auto",
         loss: str = "mse",
-        linear_skip: bool = False,
+        linear_skip: bool = True,
         hidden_size: int = 64,
         num_hidden_layers: int = 3,
         num_attention_heads: int = 4,

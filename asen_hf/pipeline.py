@@ -16,7 +16,7 @@ from ._auto_classes import PIPELINE_TASK
 from .data.features import exact
 from .model._messages import check_nesting, shown
 from .model.configuration_asen import TaskConfig
-from .model.heads import predictions
+from .model.heads import predictions, probabilities
 from .model.normalization import to_device
 from .model.pretrained_asen import evaluating
 
@@ -69,11 +69,12 @@ class AsenPredictionPipeline(Pipeline):
             One result for a row, a list for a list, otherwise an iterator that computes results on demand. The result
             of a classification is ``{"label": name, "score": probability}``, or with ``top_k`` a list of such dicts.
             The result of a regression is a number, or ``{name: number}`` for more than one value. Node tasks return a
-            list with one result per node. Without ``label_names``, outputs are named ``"LABEL_0"``, ``"LABEL_1"``, …
+            list with one result per node. Several labels are a list of ``{"label", "score"}``, the most probable first.
+            Without ``label_names``, outputs are named ``"LABEL_0"``, ``"LABEL_1"``, …
 
         Raises:
             ValueError: a row is not a dict with inputs, its task is unknown, or its inputs have the wrong shape or
-                dtype, are out of vocabulary or not finite; the message has the number of the row, counted from 0.
+                dtype, are out of vocabulary or infinite; the message has the number of the row, counted from 0.
         """
         if isinstance(inputs, list | tuple) and not inputs:
             return []
@@ -177,12 +178,13 @@ def _values(task: TaskConfig, values: Tensor) -> list[Any]:
 
 def _classes(task: TaskConfig, logits: Tensor, **parameters: Any) -> list[Any]:
     names, logits = _names(task), logits.flatten(0, -2).float()
-    best = logits.sort(dim=-1, descending=True, stable=True).indices[:, : parameters.get("top_k", 1)]
+    top_k = parameters.get("top_k", None if task.is_multi_label else 1)  # of several labels, any number may hold
+    best = logits.sort(dim=-1, descending=True, stable=True).indices[:, :top_k]
     results = [
         [{"label": names[index], "score": score} for index, score in zip(indices, scores, strict=True)]
-        for indices, scores in zip(best.tolist(), logits.softmax(dim=-1).gather(-1, best).tolist(), strict=True)
+        for indices, scores in zip(best.tolist(), probabilities(task, logits).gather(-1, best).tolist(), strict=True)
     ]
-    return results if "top_k" in parameters else [likeliest for [likeliest] in results]
+    return results if "top_k" in parameters or task.is_multi_label else [likeliest for [likeliest] in results]
 
 
 def _names(task: TaskConfig) -> list[str]:

@@ -185,8 +185,10 @@ def label_field(config: TaskConfig, is_bounded: bool = True) -> Field:
     largest = _largest(config.label_mean, config.label_scale) if is_bounded else math.inf
     if config.is_regression:
         return Field("labels", config.label_shape(), None, largest, math.nan)
-    classes = {name: number for number, name in enumerate(config.label_names or ())}
-    return Field("labels", config.label_shape(), config.output_size - 1, largest, IGNORED_CLASS, False, classes)
+    # With several labels, a name is that of a column, and not of an entry, which is 0 or 1.
+    names = () if config.is_multi_label else config.label_names or ()
+    classes = {name: number for number, name in enumerate(names)}
+    return Field("labels", config.label_shape(), config.top_class, largest, IGNORED_CLASS, False, classes)
 
 
 def _largest(mean: Statistic, scale: Statistic) -> float:

@@ -16,6 +16,8 @@ from .features import exact, read_column
 from .seeding import random_generator
 
 _COLUMNS = ("inputs", "labels")
+WEIGHTS = "weights"
+"""An optional column: one factor of the loss per row."""
 _NUMBERS_AT_ONCE = 2**22
 _AUGMENTING_ELEMENTS = 1000  # drawn once per task; covers small groups and samples large ones
 
@@ -27,12 +29,13 @@ def collate(
 
     Args:
         config: the task.
-        rows: a list of ``{"inputs", "labels"}``, a dict of columns (lists, arrays or tensors), or a dataset.
+        rows: a list of ``{"inputs", "labels"}``, a dict of columns (lists, arrays or tensors), or a dataset; with
+            ``"weights"``, if rows have them.
 
     Returns:
-        ``{"inputs", "labels"}``: tokens int64 ``(N, n)`` or features ``(N, n, F)``; classes int64 or regressed values,
-        ``(N,) + config.label_shape()``. Features and values are in raw units, float32 if that holds every value of
-        their type and float64 if not.
+        ``{"inputs", "labels"}`` and, if there are any, ``"weights"`` float32 ``(N,)``: tokens int64 ``(N, n)`` or
+        features ``(N, n, F)``; classes int64 or regressed values, ``(N,) + config.label_shape()``. Features and values
+        are in raw units, float32 if that holds every value of their type and float64 if not.
 
     Raises:
         ValueError: no rows, a missing column, rows of different shapes, or entries that the task cannot take; names the
@@ -51,9 +54,11 @@ def collate(
         batch[name] = (
             _mapped(array) if isinstance(rows, Dataset) and rows.cache_files else torch.from_numpy(array.copy())
         )
+    if _has_column(rows, WEIGHTS):
+        batch[WEIGHTS] = _weights(_to_array(_column(rows, WEIGHTS), WEIGHTS))
     sizes = {name: len(tensor) for name, tensor in batch.items()}
     if len(set(sizes.values())) > 1:
-        raise ValueError(f"inputs and labels must have equally many rows, got {sizes}")
+        raise ValueError(f"{' and '.join(sizes)} must have equally many rows, got {sizes}")
     return batch
 
 
@@ -146,6 +151,23 @@ def _all_rows(task: str, dataset: Dataset, config: TaskConfig) -> dict[str, torc
         return collate(config, dataset)
     except ValueError as error:
         raise ValueError(f"{task}: {error}") from error
+
+
+def _has_column(rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]], name: str) -> bool:
+    if isinstance(rows, Dataset):
+        return name in rows.column_names
+    return name in (rows if isinstance(rows, Mapping) else rows[0] if len(rows) else {})
+
+
+def _weights(array: np.ndarray) -> torch.Tensor:
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise ValueError(f"weights must be one number per row, got shape {array.shape} and type {array.dtype}")
+    array = array.astype(np.float32)
+    wrong = ~((array >= 0) & (array < np.inf))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"weights, row {row}: expected a finite number of at least 0, got {array[row]}")
+    return torch.from_numpy(array)
 
 
 def _mapped(array: np.ndarray) -> torch.Tensor:

@@ -22,7 +22,9 @@ def task_features(
     """
     token = Value(features) if config.vocab_size is None else Value("int64")
     label = Value(values)
-    if not config.is_regression:
+    if config.is_multi_label:
+        label = Value("int64")
+    elif not config.is_regression:
         label = ClassLabel(names=config.label_names, num_classes=None if config.label_names else config.num_labels)
     shapes = {"inputs": (token, config.input_shape()), "labels": (label, config.label_shape())}
     return Features({name: _shaped(feature, shape, with_lists) for name, (feature, shape) in shapes.items()})

@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from ..model.configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATISTIC, normalized
 from ..model.configuration_task import TaskConfig
+from ..model.orbits import orbit_labels
 from .collator import collate
 
 logger = logging.get_logger(__name__)
@@ -24,8 +25,9 @@ _LARGEST_MEAN, _LARGEST_SCALE, _SMALLEST_SPREAD = 10.0, 10.0, 0.1
 def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -> TaskConfig:
     """The task with means and scales of its training rows, for inputs and labels alike, where it states none.
 
-    Means and standard deviations are per feature, over all rows and nodes, and per regressed value, without missing
-    labels; with a ``residual_feature``, they are those of the difference from it. What is constant gets the scale 1.
+    Means and standard deviations are per node orbit and feature, so that normalising commutes with the group, and per
+    regressed value, without missing entries; with a ``residual_feature``, they are those of the difference from it.
+    What is constant gets the scale 1.
 
     Args:
         task: returned as it is if it states its statistics, or has neither features nor regressed values.
@@ -41,7 +43,11 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
     values = _values(unbounded(task), train)
     computed: dict[str, Any] = {}
     for kind in unstated:
-        computed[f"{kind}_mean"], computed[f"{kind}_scale"] = _mean_and_scale(values[kind])
+        if kind == "input":
+            mean, scale = _per_orbit(task, values[kind])
+        else:
+            mean, scale = _mean_and_scale(values[kind])
+        computed[f"{kind}_mean"], computed[f"{kind}_scale"] = mean, scale
     if name is not None:
         found = ", ".join(f"{field} {_shown(value)}" for field, value in computed.items())
         logger.warning(
@@ -72,7 +78,7 @@ def warn_if_far_from_unit_scale(name: str, task: TaskConfig, train: Dataset) -> 
     """
     for kind, values in _values(task, train).items():
         scores = normalized(values, getattr(task, f"{kind}_mean"), getattr(task, f"{kind}_scale"))
-        for index, column in enumerate(scores.T):
+        for index, column in enumerate(scores.reshape(-1, scores.shape[-1]).T):
             known = column[~np.isnan(column)]
             if known.size == 0:
                 continue
@@ -97,7 +103,7 @@ def _kinds(task: TaskConfig) -> list[str]:
 
 
 def _values(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:
-    """What statistics apply to, in float64: features ``(N · n, F)``, and regressed values ``(…, K)`` or residuals."""
+    """What statistics apply to, in float64: features ``(N, n, F)``, and regressed values ``(…, K)`` or residuals."""
     kinds = _kinds(task)
     if not kinds:
         return {}
@@ -108,12 +114,24 @@ def _values(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:
     if task.residual_feature is not None:
         labels = labels - inputs[..., task.residual_feature, None]
     values = {"input": inputs, "label": labels}
-    return {kind: values[kind].reshape(-1, values[kind].shape[-1]) for kind in kinds}
+    return {kind: values[kind] for kind in kinds}
+
+
+def _per_orbit(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
+    """Mean and standard deviation of features ``(N, n, F)``, as lists per node if there are several node orbits."""
+    orbits = orbit_labels(task.permutation_group(), order=1)
+    found = [
+        _mean_and_scale(values[:, orbits == orbit].reshape(-1, values.shape[-1])) for orbit in range(orbits.max() + 1)
+    ]
+    if len(found) == 1:
+        return found[0]
+    means, scales = ([np.atleast_1d(part[index]).tolist() for part in found] for index in (0, 1))
+    return [means[orbit] for orbit in orbits], [scales[orbit] for orbit in orbits]
 
 
 def _mean_and_scale(values: np.ndarray) -> tuple[float | list, float | list]:
     """Mean and standard deviation of each column ``(…, F)`` as a list, or as a number if there is only one."""
-    columns = [column[~np.isnan(column)] for column in values.T]
+    columns = [column[~np.isnan(column)] for column in values.reshape(-1, values.shape[-1]).T]
     # Not by a standard deviation of 0: rounding leaves a little of it for equal numbers.
     are_constant = [known.size == 0 or np.ptp(known) == 0 for known in columns]
     means = [float(known.mean()) if known.size else 0.0 for known in columns]
@@ -128,6 +146,8 @@ def _column_name(task: TaskConfig, kind: str, index: int) -> str:
 
 
 def _shown(value: float | list) -> str:
+    if isinstance(value, list) and isinstance(value[0], list):
+        return f"{_shown(value[0])} … per node orbit"
     if not isinstance(value, list):
         return f"{value:.6g}"
     return f"[{', '.join(f'{number:.6g}' for number in value[:4])}{', …' * (len(value) > 4)}]"

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from ..model.configuration_task import TaskConfig
+from ..model.heads import predictions
 
 
 class Metric(NamedTuple):
@@ -18,7 +19,7 @@ class Metric(NamedTuple):
     Attributes:
         compute: predictions, labels and which labels are known, all of the labels' shape ``(N, …)``, to a number.
         larger_is_better: whether a higher score is the better one.
-        uses_scores: whether predictions are scores of the second class instead of classes.
+        uses_scores: whether predictions are scores of the second class, or of each label, instead of classes.
         companions: names of metrics that are reported with it.
         by_label: whether it is also reported for each regressed value alone.
     """
@@ -82,6 +83,13 @@ def procrustes(points: Tensor, targets: Tensor) -> Tensor:
     rotation = (left * signs.unsqueeze(1)) @ right
     scale = (values * signs).sum(dim=1) / moved.square().sum(dim=(1, 2)).clamp(min=torch.finfo(points.dtype).tiny)
     return scale[:, None, None] * moved @ rotation + target_center
+
+
+def guesses(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:
+    """What a task's metric compares with the labels: predictions in raw units, or scores, in the labels' shape."""
+    if not METRICS[str(task.metric)].uses_scores:
+        return predictions(task, logits, inputs)
+    return logits if task.is_multi_label else logits[..., 1] - logits[..., 0]
 
 
 METRICS = {

@@ -19,11 +19,11 @@ from torch import Tensor
 from ..data import collate
 from ..model._html import html_table
 from ..model.configuration_task import TaskConfig
-from ..model.heads import is_known, predictions
+from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
 from ..model.pretrained_asen import evaluating
-from .metrics import METRICS, details
+from .metrics import METRICS, details, guesses
 from .provenance import provenance
 from .row_outcomes import RowOutcomes
 
@@ -165,7 +165,6 @@ def _compared(task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float) 
 def _predicted(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> tuple[Tensor, Tensor, float]:
     """Predictions, labels and mean loss of a task on a split."""
     task = model.config.tasks[name]
-    metric = METRICS[str(task.metric)]
     columns = collate(task, split)
     total = torch.zeros(2, dtype=torch.float64)  # sum of the losses, and the number of labels
     predicted = []
@@ -175,9 +174,7 @@ def _predicted(model: AsenForMultitask, name: str, split: Dataset, batch_size: i
             output = model(**batch, task=name)
         count = int(is_known(task, batch["labels"]).sum())
         total += torch.tensor([float(output.loss) * count, count])
-        logits = output.logits
-        guess = logits[..., 1] - logits[..., 0] if metric.uses_scores else predictions(task, logits, batch["inputs"])
-        predicted.append(guess.cpu())
+        predicted.append(guesses(task, output.logits, batch["inputs"]).cpu())
     return torch.cat(predicted), columns["labels"], float(total[0] / total[1])
 
 

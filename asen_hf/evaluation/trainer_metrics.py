@@ -8,8 +8,8 @@ import torch
 from transformers import EvalPrediction
 
 from ..model.configuration_task import TaskConfig
-from ..model.heads import is_known, predictions, task_loss
-from .metrics import METRICS
+from ..model.heads import is_known, task_loss
+from .metrics import METRICS, guesses
 
 
 def trainer_metrics(task: TaskConfig) -> Callable[[EvalPrediction], dict[str, float]]:
@@ -35,8 +35,7 @@ def trainer_metrics(task: TaskConfig) -> Callable[[EvalPrediction], dict[str, fl
             )
         logits, labels = torch.as_tensor(evaluation.predictions), torch.as_tensor(evaluation.label_ids)
         inputs = logits if evaluation.inputs is None else torch.as_tensor(evaluation.inputs)
-        guess = logits[..., 1] - logits[..., 0] if metric.uses_scores else predictions(task, logits, inputs)
-        value = metric.compute(guess, labels, is_known(task, labels))
+        value = metric.compute(guesses(task, logits, inputs), labels, is_known(task, labels))
         return {"loss": float(task_loss(task, logits, labels, inputs)), str(task.metric): value}
 
     return compute

@@ -100,7 +100,8 @@ class TaskConfig:
         residual_feature: index of a raw feature. Node regression then predicts the difference from this feature: the
             normalised target is ``(labels - inputs[..., residual_feature] - label_mean) / label_scale``.
         linear_skip: whether a node or graph regression on features adds a linear equivariant map of the normalised
-            inputs to the network's output. It starts at zero; ``finetune`` fits it to the training rows.
+            inputs to the network's output. It is zero until ``finetune`` or ``pretrain`` fits it to the training rows
+            by ridge regression; the network then learns the rest.
         loss: ``"cross_entropy"`` (classification), ``"binary_cross_entropy"`` (with several labels), ``"l1"``
             (regression's default) or ``"mse"``.
         metric: what evaluation reports besides the loss, in raw units: ``"accuracy"`` (classification's default; with

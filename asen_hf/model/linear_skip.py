@@ -15,7 +15,8 @@ class LinearSkip(nn.Module):
     """The general linear equivariant map of first order: one coefficient per orbital, feature and output.
 
     Node outputs are ``y_i = b[orbit of i] + Σ_j x_j W[orbital of (i, j)]``, over the pairs of the task's support; graph
-    outputs are ``y = b + Σ_i x_i W[orbit of i]``. Missing features count as their mean.
+    outputs are ``y = b + Σ_i x_i W[orbit of i]``. Missing features count as their mean. The coefficients are buffers:
+    they are fitted at once, by least squares, and steps of a gradient would only disturb them.
 
     Args:
         task: a regression on features.
@@ -29,6 +30,9 @@ class LinearSkip(nn.Module):
         ValueError: the map would have more than ``MAX_COEFFICIENTS`` coefficients before they are shared.
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, task: TaskConfig, breaker: SymmetryBreaker):
         super().__init__()
         self.is_node = task.output_level == "node"
@@ -40,8 +44,8 @@ class LinearSkip(nn.Module):
             f"linear_skip would need {number:,} coefficients, more than {MAX_COEFFICIENTS:,}: leave it out",
         )
         rows = breaker.num_pair_orbits if self.is_node else breaker.num_orbits
-        self.weight = nn.Parameter(torch.empty(rows, features, outputs))
-        self.bias = nn.Parameter(torch.empty(breaker.num_orbits if self.is_node else 1, outputs))
+        self.register_buffer("weight", torch.zeros(rows, features, outputs))
+        self.register_buffer("bias", torch.zeros(breaker.num_orbits if self.is_node else 1, outputs))
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalised features ``(B, n, F)``, NaN where missing, to ``(B, n, K)`` or ``(B, K)``."""

@@ -139,8 +139,8 @@ class AsenModel(AsenPreTrainedModel):
         for table, donors in rows.items():
             copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
         if donor is not None and has_equal_inputs(task, self.config.tasks[donor]):
-            for modules in (self.token_embedders, self.missing_embedders):
-                modules[name].load_state_dict(modules[donor].state_dict())
+            for embedders in (self.token_embedders, self.missing_embedders):
+                embedders[name].load_state_dict(embedders[donor].state_dict())
 
     def _donor_rows(self, name: str, breaker: Any, donor: str) -> dict[str, np.ndarray]:
         """``{table: donor rows}`` for the new task's tables; warns of shared and of fresh rows."""

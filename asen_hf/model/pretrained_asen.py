@@ -75,8 +75,8 @@ class AsenPreTrainedModel(PreTrainedModel):
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, MissingEmbedder | LinearSkip):
-            for parameter in module.parameters():
-                init.zeros_(parameter)
+            for tensor in module.state_dict(keep_vars=True).values():
+                init.zeros_(tensor)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight)
         elif isinstance(module, nn.LayerNorm):

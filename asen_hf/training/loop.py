@@ -30,6 +30,7 @@ from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord, score_spli
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
+from ._linear_skips import fit_linear_skips
 from ._processes import process_state
 from ._resume import resume, row_hashes
 from ._run_folder import (
@@ -130,6 +131,7 @@ def _train(
     num_steps = total_steps(training, max(map(len, rows.values())), ranks)
     eval_steps = training.eval_steps or math.ceil(num_steps / 10)
 
+    fit_linear_skips(model, rows)
     freeze_other_tasks(model, list(data))
     optimizer = torch.optim.AdamW(
         parameter_groups(model, training.lr, training.backbone_lr),
@@ -162,6 +164,8 @@ def _train(
         disable=not (show_progress and accelerator.is_local_main_process),
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
+    if progress.step == 0 and model.linear_skips:  # the linear maps may be all that there is to learn
+        _validate(accelerator, model, optimizer, validation, progress, recipe, bar)
     recent: list[Tensor] = []
     while progress.step < num_steps and not progress.is_stale(training.patience, eval_steps):
         first = progress.step * accumulation
