@@ -21,8 +21,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import datasets
 import networkx
 import numpy as np
+import pandas
 import pyarrow as pa
 import pyarrow.parquet
 import torch
@@ -32,8 +34,10 @@ import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig, groups
 from asen_hf.closures import group_order, is_k_closed
 from asen_hf.commands.main import main
+from asen_hf.data.given_rows import to_splits
 from asen_hf.data.registry import _TASKS
 from asen_hf.model import orbits
+from asen_hf.model._messages import check_nesting
 from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe
 
@@ -269,7 +273,22 @@ def constructors(fuzzer: Fuzzer) -> Call:
 
 @entry(14)
 def notation(fuzzer: Fuzzer) -> Call:
-    valid = fuzzer.one_of("S3 wr C2", "S2 x (C3 x E4)", "grid 2x3 flips", "(0 1 2)(3 4), (0 3)", "R5", "()", "A4 x D3")
+    valid = fuzzer.one_of(
+        *("S3 wr C2", "S2 x (C3 x E4)", "grid 2x3 flips", "(0 1 2)(3 4), (0 3)", "R5", "()", "A4 x D3"),
+        *("(1,2,3)(4,5)", "Group((1,2,3),(1,2))", "[[[0, 1], [2]], [[0, 2]]]", "S2 wr <(0 1 2)>", "(S2^2 ≀ S_2)²"),
+        *(
+            "PSL(2,7)",
+            "AGL(1,8)",
+            "M11",
+            "Q8",
+            "F21",
+            "Aut(bull)",
+            "Aut(H(3,2))",
+            "S5 on 2-subsets",
+            "C8 x C3 on 8 x 3",
+        ),
+        *("Young(3,2,1)", "product_action(C3, E2)", "C7 : C3", "grid 3x3 D4", "S3 (x) S3", "J(5,2)"),
+    )
     text = fuzzer.hostile() if fuzzer.random.random() < 0.1 else fuzzer.text(valid)
     degree = fuzzer.hostile() if fuzzer.random.random() < 0.3 else None
     return lambda: asen_hf.parse_group(text, degree)
@@ -458,11 +477,21 @@ def tables(fuzzer: Fuzzer) -> Call:
     rows = [{"inputs": i.tolist(), "labels": label.tolist()} for i, label in zip(*arrays, strict=True)]
     if name == "tokens":
         rows = [{"inputs": [k // 27 % 3, k // 9 % 3, k // 3 % 3, k % 3], "labels": [0, 1, 0, 1]} for k in range(20)]
-    kind = fuzzer.one_of("jsonl", "csv", "parquet", "npz")
+    kind = fuzzer.one_of("jsonl", "csv", "parquet", "npz", "frame", "stream", "pair")
+    further = {"inputs_columns": ["inputs"], "seed": 0, "split_column": None, "time_column": None}
+    further = fuzzer.spoilt(further, 0.1)
+    # Python's own message for an unknown keyword argument holds the whole keyword.
+    further = further if isinstance(further, dict) else {}
+    further = {key[:100] if isinstance(key, str) else key: value for key, value in further.items()}
+    if kind in ("frame", "stream", "pair"):
+        spoilt = fuzzer.spoilt(rows, 0.02)
+        further.pop("inputs_columns", None)
+        return lambda: to_splits(config, _object_of_rows(kind, spoilt), **further)
     if kind == "parquet":
         path = str(fuzzer.folder / "rows.parquet")
         spoilt = fuzzer.spoilt({column: [row[column] for row in rows] for column in ("inputs", "labels")}, 0.02)
         try:
+            check_nesting(spoilt, "rows")  # Arrow 26 crashes on lists within themselves
             pa.parquet.write_table(pa.table(spoilt), path)
         except Exception:  # nothing that Parquet can hold
             fuzzer.file("rows.parquet", b"PAR1 and nothing")
@@ -482,9 +511,22 @@ def tables(fuzzer: Fuzzer) -> Call:
         place = fuzzer.random.randrange(len(lines))
         lines[place] = fuzzer.text(lines[place])
         path = fuzzer.file("rows.jsonl", "\n".join(lines))
-    further = fuzzer.spoilt({"inputs_columns": ["inputs"], "seed": 0}, 0.1)
     path = fuzzer.hostile() if fuzzer.random.random() < 0.08 else path
-    return lambda: asen_hf.load_table(path, config, **further if isinstance(further, dict) else {})
+    return lambda: asen_hf.load_table(path, config, **further)
+
+
+def _object_of_rows(kind: str, rows: Any) -> Any:
+    """Rows, whatever has become of them, as a DataFrame, a stream or a pair of lists; ``ValueError`` if they cannot."""
+    try:
+        check_nesting(rows, "rows")  # as above
+        cells = [dict(row) for row in rows]
+        if kind == "frame":
+            return pandas.DataFrame(cells)
+        if kind == "pair":
+            return [row.get("inputs") for row in cells], [row.get("labels") for row in cells]
+        return datasets.Dataset.from_list(cells).to_iterable_dataset()
+    except Exception as error:  # nothing that a DataFrame or Arrow can hold
+        raise ValueError("the rows are none that a library takes") from error
 
 
 @entry(14)

@@ -21,19 +21,29 @@ class RowArguments:
     data_path: str | None = described("Data file of a registered task on real data.", None)
     task_options: str = described('Options of a registered task, as a JSON object: {"length": 16}.', "{}")
     dataset: str | None = described(
-        "A table of your own: a CSV, JSON lines or Parquet file, a folder of such files, or the Hub id of a dataset.",
+        "A table of your own: a CSV, JSON lines, Parquet or .npz file, a folder of such files, or the Hub id of a "
+        "dataset.",
         None,
     )
     task_config: str | None = described(
         "TaskConfig of the table: the path or hf://datasets/… address of a JSON file.", None
     )
     inputs_columns: str = described(
-        "Columns of the table that hold inputs, separated by commas: one column of lists, or one column per node.",
+        "Columns of the table that hold inputs, separated by commas: one column of lists, one column per node, or "
+        "one per node and feature; default: inputs, or all columns without another purpose.",
         "inputs",
     )
     labels_columns: str = described(
         "Columns of the table that hold labels, separated by commas: one column of lists, or one column per node.",
         "labels",
+    )
+    split_column: str | None = described(
+        "Column of the table whose equal values go into one split, such as a person or a machine; values train, "
+        "validation and test are the splits.",
+        None,
+    )
+    time_column: str | None = described(
+        "Column of the table with numbers or dates: the earliest rows are for training, the latest for testing.", None
     )
     num_rows: int | None = described(
         "Number of rows of a registered task, over all splits; default: the task's own number.", None
@@ -68,6 +78,8 @@ class RowArguments:
             task_config=self.task_config,
             inputs_columns=self.inputs_columns.split(","),
             labels_columns=self.labels_columns.split(","),
+            split_column=self.split_column,
+            time_column=self.time_column,
             num_rows=self.num_rows,
             **fields,
         )

@@ -1,5 +1,6 @@
 """Convert rows into tensors, and batch rows of every task in an endless, resumable order."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from .features import exact, read_column
 from .seeding import random_generator
 
 _COLUMNS = ("inputs", "labels")
+_NUMBERS_AT_ONCE = 2**22
 _AUGMENTING_ELEMENTS = 1000  # drawn once per task; covers small groups and samples large ones
 
 
@@ -42,8 +44,13 @@ def collate(
     for name, check, is_number in zip(_COLUMNS, checks, are_numbers, strict=True):
         array = _to_array(_column(rows, name), name)
         check_real(array, name)
-        check(array)
-        batch[name] = torch.from_numpy(exact(array, is_number).copy())
+        num_rows = max(1, _NUMBERS_AT_ONCE // max(1, array[:1].size))  # at a time: the check's arrays are as large
+        for start in range(0, len(array), num_rows):
+            check(array[start : start + num_rows], first_row=start)
+        array = exact(array, is_number)
+        batch[name] = (
+            _mapped(array) if isinstance(rows, Dataset) and rows.cache_files else torch.from_numpy(array.copy())
+        )
     sizes = {name: len(tensor) for name, tensor in batch.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"inputs and labels must have equally many rows, got {sizes}")
@@ -139,6 +146,13 @@ def _all_rows(task: str, dataset: Dataset, config: TaskConfig) -> dict[str, torc
         return collate(config, dataset)
     except ValueError as error:
         raise ValueError(f"{task}: {error}") from error
+
+
+def _mapped(array: np.ndarray) -> torch.Tensor:
+    """A tensor on the array's memory: rows of a memory-mapped file stay on disk. It must not be written to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _column(rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]], name: str) -> Any:

@@ -6,21 +6,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import Array2D, ClassLabel, Dataset, Features, List, Value
+from datasets.fingerprint import generate_random_fingerprint
 
 from ..model.configuration_asen import TaskConfig
+from ._arrow_columns import to_numpy
 
 
-def task_features(config: TaskConfig, features: str = "float32", values: str = "float32") -> Features:
+def task_features(
+    config: TaskConfig, features: str = "float32", values: str = "float32", with_lists: bool = False
+) -> Features:
     """Types of the columns ``inputs`` and ``labels``.
 
     Tokens are int64 ``(n,)``, features ``(n, F)`` of type ``features``; classes are ``ClassLabel`` and regressed values
-    of type ``values``, both of shape ``config.label_shape()``.
+    of type ``values``, both of shape ``config.label_shape()``. ``with_lists`` uses lists of lists for matrices.
     """
     token = Value(features) if config.vocab_size is None else Value("int64")
     label = Value(values)
     if not config.is_regression:
         label = ClassLabel(names=config.label_names, num_classes=None if config.label_names else config.num_labels)
-    return Features({"inputs": _shaped(token, config.input_shape()), "labels": _shaped(label, config.label_shape())})
+    shapes = {"inputs": (token, config.input_shape()), "labels": (label, config.label_shape())}
+    return Features({name: _shaped(feature, shape, with_lists) for name, (feature, shape) in shapes.items()})
 
 
 def exact(array: np.ndarray, is_number: bool) -> np.ndarray:
@@ -34,9 +39,25 @@ def exact(array: np.ndarray, is_number: bool) -> np.ndarray:
 
 
 def read_column(rows: Dataset, name: str) -> np.ndarray:
-    """A column as an array of the column's own type."""
+    """A column as an array of the column's own type; a read-only view of Arrow's buffer where possible."""
+    column = to_numpy(_stored(rows, name))
+    if column is not None:
+        return column
     # One column at once: row by row takes seconds. Without dtype=None, datasets rounds float64 to float32.
     return np.asarray(rows.select_columns(name).with_format("numpy", dtype=None)[:][name])
+
+
+def read_cells(rows: Dataset, name: str) -> Any:
+    """A column as an array of numbers ``(N, …)`` with NaN where one is missing, or else as a list of cells."""
+    column = _stored(rows, name)
+    numbers = to_numpy(column)
+    return column.to_pylist() if numbers is None else numbers
+
+
+def _stored(rows: Dataset, name: str) -> pa.ChunkedArray:
+    # The table itself, unless rows are left out or reordered: with_format gathers, and would copy a mapped file.
+    table = rows.data if rows._indices is None else rows.select_columns(name).with_format("arrow")[:]
+    return table.column(name)
 
 
 def to_table(
@@ -52,24 +73,29 @@ def to_table(
     schema = Features({**features, **dict.fromkeys(predictions, features["labels"])}).arrow_schema
     arrays = {"inputs": inputs, "labels": labels}
     arrays |= {name: array.astype(labels.dtype, copy=False) for name, array in predictions.items()}
-    return pa.table([_to_arrow(array, schema.field(name).type) for name, array in arrays.items()], schema=schema)
+    return pa.table([to_arrow(array, schema.field(name).type) for name, array in arrays.items()], schema=schema)
 
 
 def to_dataset(
     config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, predictions: Mapping[str, np.ndarray] | None = None
 ) -> Dataset:
     """The rows of :func:`to_table` as an in-memory dataset."""
-    return Dataset(to_table(config, inputs, labels, predictions))
+    # A fingerprint by content would pickle all rows; datasets uses it for files of its cache, and these rows have none.
+    return Dataset(to_table(config, inputs, labels, predictions), fingerprint=generate_random_fingerprint())
 
 
-def _shaped(feature: Any, shape: tuple[int, ...]) -> Any:
-    # Array2D, unlike nested lists, is read back into NumPy in one piece: milliseconds, not seconds.
-    if len(shape) == 2:
+def _shaped(feature: Any, shape: tuple[int, ...], with_lists: bool) -> Any:
+    # Array2D, unlike nested lists, is read back into NumPy in one piece by datasets too: milliseconds, not seconds.
+    # But it stores an int32 per list, which ends at 2³¹ numbers.
+    if len(shape) == 2 and not with_lists:
         return Array2D(shape, feature.dtype)
-    return List(feature, length=shape[0]) if shape else feature
+    for size in reversed(shape):
+        feature = List(feature, length=size)
+    return feature
 
 
-def _to_arrow(array: np.ndarray, arrow_type: pa.DataType) -> pa.Array:
+def to_arrow(array: np.ndarray, arrow_type: pa.DataType) -> pa.Array:
+    """An array ``(N, …)`` as an Arrow array of N rows, without a copy."""
     nested = pa.array(array.reshape(-1))
     for size in reversed(array.shape[1:]):
         nested = pa.FixedSizeListArray.from_arrays(nested, size)

@@ -1,7 +1,9 @@
-"""A user's table as columns of cells: a CSV, JSON lines, Parquet or NumPy file, a folder of files, or a Hub dataset."""
+"""A user's table as columns: a CSV, JSON lines, Parquet or NumPy file, a folder of them, a Hub dataset, a DataFrame."""
 
 import csv
-from collections.abc import Callable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,27 +11,57 @@ from typing import Any
 import datasets
 import pyarrow.parquet
 
-from ..model._messages import shown
+from ..model._messages import one_line, shown
+from ._arrow_columns import joined, to_numpy
 from ._json import parse_json
 from ._npz_files import read_arrays
+from .features import read_cells
+from .frames import frame_columns, is_frame
+from .splits import SPLITS
 
-SPLITS = ("train", "validation", "test")
+Columns = Mapping[str, Any]
+"""By name, equally long: arrays of numbers ``(N, …)`` or sequences of unparsed cells."""
+
+_csv_limit = threading.Lock()  # the csv module has one limit for the program
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of unparsed cells, equally long, and their origin for error messages."""
+    """Columns, and their origin for error messages."""
 
     where: str
-    columns: dict[str, Sequence[Any]]
+    columns: Columns
 
 
-def read_tables(source: str | Path) -> dict[str, Table]:
-    """All splits of the source: ``{"train": …}`` for a single file.
+class _LateColumns(Mapping[str, Any]):
+    """Columns of which each is read when it is asked for: a table may have many more than a task needs."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], Any]):
+        self._names, self._read = list(names), read
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def read_tables(source: Any) -> dict[str, Table]:
+    """All splits of the source: ``{"train": …}`` for a single file or a DataFrame.
 
     Raises:
         ValueError: the source does not exist, is of an unknown kind or cannot be read; names the file and the row.
     """
+    if is_frame(source):
+        return {"train": Table("data", frame_columns(source))}
     path = Path(source)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -67,9 +99,13 @@ def _read_hub(name: str) -> dict[str, Table]:
         raise ValueError(f"{name}: no split named train; there are {', '.join(map(str, loaded))}")
     tables = {}
     for split in filter(loaded.__contains__, SPLITS):
-        rows = loaded[split].with_format(None)  # a column is read on first access
-        tables[split] = Table(f"{name}, split {split}", {column: rows[column] for column in rows.column_names})
+        tables[split] = Table(f"{name}, split {split}", dataset_columns(loaded[split]))
     return tables
+
+
+def dataset_columns(rows: datasets.Dataset) -> Columns:
+    """The columns of a ``Dataset``."""
+    return _LateColumns(rows.column_names, lambda column: read_cells(rows, column))
 
 
 def _read_file(path: Path) -> Table:
@@ -78,15 +114,22 @@ def _read_file(path: Path) -> Table:
     try:
         columns = _READERS[path.suffix](path)
     except Exception as error:  # parsers raise anything on a broken file
-        if isinstance(error, ValueError) and str(error).startswith(f"{path}"):
-            raise
-        raise ValueError(f"{path}: cannot be read: {error}") from error
+        raise _unreadable(path, error) from error
     return Table(str(path), columns)
 
 
-def _read_csv(path: Path) -> dict[str, Sequence[Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte-order mark
-        rows = [row for row in csv.reader(file, skipinitialspace=True, strict=True) if row]
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    is_named = isinstance(error, ValueError) and str(error).startswith(f"{path}")
+    return ValueError(str(error) if is_named else f"{path}: cannot be read: {error}")
+
+
+def _read_csv(path: Path) -> Columns:
+    with _csv_limit, path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte-order mark
+        limit = csv.field_size_limit(sys.maxsize)  # a cell may hold a whole row, of more than 131,072 characters
+        try:
+            rows = [row for row in csv.reader(file, skipinitialspace=True, strict=True) if row]
+        finally:
+            csv.field_size_limit(limit)
     if not rows:
         return {}
     header = [name.strip() for name in rows[0]]
@@ -101,7 +144,7 @@ def _read_csv(path: Path) -> dict[str, Sequence[Any]]:
     return {name: [row[index] for row in rows[1:]] for index, name in enumerate(header)}
 
 
-def _read_json_lines(path: Path) -> dict[str, Sequence[Any]]:
+def _read_json_lines(path: Path) -> Columns:
     rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8-sig") as file:
         for line in filter(str.strip, file):
@@ -114,11 +157,25 @@ def _read_json_lines(path: Path) -> dict[str, Sequence[Any]]:
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _read_parquet(path: Path) -> dict[str, Sequence[Any]]:
-    return pyarrow.parquet.read_table(path).to_pydict()
+def _read_parquet(path: Path) -> Columns:
+    file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+    names = file.schema_arrow.names
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"column names must differ, got {one_line(repeated[0], 100)} twice")
+
+    def read(name: str) -> Any:
+        # Of nested columns, Arrow selects all whose path begins with the name: take the one of this name.
+        groups = (file.read_row_group(group, columns=[name])[name] for group in range(file.num_row_groups))
+        try:
+            numbers = joined((to_numpy(group) for group in groups if len(group)), file.metadata.num_rows)
+            return file.read(columns=[name])[name].to_pylist() if numbers is None else numbers
+        except Exception as error:  # a broken file, as above
+            raise _unreadable(path, error) from error
+
+    return _LateColumns(names, read)
 
 
-def _read_npz(path: Path) -> dict[str, Sequence[Any]]:
+def _read_npz(path: Path) -> Columns:
     arrays = read_arrays(path)
     for key, array in arrays.items():
         if array.dtype.hasobject or array.ndim == 0:
@@ -126,10 +183,10 @@ def _read_npz(path: Path) -> dict[str, Sequence[Any]]:
     if len(set(map(len, arrays.values()))) > 1:
         found = ", ".join(f"{key} {array.shape}" for key, array in arrays.items())
         raise ValueError(f"{path}: all arrays must have equally many rows, got {found}")
-    return {key: list(array) for key, array in arrays.items()}
+    return {key: array if array.dtype.kind in "biuf" else list(array) for key, array in arrays.items()}
 
 
-_READERS: dict[str, Callable[[Path], dict[str, Sequence[Any]]]] = {
+_READERS: dict[str, Callable[[Path], Columns]] = {
     ".csv": _read_csv,
     ".jsonl": _read_json_lines,
     ".json": _read_json_lines,

@@ -16,7 +16,7 @@ from ..model.orbits import is_invariant_support
 from ..model.symmetry import SymmetryBreaker
 from .equivariance import equivariance_error, find_outsider
 from .reference_predictions import REFERENCES, reference_scores
-from .scores import Score, score_splits
+from .scores import Score, ScoreTable, score_splits
 
 _ELEMENTS = 20  # group elements to measure equivariance with
 _ROWS = 16  # rows to measure it on
@@ -36,7 +36,7 @@ def scoreboard(
     Returns:
         ``{task: Score}``, in the order of ``data``.
     """
-    board = {}
+    board = ScoreTable()
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
         inputs = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)["inputs"]

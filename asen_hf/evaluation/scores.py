@@ -17,6 +17,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from ..data import collate
+from ..model._html import html_table
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known, predictions
 from ..model.modeling_asen import AsenForMultitask
@@ -54,6 +55,16 @@ class Score:
     equivariance_error: float | None = None
     outside_error: float | None = None
 
+    def _repr_html_(self) -> str:
+        return html_table([*zip(_HEAD, _cells("", self), strict=True)][1:])
+
+
+class ScoreTable(dict[str, Score]):
+    """Scores by task, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return html_table([_cells(name, score) for name, score in self.items()], _HEAD)
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoreRecord:
@@ -72,6 +83,11 @@ class ScoreRecord:
     scores: dict[str, Score]
     step: int | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=provenance)
+
+    def _repr_html_(self) -> str:
+        step = "" if self.step is None else f", step {self.step:,}"
+        caption = f"scores on the split {self.split}, seed {self.seed}{step}"
+        return html_table([_cells(name, score) for name, score in self.scores.items()], _HEAD, caption)
 
     @classmethod
     def read(cls, path: str | Path) -> ScoreRecord:
@@ -168,6 +184,19 @@ def _predicted(model: AsenForMultitask, name: str, split: Dataset, batch_size: i
 def _batches(columns: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
     for start in range(0, len(columns["inputs"]), batch_size):
         yield {name: column[start : start + batch_size] for name, column in columns.items()}
+
+
+_HEAD = ("task", "rows", "loss", "score", "reference predictions", "equivariance error", "outside the group")
+
+
+def _cells(name: str, score: Score) -> list[str]:
+    details, references = (
+        ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
+        for numbers in (score.details, score.references)
+    )
+    errors = ("-" if error is None else f"{error:.1e}" for error in (score.equivariance_error, score.outside_error))
+    value = f"{score.metric} {score.value:.4g}" + (f" ({details})" if details else "")
+    return [name, f"{score.rows:,}", f"{score.loss:.4f}", value, references, *errors]
 
 
 # As in protobuf's mapping to JSON.

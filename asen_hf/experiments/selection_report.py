@@ -20,6 +20,7 @@ from ..evaluation.reference_predictions import reference_predictions
 from ..evaluation.row_outcomes import RowOutcomes
 from ..model.heads import is_known
 from ..plots._saving import save_figure
+from ..plots.experiments import Ranked, plot_ranking, ranking_size
 from ..training.loop import subsample
 from .grid import OUTCOMES_NAME, Grid
 from .paired_bootstrap import Comparison, compare
@@ -166,7 +167,7 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
         "",
         "Reference predictions, without a network, on the test rows of the first seed: " + _references(grid) + ".",
         "",
-        "![score against the number of orbitals](ranking.png)",
+        "![validation scores of all candidates](ranking.png)",
         "",
         f"All {len(grid.rows())} runs together took {hours:.2f} hours, with {store['threads']} thread each, on "
         f"{store['platform']}, torch {store['torch']}. Recipe of all runs: `grid.yaml`; the checkpoint of the best "
@@ -249,24 +250,17 @@ def deviation(seeds: dict[str, float]) -> float:
 
 
 def plot(standings: list[Standing], path: Path) -> None:
-    """Validation score against the number of orbitals: from too much symmetry, on the left, to none."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axis = figure.subplots()
-    symmetric = [standing for standing in standings if standing.candidate.group]
-    for support in sorted({standing.candidate.support for standing in symmetric}):
-        points = [standing for standing in symmetric if standing.candidate.support == support]
-        points.sort(key=lambda standing: standing.candidate.rank or 0)
-        ranks = [standing.candidate.rank or 0 for standing in points]
-        errors = np.nan_to_num([deviation(standing.validation) for standing in points])
-        means = [standing.mean for standing in points]
-        axis.errorbar(ranks, means, yerr=errors, marker="o", capsize=3, label=f"{support} support")
-        for standing in points:
-            place = (standing.candidate.rank, standing.mean)
-            axis.annotate(standing.candidate.group, place, xytext=(4, 5), textcoords="offset points", fontsize=8)
-    for number, rival in enumerate(entry for entry in standings if not entry.candidate.group):
-        axis.axhline(rival.mean, color=f"C{5 + number}", linestyle="--", linewidth=1.2, label=rival.candidate.name)
-    axis.set(xscale="log", xlabel="orbitals", ylabel=f"validation {standings[0].metric}")
-    axis.legend(fontsize=8)
-    axis.margins(x=0.1)  # room for names
-    axis.grid(alpha=0.3)
+    """Every candidate's validation scores, in the order of the ranking."""
+    ranked = [
+        Ranked(
+            f"{standing.candidate.name} ({standing.candidate.rank:,} orbitals)"
+            if standing.candidate.rank is not None
+            else standing.candidate.name,
+            f"{standing.candidate.support} support" if standing.candidate.group else "rival network",
+            list(standing.validation.values()),
+        )
+        for standing in standings
+    ]
+    figure = Figure(figsize=ranking_size(len(ranked)), layout="constrained")
+    plot_ranking(ranked, f"validation {standings[0].metric}: each seed, mean ± standard deviation", figure.subplots())
     save_figure(figure, path)

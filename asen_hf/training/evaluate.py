@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDatasetDict
 from numpy.typing import ArrayLike
 from transformers.utils import cached_file
 
 from ..data import load_table
+from ..data.frames import is_frame
+from ..data.given_rows import to_rows, to_splits
 from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score
 from ..model._messages import shown
@@ -22,9 +24,8 @@ from ._checkpoints import check_is_model, load_model, locate
 from .loop import subsample
 from .recipe import Recipe
 from .task_recipe import TaskRecipe
-from .task_rows import to_rows
 
-Rows: TypeAlias = str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike]
+Rows: TypeAlias = str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike] | Any
 
 
 def evaluate(
@@ -34,6 +35,8 @@ def evaluate(
     task: str | None = None,
     split: str = "test",
     batch_size: int = 256,
+    split_column: str | None = None,
+    time_column: str | None = None,
 ) -> dict[str, Score]:
     """Score a model: loss, metric, reference predictions and equivariance errors of each task.
 
@@ -42,11 +45,13 @@ def evaluate(
             committed checkpoint's name.
         data: ``None`` for the rows that the checkpoint's recipe.yaml names, split as in its training, so that test rows
             are unseen. Else ``{task: rows}``, or the rows of ``task`` or of the model's only task: a ``DatasetDict``; a
-            ``Dataset`` or a pair of arrays ``(inputs, labels)``, scored in full; or the path of a table or the id of a
-            dataset on the Hub, whose ``split`` is scored (see :func:`asen_hf.load_table`).
+            ``Dataset``, a stream, a DataFrame or a pair of arrays ``(inputs, labels)``, scored in full; or the path of
+            a table or the id of a dataset on the Hub, whose ``split`` is scored (see :func:`asen_hf.load_table`).
         task: score this task only.
         split: the split of a ``DatasetDict``, a table or a recipe to score: train, validation or test.
         batch_size: batch size of the forward passes.
+        split_column, time_column: split given rows by this column, as in :func:`asen_hf.load_table`, and score
+            ``split``.
 
     Returns:
         ``{task: Score}``. Reference predictions are fitted on the train split, and left out if there is no train split.
@@ -64,12 +69,16 @@ def evaluate(
     if data is None:
         if not isinstance(model_or_checkpoint, str | Path):
             raise ValueError("a model does not know where its rows come from: give data, or the checkpoint's folder")
+        if split_column is not None or time_column is not None:
+            raise ValueError(
+                "split_column and time_column split given rows; the checkpoint's recipe has its own: give data"
+            )
         found = recipe_rows(model_or_checkpoint, model.config.tasks, task)
         for name in found.left_out:
             warnings.warn(f"{name}: recipe.yaml does not say where its rows come from; left out", stacklevel=2)
         rows = found.splits
     else:
-        rows = given_rows(model, data, task, split)
+        rows = given_rows(model, data, task, split, split_column, time_column)
     check_split(rows, split)
     return scoreboard(model, rows, split, batch_size)
 
@@ -146,9 +155,16 @@ def check_split(rows: Mapping[str, Mapping[str, Dataset]], split: str) -> None:
             raise ValueError(f"task {name!r} has no split {split!r}; it has {', '.join(map(str, splits))}")
 
 
-def given_rows(model: AsenForMultitask, data: Any, task: str | None, split: str) -> dict[str, DatasetDict]:
-    """Rows given by the caller, by task; a ``Dataset`` or arrays become the split ``split``."""
-    if isinstance(data, Mapping) and not isinstance(data, DatasetDict):
+def given_rows(
+    model: AsenForMultitask,
+    data: Any,
+    task: str | None,
+    split: str,
+    split_column: str | None = None,
+    time_column: str | None = None,
+) -> dict[str, DatasetDict]:
+    """Rows given by the caller, by task; without a column to split by, all but tables are the split ``split``."""
+    if isinstance(data, Mapping) and not isinstance(data, DatasetDict | IterableDatasetDict) and not is_frame(data):
         by_task = {model.config.task(str(name))[0]: rows for name, rows in data.items()}
         if task is not None:
             name = model.config.task(task)[0]
@@ -163,10 +179,12 @@ def given_rows(model: AsenForMultitask, data: Any, task: str | None, split: str)
     for name, rows in by_task.items():
         config = model.config.tasks[name]
         try:
-            if isinstance(rows, DatasetDict):
-                splits[name] = rows
-            elif isinstance(rows, str | Path):
-                splits[name] = load_table(str(rows), config)
+            if isinstance(rows, str | Path):
+                splits[name] = load_table(str(rows), config, split_column=split_column, time_column=time_column)
+            elif split_column is not None or time_column is not None:
+                splits[name] = to_splits(config, rows, 0, split_column, time_column)
+            elif isinstance(rows, DatasetDict | IterableDatasetDict):
+                splits[name] = DatasetDict({str(part): to_rows(config, rows[part]) for part in rows})
             else:
                 splits[name] = DatasetDict({split: to_rows(config, rows)})
         except ValueError as error:

@@ -41,9 +41,11 @@ class FinetuneResult(TrainingResult):
 def finetune(
     model_or_checkpoint: AsenForMultitask | str | Path,
     task: TaskConfig | Mapping[str, Any] | TaskRecipe | str | Path | Any,
-    data: str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike] | None = None,
+    data: str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike] | Any = None,
     *,
     name: str | None = None,
+    split_column: str | None = None,
+    time_column: str | None = None,
     init_from: str | None = None,
     from_scratch: bool = False,
     keep_tasks: bool = False,
@@ -63,11 +65,15 @@ def finetune(
         task: a ``TaskConfig``, a dict of its fields, the path of its JSON, a registered task's name (see
             :func:`asen_hf.list_tasks`), or a task from :func:`asen_hf.get_task`.
         data: the rows: the path of a table or the id of a dataset on the Hub (as in :func:`asen_hf.load_table`, with
-            columns ``inputs`` and ``labels``); a ``DatasetDict``; a ``Dataset``; or a pair of arrays ``(inputs,
-            labels)``, tokens ``(N, n)`` or features ``(N, n, F)`` in raw units with labels ``(N,)`` or ``(N, n)``, with
-            a trailing ``(K,)`` for K > 1 regressed values. Without splits of their own, rows are split 70/15/15 into
-            train, validation and test. ``None`` for a registered task's own rows.
+            columns ``inputs`` and ``labels``); a DataFrame (a column ``labels``, and a column per node, or per node and
+            feature, arranged as :mod:`asen_hf.data.frames` says); a ``DatasetDict``; a ``Dataset``; an
+            ``IterableDataset`` or ``IterableDatasetDict``, which is first written into a file that need not fit into
+            memory; or a pair of arrays ``(inputs, labels)``, tokens ``(N, n)`` or features ``(N, n, F)`` in raw units
+            with labels ``(N,)`` or ``(N, n)``, with a trailing ``(K,)`` for K > 1 regressed values; DataFrames will
+            do, too. Without splits of their own, rows are split 70/15/15 into train, validation and test. ``None`` for
+            a registered task's own rows.
         name: the task's name in the model; by default the registered name, the JSON file's name, or ``"task"``.
+        split_column, time_column: a column of ``data`` by which rows are split, as in :func:`asen_hf.load_table`.
         init_from: a task of the model. The new task starts from its head and from the embeddings of its most similar
             orbits.
         from_scratch: start from random weights of the same shape.
@@ -100,7 +106,7 @@ def finetune(
     checkpoint = str(model_or_checkpoint) if isinstance(model_or_checkpoint, str | Path) else None
     how = {"init_from": init_from, "from_scratch": from_scratch, "keep_tasks": keep_tasks}
     start = from_mapping(Start, {"checkpoint": checkpoint, **how}, "finetune")
-    settings = _settings({**training, "output_dir": "unset"}, init_from, from_scratch)
+    settings = finetuning_settings({**training, "output_dir": "unset"}, init_from, from_scratch)
     state = process_state()
     with contextlib.ExitStack() as stack:
         settings.output_dir = stack.enter_context(run_folder(output_dir))
@@ -110,7 +116,7 @@ def finetune(
             if not state.is_main_process:
                 warnings.simplefilter("ignore")  # the main process warns for all
             with state.main_process_first():  # the remaining processes read its cache
-                rows = task_rows(task, data, name, settings.seed)
+                rows = task_rows(task, data, name, settings.seed, split_column, time_column)
             model = prepare_model(
                 model_or_checkpoint,
                 rows.name,
@@ -180,7 +186,16 @@ def prepare_model(
     return model
 
 
-def _settings(training: Mapping[str, Any], init_from: str | None, from_scratch: bool) -> TrainingRecipe:
+def finetuning_settings(training: Mapping[str, Any], init_from: str | None, from_scratch: bool) -> TrainingRecipe:
+    """The training section with these fields; ``backbone_lr`` is a fraction of ``lr`` if the backbone is trained.
+
+    Args:
+        training: fields of the section.
+        init_from, from_scratch: as in :func:`finetune`.
+
+    Raises:
+        ValueError: an unknown field, or a value that the section does not allow.
+    """
     settings = from_mapping(TrainingRecipe, training, "finetune")
     if settings.backbone_lr is None:
         slowdown = BACKBONE_SLOWDOWN if init_from is None else BACKBONE_SLOWDOWN_WITH_DONOR

@@ -38,7 +38,10 @@ class TaskRecipe:
         num_rows: number of rows over all splits; by default the registered task's own.
         dataset: a user's own table instead of a registered task, as in :func:`asen_hf.load_table`.
         task_config: the table's TaskConfig: the path or ``hf://`` address of its JSON, or its fields.
-        inputs_columns, labels_columns: the table's columns: one column of whole rows, or one column per node.
+        inputs_columns, labels_columns: the table's columns: one column of whole rows, one per node, or one per node and
+            feature.
+        split_column: the table's column of groups, whose rows go into one split, or of the names of splits.
+        time_column: the table's column of times: the earliest rows are for training, the latest for testing.
         augmentation: a group, in notation, whose random elements are applied to every training row.
 
     Raises:
@@ -54,6 +57,8 @@ class TaskRecipe:
     task_config: str | dict[str, Any] | None = None
     inputs_columns: list[str] = dataclasses.field(default_factory=lambda: ["inputs"])
     labels_columns: list[str] = dataclasses.field(default_factory=lambda: ["labels"])
+    split_column: str | None = None
+    time_column: str | None = None
     augmentation: str | None = None
     group_name: str | None = None
     support: str | None = None
@@ -63,6 +68,8 @@ class TaskRecipe:
         if (self.dataset is None) != (self.task_config is None):
             raise ValueError("a table needs both dataset and task_config")
         check_types(self, "a recipe's task")
+        if self.dataset is None and (self.split_column is not None or self.time_column is not None):
+            raise ValueError("split_column and time_column need a table, dataset: registered tasks come in splits")
         if self.support not in (None, "complete", "sparse", "weak"):
             raise ValueError(f"support must be complete, sparse or weak, got {shown(self.support)}")
 
@@ -75,7 +82,9 @@ class TaskRecipe:
         try:
             if self.dataset is not None:
                 config = self._changed(read_task_config(self.task_config))
-                return config, load_table(self.dataset, config, self.inputs_columns, self.labels_columns, seed=seed)
+                columns = (self.inputs_columns, self.labels_columns)
+                by = (self.split_column, self.time_column)
+                return config, load_table(self.dataset, config, *columns, seed, *by)
             task = self._task()  # once: it may read a large file
             size = {} if self.num_rows is None else {"num_rows": self.num_rows}
             return self._changed(task.config), task.load(seed=seed, **size)

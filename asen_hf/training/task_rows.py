@@ -8,13 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 
-from ..data import collate, list_tasks, load_table
-from ..data.features import to_dataset
-from ..data.statistics import unbounded
-from ..data.table import split_rows
-from ..data.table_files import SPLITS
+from ..data import list_tasks, load_table
+from ..data.given_rows import to_splits
 from ..model.configuration_task import TaskConfig
 from .task_recipe import TaskRecipe, read_task_config
 
@@ -38,11 +35,18 @@ class TaskRows:
     source: TaskRecipe | None
 
 
-def task_rows(task: Any, data: Any = None, name: str | None = None, seed: int = 0) -> TaskRows:
+def task_rows(
+    task: Any,
+    data: Any = None,
+    name: str | None = None,
+    seed: int = 0,
+    split_column: str | None = None,
+    time_column: str | None = None,
+) -> TaskRows:
     """The task and its rows, from any of the forms that :func:`asen_hf.finetune` takes.
 
     Args:
-        task, data, name: as in :func:`asen_hf.finetune`.
+        task, data, name, split_column, time_column: as in :func:`asen_hf.finetune`.
         seed: seed of a registered task's rows, and of the shuffle before rows are split.
 
     Raises:
@@ -50,63 +54,21 @@ def task_rows(task: Any, data: Any = None, name: str | None = None, seed: int = 
     """
     source = _source(task, name)
     if data is None:
+        if split_column is not None or time_column is not None:
+            raise ValueError(
+                "split_column and time_column name columns of data: give data, or set them in the TaskRecipe"
+            )
         return _own_rows(task, source, name, seed)
     config, written = _config(task, source)
     name = name or _default_name(task)
     try:
         if isinstance(data, str | Path):
-            source = TaskRecipe(name, dataset=str(data), task_config=written)
-            return TaskRows(name, config, load_table(str(data), config, seed=seed), source)
-        return TaskRows(name, config, to_splits(config, data, seed), None)
+            columns: dict[str, Any] = {"split_column": split_column, "time_column": time_column}
+            source = TaskRecipe(name, dataset=str(data), task_config=written, **columns)
+            return TaskRows(name, config, load_table(str(data), config, seed=seed, **columns), source)
+        return TaskRows(name, config, to_splits(config, data, seed, split_column, time_column), None)
     except ValueError as error:
         raise ValueError(f"task {name!r}: {error}") from error
-
-
-def to_splits(config: TaskConfig, data: Any, seed: int = 0) -> DatasetDict:
-    """Check rows and return them as splits train, validation and test.
-
-    Args:
-        config: the task.
-        data: a ``DatasetDict`` with a split train; a ``Dataset``; or a pair ``(inputs, labels)`` of arrays
-            ``(N,) + input_shape()`` and ``(N,) + label_shape()`` in raw units.
-        seed: seed of the shuffle before rows are split.
-
-    Returns:
-        Given splits are kept; a missing split is 15 % of the rows of train, at random, equal inputs together.
-
-    Raises:
-        ValueError: data of an unknown type, without a split train, or invalid for the task; names split and row.
-    """
-    if isinstance(data, DatasetDict):
-        if "train" not in data:
-            raise ValueError(f"data: expected a split train, found {', '.join(map(str, data)) or 'no split'}")
-        splits = {split: data[split] for split in SPLITS if split in data}
-    else:
-        splits = {"train": to_rows(config, data)}
-    columns = {}
-    for split, rows in splits.items():
-        try:
-            columns[split] = collate(unbounded(config), rows)
-        except ValueError as error:
-            raise ValueError(f"data, {split} split: {error}" if len(splits) > 1 else f"data: {error}") from error
-    if held_out := [split for split in SPLITS if split not in splits]:
-        parts = split_rows(columns["train"]["inputs"].numpy(), held_out, seed)
-        whole = splits["train"]
-        splits |= {split: whole.select(numbers.tolist()) for split, numbers in parts.items()}
-    return DatasetDict({split: splits[split] for split in SPLITS})
-
-
-def to_rows(config: TaskConfig, data: Any) -> Dataset:
-    """One split from a ``Dataset``, which is returned unchanged, or from a pair of arrays; as in :func:`to_splits`."""
-    if isinstance(data, Dataset):
-        return data
-    if isinstance(data, tuple | list) and len(data) == 2:
-        columns = collate(unbounded(config), dict(zip(("inputs", "labels"), data, strict=True)))
-        return to_dataset(config, columns["inputs"].numpy(), columns["labels"].numpy())
-    raise ValueError(
-        "data: expected the path of a table, a DatasetDict, a Dataset or a pair of arrays (inputs, labels), found "
-        f"{type(data).__name__}"
-    )
 
 
 def _is_task_object(task: Any) -> bool:

@@ -398,7 +398,8 @@ def write_json_lines(path, rows):
 
 def write_parquet_with_a_column_a_node(path, rows):
     columns = {f"x{i}": [row["inputs"][i] for row in rows] for i in range(9)}
-    pyarrow.parquet.write_table(pa.table({**columns, "marked": [row["labels"] for row in rows]}), path)
+    columns |= {"marked": [row["labels"] for row in rows], "day": range(len(rows))}
+    pyarrow.parquet.write_table(pa.table(columns), path)
 
 
 @pytest.mark.parametrize(
@@ -410,6 +411,8 @@ def write_parquet_with_a_column_a_node(path, rows):
             write_parquet_with_a_column_a_node,
             ("--inputs_columns", ",".join(f"x{i}" for i in range(9)), "--labels_columns", "marked"),
         ),
+        ("table.parquet", write_parquet_with_a_column_a_node, ("--labels_columns", "marked", "--time_column", "day")),
+        ("table.parquet", write_parquet_with_a_column_a_node, ("--labels_columns", "marked", "--split_column", "day")),
     ],
 )
 def test_tables_of_other_formats_and_columns_are_finetuned_and_evaluated(

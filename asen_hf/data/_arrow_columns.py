@@ -1,0 +1,73 @@
+"""Arrow columns as NumPy arrays: at once, and without a copy where Arrow's buffer has the layout already."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+
+def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray | None:
+    """A column of N numbers, or of N equally shaped lists of numbers, as an array ``(N, …)``.
+
+    Args:
+        column: of any Arrow type. A missing number becomes NaN, and its column float64.
+
+    Returns:
+        The array; a view of Arrow's buffer (of a memory-mapped file, too) if the column is one chunk without missing
+        numbers. ``None`` for every other column: text, lists of unequal lengths, missing lists.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        return joined((to_numpy(chunk) for chunk in column.chunks if len(chunk)), len(column))
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    shape = [len(column)]
+    while pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or _is_fixed(column.type):
+        size = None if column.null_count else _size_of_lists(column)
+        if not size:
+            return None
+        shape.append(size)
+        column = column.flatten()
+    values = _numbers(column)
+    return None if values is None else values.reshape(shape)
+
+
+def joined(parts: Iterable[np.ndarray | None], num_rows: int) -> np.ndarray | None:
+    """Arrays ``(N_i, …)`` as one ``(N, …)``, with room for one part beside the whole; ``None`` if shapes differ."""
+    whole: np.ndarray | None = None
+    filled = 0
+    for part in parts:
+        if part is None or (whole is not None and part.shape[1:] != whole.shape[1:]):
+            return None
+        if len(part) == num_rows:
+            return part
+        if whole is None:
+            whole = np.empty((num_rows, *part.shape[1:]), part.dtype)
+        if np.result_type(whole, part) != whole.dtype:
+            whole = whole.astype(np.result_type(whole, part))
+        whole[filled : filled + len(part)] = part
+        filled += len(part)
+    return whole
+
+
+def _is_fixed(arrow_type: pa.DataType) -> bool:
+    return pa.types.is_fixed_size_list(arrow_type)
+
+
+def _size_of_lists(lists: pa.Array) -> int | None:
+    """The one length of all lists; ``None`` if there is none."""
+    if _is_fixed(lists.type):
+        return lists.type.list_size
+    sizes = np.diff(lists.offsets.to_numpy())
+    return int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() else None
+
+
+def _numbers(values: pa.Array) -> np.ndarray | None:
+    if pa.types.is_null(values.type):
+        return np.full(len(values), np.nan)
+    is_number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    if not is_number and not pa.types.is_boolean(values.type):
+        return None
+    if values.null_count:
+        values = values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values
+        return values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return values.to_numpy(zero_copy_only=not pa.types.is_boolean(values.type))

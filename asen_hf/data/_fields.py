@@ -1,0 +1,194 @@
+"""The inputs or the labels of a task: their columns in a table, their shape and their range."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..model._messages import one_line, shortened, shown
+from ..model.configuration_statistics import Statistic, largest_value
+from ..model.configuration_task import IGNORED_CLASS, TaskConfig
+from ._array_table import BEYOND, MAX_MAGNITUDE
+from ._cells import Explained, parse, words_to_numbers
+from .features import exact
+from .frames import grid_order
+
+MISSING_TOKEN = -1
+_NUMBERS_AT_ONCE = 2**22  # checked at a time: the check's own arrays are as large as the rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """How the inputs or the labels of a task stand in columns of cells.
+
+    Attributes:
+        name: ``"inputs"`` or ``"labels"``.
+        shape: of one row.
+        top: values are integers 0 … top; ``None`` for real numbers.
+        largest: bound on the absolute value of real numbers.
+        unknown: the value that marks a missing entry.
+        takes_blanks: whether an empty cell, NaN or a text such as ``NA`` is such an entry, too.
+        classes: numbers of the classes by name.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    top: int | None
+    largest: float
+    unknown: float
+    takes_blanks: bool = True
+    classes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def read(self, columns: Mapping[str, Any], names: Sequence[str], where: str, first_row: int = 1) -> np.ndarray:
+        """All rows ``(N,) + shape``: int64, or float32 or float64 as the columns are.
+
+        Args:
+            columns: arrays of numbers ``(N, …)``, or sequences of cells, by name.
+            names: one column of whole rows; one per entry of the first axis; or one per number.
+            where: origin of the columns, for messages.
+            first_row: number of the first row, for messages.
+
+        Raises:
+            ValueError: a column that does not exist, no rows, or a cell that the task cannot take.
+        """
+        shape, order = self._layout(names, where)
+        if absent := [name for name in names if name not in columns]:
+            known = shortened(one_line(name, 100) for name in columns) or "none"
+            raise ValueError(
+                f"{where}: no column {shortened(one_line(name, 100) for name in absent)}; there are {known}"
+            )
+        parts = [self.read_column(columns[names[i]], shape, where, names[i], first_row) for i in order]
+        rows = np.stack(parts, axis=1) if len(parts) > 1 else parts[0]
+        return rows.reshape(len(rows), *self.shape)
+
+    def _layout(self, names: Sequence[str], where: str) -> tuple[tuple[int, ...], Sequence[int]]:
+        """The shape of one cell, and the columns in the order of nodes and features."""
+        num_entries, num_numbers = self.shape[0] if self.shape else 1, math.prod(self.shape)
+        if len(names) == 1:
+            return self.shape, [0]
+        if len(names) == num_entries:
+            return self.shape[1:], range(num_entries)
+        if len(names) == num_numbers:
+            return (), grid_order(names, num_entries, num_numbers // num_entries)
+        counts = dict.fromkeys(f"in {count}" for count in (num_entries, num_numbers) if count > 1)
+        raise ValueError(
+            f"{where}{': ' * bool(where)}{self.name} must be in one column{''.join(f' or {count}' for count in counts)}"
+            f", got {shortened(one_line(name, 100) for name in names) or 'none'}"
+        )
+
+    def takes_columns(self, number: int) -> bool:
+        """Whether rows can stand in so many columns."""
+        return number in (1, self.shape[0] if self.shape else 1, math.prod(self.shape))
+
+    def read_column(self, column: Any, shape: tuple[int, ...], where: str, name: str, first_row: int) -> np.ndarray:
+        """One column of cells of this shape."""
+        if len(column) == 0:
+            raise ValueError(f"{where}: no rows")
+        numbers = words_to_numbers(column) if math.prod(shape) == 1 and not self.classes else column
+        if isinstance(numbers, np.ndarray) and numbers.dtype.kind in "biuf":
+            return self._read_array(numbers, column, shape, where, name, first_row)
+        known: dict[str, np.ndarray] = {}  # names of classes come again and again
+        rows = np.empty((len(column), *shape), np.int64 if self.top is not None else np.float64)
+        for number, cell in enumerate(column):
+            values = known.get(cell) if self.classes and isinstance(cell, str) else None
+            if values is None:
+                values = self.read_cell(cell, shape, f"{where}, row {first_row + number}, column {name!r}")
+                if self.classes and isinstance(cell, str):
+                    known[cell] = values
+            rows[number] = values
+        return rows
+
+    def _read_array(
+        self, array: np.ndarray, cells: Any, shape: tuple[int, ...], where: str, name: str, first_row: int
+    ) -> np.ndarray:
+        """All rows at once; a row that is wrong is then read as a cell, for the message."""
+
+        def refuse(row: int) -> None:
+            cell = cells[row]
+            cell = cell.tolist() if hasattr(cell, "tolist") else cell
+            self.read_cell(cell, shape, f"{where}, row {first_row + row}, column {name!r}")
+
+        if not self.fits(array.shape[1:], shape):
+            refuse(0)
+        rows = array.reshape(len(array), *shape)
+        result = exact(rows, True) if self.top is None else np.empty(rows.shape, np.int64)
+        num_rows = max(1, _NUMBERS_AT_ONCE // math.prod(shape))
+        for start in range(0, len(rows), num_rows):
+            values = rows[start : start + num_rows]
+            values = values.astype(np.float64, copy=False) if values.dtype.kind in "bf" else values
+            allowed = self._allowed(values)
+            if not allowed.all():
+                refuse(start + int(np.flatnonzero(~allowed.reshape(len(allowed), -1).all(axis=1))[0]))
+            if self.top is not None:
+                is_float = values.dtype.kind == "f"
+                result[start : start + num_rows] = (
+                    np.where(np.isnan(values), self.unknown, values) if is_float else values
+                )
+        return result
+
+    def read_cell(self, cell: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+        """One cell as an array of this shape. ``ValueError`` names the expected and the found value."""
+        try:
+            values = parse(cell, self.classes)
+        except Explained as reason:
+            raise ValueError(f"{where}: expected {self._expected(shape)}, got {shown(cell)}; {reason}") from None
+        except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError, MemoryError):
+            remedy = ""
+            if self.name == "labels" and self.top is not None and not self.classes and isinstance(cell, str):
+                remedy = "; names of classes are read if the task's config lists them as label_names"
+            raise ValueError(f"{where}: expected {self._expected(shape)}, got {shown(cell)}{remedy}") from None
+        if not self.fits(values.shape, shape):
+            found = "x".join(map(str, values.shape)) + " values" if values.ndim else "one value"
+            raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}: {shown(cell)}")
+        wrong = ~self._allowed(values)
+        if wrong.any():
+            found = f"{values[wrong][0]:.10g} in {shown(cell)}"
+            found += f"; {BEYOND}" * (self.top is None and bool(np.isfinite(values[wrong][0])))
+            raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}")
+        return np.where(np.isnan(values), self.unknown, values).reshape(shape)
+
+    def fits(self, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+        """Whether a cell of the shape ``found`` holds a row: sizes of 1 may be left out, features may be nested."""
+        is_same = [size for size in found if size != 1] == [size for size in shape if size != 1]
+        nested = len(shape) == 2 and len(found) > 2 and found[0] == shape[0] and math.prod(found) == math.prod(shape)
+        return is_same or (self.name == "inputs" and nested)
+
+    def _allowed(self, values: np.ndarray) -> np.ndarray:
+        is_blank = np.isnan(values) if values.dtype.kind == "f" and self.takes_blanks else np.zeros((), dtype=bool)
+        if self.top is None:
+            if values.dtype.kind != "f":
+                values = values.astype(np.float64)
+            return (np.abs(values) <= self.largest) | is_blank
+        whole = values == np.floor(values) if values.dtype.kind == "f" else np.ones((), dtype=bool)
+        return ((values >= 0) & (values <= self.top) & whole) | (values == self.unknown) | is_blank
+
+    def _expected(self, shape: tuple[int, ...]) -> str:
+        count = "x".join(map(str, shape)) if math.prod(shape) > 1 else "one"
+        plural = "s" if math.prod(shape) > 1 else ""
+        kind = f"finite number{plural}" if self.top is None else f"integer{plural} in 0 … {self.top}"
+        unknown = f" ({self.unknown:g} where unknown)" if self.name == "labels" else ""
+        return f"{count} {kind}{unknown}"
+
+
+def input_field(config: TaskConfig, is_bounded: bool = True) -> Field:
+    """The inputs of a task; ``is_bounded`` refuses numbers that statistics of the rows cannot include."""
+    is_token = config.vocab_size is not None
+    largest = _largest(config.input_mean, config.input_scale) if is_bounded else math.inf
+    top = None if config.vocab_size is None else config.vocab_size - 1
+    return Field("inputs", config.input_shape(), top, largest, MISSING_TOKEN if is_token else math.nan)
+
+
+def label_field(config: TaskConfig, is_bounded: bool = True) -> Field:
+    """The labels of a task; ``is_bounded`` as for :func:`input_field`."""
+    largest = _largest(config.label_mean, config.label_scale) if is_bounded else math.inf
+    if config.is_regression:
+        return Field("labels", config.label_shape(), None, largest, math.nan)
+    classes = {name: number for number, name in enumerate(config.label_names or ())}
+    return Field("labels", config.label_shape(), config.output_size - 1, largest, IGNORED_CLASS, False, classes)
+
+
+def _largest(mean: Statistic, scale: Statistic) -> float:
+    """A bound on real numbers: a fill value must not enter statistics that are computed from the rows."""
+    return MAX_MAGNITUDE if mean is None or scale is None else largest_value(mean, scale)
