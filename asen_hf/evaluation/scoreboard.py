@@ -15,7 +15,7 @@ from ..model.normalization import to_device
 from ..model.orbits import is_invariant_support
 from ..model.symmetry import SymmetryBreaker
 from .equivariance import equivariance_error, find_outsider
-from .reference_predictions import reference_scores
+from .reference_predictions import REFERENCES, reference_scores
 from .scores import Score, ScoreTable, score_splits
 
 _ELEMENTS = 20  # group elements to measure equivariance with
@@ -64,7 +64,8 @@ def format_scoreboard(tasks: Mapping[str, TaskConfig], scores: Mapping[str, Scor
         for name in scores
         if not _has_invariant_support(tasks[name])
     ]
-    names = list(dict.fromkeys(name for score in scores.values() for name in score.references))
+    given = dict.fromkeys(name for score in scores.values() for name in score.references)
+    names = [name for name in REFERENCES if name in given] + [name for name in given if name not in REFERENCES]
     references = [
         [task, score.metric, f"{score.value:.4f}", *(_number(score.references.get(name)) for name in names)]
         for task, score in scores.items()

@@ -137,7 +137,7 @@ def test_predictors_without_a_network_take_part_and_folds_take_the_place_of_seed
     for rows_file in output.glob("runs/*/validation_rows.npz"):
         rows_file.unlink()
     grid = Grid.read(output)
-    standings = rank(grid, {name: Candidate(name, "a group") for name in rows})
+    standings = rank(grid, {name: Candidate(name, "a group", "complete", 2) for name in rows})
     assert all(standing.p != standing.p and not standing.is_tied for standing in standings)
     write_ranking(grid, standings)
     assert "Not compared with it, for want of runs or of their outcomes" in (output / "ranking.md").read_text()
