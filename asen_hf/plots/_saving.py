@@ -31,12 +31,16 @@ def save_figure(figure: Figure, path: str | Path, **options: Any) -> None:
         return
     images: dict[int, Image.Image] = {}
     for colors, resolutions in _TRIES:
+        expected = 0.0  # bytes per squared resolution, as the last try had
         for dpi in resolutions:
+            if expected * dpi**2 > 1.3 * MAX_BYTES and dpi != resolutions[-1]:
+                continue  # drawing and reducing a picture of many dots takes seconds
             if dpi not in images:
                 full = io.BytesIO()
                 figure.savefig(full, format="png", dpi=dpi, **options)
                 images[dpi] = Image.open(full).convert("RGB")
             content = _with_palette(images[dpi], colors)
+            expected = len(content) / dpi**2
             if len(content) <= MAX_BYTES:
                 Path(path).write_bytes(content)
                 return
