@@ -717,6 +717,8 @@ def commands(fuzzer: Fuzzer) -> Call:
             except SystemExit as end:  # --help and --version
                 code = end.code or 0
         lines = [line for line in error.getvalue().splitlines() if line and not line.startswith("warning: ")]
+        if lines[2:] and lines[-1].strip() == "^":  # below an error in a group's notation
+            lines = lines[:-2]
         if code == 2 and lines and lines[-1].startswith("error: ") and "Traceback" not in error.getvalue():
             raise ValueError(lines[-1])
         if code != 0:

@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.task is not None:
         raise ValueError(f"--task needs a checkpoint, but there is no folder {options.subject!r}")
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         group = parse_group(options.subject, options.degree)
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .._version import __version__
-from ..model._group_text import NotationError
 from ..model._messages import one_line
 
 _DESCRIPTION = "Any-Subgroup Equivariant Networks: the symmetry is data."
@@ -21,6 +21,10 @@ _COMMANDS = {
     "inspect": "report the symmetry that a group, or a checkpoint's tasks, give the network",
     "card": "render a checkpoint's model card",
 }
+
+
+# Two lines in an error of a group's notation: the text, and a caret below the character.
+_EXCERPT = re.compile(r"\n  [^\n]*\n {2,}\^")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,22 +64,13 @@ def report_errors(run: Callable[[], None]) -> int:
     try:
         run()
     except (ValueError, OSError) as error:
-        excerpt = _excerpt(error)
-        print(f"error: {one_line(str(error).replace(excerpt, ''))}{excerpt}", file=sys.stderr)
+        excerpt = _EXCERPT.search(str(error))
+        print(f"error: {one_line(_EXCERPT.sub('', str(error)))}{excerpt[0] if excerpt else ''}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; a training goes on with --resume_from_checkpoint latest", file=sys.stderr)
         return 130
     return 0
-
-
-def _excerpt(error: BaseException | None) -> str:
-    """The lines that point at a character, from the error or from one that it was raised from; with a line break."""
-    while error is not None:
-        if isinstance(error, NotationError):
-            return f"\n{error.excerpt}"
-        error = error.__cause__
-    return ""
 
 
 if __name__ == "__main__":

@@ -5,8 +5,19 @@ from typing import NamedTuple
 
 from sympy.combinatorics import PermutationGroup
 
-from . import groups, named_groups
+from . import groups
 from ._points import check_size, positive_integer
+from .named_groups import (  # by name: transformers' loader does not find the module in "from . import named_groups"
+    MATHIEU_DEGREES,
+    LinearKind,
+    frobenius,
+    frobenius_degree,
+    klein_four,
+    linear,
+    linear_degree,
+    mathieu,
+    quaternion,
+)
 
 
 class Family(NamedTuple):
@@ -24,10 +35,10 @@ def _of_points(make: Callable[[int], PermutationGroup], hint: str = "") -> Famil
     return Family(lambda n: positive_integer(n, "the degree"), make, hint=hint)
 
 
-def _linear(kind: named_groups.LinearKind) -> Family:
+def _linear(kind: LinearKind) -> Family:
     return Family(
-        lambda n, q: named_groups.linear_degree(kind, n, q),
-        lambda n, q: named_groups.linear(kind, n, q),
+        lambda n, q: linear_degree(kind, n, q),
+        lambda n, q: linear(kind, n, q),
         arity=2,
         hint=f", the dimension and the number of field elements: {kind}(2, 7)",
     )
@@ -40,15 +51,15 @@ def _klein_four(n: int) -> int:
 
 
 def _mathieu_degree(n: int) -> int:
-    if n not in named_groups.MATHIEU_DEGREES:
-        named_groups.mathieu(n)  # refuses it
+    if n not in MATHIEU_DEGREES:
+        mathieu(n)  # refuses it
     return n
 
 
 def _quaternion_degree(n: int) -> int:
     check_size(n)
     if n < 8 or n % 4:
-        named_groups.quaternion(n)  # refuses it
+        quaternion(n)  # refuses it
     return n
 
 
@@ -70,10 +81,10 @@ for _names, _family in {
     "d dih dihedral dihedralgroup": _of_points(groups.dihedral),
     "r reversal": _of_points(groups.reversal),
     "e trivial": _of_points(groups.trivial),
-    "q quaternion quaterniongroup": Family(_quaternion_degree, named_groups.quaternion),
-    "v": Family(_klein_four, lambda n: named_groups.klein_four()),
-    "f frobenius": Family(named_groups.frobenius_degree, named_groups.frobenius),
-    "m mathieu mathieugroup": Family(_mathieu_degree, named_groups.mathieu),
+    "q quaternion quaterniongroup": Family(_quaternion_degree, quaternion),
+    "v": Family(_klein_four, lambda n: klein_four()),
+    "f frobenius": Family(frobenius_degree, frobenius),
+    "m mathieu mathieugroup": Family(_mathieu_degree, mathieu),
     "gl": _linear("GL"),
     "sl": _linear("SL"),
     "pgl": _linear("PGL"),

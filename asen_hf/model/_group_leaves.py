@@ -4,7 +4,6 @@ from . import groups
 from ._group_families import FAMILIES
 from ._group_graphs import ALIASES, PARAMETRIC_GRAPHS, SMALL_GRAPHS, graph_family, small_graph
 from ._group_parts import DIRECT, Part, PartReader
-from ._group_text import NotationError
 from ._messages import shown
 
 _GRID_KINDS = ("flips", "rotations", "dihedral", "translations")
@@ -66,18 +65,16 @@ def read_graph(reader: PartReader) -> Part:
         words.append(reader.take().text)
     name = "_".join(word for word in words if word != "-").removesuffix("_graph")
     name = ALIASES.get(name, name)
+    is_parametric = name in PARAMETRIC_GRAPHS and reader.next.text == "("
+    if not is_parametric and name not in SMALL_GRAPHS:
+        known = ", ".join([*SMALL_GRAPHS, "J(5,2), H(3,2), kneser(5,2)"])
+        similar = reader.with_word(token, SMALL_GRAPHS) if token.kind == "word" else []
+        reader.fail(f"expected a graph's name ({known}); asen_hf.from_networkx takes any graph", token, similar)
+    numbers = reader.numbers(is_indexed=False) if is_parametric else []
+    if is_parametric and len(numbers) != 2:
+        reader.fail(f"{token.text} takes 2 numbers, not {len(numbers)}", token)
     try:
-        if name in PARAMETRIC_GRAPHS and reader.next.text == "(":
-            numbers = reader.numbers(is_indexed=False)
-            if len(numbers) != 2:
-                reader.fail(f"{token.text} takes 2 numbers, not {len(numbers)}", token)
-            return reader.part(token, *graph_family(PARAMETRIC_GRAPHS[name], *numbers))
-        if name in SMALL_GRAPHS:
-            return reader.part(token, *small_graph(name))
-    except NotationError:
-        raise
+        degree, make = graph_family(PARAMETRIC_GRAPHS[name], *numbers) if is_parametric else small_graph(name)
     except ValueError as error:
         raise reader.error(str(error), token) from error
-    known = ", ".join([*SMALL_GRAPHS, "J(5,2), H(3,2), kneser(5,2)"])
-    similar = reader.with_word(token, SMALL_GRAPHS) if token.kind == "word" else []
-    reader.fail(f"expected a graph's name ({known}); asen_hf.from_networkx takes any graph", token, similar)
+    return reader.part(token, degree, make)

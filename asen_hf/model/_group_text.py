@@ -3,7 +3,7 @@
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, NoReturn
 
 _MAX_DIGITS = 18
@@ -18,21 +18,6 @@ _TOKEN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _ASCII_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹", "01234567890123456789")
-
-
-class NotationError(ValueError):
-    """A text that is no group's notation.
-
-    Attributes:
-        excerpt: two lines, the text or the surroundings of the fault and a caret below the character. They end the
-            message too, but not always the message of an error that was raised from this one.
-        suggestions: texts that can be read and may be meant; the message holds them.
-    """
-
-    def __init__(self, message: str, excerpt: str, suggestions: Sequence[str] = ()):
-        super().__init__(f"{message}\n{excerpt}")
-        self.excerpt = excerpt
-        self.suggestions = tuple(suggestions)
 
 
 class Token(NamedTuple):
@@ -100,14 +85,17 @@ class Tokens:
         return self.text[first:last].strip()
 
     def expect(self, expected: str, suggestions: Iterable[str] = ()) -> NoReturn:
-        found = self.source(self.next.start, self.next.end)[:_MAX_SHOWN] or "the end"
+        found = "".join(map(_printable, self.source(self.next.start, self.next.end)[:_MAX_SHOWN])) or "the end"
         self.fail(f"expected {expected}, found {found}", suggestions=suggestions)
 
     def fail(self, problem: str, token: Token | None = None, suggestions: Iterable[str] = ()) -> NoReturn:
         raise self.error(problem, token, suggestions)
 
-    def error(self, problem: str, token: Token | None = None, suggestions: Iterable[str] = ()) -> NotationError:
-        """An error at ``token`` or at the next one; of the suggestions, it keeps the readable ones."""
+    def error(self, problem: str, token: Token | None = None, suggestions: Iterable[str] = ()) -> ValueError:
+        """An error at ``token`` or at the next one: a sentence, with the suggestions that can be read, and two lines.
+
+        The lines are the text, or the surroundings of the fault, and a caret below the character.
+        """
         token = token or self.next
         # A suggestion for a long text would repeat it.
         may_suggest = self._is_readable is not None and len(self.text) <= _MAX_SHOWN
@@ -118,9 +106,8 @@ class Tokens:
         excerpt = self.text[first : first + _MAX_SHOWN]
         line = "".join(map(_printable, excerpt))
         width = sum(map(_columns, line[: token.start - first]))
-        return NotationError(
-            f"group {excerpt!r}, character {token.start}: {problem}", f"  {line}\n  {' ' * width}^", kept
-        )
+        problem = f"group {excerpt!r}, character {token.start}: {problem}"
+        return ValueError(f"{problem}\n  {line}\n  {' ' * width}^")
 
     def with_word(self, token: Token, words: Iterable[str], cutoff: float = 0.6) -> list[str]:
         """The text with ``token`` replaced by each of the words that it resembles."""

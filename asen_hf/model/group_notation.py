@@ -44,11 +44,10 @@ from sympy.combinatorics import PermutationGroup
 
 from . import groups
 from ._group_expressions import GroupReader
-from ._group_text import NotationError
 from ._messages import shown
 from ._points import check_size, positive_integer
 
-__all__ = ["NotationError", "format_cycles", "parse_group", "read_group"]
+__all__ = ["format_cycles", "parse_group", "read_group"]
 
 _MAX_CHARACTERS = 2**18
 
@@ -66,8 +65,8 @@ def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
 
     Raises:
         ValueError: the text is ill-formed, can mean several groups or names a group beyond ``groups.MAX_DEGREE``, the
-            group has another degree, or ``degree`` is not an integer of at least 1. If the text is at fault, it is a
-            :class:`NotationError`: the message points at the character, and suggests what may be meant.
+            group has another degree, or ``degree`` is not an integer of at least 1. If the text is at fault, the
+            message suggests what may be meant, and its last two lines point at the character.
     """
     return read_group(text, degree)[0]
 

@@ -89,6 +89,30 @@ def test_bad_input_is_an_error_and_status_two(arguments, message, capsys):
     assert error.startswith("error: ") and message in error
 
 
+@pytest.mark.parametrize(
+    ("text", "column"), [("S5 wr", 5), ("S3 ⊗ S3", 3), ("S5 on 2-subsets x C3", 16), ("S2 x\tS0", 5)]
+)
+def test_the_console_points_at_the_character(text, column, capsys):
+    assert main(["inspect", text]) == 2
+    sentence, line, caret = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert sentence.startswith(f"error: group {text!r}, character {column}: ")
+    assert (line, caret) == ("  " + text.replace("\t", " "), "  " + " " * column + "^")
+
+
+def test_the_caret_survives_an_error_around_it(capsys, tmp_path):
+    arguments = ["--task", "equivariant/palindrome", "--group", "S5 wr", "--output_dir", str(tmp_path / "run")]
+    assert main(["finetune", "--checkpoint", "asen-sequence-tiny", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith("\n  S5 wr\n       ^\n") and error.count("\n") == 3 and "unknown group 'S5 wr'" in error
+
+
+def test_points_from_1_are_said_in_the_console(capsys):
+    assert main(["inspect", "(1,2,3)(4,5)"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith("warning: group '(1,2,3)(4,5)'") and shown.err.count("\n") == 1
+    assert "sizes 3, 2" in shown.out
+
+
 def test_a_task_that_the_checkpoint_lacks_is_refused(checkpoint, capsys):
     assert main(["inspect", str(checkpoint), "--task", "gone"]) == 2
     assert "ring/all, ring/sparse" in capsys.readouterr().err

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asen_hf.model.group_notation import NotationError, format_cycles, parse_group
+from asen_hf.model._group_text import Tokens
+from asen_hf.model.group_notation import format_cycles, parse_group
 from asen_hf.model.groups import (
     alternating,
     array_forms,
@@ -184,17 +185,31 @@ def test_ill_formed_text_of_the_newer_forms_is_refused_alike(text, character, pr
     test_ill_formed_text_is_refused_with_a_caret_at_the_character(text, character, problem)
 
 
-def test_the_caret_stands_below_the_character_beside_wide_and_invisible_ones():
-    for text, line, before in [("日本?", "日本?", 0), ("S3 x\x1b", "S3 x�", 4), ("S5 e\u0301 S2", "S5 e\u0301 S2", 3)]:
-        with pytest.raises(NotationError) as error:
-            parse_group(text)
-        assert error.value.excerpt == f"  {line}\n  {' ' * before}^"
-    with pytest.raises(NotationError) as error:
-        parse_group("S2 x grid 日本 x 3")
-    assert error.value.excerpt.endswith("\n" + " " * 12 + "^")
-    with pytest.raises(NotationError) as error:
-        parse_group("S5 日 S2")  # two columns each, so a caret further right stands further right
-    assert error.value.excerpt.endswith("\n" + " " * 5 + "^")
+@pytest.mark.parametrize(
+    ("text", "line", "columns"),
+    [
+        ("日本?", "日本?", 0),
+        ("S3 x\x1b", "S3 x�", 4),
+        ("S5 e\u0301 S2", "S5 e\u0301 S2", 3),
+        ("S2 x grid 日", "S2 x grid 日", 10),
+        ("grid 3x3 flips 日 x S2", "grid 3x3 flips 日 x S2", 15),
+        ("(0 1), 日本 (0 2)", "(0 1), 日本 (0 2)", 7),
+        ("S2 x Aut(日本 S3)", "S2 x Aut(日本 S3)", 9),
+        ("[日, S0", "[日, S0", 1),
+    ],
+)
+def test_the_caret_stands_below_the_character_beside_wide_and_invisible_ones(text, line, columns):
+    with pytest.raises(ValueError) as error:
+        parse_group(text)
+    assert str(error.value).endswith(f"\n  {line}\n  {' ' * columns}^")
+
+
+def test_wide_characters_before_the_fault_take_two_columns():
+    with pytest.raises(ValueError) as error:
+        parse_group("S2 x\u3000\u3000S0")  # ideographic spaces are shown as narrow ones
+    assert str(error.value).endswith("\n  S2 x  S0\n        ^")
+    tokens = Tokens("日本e\u0301 S0")
+    assert str(tokens.error("", tokens.ahead(4))).endswith("\n" + " " * (2 + 4 + 1 + 1) + "^")
 
 
 def test_parentheses_nested_too_deeply_are_refused():
