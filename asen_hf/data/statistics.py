@@ -13,6 +13,7 @@ from transformers.utils import logging
 from ..model.configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATISTIC, normalized
 from ..model.configuration_task import TaskConfig
 from .collator import collate
+from .features import evenly_spaced
 
 logger = logging.get_logger(__name__)
 
@@ -25,7 +26,8 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
     """The task with means and scales of its training rows, for inputs and labels alike, where it states none.
 
     Means and standard deviations are per feature, over all rows and nodes, and per regressed value, without missing
-    labels; with a ``residual_feature``, they are those of the difference from it. What is constant gets the scale 1.
+    labels; with a ``residual_feature``, they are those of the difference from it. What is constant gets the scale 1. Of
+    rows with more than 2²⁴ inputs, evenly spaced ones are read.
 
     Args:
         task: returned as it is if it states its statistics, or has neither features nor regressed values.
@@ -101,7 +103,8 @@ def _values(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:
     kinds = _kinds(task)
     if not kinds:
         return {}
-    columns = {name: column.double().numpy() for name, column in collate(task, train).items()}
+    rows = evenly_spaced(train, task)
+    columns = {name: column.double().numpy() for name, column in collate(task, rows).items()}
     inputs, labels = columns["inputs"], columns["labels"]
     if task.is_regression:
         labels = labels.reshape(*labels.shape[: 1 + (task.output_level == "node")], task.output_size)
