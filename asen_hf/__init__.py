@@ -12,6 +12,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .closures import closure_report, from_networkx, graph_automorphisms, two_closure
     from .data import get_task, list_tasks, load_table
+    from .estimators import AsenClassifier, AsenRegressor
     from .evaluation.equivariance import assert_equivariant, equivariance_error
     from .model import groups
     from .model.checkpoints import checkpoint_path
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from .training.pretrain import pretrain
 
 _ADDRESSES = {
+    "AsenClassifier": "estimators",
     "AsenConfig": "model.configuration_asen",
     "AsenForMultitask": "model.modeling_asen",
     "AsenModel": "model.modeling_asen",
     "AsenMultitaskOutput": "model.modeling_asen",
     "AsenPreTrainedModel": "model.pretrained_asen",
     "AsenPredictionPipeline": "pipeline",
+    "AsenRegressor": "estimators",
     "TaskConfig": "model.configuration_asen",
     "assert_equivariant": "evaluation.equivariance",
     "checkpoint_path": "model.checkpoints",
@@ -52,12 +55,14 @@ _ADDRESSES = {
 }
 
 __all__ = [
+    "AsenClassifier",
     "AsenConfig",
     "AsenForMultitask",
     "AsenModel",
     "AsenMultitaskOutput",
     "AsenPreTrainedModel",
     "AsenPredictionPipeline",
+    "AsenRegressor",
     "TaskConfig",
     "__version__",
     "assert_equivariant",

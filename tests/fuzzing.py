@@ -273,7 +273,22 @@ def constructors(fuzzer: Fuzzer) -> Call:
 
 @entry(14)
 def notation(fuzzer: Fuzzer) -> Call:
-    valid = fuzzer.one_of("S3 wr C2", "S2 x (C3 x E4)", "grid 2x3 flips", "(0 1 2)(3 4), (0 3)", "R5", "()", "A4 x D3")
+    valid = fuzzer.one_of(
+        *("S3 wr C2", "S2 x (C3 x E4)", "grid 2x3 flips", "(0 1 2)(3 4), (0 3)", "R5", "()", "A4 x D3"),
+        *("(1,2,3)(4,5)", "Group((1,2,3),(1,2))", "[[[0, 1], [2]], [[0, 2]]]", "S2 wr <(0 1 2)>", "(S2^2 ≀ S_2)²"),
+        *(
+            "PSL(2,7)",
+            "AGL(1,8)",
+            "M11",
+            "Q8",
+            "F21",
+            "Aut(bull)",
+            "Aut(H(3,2))",
+            "S5 on 2-subsets",
+            "C8 x C3 on 8 x 3",
+        ),
+        *("Young(3,2,1)", "product_action(C3, E2)", "C7 : C3", "grid 3x3 D4", "S3 (x) S3", "J(5,2)"),
+    )
     text = fuzzer.hostile() if fuzzer.random.random() < 0.1 else fuzzer.text(valid)
     degree = fuzzer.hostile() if fuzzer.random.random() < 0.3 else None
     return lambda: asen_hf.parse_group(text, degree)

@@ -28,6 +28,7 @@ import transformers
 from accelerate.state import AcceleratorState, GradientState
 
 import asen_hf
+from asen_hf._estimator_base import Estimator
 from asen_hf.commands.main import main as run_asen
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +48,8 @@ SHORTER = {
         *("--hidden_size", "16", "--num_attention_heads", "2", "--num_hidden_layers", "1"),
     ],
 }
+# Python blocks with this name train many models: they get two steps, as the examples do.
+CROSS_VALIDATES = "cross_val_score("
 # Sections that need the Hub: they are run in a process of their own, by tests/hub/test_publish_and_load.py.
 AT_HUB = {("docs/hub.md", "Publish and load")}
 _FENCE = re.compile(r"^```(.*)$")
@@ -115,7 +118,9 @@ class Session:
         try:
             with contextlib.redirect_stdout(output):
                 if block.language == "python":
-                    exec(compile(block.text, block.where, "exec"), self.names)
+                    self.is_shorter = CROSS_VALIDATES in block.text
+                    with two_steps() if self.is_shorter else contextlib.nullcontext():
+                        exec(compile(block.text, block.where, "exec"), self.names)
                 else:
                     for words in split_commands(block.text):
                         self._run_command(words, block.where)
@@ -172,11 +177,12 @@ class Session:
 
 @contextlib.contextmanager
 def two_steps() -> Iterator[None]:
-    """Within it, ``asen_hf.finetune`` and ``transformers.Trainer`` stop after two steps."""
-    settings, finetune = transformers.TrainingArguments, asen_hf.finetune
+    """Within it, ``asen_hf.finetune``, ``transformers.Trainer`` and the estimators stop after two steps."""
+    settings, finetune, training = transformers.TrainingArguments, asen_hf.finetune, Estimator._training
     with (
         mock.patch.object(asen_hf, "finetune", lambda *args, **kwargs: finetune(*args, **{**kwargs, "max_steps": 2})),
         mock.patch.object(transformers, "TrainingArguments", functools.partial(settings, max_steps=2)),
+        mock.patch.object(Estimator, "_training", lambda self: {**training(self), "max_steps": 2}),
     ):
         yield
 

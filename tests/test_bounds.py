@@ -17,7 +17,7 @@ from sympy.combinatorics import Permutation, PermutationGroup
 
 from asen_hf import TaskConfig, closures
 from asen_hf.commands.main import main
-from asen_hf.model import group_notation, groups, orbits
+from asen_hf.model import group_notation, groups, named_groups, orbits
 from asen_hf.model.group_notation import parse_group
 from asen_hf.model.groups import MAX_DEGREE, MAX_GENERATORS, MAX_PAIRS, cyclic, from_cycles, symmetric, trivial
 
@@ -58,6 +58,39 @@ def of_notation(read: Callable[[str], object]) -> list[Callable]:
         *(f"{'S1000000 x ' * 1000}S1", f"{'S1 x ' * 40_000}S1", f"{'S1 wr ' * 40_000}S1", f"{'S2 wr ' * 40}S2"),
         *("(" * 100_000, f"{'(' * 100_000}S2{')' * 100_000}", f"{'(' * 60}S2{')' * 60}"),
         *("(0 1000000000)", "(0 1), (0 99999999)", f"(0 {'9' * 10**5})", "()" * 10**6, "(0 1)," * 40_000 + "(0 1)"),
+        *(
+            "E1^1000000",
+            "S2^9999999",
+            "S1000^1000^1000",
+            f"{'(' * 40}S2{')^9' * 40}",
+            "S1⁹⁹⁹⁹⁹⁹⁹⁹⁹",
+            f"S2^{'9' * 10**5}",
+        ),
+        *("product_action(C2000, C2000)", f"product_action({'C1000000, ' * 900}S1)", f"wr({'wr(' * 60}S2"),
+        *("C1000 on 1000 x 1000000", f"S2 on {'2 x ' * 40_000}2", "S5000 on 2-subsets", "S1000000 on 500000-subsets"),
+        *("PSL(2,1048583)", "PSL(2,1048576)", "GL(1000000000,2)", "AGL(21,2)", f"SL(2,{'9' * 18})", "F999999999989"),
+        *(
+            "Q4194304",
+            f"Young({'1000,' * 40_000}1)",
+            f"Young({'9' * 18})",
+            f"M{'9' * 18}",
+            "B999999999",
+            "C999999937:C9",
+        ),
+        *(
+            "Aut(H(20,2))",
+            "Aut(H(1,1024))",
+            "Aut(J(1000000,500000))",
+            "Aut(kneser(40,20))",
+            f"Aut(H({'9' * 18},{'9' * 18}))",
+        ),
+        *("[" * 100_000, f"[[[0,{'9' * 18}]]]", "<" * 100_000, f"<(0 {'9' * 18})>", f"[{'[[0,1]],' * 20_000}[]]"),
+        *(
+            f"Group({'(1,2),' * 20_000}(1,2))",
+            f"({','.join(map(str, range(1, 40_000)))}",
+            "(1,99999999)",
+            "(1 99999999)",
+        ),
         *(f"({' '.join(map(str, range(40_000)))}", "S" * 10**7, "\ud800" * 10**5, "0" * 10**5, "٣" * 10**5),
     ]
     return [lambda text=text: read(text) for text in texts]
@@ -128,6 +161,17 @@ REFUSED: dict[str, list[Callable]] = {
     "check_group": [lambda: groups.check_group(oversized())],
     "format_cycles": [lambda: group_notation.format_cycles(oversized())],
     "parse_group": [*of_notation(parse_group), *of_every_size(lambda n: parse_group("()", n))],
+    "read_group": of_notation(group_notation.read_group),
+    "linear": [
+        *of_every_size(lambda n: named_groups.linear("GL", n, 2)),
+        *of_every_size(lambda q: named_groups.linear("PSL", 2, q)),
+        lambda: named_groups.linear("AGL", 2, 4093),
+    ],
+    "linear_degree": of_every_size(lambda n: named_groups.linear_degree("AGL", n, n)),
+    "mathieu": of_every_size(named_groups.mathieu),
+    "quaternion": [*of_every_size(named_groups.quaternion), lambda: named_groups.quaternion(MAX_DEGREE + 4)],
+    "frobenius": of_every_size(named_groups.frobenius),
+    "frobenius_degree": of_every_size(named_groups.frobenius_degree),
     "orbit_labels": [
         *of_every_size(lambda k: orbits.orbit_labels(cyclic(1), k)),
         *of_every_size(lambda k: orbits.orbit_labels(cyclic(1000), k)),
@@ -171,6 +215,14 @@ REFUSED: dict[str, list[Callable]] = {
 # Large, but within the bounds: each takes seconds.
 ACCEPTED: dict[str, Callable] = {
     "a million points": lambda: orbits.orbit_labels(cyclic(10**6), 1),
+    "the largest linear groups": lambda: [
+        named_groups.linear("AGL", 20, 2),
+        named_groups.linear("PGL", 20, 2),
+        named_groups.linear("SL", 2, 1021),
+        named_groups.linear("PGL", 2, 4096),
+    ],
+    "the largest quaternion group": lambda: named_groups.quaternion(MAX_DEGREE),
+    "a power of most generators": lambda: parse_group("C2^2800"),
     "most pairs": lambda: orbits.orbit_labels(parse_group("S64 wr S64")),
     "most triples": lambda: orbits.orbit_labels(cyclic(256), 3),
     "most images": lambda: orbits.orbit_labels(many(4096), 1),
@@ -179,7 +231,7 @@ ACCEPTED: dict[str, Callable] = {
     "a report of most decided points": lambda: closures.closure_report(symmetric(1024)).sentence,
     "a graph without edges": lambda: closures.graph_automorphisms([[], []], 1024),
 }
-NOT_BOUNDED = {"number_by_first_appearance", "read_array"}  # they allocate no more than they are given
+NOT_BOUNDED = {"number_by_first_appearance", "read_array", "klein_four"}  # they allocate no more than they are given
 UNDECIDED = {"group_order", "is_k_closed", "order_text", "warn_if_not_closed"}  # they do not refuse
 FROM_NETWORKX = {"from_networkx"}  # the same as graph_automorphisms
 
@@ -227,10 +279,8 @@ def test_what_is_within_the_bounds_fits_into_memory():
 
 
 def test_every_public_function_of_groups_has_a_case():
-    names = {*groups.__all__, *group_notation.__all__, *orbits.__all__, *closures.__all__}
-    public = {
-        name for module in (groups, group_notation, orbits, closures) for name in names if _is_function(module, name)
-    }
+    modules = (groups, named_groups, group_notation, orbits, closures)
+    public = {name for module in modules for name in module.__all__ if _is_function(module, name)}
     assert public == REFUSED.keys() - {"TaskConfig", "asen inspect"} | NOT_BOUNDED | UNDECIDED | FROM_NETWORKX
 
 

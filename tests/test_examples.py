@@ -16,6 +16,7 @@ PRINTED = {
     "traffic": "'persistence'",
     "finetune_with_lora": "test accuracy",
     "finetune_with_trainer": "test accuracy",
+    "knocks": "trees",
     "theory": "A4             12         2        24                        2",
 }
 
@@ -37,3 +38,10 @@ def test_an_example_runs_and_prints_its_result(path, tmp_path, monkeypatch, caps
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_no_example_is_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_the_page_about_estimators_shows_the_example():
+    root = EXAMPLES[0].parents[1]
+    code = (root / "examples" / "knocks.py").read_text(encoding="utf-8").split('"""')[2]
+    page = (root / "docs" / "estimators.md").read_text(encoding="utf-8")
+    assert set(code.splitlines()) <= set(page.splitlines())

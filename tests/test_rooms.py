@@ -12,7 +12,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "asen_hf"
 # Top to bottom, a room per row, as patterns of modules; the first row that fits a module is its room.
 ROOMS = [
-    ["_version", "model._messages", "model._points", "model.group*", "model.orbit*"],
+    [
+        *(
+            "_version",
+            "model._html",
+            "model._messages",
+            "model._points",
+            "model.group*",
+            "model._group_*",
+            "model.orbit*",
+        ),
+        *("model.named_groups", "model._finite_fields"),
+    ],
     ["model.checkpoints", "model.configuration_*", "model._uploaded_code"],
     ["model.symmetry", "model.value_symmetries", "model.relations", "model.pairs"],
     ["model.attention", "model._gatv2_*", "model._onednn_linear", "model._transforms"],

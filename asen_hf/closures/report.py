@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sympy.combinatorics import PermutationGroup
 
+from ..model._html import html_table, orbit_svg, side_by_side
 from ..model._messages import shown
 from ..model.configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
 from ..model.groups import symmetric
@@ -25,6 +26,7 @@ from .k_closures import orbit_coloring
 from .stabilizer_chain import prove_order
 
 MAX_CHECKED_POINTS = 256
+_LISTED_ORBITS = 12  # sizes of more orbits are not listed
 _MAX_FACTORS = 4  # a direct product of more symmetric groups is described by its order only
 
 
@@ -113,6 +115,27 @@ class ClosureReport:
         if self.network_order > self.closure_order:
             return f"{instead} rather than to {group}: the support lacks pairs that would tell them apart."
         return f"{instead} rather than to {group}: pairs of points cannot tell them apart{self._triples_text()}."
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The properties in words, by name."""
+        sizes = sorted((len(orbit) for orbit in self.node_orbits), reverse=True)
+        orbits = ", ".join(map(str, sizes)) if len(sizes) <= _LISTED_ORBITS else f"{sizes[0]} at most"
+        primitive = {None: "", True: ", primitive", False: ", imprimitive (it keeps blocks)"}[self.is_primitive]
+        return {
+            "points": f"{self.degree:,}",
+            "orbits on points": f"{len(sizes):,} (sizes {orbits}){primitive}",
+            "orbitals": f"{self.rank:,} on pairs, {self.num_self_paired:,} of them equal to their converse",
+            "transitivity": f"{self.transitivity}",
+            "order": _known_order(self.order),
+            "order of 2-closure": f"{_known_order(self.closure_order)}, index {_known_order(self.index)}",
+            "2-closed": {None: "could not be proved", True: "yes", False: "no"}[self.is_two_closed],
+        }
+
+    def _repr_html_(self) -> str:
+        picture = "" if self.network_group is None else orbit_svg(orbit_labels(self.network_group))
+        table = html_table([*self.facts.items(), ("network", self.sentence)], caption="ClosureReport")
+        return side_by_side(table, picture)
 
     def _network_text(self) -> str:
         assert self.network_group is not None and self.network_order is not None
@@ -244,6 +267,10 @@ def _is_primitive(labels: NDArray[np.int32]) -> bool:
     orbitals = np.split(np.argsort(labels, axis=None), ends[:-1])[1:]
     graphs = (coo_array((np.ones(len(codes)), np.divmod(codes, degree)), shape=(degree, degree)) for codes in orbitals)
     return all(connected_components(graph, directed=False)[0] == 1 for graph in graphs)
+
+
+def _known_order(order: int | None) -> str:
+    return "unknown" if order is None else order_text(order)
 
 
 def order_text(order: int) -> str:

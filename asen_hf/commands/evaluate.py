@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,14 @@ import torch
 from datasets import Dataset
 
 from ..data import collate
+from ..evaluation.attribution import Attribution, node_attribution, pair_attribution
 from ..evaluation.scoreboard import format_scoreboard, scoreboard
 from ..evaluation.scores import ScoreRecord
 from ..model.configuration_asen import TaskConfig
+from ..model.heads import predictions
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
+from ..model.pretrained_asen import evaluating
 from ..training._checkpoints import load_model
 from ..training._typed_fields import described
 from ..training.evaluate import check_split, recipe_rows
@@ -28,6 +32,7 @@ Score a checkpoint on held-out rows: each task's group, scores, reference predic
 
 The rows come from the checkpoint's recipe.yaml and are split as in its training, so that test rows are unseen.
 """
+_EXPLAINED_ROWS = 16
 
 
 @dataclasses.dataclass
@@ -41,9 +46,12 @@ class EvaluateOptions:
     batch_size: int = described("Batch size of the forward passes.", 256)
     output: str | None = described("Also write the scores, the machine and the seed to this JSON file.", None)
     plots: str | None = described(
-        "Also plot predictions into this folder: poses, errors on a map or forecasts, for tasks with positions in "
-        "space, node_coordinates or a residual_feature.",
+        "Also draw pictures into this folder: confusion of classes, calibration, truth against prediction, errors per "
+        "node (on a map, with node_coordinates), poses, forecasts; those that suit each task.",
         None,
+    )
+    explain: bool = described(
+        "With --plots, also draw which nodes and pairs the first 16 rows' outputs depend on; needs captum.", False
     )
 
 
@@ -62,8 +70,12 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
     Raises:
         ValueError: no such checkpoint, task or split, or a recipe that names no rows.
     """
-    if options.plots is not None:
-        Path(options.plots).mkdir(parents=True, exist_ok=True)  # an error here comes before the work, not after
+    if options.plots is not None:  # errors here come before the work, not after
+        Path(options.plots).mkdir(parents=True, exist_ok=True)
+    elif options.explain:
+        raise ValueError("--explain draws pictures, so it needs --plots and their folder")
+    if options.explain and importlib.util.find_spec("captum") is None:
+        raise ValueError('--explain needs captum: pip install "asen-hf[explain]"')
     model = load_model(checkpoint)
     rows = recipe_rows(checkpoint, model.config.tasks, options.task, options.data_path, options.dataset)
     for name in rows.left_out:
@@ -80,14 +92,38 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
 
 def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig, options: EvaluateOptions) -> None:
     """Write the plots that apply to the task, and print their paths."""
-    from ..plots.predictions import plot_predictions  # imported here: matplotlib takes a second
+    from ..plots.predictions import write_pictures  # imported here: matplotlib takes a second
 
     task = model.config.tasks[name]
     columns = collate(task, rows)
-    batches = to_device(columns, model.device)["inputs"].split(options.batch_size)
-    predicted = torch.cat([model.predict(batch, name).cpu() for batch in batches])
-    pictures = plot_predictions(str(options.plots), name, task, predicted, columns["labels"], source.edges)
+    inputs = to_device(columns, model.device)["inputs"]
+    with evaluating(model):
+        logits = torch.cat([model(batch, task=name).logits.cpu() for batch in inputs.split(options.batch_size)])
+    pictures = write_pictures(
+        str(options.plots),
+        name,
+        task,
+        predictions(task, logits, columns["inputs"]),
+        columns["labels"],
+        source.edges,
+        _probabilities(task, logits),
+        _attributions(model, name, inputs[:_EXPLAINED_ROWS]) if options.explain else None,
+    )
     for path, shown in pictures.items():
         print(f"{path}: {shown}")
-    if not pictures:
-        print(f"{name}: no picture: the task has no positions in space, node_coordinates or residual_feature")
+
+
+def _probabilities(task: TaskConfig, logits: torch.Tensor) -> torch.Tensor | None:
+    if task.is_regression:
+        return None
+    return logits.softmax(dim=-1) if task.problem_type == "single_label_classification" else logits.sigmoid()
+
+
+def _attributions(model: AsenForMultitask, name: str, inputs: torch.Tensor) -> tuple[Attribution, Attribution]:
+    """Of nodes and of pairs: to the predicted class, or to the first of several values."""
+    task = model.config.tasks[name]
+    target = None if task.problem_type == "single_label_classification" else 0
+    return (
+        node_attribution(model, inputs, name, target=target),
+        pair_attribution(model, inputs, name, target=target),
+    )

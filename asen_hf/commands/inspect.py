@@ -6,31 +6,32 @@ Inspecting a group imports neither torch nor transformers.
 from __future__ import annotations
 
 import argparse
+import re
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
-
-from ..closures import ClosureReport, closure_report, order_text
+from ..closures import ClosureReport, closure_report
 from ..model.checkpoints import checkpoint_path
 from ..model.group_notation import parse_group
-from ..model.orbits import orbit_labels, refine_by_support
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sympy.combinatorics import PermutationGroup
 
     from ..model.configuration_task import TaskConfig
+    from ..model.modeling_asen import AsenModel
 
 DESCRIPTION = """\
 Report the symmetry that the network will have: orbits, rank, orders and closures.
 
   asen inspect "S5 wr S2"
   asen inspect "(0 1 2)(3 4)" --degree 6 --plot orbits.png
+  asen inspect "PSL(2,7)"         also M11, Q8, Aut(petersen), S5 on 2-subsets, C8 on 8 x 3, S3^2, Young(3,2,1)
   asen inspect CHECKPOINT [--task NAME]
 """
-_LISTED_ORBITS = 12  # sizes of more orbits are not listed
+_CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9._-]+")  # unlike "S5 on 2-subsets"
 _FILE_ENDINGS = (".json", ".yaml", ".safetensors", ".csv")
 
 
@@ -59,19 +60,22 @@ def main(arguments: Sequence[str]) -> None:
         return
     if options.task is not None:
         raise ValueError(f"--task needs a checkpoint, but there is no folder {options.subject!r}")
-    group = parse_group(options.subject, options.degree)
+    with warnings.catch_warnings(record=True) as caught:
+        group = parse_group(options.subject, options.degree)
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
     report = closure_report(group)
     print(format_report(report))
     if options.plot is not None:
-        _plot(options.plot, f"{options.subject}\n{report.sentence}", group, None, None)
+        _plot(options.plot, f"{options.subject}\n{report.sentence}", group)
 
 
 def find_checkpoint(subject: str) -> str | None:
     """The folder or Hub id that the subject names, or ``None`` if the subject can only be a group.
 
     Raises:
-        ValueError: the subject has a slash, a hyphen or a dot, which no group's notation has, but no such folder
-            exists.
+        ValueError: the subject has a slash, a dot, or a hyphen in a single word, which no group's notation has, but no
+            such folder exists.
     """
     if Path(subject).is_dir():
         return subject
@@ -81,7 +85,7 @@ def find_checkpoint(subject: str) -> str | None:
     looks_like_path = "/" in subject or subject.startswith((".", "~")) or subject.endswith(_FILE_ENDINGS)
     if looks_like_path:
         raise ValueError(f"no such folder: {subject}")
-    if "-" in subject:
+    if "-" in subject and _CHECKPOINT_NAME.fullmatch(subject):
         try:
             return str(checkpoint_path(subject))
         except ValueError as error:
@@ -90,8 +94,7 @@ def find_checkpoint(subject: str) -> str | None:
 
 
 def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
-    from ..evaluation.discovery import orbital_distances  # imported here: a group needs no torch
-    from ..model.modeling_asen import AsenModel
+    from ..model.modeling_asen import AsenModel  # imported here: a group needs no torch
     from ..training._checkpoints import load_config
     from ._command_line import quiet_libraries
 
@@ -108,45 +111,23 @@ def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
             path = options.plot
             if len(names) > 1:
                 path = path.with_name(f"{path.stem}-{name.replace('/', '-')}{path.suffix}")
-            title = f"{name}: {task.group_name}\n{report.sentence}"
-            _plot(path, title, task.permutation_group(), task, orbital_distances(model, name))
+            _plot(path, f"{name}: {task.group_name}\n{report.sentence}", task, model, name)
 
 
 def format_report(report: ClosureReport) -> str:
     """The report as text, one line per property, with its sentence at the end."""
-    sizes = sorted((len(orbit) for orbit in report.node_orbits), reverse=True)
-    orbits = ", ".join(map(str, sizes)) if len(sizes) <= _LISTED_ORBITS else f"{sizes[0]} at most"
-    primitive = {None: "", True: ", primitive", False: ", imprimitive (it keeps blocks)"}[report.is_primitive]
-    lines = {
-        "points": f"{report.degree:,}",
-        "orbits on points": f"{len(sizes):,} (sizes {orbits}){primitive}",
-        "orbitals": f"{report.rank:,} on pairs, {report.num_self_paired:,} of them equal to their converse",
-        "transitivity": f"{report.transitivity}",
-        "order": _order(report.order),
-        "order of 2-closure": f"{_order(report.closure_order)}, index {_order(report.index)}",
-        "2-closed": {None: "could not be proved", True: "yes", False: "no"}[report.is_two_closed],
-    }
-    width = max(map(len, lines))
-    return "\n".join([*(f"  {key:<{width}}  {value}" for key, value in lines.items()), report.sentence])
-
-
-def _order(order: int | None) -> str:
-    return "unknown" if order is None else order_text(order)
+    width = max(map(len, report.facts))
+    return "\n".join([*(f"  {key:<{width}}  {value}" for key, value in report.facts.items()), report.sentence])
 
 
 def _plot(
-    path: Path, title: str, group: PermutationGroup, task: TaskConfig | None, distances: NDArray[np.floating] | None
+    path: Path,
+    title: str,
+    group_or_task: PermutationGroup | TaskConfig,
+    model: AsenModel | None = None,
+    name: str | None = None,
 ) -> None:
-    from ..plots.symmetry import plot_symmetry  # imported here: matplotlib takes a second
+    from ..plots.orbitals import write_symmetry  # imported here: matplotlib takes a second
 
-    labels = orbit_labels(group)
-    edges = None if task is None else task.seen_edges
-    if task is not None and edges is not None and task.support == "weak":
-        labels = refine_by_support(labels, edges)
-    elif task is not None and task.support == "sparse":
-        targets, sources = np.array(task.edges).T
-        on_support = np.full_like(labels, -1)
-        on_support[targets, sources] = orbit_labels(group, edges=task.edges)
-        labels = on_support
-    plot_symmetry(path, labels, orbit_labels(group, order=1), title, distances)
+    write_symmetry(path, title, group_or_task, model, name)
     print(f"drew {path}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .._version import __version__
+from ..model._group_text import NotationError
 from ..model._messages import one_line
 
 _DESCRIPTION = "Any-Subgroup Equivariant Networks: the symmetry is data."
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: default: ``sys.argv[1:]``.
 
     Returns:
-        The exit status: 0, or 2 after a one-line error on stderr.
+        The exit status: 0, or 2 after an error on stderr.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _Parser(prog="asen", description=_DESCRIPTION, epilog="asen COMMAND --help explains a command's flags.")
@@ -54,17 +55,27 @@ def report_errors(run: Callable[[], None]) -> int:
     """Call ``run`` and return the exit status.
 
     An expected error becomes one line on stderr and status 2, an interruption one line and status 130; a defect shows
-    its traceback.
+    its traceback. Below an error in a group's notation stand the text and a caret under the character.
     """
     try:
         run()
     except (ValueError, OSError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        excerpt = _excerpt(error)
+        print(f"error: {one_line(str(error).replace(excerpt, ''))}{excerpt}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; a training goes on with --resume_from_checkpoint latest", file=sys.stderr)
         return 130
     return 0
+
+
+def _excerpt(error: BaseException | None) -> str:
+    """The lines that point at a character, from the error or from one that it was raised from; with a line break."""
+    while error is not None:
+        if isinstance(error, NotationError):
+            return f"\n{error.excerpt}"
+        error = error.__cause__
+    return ""
 
 
 if __name__ == "__main__":

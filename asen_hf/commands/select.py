@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..evaluation.reference_predictions import REFERENCES
 from ..experiments.rivals import ARCHITECTURES
 from ..experiments.selection import DEFAULT_RECIPE, SUPPORTS, select
 from ..training._typed_fields import described
@@ -23,7 +24,8 @@ A candidate is a group (a name that the task offers, a notation such as "S5 wr S
 cycles) on a support: complete (all pairs exchange messages), sparse (only the task's edges do) or weak (all pairs do,
 and edges are distinguished from the rest). Without --groups, the candidates are the trivial and the symmetric group,
 the task's own, the edges' automorphisms, and the symmetries of a line or ring: reversal, cyclic, dihedral. --rivals
-adds other networks, each with as many parameters as the median candidate, to the table (paper Section 5.1.1).
+adds other networks, each with as many parameters as the median candidate, to the table (paper Section 5.1.1), and
+predictors without a network. Candidates are compared row by row on the validation rows.
 
 DIR will hold ranking.md, ranking.csv, a plot and the checkpoint best/. To continue after an interruption, run the same
 command.
@@ -46,16 +48,25 @@ class SelectArguments:
         False,
     )
     rivals: list[str] = dataclasses.field(
-        default_factory=list, metadata={"help": f"Other networks to compare with: {', '.join(ARCHITECTURES)}."}
+        default_factory=list,
+        metadata={
+            "help": f"Other networks to compare with: {', '.join(ARCHITECTURES)}; or predictors without a network: "
+            f"{', '.join(REFERENCES)}. The latter get the task's own group or, if it is trivial, the first candidate."
+        },
     )
     lrs: list[float] = dataclasses.field(
         default_factory=list,
         metadata={
-            "help": "Learning rates: the first seed tries all of them, the remaining seeds use the candidate's best by "
+            "help": "Learning rates: the first run tries all of them, the remaining runs use the candidate's best by "
             "validation; default: the recipe's lr."
         },
     )
     seeds: int = described("Number of runs per candidate and learning rate.", 3)
+    folds: int = described(
+        "Cross-validate: number of folds of the train and validation rows, each held out once per seed, for tables of "
+        "few rows; 0: the validation split. Not for rows that depend on each other, such as those of one time series.",
+        0,
+    )
     workers: int = described("Number of trainings at a time, each in a single-threaded process.", 2)
 
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from sympy.combinatorics import PermutationGroup
 
 from ..model import groups
-from ..model.group_notation import parse_group
+from ..model.group_notation import parse_group, read_group
 
 NamedGroup: TypeAlias = tuple[PermutationGroup, str]
 """A group and its name."""
@@ -51,7 +51,7 @@ def resolve_group(option: GroupOption, degree: int, offered: Mapping[str, NamedG
         if option in _FAMILIES:
             return named_group(option, degree)
         try:
-            return parse_group(option, degree), option
+            return read_group(option, degree)
         except ValueError as error:
             known = ", ".join([*offered, *_FAMILIES])
             raise ValueError(

@@ -95,9 +95,14 @@ def discovered_orbits(
     )
 
 
-@torch.no_grad()
 def orbital_distances(model: AsenPreTrainedModel, task: str | None = None) -> NDArray[np.float64]:
-    """Euclidean distances ``(rank, rank)`` between a task's orbitals as the attention sees them.
+    """Euclidean distances ``(rank, rank)`` between a task's orbitals as the attention sees them."""
+    return squareform(pdist(orbital_features(model, task)))
+
+
+@torch.no_grad()
+def orbital_features(model: AsenPreTrainedModel, task: str | None = None) -> NDArray[np.float64]:
+    """A task's orbitals as the attention sees them, float64 ``(rank, D)``.
 
     An orbital's feature is its row of all layers' projected tables, and of their gates where messages are gated.
     """
@@ -109,7 +114,7 @@ def orbital_distances(model: AsenPreTrainedModel, task: str | None = None) -> ND
         for projection in (attention.edge_projection, attention.gate_projection):
             if projection is not None:
                 features.append(projection(table))
-    return squareform(pdist(torch.cat(features, dim=1).double().cpu().numpy()))
+    return torch.cat(features, dim=1).double().cpu().numpy()
 
 
 def _asen(model: AsenPreTrainedModel) -> AsenModel:

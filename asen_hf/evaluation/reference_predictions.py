@@ -1,80 +1,190 @@
-"""Reference predictions: what simple predictors without a network reach on a task."""
+"""Reference predictions: what predictors without a network reach on a task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 from torch import Tensor
+from transformers.utils import logging
 
 from ..data import collate
 from ..data.features import read_column
+from ..model._messages import shown
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
+from .equivariant_ridge import fit_equivariant_ridge
 from .metrics import METRICS
+from .simple_references import fit_constant, fit_linear, fit_majority, fit_persistence
+from .sklearn_references import fit_logistic, fit_trees, has_sklearn
+from .structural_features import StructuralFeatures
+from .targets import to_predictions, to_targets
+
+logger = logging.get_logger(__name__)
+
+Outputs = Callable[[NDArray], NDArray]
 
 
-def reference_predictions(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, Tensor]:
+class Reference(NamedTuple):
+    """One kind of reference prediction.
+
+    Attributes:
+        title: its name in a ranking.
+        suits: whether a task can have it.
+        fit: the task, training inputs in raw units and targets (see :func:`~asen_hf.evaluation.targets.to_targets`) to
+            a function from inputs to outputs of the targets' shape. ``ValueError``: it would be too large.
+        needs_sklearn: whether it is left out where scikit-learn is not installed.
+        reads_whole_rows: whether its graph outputs are those of flattened rows, without the group's symmetry.
+    """
+
+    title: str
+    suits: Callable[[TaskConfig], bool]
+    fit: Callable[[TaskConfig, NDArray, NDArray], Outputs]
+    needs_sklearn: bool = False
+    reads_whole_rows: bool = False
+
+
+REFERENCES = {
+    "majority": Reference("majority", lambda task: not task.is_regression, fit_majority),
+    "constant": Reference("constant", lambda task: task.is_regression, fit_constant),
+    "linear": Reference(
+        "linear map, node by node",
+        lambda task: task.is_regression and task.num_features is not None and task.output_level == "node",
+        fit_linear,
+    ),
+    "persistence": Reference("persistence", lambda task: task.residual_feature is not None, fit_persistence),
+    "equivariant_ridge": Reference("equivariant ridge", lambda task: True, fit_equivariant_ridge),
+    "structural_ridge": Reference(
+        "structural features, ridge",
+        lambda task: task.vocab_size is not None,
+        functools.partial(fit_equivariant_ridge, features=StructuralFeatures),
+    ),
+    "boosted_trees": Reference(
+        "boosted trees", lambda task: True, fit_trees, needs_sklearn=True, reads_whole_rows=True
+    ),
+    "logistic_regression": Reference(
+        "logistic regression",
+        lambda task: not task.is_regression,
+        fit_logistic,
+        needs_sklearn=True,
+        reads_whole_rows=True,
+    ),
+}
+"""All kinds, in the order of score tables."""
+
+
+def reference_predictions(
+    task: TaskConfig, train: Dataset, test: Dataset, names: Collection[str] | None = None
+) -> dict[str, Tensor]:
     """Predictions made without a network.
 
     - ``majority`` (classes): the most frequent class; ``constant`` (values): the train median of each regressed value.
     - ``linear``, for node regression on continuous features: one least-squares map from a node's features to its
       labels, shared by all nodes (on a time series: a shared autoregression).
     - ``persistence``, for a task with a ``residual_feature``: that feature itself.
+    - ``equivariant_ridge``: the least-squares equivariant map, with penalties chosen by generalised cross-validation;
+      for graph outputs, a linear map of linear and quadratic invariants. Classes are regressed on as indicators.
+    - ``structural_ridge``, for tokens: the same on counts of equal, larger and fixed-sum partners per orbital.
+    - ``boosted_trees`` and ``logistic_regression``, with scikit-learn installed.
     - every column of the test split that is not part of the task: predictions that came with the data.
+
+    A prediction that would take more than seconds is left out; the log says why.
 
     Args:
         task: config of the splits' task.
         train: split to fit on.
         test: split to predict.
+        names: make these only; by default all.
 
     Returns:
-        ``{name: predictions}``, each of the labels' shape, in raw units.
+        ``{name: predictions}``, each of the labels' shape, in raw units; *scores* of the second class where the task's
+        metric compares scores.
 
     Raises:
         ValueError: a column of another shape than the labels.
     """
-    fit, held_out = collate(task, train), collate(task, test)
-    labels = held_out["labels"]
+    fit, held_out = _arrays(task, train), _arrays(task, test)
     guesses: dict[str, Tensor] = {}
-    if not task.is_regression:
-        seen = fit["labels"][is_known(task, fit["labels"])]
-        guesses["majority"] = seen.mode().values.expand(labels.shape)
-    else:
-        num_outputs = task.output_size
-        median = fit["labels"].reshape(-1, num_outputs).nanmedian(dim=0).values
-        guesses["constant"] = median.expand(labels.numel() // median.numel(), -1).reshape(labels.shape)
-        if task.num_features is not None and task.output_level == "node":
-            guesses["linear"] = _linear(fit, held_out["inputs"], num_outputs).reshape(labels.shape)
-        if task.residual_feature is not None:
-            last = held_out["inputs"][..., task.residual_feature, None]
-            guesses["persistence"] = last.expand(*last.shape[:-1], num_outputs).reshape(labels.shape)
+    for name in REFERENCES if names is None else names:
+        if unsuited(task, name) is None:
+            try:
+                guesses[name] = fit_reference(task, name, fit)(held_out["inputs"])
+            except ValueError as error:
+                logger.warning(f"reference prediction {name} is left out: {error}")
+    if names is not None:
+        return guesses
+    shape = held_out["labels"].shape
     for name in sorted(set(test.column_names) - set(held_out)):
         guesses[name] = torch.from_numpy(read_column(test, name).copy())
-        if guesses[name].shape != labels.shape:
+        if guesses[name].shape != shape:
             raise ValueError(
-                f"column {name}: expected predictions of the labels' shape {tuple(labels.shape)}, got "
+                f"column {name}: expected predictions of the labels' shape {tuple(shape)}, got "
                 f"{tuple(guesses[name].shape)}"
             )
     return guesses
 
 
-def reference_scores(task: TaskConfig, train: Dataset, test: Dataset) -> dict[str, float]:
+def reference_scores(
+    task: TaskConfig, train: Dataset, test: Dataset, names: Collection[str] | None = None
+) -> dict[str, float]:
     """The task's metric of the :func:`reference_predictions` on the test split, by name."""
     labels = collate(task, test)["labels"]
     known = is_known(task, labels)
     compute = METRICS[str(task.metric)].compute
-    return {name: compute(guess, labels, known) for name, guess in reference_predictions(task, train, test).items()}
+    guesses = reference_predictions(task, train, test, names)
+    return {name: compute(guess, labels, known) for name, guess in guesses.items()}
 
 
-def _linear(fit: Mapping[str, Tensor], inputs: Tensor, num_labels: int) -> Tensor:
-    def design(features: Tensor) -> np.ndarray:
-        flat = features.flatten(0, -2).double().numpy()
-        return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
+def simplest_reference(task: TaskConfig) -> str:
+    """The first kind that suits the task: ``"majority"`` or ``"constant"``."""
+    return next(name for name, reference in REFERENCES.items() if reference.suits(task))
 
-    labels = fit["labels"].reshape(-1, num_labels).double().numpy()
-    known = ~np.isnan(labels).any(axis=1)
-    weights = np.linalg.lstsq(design(fit["inputs"])[known], labels[known], rcond=None)[0]
-    return torch.from_numpy(design(inputs) @ weights)
+
+def unsuited(task: TaskConfig, name: str) -> str | None:
+    """Why the task cannot have this reference prediction; ``None`` if it can."""
+    if name not in REFERENCES:
+        return f"unknown reference prediction {shown(name)}; known: {', '.join(REFERENCES)}"
+    if not REFERENCES[name].suits(task):
+        return f"reference prediction {name} does not suit the task's inputs or outputs"
+    if REFERENCES[name].needs_sklearn and not has_sklearn():
+        return f"reference prediction {name} needs scikit-learn: pip install asen-hf[sklearn]"
+    return None
+
+
+def fit_reference(task: TaskConfig, name: str, train: Mapping[str, NDArray]) -> Callable[[NDArray], Tensor]:
+    """Fit one reference prediction.
+
+    Args:
+        task: config of the rows' task, which the prediction suits (see :func:`unsuited`).
+        name: a key of ``REFERENCES``.
+        train: arrays ``inputs`` and ``labels``, in raw units.
+
+    Returns:
+        A function from inputs in raw units to predictions of the labels' shape, as from :func:`reference_predictions`.
+
+    Raises:
+        ValueError: fitting would take more than seconds; says what is too large.
+    """
+    targets = to_targets(task, train["inputs"], train["labels"])
+    outputs = REFERENCES[name].fit(task, train["inputs"], targets)
+    if note := getattr(outputs, "note", ""):
+        logger.info(f"reference prediction {name}: {note}")
+    medians = fit_constant(task, train["inputs"], targets) if task.is_regression else None
+
+    def predict(inputs: NDArray) -> Tensor:
+        predicted = to_predictions(task, inputs, outputs(inputs))
+        if medians is not None and np.isnan(predicted).any():  # where the residual feature is missing
+            known = np.nan_to_num(inputs) if task.residual_feature is not None else inputs
+            predicted = np.where(np.isnan(predicted), to_predictions(task, known, medians(known)), predicted)
+        return torch.from_numpy(np.ascontiguousarray(predicted))
+
+    return predict
+
+
+def _arrays(task: TaskConfig, rows: Dataset) -> dict[str, NDArray]:
+    return {name: column.numpy() for name, column in collate(task, rows).items()}

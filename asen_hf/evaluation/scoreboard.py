@@ -16,7 +16,7 @@ from ..model.orbits import is_invariant_support
 from ..model.symmetry import SymmetryBreaker
 from .equivariance import equivariance_error, find_outsider
 from .reference_predictions import reference_scores
-from .scores import Score, score_splits
+from .scores import Score, ScoreTable, score_splits
 
 _ELEMENTS = 20  # group elements to measure equivariance with
 _ROWS = 16  # rows to measure it on
@@ -36,7 +36,7 @@ def scoreboard(
     Returns:
         ``{task: Score}``, in the order of ``data``.
     """
-    board = {}
+    board = ScoreTable()
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
         inputs = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)["inputs"]
@@ -51,18 +51,28 @@ def scoreboard(
 
 
 def format_scoreboard(tasks: Mapping[str, TaskConfig], scores: Mapping[str, Score]) -> str:
-    """The scores as a text table with footnotes; ``tasks`` holds the configs of the scored tasks."""
-    head = ["task", "group", "rank", "rows", "loss", "score", "reference predictions"]
-    head += ["equivariance error", "outside the group"]
-    lines = [head, *(_cells(name, tasks[name], score) for name, score in scores.items())]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    table.insert(1, "  ".join("-" * width for width in widths))
+    """The scores as text: a table with footnotes, and a table of reference predictions.
+
+    Args:
+        tasks: the configs of the scored tasks.
+        scores: one score per task.
+    """
+    head = ["task", "group", "rank", "rows", "loss", "score", "equivariance error", "outside the group"]
+    table = _table(head, [_cells(name, tasks[name], score) for name, score in scores.items()])
     notes = [
         f"{name}: the group does not map the support to itself; the network has only the symmetries that do."
         for name in scores
         if not _has_invariant_support(tasks[name])
     ]
+    names = list(dict.fromkeys(name for score in scores.values() for name in score.references))
+    references = [
+        [task, score.metric, f"{score.value:.4f}", *(_number(score.references.get(name)) for name in names)]
+        for task, score in scores.items()
+        if score.references
+    ]
+    if references:
+        head = ["reference predictions", "metric", "this model", *(name.replace("_", " ") for name in names)]
+        notes += ["", *_table(head, references)]
     return "\n".join([*table, *notes])
 
 
@@ -76,6 +86,18 @@ def format_error(error: float | None) -> str:
     return "-" if error is None else f"{error:.1e}"
 
 
+def _table(head: list[str], body: list[list[str]]) -> list[str]:
+    """Aligned lines: a head, a rule and the body."""
+    lines = [head, *body]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return [table[0], "  ".join("-" * width for width in widths), *table[1:]]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
 def _cells(name: str, task: TaskConfig, score: Score) -> list[str]:
     return [
         name,
@@ -84,7 +106,6 @@ def _cells(name: str, task: TaskConfig, score: Score) -> list[str]:
         str(score.rows),
         f"{score.loss:.4f}",
         f"{score.metric} {score.value:.4f}" + f" ({format_numbers(score.details)})" * bool(score.details),
-        format_numbers(score.references),
         format_error(score.equivariance_error),
         format_error(score.outside_error),
     ]

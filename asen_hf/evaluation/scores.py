@@ -17,12 +17,15 @@ from datasets import Dataset
 from torch import Tensor
 
 from ..data import collate
+from ..model._html import html_table
+from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known, predictions
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
 from ..model.pretrained_asen import evaluating
 from .metrics import METRICS, details
 from .provenance import provenance
+from .row_outcomes import RowOutcomes
 
 TEST_SCORES_NAME = "test_scores.json"  # of a finished run's folder, beside scores.json, its validation scores
 
@@ -52,6 +55,16 @@ class Score:
     equivariance_error: float | None = None
     outside_error: float | None = None
 
+    def _repr_html_(self) -> str:
+        return html_table([*zip(_HEAD, _cells("", self), strict=True)][1:])
+
+
+class ScoreTable(dict[str, Score]):
+    """Scores by task, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return html_table([_cells(name, score) for name, score in self.items()], _HEAD)
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoreRecord:
@@ -70,6 +83,11 @@ class ScoreRecord:
     scores: dict[str, Score]
     step: int | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=provenance)
+
+    def _repr_html_(self) -> str:
+        step = "" if self.step is None else f", step {self.step:,}"
+        caption = f"scores on the split {self.split}, seed {self.seed}{step}"
+        return html_table([_cells(name, score) for name, score in self.scores.items()], _HEAD, caption)
 
     @classmethod
     def read(cls, path: str | Path) -> ScoreRecord:
@@ -108,7 +126,44 @@ def score_splits(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_s
     return {name: _score(model, name, split, batch_size) for name, split in splits.items()}
 
 
+def score_predictions(
+    task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float = math.nan
+) -> tuple[Score, RowOutcomes]:
+    """The score of predictions, and the outcome of each row.
+
+    Args:
+        task: its config.
+        predicted: in raw units, in the labels' shape; *scores* of the second class where the metric compares scores.
+        labels: in raw units.
+        loss: their mean loss, in normalised units, where there is one.
+    """
+    outcomes = RowOutcomes.of(str(task.metric), predicted, labels, is_known(task, labels))
+    return _compared(task, predicted, labels, loss), outcomes
+
+
+def score_rows(model: AsenForMultitask, name: str, split: Dataset, batch_size: int = 256) -> tuple[Score, RowOutcomes]:
+    """The score of one task on a split, as from :func:`score_splits`, and the outcome of each row."""
+    predicted, labels, loss = _predicted(model, name, split, batch_size)
+    return score_predictions(model.config.tasks[name], predicted, labels, loss)
+
+
 def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> Score:
+    return _compared(model.config.tasks[name], *_predicted(model, name, split, batch_size))
+
+
+def _compared(task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float) -> Score:
+    compared = predicted, labels, is_known(task, labels)
+    return Score(
+        rows=len(labels),
+        loss=loss,
+        metric=str(task.metric),
+        value=METRICS[str(task.metric)].compute(*compared),
+        details=details(task, *compared),
+    )
+
+
+def _predicted(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> tuple[Tensor, Tensor, float]:
+    """Predictions, labels and mean loss of a task on a split."""
     task = model.config.tasks[name]
     metric = METRICS[str(task.metric)]
     columns = collate(task, split)
@@ -123,19 +178,25 @@ def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) 
         logits = output.logits
         guess = logits[..., 1] - logits[..., 0] if metric.uses_scores else predictions(task, logits, batch["inputs"])
         predicted.append(guess.cpu())
-    compared = torch.cat(predicted), columns["labels"], is_known(task, columns["labels"])
-    return Score(
-        rows=len(split),
-        loss=float(total[0] / total[1]),
-        metric=str(task.metric),
-        value=metric.compute(*compared),
-        details=details(task, *compared),
-    )
+    return torch.cat(predicted), columns["labels"], float(total[0] / total[1])
 
 
 def _batches(columns: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
     for start in range(0, len(columns["inputs"]), batch_size):
         yield {name: column[start : start + batch_size] for name, column in columns.items()}
+
+
+_HEAD = ("task", "rows", "loss", "score", "reference predictions", "equivariance error", "outside the group")
+
+
+def _cells(name: str, score: Score) -> list[str]:
+    details, references = (
+        ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
+        for numbers in (score.details, score.references)
+    )
+    errors = ("-" if error is None else f"{error:.1e}" for error in (score.equivariance_error, score.outside_error))
+    value = f"{score.metric} {score.value:.4g}" + (f" ({details})" if details else "")
+    return [name, f"{score.rows:,}", f"{score.loss:.4f}", value, references, *errors]
 
 
 # As in protobuf's mapping to JSON.

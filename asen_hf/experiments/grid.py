@@ -4,7 +4,8 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
 
 - ``description``: the question, and ``findings``: the answer of the tables; both are printed in the report;
 - ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
-  ``rival``, with the ``architecture`` of cells that train a rival network (rivals.py) instead of the model; for cells
+  ``rival``, with the ``architecture`` of cells that train a rival network (rivals.py) instead of the model, or the
+  ``reference`` prediction that takes its place; ``fold``, with ``number`` and ``of``, for cross-validation; for cells
   that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of TaskRecipe,
   null to leave a task out, and ``training``), run once for all cells that share it, and ``finetune``
   (:class:`Start`);
@@ -27,6 +28,7 @@ from typing import Any
 from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
 from ._content import data_fingerprint, fingerprint
+from .folds import Fold
 from .store import Store
 
 PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
@@ -35,8 +37,9 @@ MEASURED = (
     *("recipe", *PROVENANCE),
     *("validation", "details"),  # added later: metric on the validation split, additional test scores as JSON
 )
-SECTIONS = ("model", "task", "training", "rival", "pretrain", "finetune")
+SECTIONS = ("model", "task", "training", "rival", "fold", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
+OUTCOMES_NAME = "validation_rows.npz"  # RowOutcomes in the folder of a run that is kept
 
 Cell = dict[str, str]  # name of an axis: name of its value
 
@@ -121,6 +124,7 @@ class Grid:
         for cell in [{**first, axis: value} for axis, values in self.axes.items() for value in values]:
             self.recipe(cell)
             self.start(cell)
+            self.fold(cell)
             self.pretraining(cell)
 
     def __post_init__(self) -> None:
@@ -225,6 +229,15 @@ class Grid:
     def architecture(self, cell: Cell) -> str | None:
         """The architecture of the rival network that replaces the model in the cell, if any."""
         return self.sections(cell).get("rival", {}).get("architecture")
+
+    def reference(self, cell: Cell) -> str | None:
+        """The reference prediction that takes the model's place in the cell, if any."""
+        return self.sections(cell).get("rival", {}).get("reference")
+
+    def fold(self, cell: Cell) -> Fold | None:
+        """The fold that the cell is validated on; ``None`` for the validation split."""
+        fold = self.sections(cell).get("fold")
+        return None if fold is None else Fold(**_known(fold, ["number", "of"]))
 
     def start(self, cell: Cell) -> Start:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""

@@ -8,10 +8,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 
 from ..plots._saving import save_figure
+from ..plots.experiments import draw_panels
 from .grid import Grid
 
 MEAN = "mean of all"
@@ -50,7 +50,7 @@ def write_report(grid: Grid) -> Path:
             lines += [f"## First {grid.report.columns} at which the mean metric over seeds reaches a threshold", ""]
             lines += [*_first_reached(grid, collect(grid, rows, "value")), ""]
         if grid.report.columns is not None:
-            _plot(grid, collect(grid, rows, grid.report.metric), grid.folder / "plot.png")
+            _plot(grid, rows, grid.folder / "plot.png")
             lines += [f"![Test {grid.report.metric} against {grid.report.columns}](plot.png)", ""]
     path = grid.folder / "report.md"
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
@@ -201,39 +201,21 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _plot(grid: Grid, scores: Scores, path: Path) -> None:
+def _plot(grid: Grid, rows: list[dict[str, str]], path: Path) -> None:
     """One small panel per subject, one line per compared value, bars of one standard error."""
-    subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
-    across = min(4, len(subjects))
-    down = math.ceil(len(subjects) / across)
-    figure = Figure(figsize=(3 * across, 2.5 * down), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False)
-    columns = list(_columns(grid))
-    is_numeric = all(column.replace(".", "", 1).isdigit() and float(column) > 0 for column in columns)
-    places = [float(column) for column in columns] if is_numeric else list(range(len(columns)))
-    for panel, subject in zip(axes.flat, subjects, strict=False):
-        for arm in grid.axes[grid.report.compare]:
-            points = [
-                (place, scores.get((subject, arm, column))) for place, column in zip(places, columns, strict=True)
-            ]
-            known = [(place, seeds) for place, seeds in points if seeds]
-            panel.errorbar(
-                [place for place, _ in known],
-                [statistics.mean(seeds.values()) for _, seeds in known],
-                yerr=np.nan_to_num([standard_error(seeds) for _, seeds in known]),
-                **{"label": arm, "marker": "o", "markersize": 3, "linewidth": 1.2, "capsize": 2},
-            )
-        panel.set_title(subject, fontsize=9)
-        panel.set_xscale("log" if is_numeric else "linear")
-        panel.set_xticks(places, columns, fontsize=8)
-        panel.minorticks_off()
-        panel.tick_params(labelsize=8)
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
-    for panel in axes.flat[len(subjects) :]:
-        panel.axis("off")
-    figure.supxlabel(grid.report.columns or "", fontsize=9)
-    figure.supylabel(f"test {grid.report.metric}", fontsize=9)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9, frameon=False)
+    scores = collect(grid, rows, grid.report.metric)
+    metrics = {row["metric"] for row in rows}
+    measure = "loss" if grid.report.metric == "loss" else metrics.pop() if len(metrics) == 1 else "metric"
+    subjects = {
+        subject: {
+            arm: {
+                column: (statistics.mean(seeds.values()), standard_error(seeds))
+                for column in _columns(grid)
+                if (seeds := scores.get((subject, arm, column)))
+            }
+            for arm in grid.axes[grid.report.compare]
+        }
+        for subject in dict.fromkeys(subject for subject, _, _ in scores)
+    }
+    figure = draw_panels(subjects, list(_columns(grid)), grid.report.columns or "", f"test {measure}")
     save_figure(figure, path)

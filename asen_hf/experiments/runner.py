@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import set_seed
+from datasets import DatasetDict
 from tqdm.auto import tqdm
 
 from ..evaluation.provenance import provenance, revision
-from ..evaluation.reference_predictions import reference_scores
-from ..evaluation.scores import score_splits
+from ..evaluation.reference_predictions import reference_scores, simplest_reference
+from ..evaluation.scores import Score, score_rows, score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..training._statistics import with_training_statistics
 from ..training.finetune import prepare_model
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
-from .grid import PROVENANCE, RUNS, Cell, Grid, Start, describe
+from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Cell, Grid, Start, describe
+from .reference_runs import run_reference
 from .rivals import RivalConfig, RivalForMultitask
 
 
@@ -47,7 +49,15 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     shutil.rmtree(output, ignore_errors=True)
     content = grid.fingerprint(cell)  # before the rows are read: a file that changes later makes the line stale
     configs, data = recipe.load()
+    if fold := grid.fold(cell):
+        data = {name: fold.apply(splits, training.seed) for name, splits in data.items()}
     [(name, task)] = with_training_statistics(configs, data, training, is_logged=False).items()
+    if reference := grid.reference(cell):
+        scores, outcomes = run_reference(task, reference, data[name], training)
+        output.mkdir(parents=True)
+        outcomes.write(output / OUTCOMES_NAME)
+        made = {"parameters": 0, "rows": training.train_rows or len(data[name]["train"]), "steps": 0, "best_step": 0}
+        return _line(cell, task, data[name], scores["test"], scores["validation"].value, content, start, made)
     start_from = grid.start(cell)
     model = starting_model(recipe, pretraining, start_from, name, task, grid.architecture(cell))
     rows = steps = best_step = 0
@@ -57,20 +67,36 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         validation, best_step = record.scores[name].value, record.step or 0
         rows = training.train_rows or len(data[name]["train"])
         steps = total_steps(training, rows, num_processes=1)
-        if not grid.keep:
+        if grid.keep:
+            _, outcomes = score_rows(model, name, data[name]["validation"], training.eval_batch_size)
+            outcomes.write(output / OUTCOMES_NAME)
+        else:
             shutil.rmtree(output)
     score = score_splits(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
+    made = {"parameters": model.num_parameters(), "rows": rows, "steps": steps, "best_step": best_step}
+    return _line(cell, task, data[name], score, validation, content, start, made)
+
+
+def _line(
+    cell: Cell,
+    task: TaskConfig,
+    splits: DatasetDict,
+    score: Score,
+    validation: float | str,
+    content: str,
+    start: float,
+    made: dict[str, int],
+) -> dict[str, Any]:
+    """A line of the store: test scores, and how they were made since the time ``start``."""
+    simplest = simplest_reference(task)
     return {
         **cell,
         "loss": score.loss,
         "metric": score.metric,
         "value": score.value,
         # majority or constant prediction, fitted on the whole train split even if the cell trains on fewer rows
-        "reference": next(iter(reference_scores(task, data[name]["train"], data[name]["test"]).values())),
-        "parameters": model.num_parameters(),
-        "rows": rows,
-        "steps": steps,
-        "best_step": best_step,
+        "reference": reference_scores(task, splits["train"], splits["test"], [simplest])[simplest],
+        **made,
         "wall_seconds": round(time.perf_counter() - start, 1),
         "recipe": content,
         **_provenance(),

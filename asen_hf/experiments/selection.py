@@ -1,6 +1,7 @@
 """Which symmetry should a task get? Train one model per candidate on the same budget and rank the candidates.
 
-A candidate is a group on a support; rival networks of equal size can be added. See ``asen select --help``.
+A candidate is a group on a support; rival networks of equal size and reference predictions can be added. See ``asen
+select --help``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..closures.automorphisms import Undecided
 from ..data._json import parse_json
 from ..data.group_option import resolve_group
 from ..evaluation.metrics import METRICS
+from ..evaluation.reference_predictions import REFERENCES, unsuited
 from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.groups import from_cycles, to_cycles
@@ -50,6 +52,7 @@ def select(
     rivals: Sequence[str] = (),
     lrs: Sequence[float] = (),
     seeds: int = 3,
+    folds: int = 0,
     workers: int = 2,
 ) -> list[Standing]:
     """Rank candidate symmetries of a task by validation score, and keep the winner's checkpoint.
@@ -62,10 +65,15 @@ def select(
             default those of :func:`proposals`.
         supports: every group is tried on each of these supports.
         close_support: add to the task's edges all their images under the candidate group.
-        rivals: architectures of rival networks (see :mod:`asen_hf.experiments.rivals`).
-        lrs: learning rates: the first seed tries all, the remaining seeds use the candidate's best; by default the
+        rivals: architectures of rival networks (see :mod:`asen_hf.experiments.rivals`), and names of reference
+            predictions (see :data:`asen_hf.evaluation.reference_predictions.REFERENCES`). A reference prediction gets
+            the task's own group, or the first candidate if the task's is trivial.
+        lrs: learning rates: the first run tries all, the remaining runs use the candidate's best; by default the
             recipe's.
         seeds: number of runs per candidate and learning rate.
+        folds: for cross-validation, the number of folds of the train and validation rows, each of which is held out
+            once per seed; 0 for the validation split. Rows with equal inputs are in one fold; no other relation
+            between rows, such as time, is respected.
         workers: number of single-threaded processes.
 
     Returns:
@@ -75,12 +83,15 @@ def select(
         ValueError: an unknown group, support or rival, an ``output_dir`` that holds another selection, or failed runs.
     """
     output = Path(recipe.training.output_dir)
-    for flag, given, known in (("supports", supports, SUPPORTS), ("rivals", rivals, tuple(ARCHITECTURES))):
+    known_rivals = (*ARCHITECTURES, *REFERENCES)
+    for flag, given, known in (("supports", supports, SUPPORTS), ("rivals", rivals, known_rivals)):
         if unknown := sorted(set(given) - set(known)):
             raise ValueError(f"--{flag}: expected values among {', '.join(known)}, got {', '.join(unknown)}")
     for flag, number in (("seeds", seeds), ("workers", workers)):
         if number < 1:
             raise ValueError(f"--{flag} must be at least 1, got {number}")
+    if folds == 1 or folds < 0:
+        raise ValueError(f"--folds must be at least 2, or 0 for no cross-validation, got {folds}")
     config = source.config()  # once: it may read a large file
     candidates, notes = _candidates(source, config, recipe, groups, supports, close_support, rivals)
     content = {
@@ -94,7 +105,7 @@ def select(
         "axes": {
             "candidate": candidates,
             "lr": [float(lr) for lr in lrs] or [recipe.training.lr],
-            "seed": list(range(seeds)),
+            "seed": _runs(seeds, folds),
         },
         "report": {"compare": "candidate"},
         "keep": True,
@@ -103,9 +114,11 @@ def select(
     grid = write_grid(content, output)
     grid.check()
     described = describe_candidates(grid, config)
-    print(f"{len(described)} candidates, {seeds} seeds")
+    print(f"{len(described)} candidates, {seeds} seeds" + f", {folds} folds" * (folds > 0))
     first, *remaining = grid.axes["seed"]
-    run_missing(grid, [cell for cell in grid.cells if cell["seed"] == first], workers)
+    first_rate = next(iter(grid.axes["lr"]))  # a reference prediction has no learning rate
+    trials = [cell for cell in grid.cells if cell["seed"] == first]
+    run_missing(grid, [cell for cell in trials if grid.reference(cell) is None or cell["lr"] == first_rate], workers)
     rates = best_rates(grid)
     chosen = [cell for cell in grid.cells if cell["lr"] == rates[cell["candidate"]] and cell["seed"] in remaining]
     run_missing(grid, chosen, workers)
@@ -152,6 +165,12 @@ def _candidates(
                 notes.append(f"{name}: the same network as {first}.")
     architecture: Any
     for architecture in rivals:
+        if architecture in REFERENCES:
+            if problem := unsuited(config, architecture):
+                raise ValueError(f"--rivals: {problem}")
+            own = {} if config.generators else {"task": {"generators": next(iter(found.values()))}}
+            candidates[REFERENCES[architecture].title] = {"rival": {"reference": architecture}, **own}
+            continue
         # The median size, not the largest: a trivial group on many nodes has an embedding row per pair, and these
         # rows are most of its parameters.
         backbone = dataclasses.asdict(recipe.model)
@@ -162,6 +181,17 @@ def _candidates(
             "model": {"hidden_size": width},
         }
     return candidates, notes
+
+
+def _runs(seeds: int, folds: int) -> list[int] | dict[str, dict[str, Any]]:
+    """The axis of runs: seeds, or each seed with each of its folds."""
+    if not folds:
+        return list(range(seeds))
+    return {
+        f"{seed}, fold {number + 1} of {folds}": {"training": {"seed": seed}, "fold": {"number": number, "of": folds}}
+        for seed in range(seeds)
+        for number in range(folds)
+    }
 
 
 def _budget(recipe: Recipe) -> dict[str, Any]:
@@ -226,7 +256,7 @@ def describe_candidates(grid: Grid, config: TaskConfig) -> dict[str, Candidate]:
         name = cell["candidate"]
         if name in candidates:  # seen with another learning rate or seed
             continue
-        if grid.architecture(cell) is not None:
+        if grid.architecture(cell) is not None or grid.reference(cell) is not None:
             candidates[name] = Candidate(name)
             continue
         [source] = grid.recipe(cell).tasks

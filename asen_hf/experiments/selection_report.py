@@ -1,4 +1,4 @@
-"""The ranking of candidate symmetries: best first, with ties, as a table and a plot."""
+"""The ranking of candidate symmetries: best first, compared row by row, as a table and a plot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,10 +17,15 @@ from ..closures import order_text
 from ..data import collate
 from ..evaluation.metrics import METRICS, details
 from ..evaluation.reference_predictions import reference_predictions
+from ..evaluation.row_outcomes import RowOutcomes
 from ..model.heads import is_known
 from ..plots._saving import save_figure
-from .grid import Grid
-from .report import paired_test
+from ..plots.experiments import Ranked, plot_ranking, ranking_size
+from ..training.loop import subsample
+from .grid import OUTCOMES_NAME, Grid
+from .paired_bootstrap import Comparison, compare
+
+SIGNIFICANCE = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +51,13 @@ class Standing:
     Attributes:
         lr: the learning rate.
         metric: name of the metric.
-        parameters: number of parameters of the network.
-        validation, test: scores by seed.
-        details: further test scores by name, means over seeds.
-        first: number of seeds for which the candidate is first by validation.
-        p: p-value of a paired t-test against the best candidate; NaN where no test is possible.
-        is_tied: whether the test finds no difference from the best candidate.
+        parameters: number of parameters of the network; 0 for a reference prediction.
+        validation, test: scores by run: a seed, or a seed and a fold.
+        details: further test scores by name, means over runs.
+        first: number of runs for which the candidate is first by validation.
+        p: p-value of the comparison with the best candidate, row by row, adjusted for the number of comparisons; NaN
+            where there was none.
+        is_tied: whether the comparison finds no difference from the best candidate.
         seconds: mean wall time of a run.
     """
 
@@ -64,7 +71,7 @@ class Standing:
     seconds: float
     first: int = 0
     p: float = float("nan")
-    is_tied: bool = True
+    is_tied: bool = False
 
     @property
     def mean(self) -> float:
@@ -72,7 +79,7 @@ class Standing:
 
 
 def best_rates(grid: Grid) -> dict[str, str]:
-    """For every candidate the learning rate that is best by validation on the first seed."""
+    """For every candidate the learning rate that is best by validation on the first run."""
     first = next(iter(grid.axes["seed"]))
     rows = [row for row in grid.rows() if row["seed"] == first]
     rows.sort(key=lambda row: _badness(row["metric"], [float(row["validation"])]), reverse=True)
@@ -84,9 +91,10 @@ def _badness(metric: str, scores: Iterable[float]) -> float:
 
 
 def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
-    """Best first, by mean validation score over seeds; tied where a paired t-test over seeds finds no difference.
+    """Best first, by mean validation score over runs; tied where a paired bootstrap over rows finds no difference.
 
-    Candidates without runs for all seeds come last, since a mean over fewer seeds is not comparable.
+    Candidates that lack a run come last, since a mean over fewer runs is not comparable. They are not compared with
+    the best, and neither are candidates whose runs have left no outcomes of their validation rows.
     """
     standings = []
     for name, lr in best_rates(grid).items():
@@ -110,13 +118,26 @@ def rank(grid: Grid, candidates: dict[str, Candidate]) -> list[Standing]:
     best = standings[0].validation
     complete = [standing for standing in standings if len(standing.validation) == most]
     winners = [min(complete, key=lambda entry: _badness(entry.metric, [entry.validation[seed]])) for seed in best]
+    comparisons = _comparisons(grid, complete)
     compared = []
     for standing in standings:
-        _, p, count = paired_test(best, standing.validation)
-        # There is no p-value for one seed, nor where the scores of all seeds differ by the same amount.
-        is_tied = p >= 0.05 if p == p else count < 2 or standing.validation == best
-        compared.append(dataclasses.replace(standing, first=winners.count(standing), p=p, is_tied=is_tied))
+        p = comparisons[standing.candidate.name].adjusted_p if standing.candidate.name in comparisons else float("nan")
+        changes: dict[str, Any] = {"first": winners.count(standing), "p": p, "is_tied": p >= SIGNIFICANCE}
+        compared.append(dataclasses.replace(standing, **changes))
     return compared
+
+
+def _comparisons(grid: Grid, standings: list[Standing]) -> dict[str, Comparison]:
+    """Comparisons of the candidates with the first one, of all that have outcomes of their rows."""
+    outcomes = {}
+    for standing in standings:
+        name = standing.candidate.name
+        cells = {run: {"candidate": name, "lr": standing.lr, "seed": run} for run in standings[0].validation}
+        paths = {run: Path(grid.recipe(cell).training.output_dir) / OUTCOMES_NAME for run, cell in cells.items()}
+        if all(path.exists() for path in paths.values()):
+            outcomes[name] = {run: RowOutcomes.read(path) for run, path in paths.items()}
+    best = outcomes.pop(standings[0].candidate.name, None)
+    return {} if best is None else compare(best, outcomes)
 
 
 def write_ranking(grid: Grid, standings: list[Standing]) -> None:
@@ -129,18 +150,15 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
     plot(standings, grid.folder / "ranking.png")
     best = standings[0]
     winner = next(standing for standing in standings if standing.candidate.group)
-    tied = [standing.candidate.name for standing in standings[1:] if standing.is_tied]
-    told = f"Not told apart from it: {'; '.join(tied)}." if tied else "All others are worse by more than chance."
     symmetry = "" if winner is best else f" The best symmetry is **{winner.candidate.name}**."
     hours = sum(float(row["wall_seconds"]) for row in grid.rows()) / 3600
     store = grid.rows()[0]
     lines = [
         f"# {grid.description}",
         "",
-        f"Best by validation {best.metric}: **{best.candidate.name}**. {told}{symmetry}",
-        f"Means ± standard deviations over {len(best.validation)} seeds; p of a t-test against the best, paired by "
-        "seed, which finds only large differences where seeds are few. Every candidate had the same budget and the "
-        f"same learning rates ({', '.join(grid.axes['lr'])}), chosen by validation on the first seed.",
+        f"Best by validation {best.metric}: **{best.candidate.name}**. {_verdict(standings)}{symmetry}",
+        f"Means ± standard deviations over {_runs(grid)}. {_method(standings)} Every candidate had the same budget and "
+        f"the same learning rates ({', '.join(grid.axes['lr'])}), chosen by validation on the first run.",
         *(["", grid.findings] if grid.findings else []),
         "",
         f"| {' | '.join(rows[0])} |",
@@ -149,13 +167,46 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
         "",
         "Reference predictions, without a network, on the test rows of the first seed: " + _references(grid) + ".",
         "",
-        "![score against the number of orbitals](ranking.png)",
+        "![validation scores of all candidates](ranking.png)",
         "",
         f"All {len(grid.rows())} runs together took {hours:.2f} hours, with {store['threads']} thread each, on "
         f"{store['platform']}, torch {store['torch']}. Recipe of all runs: `grid.yaml`; the checkpoint of the best "
         f"symmetry's best seed: `{grid.folder / 'best'}`.",
     ]
     (grid.folder / "ranking.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _verdict(standings: list[Standing]) -> str:
+    """Which candidates are worse than the best by more than chance, and which may not be."""
+    others = standings[1:]
+    tied = [standing.candidate.name for standing in others if standing.is_tied]
+    unknown = [standing.candidate.name for standing in others if np.isnan(standing.p)]
+    sentences = []
+    if tied:
+        sentences.append(f"Not told apart from it: {'; '.join(tied)}.")
+    if unknown:
+        sentences.append(f"Not compared with it, for want of runs or of their outcomes by row: {'; '.join(unknown)}.")
+    if len(tied) + len(unknown) < len(others):
+        sentences.append("All others are worse by more than chance.")
+    return " ".join(sentences) or "It has no competitor."
+
+
+def _method(standings: list[Standing]) -> str:
+    number = sum(not np.isnan(standing.p) for standing in standings)
+    if not number:
+        return "No candidates were compared row by row."
+    return (
+        f"p of a paired bootstrap against the best, over validation rows and runs, adjusted by Holm's method for the "
+        f"{number} comparison{'s' * (number > 1)} made; below {SIGNIFICANCE} the difference is more than chance."
+    )
+
+
+def _runs(grid: Grid) -> str:
+    names = list(grid.axes["seed"])
+    folds = next(grid.fold(cell) for cell in grid.cells if cell["seed"] == names[0])
+    number = len(names) if folds is None else len(names) // folds.of
+    seeds = f"{number} seed{'s' * (number > 1)}"
+    return seeds if folds is None else f"{folds.of} folds of {seeds}"
 
 
 def _row(place: int, standing: Standing) -> dict[str, object]:
@@ -166,13 +217,13 @@ def _row(place: int, standing: Standing) -> dict[str, object]:
         "candidate": candidate.name,
         "order": order if candidate.group else "",
         "orbitals": candidate.rank if candidate.group else "",
-        "parameters": standing.parameters,
+        "parameters": standing.parameters or "",
         f"validation {standing.metric}": f"{standing.mean:.4g} ± {deviation(standing.validation):.2g}",
         f"test {standing.metric}": f"{statistics.mean(standing.test.values()):.4g} ± {deviation(standing.test):.2g}",
         **{f"test {name}": f"{value:.4g}" for name, value in standing.details.items()},
-        "first on": f"{standing.first} of {len(standing.validation)} seeds",
-        "p": "" if place == 1 or np.isnan(standing.p) else f"{standing.p:.3f}",
-        "tied with the best": "" if place == 1 else "yes" if standing.is_tied else "no",
+        "first on": f"{standing.first} of {len(standing.validation)} runs",
+        "p": "" if np.isnan(standing.p) else f"{standing.p:.3g}",
+        "tied with the best": "" if np.isnan(standing.p) else "yes" if standing.is_tied else "no",
         "lr": standing.lr,
         "seconds per run": f"{standing.seconds:.0f}",
     }
@@ -183,9 +234,10 @@ def _references(grid: Grid) -> str:
     configs, rows = recipe.load()
     [(name, task)] = configs.items()
     data = rows[name]
+    train = subsample(data["train"], recipe.training)
     labels = collate(task, data["test"])["labels"]
     compute, known, shown = METRICS[str(task.metric)].compute, is_known(task, labels), []
-    for name, guess in reference_predictions(task, data["train"], data["test"]).items():
+    for name, guess in reference_predictions(task, train, data["test"]).items():
         more = ", ".join(f"{key} {value:.4g}" for key, value in details(task, guess, labels, known).items())
         value = f"{name.replace('_', ' ')} {compute(guess, labels, known):.4g}"
         shown.append(value + (f" ({more})" if more else ""))
@@ -193,29 +245,22 @@ def _references(grid: Grid) -> str:
 
 
 def deviation(seeds: dict[str, float]) -> float:
-    """Standard deviation over seeds; NaN for one seed."""
+    """Standard deviation over runs; NaN for one run."""
     return statistics.stdev(seeds.values()) if len(seeds) > 1 else float("nan")
 
 
 def plot(standings: list[Standing], path: Path) -> None:
-    """Validation score against the number of orbitals: from too much symmetry, on the left, to none."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axis = figure.subplots()
-    symmetric = [standing for standing in standings if standing.candidate.group]
-    for support in sorted({standing.candidate.support for standing in symmetric}):
-        points = [standing for standing in symmetric if standing.candidate.support == support]
-        points.sort(key=lambda standing: standing.candidate.rank or 0)
-        ranks = [standing.candidate.rank or 0 for standing in points]
-        errors = np.nan_to_num([deviation(standing.validation) for standing in points])
-        means = [standing.mean for standing in points]
-        axis.errorbar(ranks, means, yerr=errors, marker="o", capsize=3, label=f"{support} support")
-        for standing in points:
-            place = (standing.candidate.rank, standing.mean)
-            axis.annotate(standing.candidate.group, place, xytext=(4, 5), textcoords="offset points", fontsize=8)
-    for number, rival in enumerate(entry for entry in standings if not entry.candidate.group):
-        axis.axhline(rival.mean, color=f"C{5 + number}", linestyle="--", linewidth=1.2, label=rival.candidate.name)
-    axis.set(xscale="log", xlabel="orbitals", ylabel=f"validation {standings[0].metric}")
-    axis.legend(fontsize=8)
-    axis.margins(x=0.1)  # room for names
-    axis.grid(alpha=0.3)
+    """Every candidate's validation scores, in the order of the ranking."""
+    ranked = [
+        Ranked(
+            f"{standing.candidate.name} ({standing.candidate.rank:,} orbitals)"
+            if standing.candidate.rank is not None
+            else standing.candidate.name,
+            f"{standing.candidate.support} support" if standing.candidate.group else "rival network",
+            list(standing.validation.values()),
+        )
+        for standing in standings
+    ]
+    figure = Figure(figsize=ranking_size(len(ranked)), layout="constrained")
+    plot_ranking(ranked, f"validation {standings[0].metric}: each seed, mean ± standard deviation", figure.subplots())
     save_figure(figure, path)

@@ -1,5 +1,6 @@
 """Points 0 … n-1 and generators of a group: how they are numbered, what is checked of them, and how many are taken."""
 
+import math
 from collections.abc import Iterable
 from numbers import Integral
 
@@ -51,6 +52,21 @@ def check_size(degree: int, num_generators: int = 1) -> None:
             f"{num_generators:,} generators of degree {degree:,} have {degree * num_generators:,} images, but at most "
             f"{MAX_PAIRS:,} (MAX_PAIRS) are taken: give fewer generators"
         )
+
+
+def subsets_degree(n: int, k: int) -> int:
+    """The number of k-subsets of n points, once it and their size are known to be within the bounds."""
+    if not is_integer(k) or not 1 <= k <= n:
+        raise ValueError(f"k must be an integer in 1 … {n} (the degree), not {shown(k)}")
+    k = int(k)
+    # There are at least 2^min(k, n - k) subsets; their exact number can take seconds to compute.
+    if min(k, n - k) >= MAX_DEGREE.bit_length():
+        raise ValueError(f"{n:,} points have over {MAX_DEGREE:,} (MAX_DEGREE) subsets of size {k:,}")
+    degree = math.comb(n, k)
+    check_size(degree)
+    if degree * k > MAX_PAIRS:
+        raise ValueError(f"the {degree:,} subsets of size {k:,} hold over {MAX_PAIRS:,} (MAX_PAIRS) points")
+    return degree
 
 
 def positive_integer(value: object, subject: str) -> int:

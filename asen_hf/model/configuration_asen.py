@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig
 
 from ._messages import one_line, shortened, shown
 from .checkpoints import find_checkpoint
+from .configuration_html import config_html
 from .configuration_names import check_pairs_of_names, check_task_name
 from .configuration_task import TaskConfig
 from .configuration_values import require, with_value_errors
@@ -229,6 +230,9 @@ class AsenConfig(PreTrainedConfig):
             unknown = sorted(kwargs.keys() - _INHERITED_KEYS - _LOADING_KEYS)
             require(not unknown, f"AsenConfig has no {', '.join(unknown)}; it has {', '.join(sorted(fields))}")
         return super().from_dict({**config_dict, **own}, **kwargs)
+
+    def _repr_html_(self) -> str:
+        return config_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()

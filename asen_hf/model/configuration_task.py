@@ -11,10 +11,12 @@ import numpy as np
 from huggingface_hub.dataclasses import strict
 from sympy.combinatorics import PermutationGroup
 
+from ._group_graphs import automorphisms, is_graph
 from ._messages import shown
+from .configuration_html import task_html
 from .configuration_statistics import LARGEST_NORMALIZED, Statistic, checked_statistics, normalized
 from .configuration_values import MAX_TEXT, require, with_value_errors
-from .group_notation import parse_group
+from .group_notation import read_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
@@ -35,9 +37,11 @@ class TaskConfig:
 
     Args:
         degree: number of points n that the group acts on; inputs have n nodes. Optional if ``group`` determines it.
-        group: a ``PermutationGroup``, or the group in the notation of :mod:`asen_hf.model.group_notation`, such as
-            ``"S5 wr S2"``, instead of ``generators``. It is converted to ``degree``, ``generators`` and ``group_name``,
-            and only these are saved.
+        group: a ``PermutationGroup``, the group in the notation of :mod:`asen_hf.model.group_notation`, such as
+            ``"S5 wr S2"``, or a networkx graph, instead of ``generators``. It is converted to ``degree``,
+            ``generators`` and ``group_name``, and only these are saved. A graph means its automorphisms, on its nodes
+            in the order of ``graph.nodes``, without regard to attributes (:func:`asen_hf.from_networkx` takes them).
+            Its edges do not become ``edges``: messages pass between all nodes unless you set ``edges`` too.
         generators: permutations that generate the group G, each a list of disjoint cycles: ``[[[0, 1], [2, 3]]]`` is
             one generator. ``[]`` is the trivial group.
         group_name: display name of the group, by default the text of ``group``; never read by the model.
@@ -82,7 +86,7 @@ class TaskConfig:
     """
 
     degree: int = 0  # 0 is valid only with `group`
-    group: dataclasses.InitVar[str | PermutationGroup | None] = None
+    group: dataclasses.InitVar[Any] = None  # text, a PermutationGroup or a networkx graph
     generators: list = dataclasses.field(default_factory=list)
     group_name: str = ""
     edges: list | None = None
@@ -105,27 +109,28 @@ class TaskConfig:
     loss: Literal["cross_entropy", "l1", "mse"] | None = None
     metric: Literal["accuracy", "auc", "mae", "mpjpe", "p_mpjpe"] | None = None
 
-    def __post_init__(self, group: str | PermutationGroup | None) -> None:
+    def __post_init__(self, group: Any) -> None:
         if group is not None:
             self._read_group(group)
         self._check_symmetry()
         self._check_inputs_declared()
         self._check_outputs_declared()
 
-    def _read_group(self, group: str | PermutationGroup) -> None:
+    def _read_group(self, group: Any) -> None:
         require(not self.generators, "give the group as group or as generators, not both")
-        if isinstance(group, PermutationGroup):
-            degree = group.degree
-            require(self.degree in (0, degree), f"group acts on {degree} points, but degree is {shown(self.degree)}")
-        else:
-            require(
-                isinstance(group, str),
-                "group must be text or a PermutationGroup (asen_hf.from_networkx makes the one of a graph's "
-                f"automorphisms), got {type(group).__name__}",
-            )
-            self.group_name = self.group_name or (group if len(group) <= MAX_TEXT else f"{group[: MAX_TEXT - 1]}…")
-            group = parse_group(group, self.degree or None)
-        self.degree, self.generators = group.degree, to_cycles(group)
+        name = ""
+        if isinstance(group, str):
+            group, name = read_group(group, self.degree or None)
+        elif is_graph(group):
+            group, name = automorphisms(group), "Aut(graph)"
+        require(
+            isinstance(group, PermutationGroup),
+            f"group must be text or a PermutationGroup (or a networkx graph), got {type(group).__name__}",
+        )
+        degree = group.degree
+        require(self.degree in (0, degree), f"group acts on {degree} points, but degree is {shown(self.degree)}")
+        self.group_name = self.group_name or (name if len(name) <= MAX_TEXT else f"{name[: MAX_TEXT - 1]}…")
+        self.degree, self.generators = degree, to_cycles(group)
 
     def _check_symmetry(self) -> None:
         require(self.degree >= 1, f"degree must be at least 1, got {shown(self.degree)}")
@@ -235,6 +240,9 @@ class TaskConfig:
         if fields.pop("weak_support", False):
             fields["support"] = "weak"
         return cls(**fields)
+
+    def _repr_html_(self) -> str:
+        return task_html(self)
 
     @property
     def seen_edges(self) -> list | None:

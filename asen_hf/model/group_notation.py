@@ -1,49 +1,56 @@
 """A text notation for permutation groups, for recipes and the command line.
 
-=========================  =====================================================================================
-``S5``, ``A8``             symmetric and alternating group of degree 5, 8
-``C10``, ``D4``            rotations of 10 points in a circle; symmetries of the square, degree 4
-``R10``                    the reversal i → 9 - i of 10 points, and the identity
-``E5``                     the trivial group of degree 5
-``grid 3x4 translations``  symmetries of a 3 by 4 grid, row by row: flips, rotations, dihedral or translations
-``S1 x S7``                direct product; the points of the second group follow the points of the first
-``S5 wr S2``               wreath product: 2 blocks of 5 points, S5 in each, S2 permutes the blocks
-``(S3 x S2) wr C4``        parentheses
-``(0 1 2)(3 4), (0 3)``    generators, separated by commas, each a product of disjoint cycles; ``()`` is the identity
-=========================  =====================================================================================
+=============================  =================================================================================
+``S5``, ``A8``                 symmetric and alternating group of degree 5, 8
+``C10``, ``Z10``               rotations of 10 points in a circle
+``D5``                         symmetries of the pentagon: degree 5, order 10; ``D1`` and ``D2`` are S1 and S2
+``R10``                        the reversal i → 9 - i of 10 points, and the identity
+``E5``                         the trivial group of degree 5
+``Young(3,2,1)``               S3 x S2 x S1
+``grid 3x4 translations``      symmetries of a 3 by 4 grid, row by row: flips, rotations, dihedral or translations
+``M11`` … ``M24``              Mathieu groups, on 11, 12, 22, 23 or 24 points
+``PSL(2,7)``, ``PGL(2,7)``     projective linear groups, on the points of projective space: 8 for these
+``GL(3,2)``, ``SL(3,2)``       linear groups, on the vectors other than zero: 7 for these
+``AGL(1,8)``                   affine group, on all vectors: 8
+``Q8``, ``V4``, ``F20``        quaternions on themselves; {1, (01)(23), (02)(13), (03)(12)}; AGL(1,5) by its order
+``Aut(petersen)``              automorphisms of a small graph of networkx, or ``Aut(J(5,2))``, ``Aut(H(3,2))``
+``S1 x S7``                    direct product; the points of the second group follow the points of the first
+``S3^4``                       S3 x S3 x S3 x S3
+``S5 wr S2``                   wreath product: 2 blocks of 5 points, S5 in each, S2 permutes the blocks
+``product_action(C8, C3)``     direct product on the pairs (i, j) of points, numbered row by row
+``C8 on 8 x 3``                the same as ``product_action(C8, E3)``: 8 sensors in a ring, 3 time steps
+``S5 on 2-subsets``            on unordered pairs, in lexicographic order
+``(S3 x S2) wr C4``            parentheses
+``(0 1 2)(3 4), (0 3)``        generators, separated by commas, each a product of disjoint cycles; ``()``: identity
+``S2 wr <(0 1 2)>``            generators as a part, in angle brackets
+=============================  =================================================================================
 
-``wr`` binds tighter than ``x``, and both group from the left: ``S2 x S3 wr C4 wr C5`` is ``S2 x ((S3 wr C4) wr C5)``.
-``S_5`` is ``S5`` and ``×`` is ``x``; spaces matter only between points. Cycles stand alone, outside products.
+``^`` binds tightest, then ``wr``, ``x`` and ``on``; ``wr`` and ``x`` group from the left: ``S2 x S3 wr C4 wr C5`` is
+``S2 x ((S3 wr C4) wr C5)``. Other spellings: small letters; ``S_5``, ``S_{5}``, ``S₅``, ``S(5)``, ``Sym(5)`` and
+``SymmetricGroup(5)``; ``×``, ``*`` and ``⊕`` for ``x``; ``≀``, ``wreath`` and ``wr(S5, S2)`` for ``wr``; ``S3**4`` and
+``S₃⁴``. Spaces matter only between points.
+
+The number in a family's name is its degree, but for ``Q8`` and ``F20`` the order. What the field uses in two ways is
+refused with both: ``DihedralGroup(10)`` (degree 10 in SymPy and Sage, order 10 in GAP), ``S4 on pairs``, ``S3 ⊗ S3``.
+
+Points count from 0. Cycles with commas that leave point 0 out, as in ``(1,2,3)(4,5)``, are GAP's and Sage's, whose
+points count from 1: they are taken as ``(0 1 2)(3 4)``, and a warning says so. Cycles without commas that leave point 0
+out need a degree. The table of cases is in :mod:`asen_hf.model._group_cycles`.
 """
 
-import re
-from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+import warnings
 
 from sympy.combinatorics import PermutationGroup
 
 from . import groups
+from ._group_expressions import GroupReader
+from ._group_text import NotationError
 from ._messages import shown
-from ._points import MAX_DEGREE, check_size, positive_integer
+from ._points import check_size, positive_integer
 
-__all__ = ["format_cycles", "parse_group"]
+__all__ = ["NotationError", "format_cycles", "parse_group", "read_group"]
 
-_FAMILIES: dict[str, Callable[[int], PermutationGroup]] = {
-    "S": groups.symmetric,
-    "A": groups.alternating,
-    "C": groups.cyclic,
-    "D": groups.dihedral,
-    "R": groups.reversal,
-    "E": groups.trivial,
-}
-_GROUP = f"a group such as S5 (families: {', '.join(_FAMILIES)}), grid 3x3 flips or (S2 x S3)"
 _MAX_CHARACTERS = 2**18
-_MAX_DIGITS = 18
-_MAX_DEPTH = 50  # of open parentheses, and of products within products
-_MAX_PARTS = 1000  # groups, products and wreath products
-_MAX_POINTS = 4 * MAX_DEGREE  # of all parts of an expression together: building them takes at most a few seconds
-_MAX_SHOWN = 200  # characters; of a longer text, an error shows the surroundings of the fault
-_TOKEN = re.compile(r"(?P<family>[A-Z]_?(?=\d))|(?P<number>\d+)|(?P<word>[a-z]+|×)|(?P<mark>[(),])|(?P<wrong>\S)")
 
 
 def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
@@ -54,10 +61,19 @@ def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
         degree: number of points n. Optional: a structure such as ``S5 wr S2`` has its own degree, and the degree of
             cycles is by default their largest point plus one.
 
+    Warns:
+        UserWarning: the text counts points from 1, as GAP does.
+
     Raises:
-        ValueError: if the text is ill-formed or names a group beyond ``groups.MAX_DEGREE`` (the message points at the
-            character), if ``degree`` is not an integer of at least 1, or if the group has another degree.
+        ValueError: the text is ill-formed, can mean several groups or names a group beyond ``groups.MAX_DEGREE``, the
+            group has another degree, or ``degree`` is not an integer of at least 1. If the text is at fault, it is a
+            :class:`NotationError`: the message points at the character, and suggests what may be meant.
     """
+    return read_group(text, degree)[0]
+
+
+def read_group(text: str, degree: int | None = None) -> tuple[PermutationGroup, str]:
+    """The group as from :func:`parse_group`, and its name: the text, with a remark if points in it count from 1."""
     if not isinstance(text, str):
         raise ValueError(f"a group's notation must be text such as 'S5 wr S2', not {shown(text)}")
     if degree is not None:
@@ -68,189 +84,27 @@ def parse_group(text: str, degree: int | None = None) -> PermutationGroup:
             f"a group's notation may have at most {_MAX_CHARACTERS:,} characters, not {len(text):,}: give generators "
             "as lists of cycles"
         )
-    parser = _Parser(text)
-    if parser.sees_cycle():
-        return parser.cycles(degree)
-    found = parser.product()
-    parser.end("x, wr or the end")
-    if degree not in (None, found.degree):
-        raise ValueError(f"the group {shown(text)} acts on {found.degree} points, not on {degree}")
-    return found.build()
+    reader = GroupReader(text, degree, is_readable=lambda suggestion: _is_readable(suggestion, degree))
+    group = reader.whole().build()
+    if not reader.counts_from_1:
+        return group, text
+    warnings.warn(
+        f"group {shown(text)}: commas and no point 0 are read as in GAP and Sage, where points count from 1; in points "
+        f"from 0, the group is generated by {shown(format_cycles(group))}",
+        stacklevel=3,
+    )
+    return group, f"{text} (points from 1)"
+
+
+def _is_readable(text: str, degree: int | None) -> bool:
+    try:
+        GroupReader(text, degree).whole()
+    except ValueError:
+        return False
+    return True
 
 
 def format_cycles(group: PermutationGroup) -> str:
     """The generators of ``group`` as cycles; ``parse_group(format_cycles(group), group.degree)`` has the same."""
     generators = groups.to_cycles(group)
     return ", ".join("".join(f"({' '.join(map(str, cycle))})" for cycle in cycles) for cycles in generators) or "()"
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    start: int
-
-
-class _Part(NamedTuple):
-    """A part of an expression that has been read, but not built: its degree is checked before anything is allocated."""
-
-    degree: int
-    depth: int
-    build: Callable[[], PermutationGroup]
-
-
-class _Parser:
-    """Recursive descent, one method per rule; a method reads its own tokens and returns what they mean."""
-
-    def __init__(self, text: str):
-        self.text = text
-        self.tokens = [_Token(str(match.lastgroup), match[0], match.start()) for match in _TOKEN.finditer(text)]
-        self.tokens.append(_Token("end", "", len(text)))
-        self.position = self.num_open = self.num_parts = self.num_points = 0
-
-    @property
-    def next(self) -> _Token:
-        return self.tokens[self.position]
-
-    def take(self) -> _Token:
-        self.position += 1
-        return self.tokens[self.position - 1]
-
-    def takes(self, *texts: str) -> bool:
-        """Whether the next token is one of ``texts``; if so, it is taken."""
-        found = self.next.text in texts
-        self.position += found
-        return found
-
-    def number(self, expected: str) -> int:
-        token = self.next
-        if token.kind != "number":
-            self.expect(expected)
-        if len(token.text) > _MAX_DIGITS:
-            self.fail(f"the number has {len(token.text)} digits, but at most {_MAX_DIGITS} are read")
-        return int(self.take().text)
-
-    def sees_cycle(self) -> bool:
-        opening, inside = (self.tokens + self.tokens[-1:])[:2]
-        return opening.text == "(" and (inside.kind == "number" or inside.text == ")")
-
-    def end(self, expected: str) -> None:
-        if self.next.kind != "end":
-            self.expect(expected)
-
-    def product(self) -> _Part:
-        """``product := wreath ("x" wreath)*``"""
-        start = self.next
-        factors = [self.wreath()]
-        while self.takes("x", "×"):
-            factors.append(self.wreath())
-        if len(factors) == 1:
-            return factors[0]
-        degree = sum(factor.degree for factor in factors)
-        return self.part(start, degree, groups.direct_product, *factors)
-
-    def wreath(self) -> _Part:
-        """``wreath := single ("wr" single)*``"""
-        start = self.next
-        found = self.single()
-        while self.takes("wr"):
-            outer = self.single()
-            found = self.part(start, found.degree * outer.degree, groups.wreath_product, found, outer)
-        return found
-
-    def single(self) -> _Part:
-        """``single := FAMILY NUMBER | "grid" NUMBER "x" NUMBER KIND | "(" product ")"``"""
-        token = self.next
-        if self.takes("("):
-            if self.next.kind == "number":
-                self.fail("cycles cannot be part of a product")
-            self.num_open += 1
-            if self.num_open > _MAX_DEPTH:
-                self.fail(f"parentheses are nested too deeply: more than {_MAX_DEPTH} are open")
-            found = self.product()
-            self.num_open -= 1
-            return found if self.takes(")") else self.expect("x, wr or )")
-        if self.takes("grid"):
-            height = self.number("the grid's height")
-            if not self.takes("x", "×"):
-                self.expect("x between the grid's sides")
-            width = self.number("the grid's width")
-            kind = (
-                self.take().text
-                if self.next.kind == "word"
-                else self.expect("flips, rotations, dihedral or translations")
-            )
-            return self.part(token, height * width, groups.grid_symmetries, height, width, kind)
-        if token.text[:1] not in _FAMILIES or token.kind != "family":
-            self.expect(_GROUP)
-        self.take()
-        size = self.number("a number")
-        return self.part(token, size, _FAMILIES[token.text[0]], size)
-
-    def part(self, token: _Token, degree: int, make: Callable[..., PermutationGroup], *arguments: Any) -> _Part:
-        """A part that starts at ``token``, where its errors point; parts among the arguments are built first."""
-
-        def build() -> PermutationGroup:
-            built = [argument.build() if isinstance(argument, _Part) else argument for argument in arguments]
-            try:
-                return make(*built)
-            except ValueError as error:
-                raise self.error(str(error), token) from error
-
-        try:
-            check_size(degree)
-        except ValueError as error:
-            raise self.error(str(error), token) from error
-        self.num_parts += 1
-        if self.num_parts > _MAX_PARTS:
-            self.fail(f"up to here, there are over {_MAX_PARTS:,} groups and products", token)
-        self.num_points += degree
-        if self.num_points > _MAX_POINTS:
-            self.fail(f"up to here, the groups have over {_MAX_POINTS:,} points together", token)
-        depth = 1 + max((argument.depth for argument in arguments if isinstance(argument, _Part)), default=0)
-        if depth > _MAX_DEPTH:
-            self.fail(f"products are nested too deeply: more than {_MAX_DEPTH} within each other", token)
-        return _Part(degree, depth, build)
-
-    def cycles(self, degree: int | None) -> PermutationGroup:
-        """``cycles := generator ("," generator)*``"""
-        start = self.next
-        generators = [self.generator(degree)]
-        while self.takes(","):
-            generators.append(self.generator(degree))
-        self.end("(, a comma or the end")
-        largest = max((point for generator in generators for cycle in generator for point in cycle), default=-1)
-        if degree is None and largest < 0:
-            raise ValueError(f"the group {shown(self.text)} names no point, so its degree must be given")
-        cycles = [[cycle for cycle in generator if cycle] for generator in generators]
-        num_points = largest + 1 if degree is None else degree
-        return self.part(start, num_points, groups.from_cycles, cycles, num_points).build()
-
-    def generator(self, degree: int | None) -> list[list[int]]:
-        """``generator := ("(" NUMBER* ")")+``, with no number twice"""
-        seen: set[int] = set()
-        generator: list[list[int]] = []
-        while self.takes("("):
-            generator.append([])
-            while not self.takes(")"):
-                token = self.next
-                point = self.number("a point or )")
-                if point in seen:
-                    self.fail(f"point {point} appears twice in one generator", token)
-                if degree is not None and point >= degree:
-                    self.fail(f"point {point} is outside 0 … {degree - 1} (degree {degree})", token)
-                seen.add(point)
-                generator[-1].append(point)
-        return generator or self.expect("a cycle such as (0 1 2)")
-
-    def expect(self, expected: str) -> NoReturn:
-        self.fail(f"expected {expected}, found {self.next.text[:_MAX_SHOWN] or 'the end'}")
-
-    def fail(self, problem: str, token: _Token | None = None) -> NoReturn:
-        raise self.error(problem, token or self.next)
-
-    def error(self, problem: str, token: _Token) -> ValueError:
-        first = max(0, token.start - _MAX_SHOWN // 2) if len(self.text) > _MAX_SHOWN else 0
-        text = self.text[first : first + _MAX_SHOWN]
-        line = re.sub(r"\s", " ", text)
-        caret = " " * (token.start - first) + "^"
-        return ValueError(f"group {text!r}, character {token.start}: {problem}\n  {line}\n  {caret}")

@@ -6,7 +6,6 @@ SymPy validates and multiplies permutations in Python, and because its own const
 Nothing here asks SymPy for the order or a uniform random element of a group: it needs minutes for that at degree 100.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, combinations, islice
 from numbers import Integral
@@ -33,6 +32,7 @@ from ._points import (
     number_points,
     positive_integer,
     require_list,
+    subsets_degree,
 )
 
 __all__ = [
@@ -199,17 +199,9 @@ def action_on_subsets(group: PermutationGroup, k: int) -> PermutationGroup:
             them together.
     """
     check_group(group)
-    if not is_integer(k) or not 1 <= k <= group.degree:
-        raise ValueError(f"k must be an integer in 1 … {group.degree} (the degree), not {shown(k)}")
-    k = int(k)
-    # There are at least 2^min(k, n - k) subsets; their exact number can take seconds to compute.
-    if min(k, group.degree - k) >= MAX_DEGREE.bit_length():
-        raise ValueError(f"{group.degree:,} points have over {MAX_DEGREE:,} (MAX_DEGREE) subsets of size {k:,}")
-    degree = math.comb(group.degree, k)
+    degree = subsets_degree(group.degree, k)
     check_size(degree, len(group.generators))
-    if degree * k > MAX_PAIRS:
-        raise ValueError(f"the {degree:,} subsets of size {k:,} hold over {MAX_PAIRS:,} (MAX_PAIRS) points")
-    subsets = np.array(list(combinations(range(group.degree), k)))
+    subsets = np.array(list(combinations(range(group.degree), int(k))))
     images = (np.sort(form[subsets], axis=1) for form in array_forms(group))
     # An image's number is its rank among all images, which are all the subsets: the inverse of what sorts them.
     return make_group((np.argsort(np.lexsort(image.T[::-1])) for image in images), degree)

@@ -59,6 +59,10 @@ class Progress:
         if self.best_loss is None or loss < self.best_loss:
             self.best_step, self.best_loss = self.step, loss
 
+    def is_stale(self, patience: int | None, eval_steps: int) -> bool:
+        """Whether the last ``patience`` validations, one per ``eval_steps`` steps, were no better than the best."""
+        return patience is not None and self.step >= self.best_step + patience * eval_steps
+
 
 def save_random_state(folder: Path, accelerator: Accelerator) -> None:
     """Write this process's random state."""

@@ -21,6 +21,7 @@ from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_model, locate
+from .loop import subsample
 from .recipe import Recipe
 from .task_recipe import TaskRecipe
 
@@ -87,7 +88,7 @@ class RecipeRows:
     """The tasks and rows that a checkpoint's recipe.yaml names.
 
     Attributes:
-        splits: rows by task.
+        splits: rows by task; of the train split, those that the model was trained on.
         configs: the tasks as their sources define them, with all edges, for plots.
         left_out: tasks whose rows the recipe does not name.
         seed: seed of the rows and their splits.
@@ -134,7 +135,11 @@ def recipe_rows(
         source.dataset = dataset or source.dataset
         if source.dataset is not None:  # the checkpoint's config, because the task's JSON may have moved
             source.task_config = tasks[name].to_dict()
-        rows.configs[name], rows.splits[name] = source.load(recipe.training.seed)
+        rows.configs[name], splits = source.load(recipe.training.seed)
+        # The rows that the model was trained on: reference predictions are fitted on them too.
+        if (recipe.training.train_rows or 0) <= len(splits["train"]):
+            splits = DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
+        rows.splits[name] = splits
     if not rows.splits:
         raise ValueError(
             f"recipe.yaml of {checkpoint} does not say where the rows of {', '.join(rows.left_out)} come from "

@@ -106,7 +106,7 @@ def finetune(
     checkpoint = str(model_or_checkpoint) if isinstance(model_or_checkpoint, str | Path) else None
     how = {"init_from": init_from, "from_scratch": from_scratch, "keep_tasks": keep_tasks}
     start = from_mapping(Start, {"checkpoint": checkpoint, **how}, "finetune")
-    settings = _settings({**training, "output_dir": "unset"}, init_from, from_scratch)
+    settings = finetuning_settings({**training, "output_dir": "unset"}, init_from, from_scratch)
     state = process_state()
     with contextlib.ExitStack() as stack:
         settings.output_dir = stack.enter_context(run_folder(output_dir))
@@ -186,7 +186,16 @@ def prepare_model(
     return model
 
 
-def _settings(training: Mapping[str, Any], init_from: str | None, from_scratch: bool) -> TrainingRecipe:
+def finetuning_settings(training: Mapping[str, Any], init_from: str | None, from_scratch: bool) -> TrainingRecipe:
+    """The training section with these fields; ``backbone_lr`` is a fraction of ``lr`` if the backbone is trained.
+
+    Args:
+        training: fields of the section.
+        init_from, from_scratch: as in :func:`finetune`.
+
+    Raises:
+        ValueError: an unknown field, or a value that the section does not allow.
+    """
     settings = from_mapping(TrainingRecipe, training, "finetune")
     if settings.backbone_lr is None:
         slowdown = BACKBONE_SLOWDOWN if init_from is None else BACKBONE_SLOWDOWN_WITH_DONOR

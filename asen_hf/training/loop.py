@@ -69,6 +69,7 @@ def train(
     data: Mapping[str, DatasetDict],
     recipe: Recipe,
     score_test: Callable[[AsenForMultitask], dict[str, Score]] | None = None,
+    show_progress: bool = True,
 ) -> dict[str, ScoreRecord]:
     """Train ``model`` on all tasks of ``data`` and leave the best checkpoint by validation in the run's folder.
 
@@ -77,6 +78,7 @@ def train(
         data: ``{task: DatasetDict}`` with splits train and validation.
         recipe: its ``training`` section controls the loop; the whole recipe is saved with every checkpoint.
         score_test: scores the best model before the result is published, with its scores as test_scores.json.
+        show_progress: whether to show a progress bar and print the validation scores.
 
     Returns:
         The best checkpoint's scores, ``{"validation": …}`` and, with ``score_test``, ``"test"``; ``model`` then holds
@@ -90,7 +92,7 @@ def train(
         raise ValueError("there are no tasks to train on")
     with claimed(recipe.training):
         try:
-            return _train(model, data, recipe, score_test)
+            return _train(model, data, recipe, score_test, show_progress)
         finally:
             if process_state().num_processes == 1:
                 AcceleratorState._reset_state()  # else the program's next run could not change mixed_precision
@@ -101,6 +103,7 @@ def _train(
     data: Mapping[str, DatasetDict],
     recipe: Recipe,
     score_test: Callable[[AsenForMultitask], dict[str, Score]] | None,
+    show_progress: bool,
 ) -> dict[str, ScoreRecord]:
     training = recipe.training
     output = Path(training.output_dir)
@@ -156,11 +159,11 @@ def _train(
         total=num_steps,
         initial=progress.step,
         unit="step",
-        disable=not accelerator.is_local_main_process,
+        disable=not (show_progress and accelerator.is_local_main_process),
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
     recent: list[Tensor] = []
-    while progress.step < num_steps:
+    while progress.step < num_steps and not progress.is_stale(training.patience, eval_steps):
         first = progress.step * accumulation
         step_batches = [
             send_to_device(batches[(first + micro) * ranks + accelerator.process_index], accelerator.device)
@@ -306,7 +309,7 @@ def _validate(
         )
     progress.validated(loss)
     summary = ", ".join(f"{task} {score.value:.4g}" for task, score in scores.items())
-    if accelerator.is_local_main_process:
+    if not bar.disable:
         bar.write(f"step {progress.step}: validation loss {loss:.4f} ({summary})")
     values = {f"validation/{task}/{score.metric}": score.value for task, score in scores.items()}
     accelerator.log({"validation/loss": loss, **values}, step=progress.step)

@@ -92,6 +92,9 @@ class TrainingRecipe:
         "Number of training rows per task, drawn from the train split; default: all.", None
     )
     eval_steps: int = described("Number of steps between validations, each with a checkpoint; 0 for ten per run.", 0)
+    patience: int | None = described(
+        "Stop after this many validations without a lower loss; default: train to the end.", None
+    )
     eval_batch_size: int = described("Batch size in validation.", 256)
     logging_steps: int = described("Number of steps between reports of the loss.", 10)
     report_to: str = described("Accelerate tracker, such as tensorboard; none for no tracker.", "none")
@@ -104,6 +107,8 @@ class TrainingRecipe:
         for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1, got {self.patience}")
         if self.eval_steps < 0:
             raise ValueError(f"eval_steps must not be negative, got {self.eval_steps}")
         for name in ("lr", "max_grad_norm"):

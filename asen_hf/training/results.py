@@ -15,7 +15,7 @@ from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score
 from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
-from .loop import train
+from .loop import subsample, train
 from .recipe import Recipe
 
 
@@ -43,7 +43,12 @@ def train_and_score(model: AsenForMultitask, data: Mapping[str, DatasetDict], re
     def score(best: AsenForMultitask) -> dict[str, Score]:
         best.eval()
         best.requires_grad_(True)  # train has frozen the tasks that are not in data
-        return scoreboard(best, data)
+        # Reference predictions see the rows that the model was trained on, and no more.
+        fitted = {
+            name: DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
+            for name, splits in data.items()
+        }
+        return scoreboard(best, fitted)
 
     return train(model, data, recipe, score)["test"].scores
 

@@ -10,6 +10,8 @@ import pytest
 
 from asen_hf import AsenForMultitask
 from asen_hf.commands.main import main
+from asen_hf.experiments.grid import Grid
+from asen_hf.experiments.selection_report import Candidate, rank, write_ranking
 
 SCRIPT = Path(__file__).parents[2] / "training" / "select_symmetry.py"
 SMALL = (
@@ -112,6 +114,35 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
     assert "majority" in (output / "ranking.md").read_text()
 
 
+def test_predictors_without_a_network_take_part_and_folds_take_the_place_of_seeds(tmp_path):
+    output = tmp_path / "out"
+    select(
+        *("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}"),
+        *("--seeds=1", "--folds=2", "--lrs", "1e-3", "1e-2", "--groups", "reversal", "S_5"),
+        *("--rivals", "structural_ridge", "boosted_trees"),
+    )
+    rows = {row["candidate"]: row for row in ranking(output)}
+    ridge = rows["structural features, ridge"]
+    assert (ridge["place"], ridge["first on"], ridge["parameters"]) == ("1", "2 of 2 runs", "")
+    for name in ("reversal", "S_5"):  # hardly trained
+        assert float(rows[name]["p"]) < 0.05 and rows[name]["tied with the best"] == "no"
+    with (output / "results.csv").open(encoding="utf-8") as file:
+        made = [(row["candidate"], row["lr"], row["seed"]) for row in csv.DictReader(file)]
+    assert len(made) == len(set(made)) == 2 * (2 + 1) + 2 * 2  # a reference prediction has no learning rate to try
+    assert {seed for _, _, seed in made} == {"0, fold 1 of 2", "0, fold 2 of 2"}
+    said = (output / "ranking.md").read_text()
+    assert "over 2 folds of 1 seed" in said and "for the 3 comparisons made" in said
+    assert AsenForMultitask.from_pretrained(output / "best").config.tasks
+
+    for rows_file in output.glob("runs/*/validation_rows.npz"):
+        rows_file.unlink()
+    grid = Grid.read(output)
+    standings = rank(grid, {name: Candidate(name, "a group") for name in rows})
+    assert all(standing.p != standing.p and not standing.is_tied for standing in standings)
+    write_ranking(grid, standings)
+    assert "Not compared with it, for want of runs or of their outcomes" in (output / "ranking.md").read_text()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -119,6 +150,8 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
         (("--task=equivariant/palindrome", "--supports", "dense"), "expected values among complete, sparse, weak"),
         (("--task=equivariant/palindrome", "--supports", "sparse"), "support sparse needs edges"),
         (("--task=equivariant/palindrome", "--rivals", "cnn"), "expected values among mlp, gcn"),
+        (("--task=equivariant/palindrome", "--rivals", "linear"), "linear does not suit the task"),
+        (("--task=equivariant/palindrome", "--folds=1"), "--folds must be at least 2"),
         (("--task=equivariant/palindrome", "--rivals", "gcn"), "messages along edges, and the task has none"),
         (("--task=equivariant/palindrome", "--groups", "S_11"), "unknown group"),
         (("--task=equivariant/palindrome", "--groups", "[[[0, 10]]]"), "10"),

@@ -9,8 +9,10 @@ import torch
 from matplotlib.figure import Figure
 
 from asen_hf import TaskConfig
+from asen_hf.evaluation.attribution import Attribution
 from asen_hf.evaluation.metrics import METRICS
-from asen_hf.plots.predictions import node_errors, plot_predictions, row_errors, spread_over_quantiles
+from asen_hf.plots import node_errors, row_errors, write_pictures
+from asen_hf.plots.errors import spread_over_quantiles
 
 POSE = TaskConfig(
     degree=4, num_features=2, num_labels=3, problem_type="regression", loss="mse", metric="mpjpe", group="S1 x S1 x S2"
@@ -111,41 +113,47 @@ def test_entries_without_an_error_are_never_chosen_and_none_is_chosen_twice():
 @pytest.mark.parametrize(
     ("task", "kinds"),
     [
-        (POSE, ["poses"]),
-        (dataclasses.replace(POSE, metric="p_mpjpe"), ["poses"]),
-        (MAP, ["map"]),
-        (SERIES, ["forecasts"]),
-        (dataclasses.replace(SERIES, node_coordinates=PLACES), ["map", "forecasts"]),
-        (dataclasses.replace(SERIES, num_labels=1, label_names=None), ["forecasts"]),
+        (POSE, ["truth", "nodes", "poses"]),
+        (dataclasses.replace(POSE, metric="p_mpjpe"), ["truth", "nodes", "poses"]),
+        (MAP, ["confusion", "map"]),
+        (SERIES, ["truth", "nodes", "forecasts"]),
+        (dataclasses.replace(SERIES, node_coordinates=PLACES), ["truth", "map", "forecasts"]),
+        (dataclasses.replace(SERIES, num_labels=1, label_names=None), ["truth", "nodes", "forecasts"]),
+        (PLAIN["classes"], ["confusion", "nodes"]),
+        (PLAIN["values"], ["truth", "nodes"]),
+        (PLAIN["positions in the plane"], ["truth", "nodes"]),
+        (PLAIN["three values that are no position"], ["truth", "nodes"]),
+        (PLAIN["one output per graph"], ["confusion"]),
     ],
 )
 def test_the_config_says_which_pictures_are_written(tmp_path, task, kinds):
-    written = plot_predictions(
-        tmp_path, "any/name at all", task, *rows_of(task), edges=[[0, 1], [1, 0], [1, 1], [2, 0]]
-    )
+    written = write_pictures(tmp_path, "any/name at all", task, *rows_of(task), edges=[[0, 1], [1, 0], [1, 1], [2, 0]])
     assert [path.name for path in written] == [f"any-name-at-all-{kind}.png" for kind in kinds]
     assert sorted(tmp_path.iterdir()) == sorted(written)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written) and all(written.values())
 
 
-@pytest.mark.parametrize("task", PLAIN.values(), ids=PLAIN)
-def test_other_tasks_have_no_picture(tmp_path, task):
-    assert plot_predictions(tmp_path, "plain", task, *rows_of(task)) == {}
-    assert not list(tmp_path.iterdir())
+def test_probabilities_and_attributions_have_pictures_where_they_are_given(tmp_path):
+    predicted, labels = rows_of(CLASSES)
+    probabilities = torch.rand(12, 5, 3).softmax(-1)
+    values = torch.randn(4, 5), torch.randn(4, 5, 5)
+    attributions = tuple(Attribution(each, torch.ones(4), torch.zeros(4), "class 1") for each in values)
+    written = write_pictures(tmp_path, "it", CLASSES, predicted, labels, None, probabilities, attributions)
+    assert [path.stem for path in written] == ["it-confusion", "it-calibration", "it-nodes", "it-attribution"]
 
 
 def test_a_name_cannot_lead_out_of_the_folder(tmp_path):
     (tmp_path / "inside").mkdir()
-    [path] = plot_predictions(tmp_path / "inside", "/../../out", MAP, *rows_of(MAP))
-    assert path.resolve().parent == tmp_path / "inside"
+    for path in write_pictures(tmp_path / "inside", "/../../out", MAP, *rows_of(MAP)):
+        assert path.resolve().parent == tmp_path / "inside"
 
 
 def test_skeletons_stand_upright_joined_along_the_edges_and_titled_by_their_error(tmp_path, figures):
     head, foot = torch.tensor([10.0, -1700.0, 4000.0]), torch.tensor([10.0, 0.0, 4000.0])  # y points down
     labels = torch.stack([foot, (head + foot) / 2, head, head + 100]).expand(8, -1, -1)
     shift = torch.arange(8.0)[:, None, None] * torch.tensor([3.0, 0.0, 4.0])  # row k is off by 5 k
-    plot_predictions(tmp_path, "pose", POSE, labels + shift, labels, [[0, 1], [1, 0], [2, 2], [1, 2]])
-    [figure] = figures
+    write_pictures(tmp_path, "pose", POSE, labels + shift, labels, [[0, 1], [1, 0], [2, 2], [1, 2]])
+    figure = figures[-1]
     titles = [axes.get_title() for axes in figure.axes]
     rows = [0, 1, 3, 4, 6, 7]
     assert [title.split(": ")[1] for title in titles] == [f"{5 * row} mm (row {row})" for row in rows]
@@ -164,8 +172,8 @@ def test_an_aligned_error_is_drawn_aligned(tmp_path, figures):
     task = dataclasses.replace(POSE, metric="p_mpjpe")
     labels = rows_of(task)[0]
     turned = 2 * labels[..., [1, 2, 0]] + 50  # a turn about the diagonal
-    plot_predictions(tmp_path, "pose", task, turned, labels)
-    for axes in figures[0].axes:
+    write_pictures(tmp_path, "pose", task, turned, labels)
+    for axes in figures[-1].axes:
         truth, guess = (np.array(line.get_data_3d()) for line in axes.lines)
         np.testing.assert_allclose(guess, truth, atol=1e-3)
 
@@ -173,14 +181,14 @@ def test_an_aligned_error_is_drawn_aligned(tmp_path, figures):
 def test_a_pose_with_an_unknown_joint_is_drawn_without_it(tmp_path):
     predicted, labels = rows_of(POSE, count=2)
     labels[:, 1] = float("nan")
-    assert plot_predictions(tmp_path, "pose", POSE, predicted, labels, [[0, 1], [2, 3]])
+    assert write_pictures(tmp_path, "pose", POSE, predicted, labels, [[0, 1], [2, 3]])
 
 
 def test_a_map_shows_every_node_in_its_place_by_orbit_and_by_error(tmp_path, figures):
     predicted, labels = rows_of(MAP)
     labels[:, 4] = -100
-    plot_predictions(tmp_path, "map", MAP, predicted, labels, [[0, 1], [1, 0], [3, 3]])
-    left, right, _ = figures[0].axes
+    write_pictures(tmp_path, "map", MAP, predicted, labels, [[0, 1], [1, 0], [3, 3]])
+    left, right, _ = figures[-1].axes
     roads, *orbits = left.collections
     np.testing.assert_array_equal(roads.get_segments(), [[PLACES[0], PLACES[1]]])  # once, and no loop
     assert [orbit.get_offsets().tolist() for orbit in orbits] == [PLACES[:2], PLACES[2:]]
@@ -194,15 +202,15 @@ def test_roads_that_would_hide_the_nodes_are_left_out(tmp_path, figures):
     degree = 60
     task = TaskConfig(degree=degree, vocab_size=2, node_coordinates=np.random.default_rng(0).random((60, 2)).tolist())
     everyone = [[i, j] for i in range(degree) for j in range(degree)]
-    plot_predictions(tmp_path, "map", task, *rows_of(task), everyone)
-    assert len(figures[0].axes[1].collections) == 1  # the nodes
+    write_pictures(tmp_path, "map", task, *rows_of(task), everyone)
+    assert len(figures[-1].axes[1].collections) == 1  # the nodes
 
 
 def test_forecasts_show_a_day_of_the_first_and_last_label_of_four_nodes(tmp_path, figures):
     predicted, labels = rows_of(SERIES, count=300)
     labels[5, :, 0] = float("nan")
-    plot_predictions(tmp_path, "series", SERIES, predicted, labels)
-    panels = np.array(figures[0].axes).reshape(4, 2)
+    write_pictures(tmp_path, "series", SERIES, predicted, labels)
+    panels = np.array(figures[-1].axes).reshape(4, 2)
     assert [axes.get_title() for axes in panels[0]] == ["5 min", "15 min"]
     errors = node_errors(SERIES, predicted, labels)
     for (node, _), row in zip(spread_over_quantiles(errors, 4), panels, strict=True):
@@ -217,15 +225,15 @@ def test_rows_that_cannot_be_drawn_are_refused_by_task(tmp_path, task):
     predicted, labels = rows_of(task)
     unknown = torch.full_like(labels, float("nan") if task.is_regression else -100)
     with pytest.raises(ValueError, match=r"task 'mine': every label is missing"):
-        plot_predictions(tmp_path, "mine", task, predicted, unknown)
+        write_pictures(tmp_path, "mine", task, predicted, unknown)
     with pytest.raises(ValueError, match=r"task 'mine': predictions must have shape \(rows, \d.*got \(11, "):
-        plot_predictions(tmp_path, "mine", task, predicted[1:], labels)
+        write_pictures(tmp_path, "mine", task, predicted[1:], labels)
     with pytest.raises(ValueError, match=r"task 'mine': labels must have shape \(rows, .*, 1\)"):
-        plot_predictions(tmp_path, "mine", task, predicted, labels[..., None])
+        write_pictures(tmp_path, "mine", task, predicted, labels[..., None])
     assert not list(tmp_path.iterdir())
 
 
 def test_a_users_own_style_is_left_alone(tmp_path):
     before = dict(matplotlib.rcParams)
-    plot_predictions(tmp_path, "map", MAP, *rows_of(MAP))
+    write_pictures(tmp_path, "map", MAP, *rows_of(MAP))
     assert dict(matplotlib.rcParams) == before

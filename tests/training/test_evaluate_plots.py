@@ -1,6 +1,7 @@
 """asen evaluate --plots: which pictures people get of which checkpoint, and what is said about them."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -67,13 +68,16 @@ def run(tmp_path, capsys):
 def test_every_picture_is_written_and_said(tmp_path, run, table, traffic):
     sequence = TaskRecipe(name="equivariant/palindrome", num_rows=40)
     text = run(table, traffic, sequence, flags=["--plots", tmp_path / "new" / "plots", "--batch_size", 5])
-    names = ["people-poses.png", "traffic-metr_la-forecasts.png", "traffic-metr_la-map.png"]
+    kinds = {
+        "people": ["nodes", "poses", "truth"],
+        "traffic-metr_la": ["forecasts", "map", "truth"],
+        "equivariant-palindrome": ["calibration", "confusion", "nodes"],
+    }
+    names = sorted(f"{name}-{kind}.png" for name, of_task in kinds.items() for kind in of_task)
     assert sorted(path.name for path in (tmp_path / "new" / "plots").iterdir()) == names
     lines = text.splitlines()
     for name in names:
         assert len([line for line in lines if line.startswith(f"{tmp_path / 'new' / 'plots' / name}: ")]) == 1
-    [line] = [line for line in lines if "no picture" in line]
-    assert line.startswith("equivariant/palindrome: no picture: ")
 
 
 def test_nothing_is_drawn_unasked(tmp_path, run, table):
@@ -100,7 +104,7 @@ def test_the_picture_shows_the_scored_split_and_its_error(tmp_path, run, table, 
     flags = ["--plots", tmp_path, "--split", "validation", "--output", tmp_path / "scores.json"]
     run(table, flags=flags)
     [score] = json.loads((tmp_path / "scores.json").read_text())["scores"].values()
-    errors = [float(axes.get_title().split(": ")[1].split(" mm")[0]) for axes in figures[0].axes]
+    errors = [float(axes.get_title().split(": ")[1].split(" mm")[0]) for axes in figures[-1].axes]
     assert score["rows"] == len(errors) == 6 and score["value"] == pytest.approx(np.mean(errors), rel=0.01)
 
 
@@ -110,3 +114,24 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path, run, 
         run(table, flags=["--plots", tmp_path / "taken"])
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.startswith("error: ") and "taken" in shown.err
+
+
+def test_attributions_are_drawn_on_request(tmp_path, run, table):
+    pytest.importorskip("captum")
+    run(table, flags=["--plots", tmp_path, "--explain"])
+    assert (tmp_path / "people-attribution.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [(["--explain"], "--explain draws pictures"), (["--explain", "--plots", "plots"], "needs captum")],
+)
+def test_an_explanation_that_cannot_be_had_is_refused_before_the_work(
+    tmp_path, run, table, capsys, monkeypatch, flags, said
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(SystemExit):
+        run(table, flags=flags)
+    shown = capsys.readouterr()
+    assert shown.out == "" and said in shown.err

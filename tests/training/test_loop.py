@@ -493,3 +493,16 @@ def test_only_logging_waits_for_the_device(tmp_path, monkeypatch):
 
     assert transfers(8, 100) == transfers(4, 100)
     assert transfers(8, 1) > transfers(4, 1)
+
+
+def test_it_stops_when_validation_no_longer_improves(tmp_path):
+    """Inverted validation labels get worse with every step, so the first validation stays the best."""
+    run(tmp_path / "patient", data=make_data(is_inverted=True), max_steps=12, eval_steps=2, patience=2)
+    assert checkpoints(tmp_path / "patient") == ["checkpoint-2", "checkpoint-6"]
+    run(tmp_path / "endless", data=make_data(is_inverted=True), max_steps=12, eval_steps=2)
+    assert checkpoints(tmp_path / "endless") == ["checkpoint-12", "checkpoint-2"]
+
+
+def test_it_is_silent_on_request(tmp_path, capfd):
+    train(make_model(), make_data(), make_recipe(tmp_path), show_progress=False)
+    assert "validation" not in capfd.readouterr().out

@@ -46,6 +46,7 @@ OTHER = {
     **{"gradient_accumulation_steps": 2, "lr": 1e-4, "backbone_lr": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.5},
     **{"max_grad_norm": 2.0, "mixed_precision": "bf16", "gradient_checkpointing": True, "train_rows": 12},
     **{"attn_implementation": "gatv2_pyg", "eval_steps": 4, "eval_batch_size": 5, "logging_steps": 6},
+    **{"patience": 3},
     **{"report_to": "tensorboard", "resume_from_checkpoint": "latest", "overwrite": True},
 }
 OF_THE_CALL = ("resume_from_checkpoint", "overwrite")

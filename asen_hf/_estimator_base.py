@@ -1,0 +1,185 @@
+"""What both estimators share: rows in, an ensemble of networks, one folder on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
+
+from ._estimator_files import read_estimator, write_estimator
+from ._estimator_rows import Targets, degree_of, node_inputs, restored
+from ._estimator_training import TASK, Member, Start, fit_member, outputs
+from .data.frames import is_frame
+from .model.configuration_task import TaskConfig
+
+
+class Estimator(BaseEstimator):
+    """Base class of AsenClassifier and AsenRegressor, which list the parameters."""
+
+    _learnt: tuple[str, ...] = ("n_features_in_", "feature_names_in_")  # attributes that are saved, where there are any
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train ``n_estimators`` networks.
+
+        Args:
+            X: one row per sample: an array ``(rows, n)`` or ``(rows, n, …)``; ``(rows, n · F)``, the features of node 0
+                first; or a DataFrame with a column per node, or per node and feature (names such as ``s3_x`` say
+                which). NaN is missing.
+            y: outputs per row or per node, see ``output_level``.
+            sample_weight: ``(rows,)``, factors of the rows' losses; rows of weight 0 are left out.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: rows that do not suit the group, labels that do not suit the rows, or a parameter out of range.
+        """
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X = self._checked(X, is_new=True)
+        check_consistent_length(X, y)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        degree = degree_of(restored(self.group), self.degree, X.shape)
+        inputs = node_inputs(X, degree, self.vocab_size)
+        y = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+        if weights is not None:
+            kept = weights > 0
+            inputs, y, weights = inputs[kept], y[kept], weights[kept]
+        targets = self._targets(y, degree)
+        task = self._task(degree, inputs, targets)
+        if not isinstance(self.n_estimators, int | np.integer) or self.n_estimators < 1:
+            raise ValueError(f"n_estimators must be an integer of at least 1, got {self.n_estimators!r}")
+        members = [
+            fit_member(
+                self._start(),
+                task,
+                inputs,
+                targets.labels,
+                weights,
+                {**self._training(), "seed": int(seed)},
+                self.validation_fraction,
+                bool(self.verbose),
+            )
+            for seed in check_random_state(self.random_state).randint(2**31 - 1, size=self.n_estimators)
+        ]
+        self.models_ = [member.model for member in members]
+        self.validation_scores_ = [member.score for member in members]
+        self._learn(targets, inputs, members)
+        return self
+
+    @property
+    def task_(self) -> TaskConfig:
+        """The task of the trained networks, with the statistics of their training rows."""
+        check_is_fitted(self, "models_")
+        return self.models_[0].config.tasks[TASK]
+
+    def save(self, path: str | Path) -> None:
+        """Write the trained estimator to a folder: checkpoints that ``from_pretrained`` loads, and one JSON file.
+
+        Parameters that JSON cannot hold (a model, a ``RandomState``) are left out, and ``validation_scores_`` too.
+
+        Raises:
+            ValueError: the folder is not empty, or classes are neither numbers nor texts.
+        """
+        check_is_fitted(self, "models_")
+        learnt = {name: getattr(self, name) for name in self._learnt if hasattr(self, name)}
+        write_estimator(path, type(self).__name__, self._params_to_save(), learnt, self.models_)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Any:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: no such folder, or an estimator of another class.
+        """
+        params, learnt, models = read_estimator(path, cls.__name__)
+        estimator = cls(**params)
+        for name, value in {**learnt, "models_": models}.items():
+            setattr(estimator, name, value)
+        return estimator
+
+    def _params_to_save(self) -> dict[str, Any]:
+        params = self.get_params(deep=False)
+        if not isinstance(self.group, str | None):
+            params["group"] = self.task_.permutation_group()  # of a graph, too
+        return params
+
+    def _checked(self, X: Any, is_new: bool) -> Any:
+        """A DataFrame with the right names, or an array of at least two axes."""
+        if is_frame(X):
+            return validate_data(self, X, reset=is_new, skip_check_array=True)
+        return validate_data(
+            self,
+            X,
+            reset=is_new,
+            allow_nd=True,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2 if is_new else 1,
+        )
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The outputs of all networks, ``(n_estimators, rows, …)``."""
+        check_is_fitted(self, "models_")
+        inputs = node_inputs(self._checked(X, is_new=False), self.task_.degree, self.vocab_size)
+        return np.stack([outputs(model, inputs) for model in self.models_])
+
+    def _task(self, degree: int, inputs: np.ndarray, targets: Targets) -> TaskConfig:
+        given = dict(self.task_options or {})
+        kind = {"num_features": inputs.shape[-1]} if self.vocab_size is None else {"vocab_size": self.vocab_size}
+        fields = {
+            "degree": degree,
+            "group": restored(self.group),
+            **kind,
+            **targets.fields,
+            **self._task_fields(targets),
+        }
+        if taken := sorted(given.keys() & fields.keys()):
+            raise ValueError(
+                f"task_options: {', '.join(taken)} cannot be set there: the parameters of {type(self).__name__} and "
+                "the rows determine them"
+            )
+        return TaskConfig(**fields, **given)
+
+    def _start(self) -> Start:
+        network = {
+            "hidden_size": self.hidden_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "hidden_dropout_prob": self.hidden_dropout_prob,
+            "gated_messages": True,
+            "pooling": "mean",
+        }
+        return Start(self.checkpoint, self.init_from, network)
+
+    def _training(self) -> dict[str, Any]:
+        return {
+            "num_epochs": self.num_epochs,
+            "max_steps": -1 if self.max_steps is None else self.max_steps,
+            "rows_per_task": self.batch_size,
+            "lr": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "patience": self.patience,
+            **(self.training_options or {}),
+        }
+
+    def _task_fields(self, targets: Targets) -> dict[str, Any]:
+        """Fields of the task that only one of the estimators sets."""
+        return {}
+
+    def _targets(self, y: np.ndarray, degree: int) -> Targets:
+        raise NotImplementedError
+
+    def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
+        """Set the attributes that only one of the estimators has."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,196 @@
+"""Rows as scikit-learn's users have them, arrays and DataFrames, turned into the inputs and labels of a task."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_array, column_or_1d
+from sympy.combinatorics import PermutationGroup
+
+from .data.frames import frame_to_array, is_frame
+from .model._messages import shown
+from .model.configuration_task import IGNORED_CLASS, TaskConfig
+
+MISSING_TOKEN = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """What ``y`` asks for.
+
+    Attributes:
+        labels: as the task takes them (see ``TaskConfig.label_shape``).
+        fields: what they say of the task: ``output_level``, ``problem_type``, ``num_labels`` and ``label_names``.
+        classes: the sorted classes; ``None`` for regressed values.
+    """
+
+    labels: np.ndarray
+    fields: dict[str, Any]
+    classes: np.ndarray | None = None
+
+
+def restored(group: Any) -> Any:
+    """The group, rebuilt from its generators if ``clone`` or joblib copied it: SymPy 1.14 copies no attributes."""
+    if isinstance(group, PermutationGroup) and not hasattr(group, "_degree"):
+        return PermutationGroup(list(group.args))
+    return group
+
+
+def degree_of(group: Any, degree: int | None, shape: tuple[int, ...]) -> int:
+    """Number of nodes: as stated, or the second axis of ``X`` if it has three, or what the group acts on.
+
+    Args:
+        group: as for ``TaskConfig``; ``None`` for the trivial group.
+        degree: as stated by the user.
+        shape: of ``X``.
+    """
+    if degree is None and (group is None or len(shape) > 2):
+        degree = shape[1]
+    return TaskConfig(degree=degree or 0, group=group, vocab_size=1).degree
+
+
+def node_inputs(X: Any, degree: int, vocab_size: int | None) -> np.ndarray:
+    """Tokens ``(rows, n)`` or features ``(rows, n, F)``.
+
+    Args:
+        X: ``(rows, n, …)``, or ``(rows, n · F)`` with the features of node 0 first, or a DataFrame with such columns
+            (see :mod:`asen_hf.data.frames`).
+        degree: number of nodes n.
+        vocab_size: number of tokens; ``None`` for features.
+
+    Raises:
+        ValueError: columns that cannot be divided among the nodes, or numbers that are not tokens.
+    """
+    shape = X.shape
+    if (len(shape) == 2 and shape[1] % degree) or (len(shape) > 2 and shape[1] != degree):
+        raise ValueError(
+            f"X has {shape[1]} {'columns' if len(shape) == 2 else 'nodes'}, but the group acts on {degree} nodes: "
+            "give an array (rows, nodes), (rows, nodes, …), or the same number of columns per node"
+        )
+    if is_frame(X):
+        num_features = None if vocab_size is not None and shape[1] == degree else shape[1] // degree
+        X = check_array(frame_to_array(X, degree, num_features), allow_nd=True, ensure_all_finite="allow-nan")
+    features = X.reshape(len(X), degree, -1)
+    return features if vocab_size is None else _tokens(features, vocab_size)
+
+
+def _tokens(features: np.ndarray, vocab_size: int) -> np.ndarray:
+    if features.shape[2] != 1:
+        raise ValueError(f"with vocab_size, X must hold one token per node, got {features.shape[2]} numbers per node")
+    numbers = features[..., 0]
+    if numbers.dtype.kind == "f":  # a column of integers becomes one of floats where a token is missing
+        numbers = np.where(np.isnan(numbers), MISSING_TOKEN, numbers)
+    tokens = numbers.astype(np.int64)
+    wrong = (tokens != numbers) | (tokens < MISSING_TOKEN) | (tokens >= vocab_size)
+    if wrong.any():
+        row = int(wrong.any(axis=1).argmax())
+        raise ValueError(
+            f"X, row {row}: expected tokens in 0 … {vocab_size - 1} (NaN or -1 where missing), got "
+            f"{numbers[row][wrong[row]][0]}"
+        )
+    return tokens
+
+
+def class_targets(y: Any, degree: int, output_level: str) -> Targets:
+    """Classes of rows ``(rows,)``, of nodes ``(rows, n)``, or an indicator matrix ``(rows, K)`` of several labels.
+
+    Args:
+        y: classes of any type that can be sorted. Of nodes, NaN and ``None`` are unknown.
+        degree: number of nodes n.
+        output_level: ``"auto"``, ``"node"`` or ``"graph"``.
+
+    Raises:
+        ValueError: ``y`` does not suit the level, could mean two levels, is continuous, or holds a single class.
+    """
+    y = _array(y, output_level)
+    known = ~_is_unknown(y)
+    is_indicator = y.ndim == 2 and bool(known.all()) and type_of_target(y) == "multilabel-indicator"
+    level = _level(y, degree, output_level, may_be_graph=is_indicator)
+    if level == "graph" and y.ndim == 2:
+        if not is_indicator:
+            raise ValueError(
+                "y with several columns must be an indicator matrix of 0 and 1 (multilabel), or hold the classes of "
+                f"{degree} nodes; got shape {y.shape}"
+            )
+        fields = {"output_level": level, "problem_type": "multi_label_classification", "num_labels": y.shape[1]}
+        return Targets(y.astype(np.int64), fields, np.arange(y.shape[1]))
+    if level == "graph" and not known.all():
+        raise ValueError("Input y contains NaN: leave out rows without a class")
+    check_classification_targets(y[known])
+    classes, numbers = np.unique(y[known], return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"a classifier needs at least 2 classes in y, got {len(classes)} class: {classes.tolist()}")
+    labels = np.full(y.shape, IGNORED_CLASS)
+    labels[known] = numbers.reshape(-1)
+    names = [str(name) for name in classes.tolist()]
+    fields = {"output_level": level, "problem_type": "single_label_classification", "num_labels": len(classes)}
+    if len(set(names)) == len(names):
+        fields["label_names"] = names
+    return Targets(labels, fields, classes)
+
+
+def value_targets(y: Any, degree: int, output_level: str) -> Targets:
+    """Regressed values of rows ``(rows,)`` or ``(rows, K)``, or of nodes ``(rows, n)`` or ``(rows, n, K)``.
+
+    Args:
+        y: numbers. Of nodes, NaN is unknown.
+        degree, output_level: as for :func:`class_targets`.
+
+    Raises:
+        ValueError: ``y`` does not suit the level, could mean two levels, or is not numbers.
+    """
+    y = _array(y, output_level)
+    level = _level(y, degree, output_level, may_be_graph=y.ndim < 3)
+    y = check_array(
+        y,
+        ensure_2d=False,
+        allow_nd=True,
+        dtype=np.float64,
+        ensure_all_finite="allow-nan" if level == "node" else True,
+        input_name="y",
+    )
+    has_several = y.ndim > (2 if level == "node" else 1)
+    labels = y[..., 0] if has_several and y.shape[-1] == 1 else y
+    fields = {"output_level": level, "problem_type": "regression", "num_labels": y.shape[-1] if has_several else 1}
+    return Targets(labels, fields)
+
+
+def _array(y: Any, output_level: str) -> np.ndarray:
+    y = y.to_numpy() if hasattr(y, "to_numpy") else y
+    y = check_array(
+        y, ensure_2d=False, allow_nd=True, dtype=None, ensure_all_finite=False, ensure_min_samples=0, input_name="y"
+    )
+    if y.ndim == 2 and y.shape[1] == 1 and output_level != "node":
+        y = column_or_1d(y, warn=True)
+    if y.ndim == 1 and y.dtype.kind in "fO" and output_level != "node":
+        check_array(y, ensure_2d=False, dtype=None, input_name="y")  # with its message for NaN and infinity
+    return y
+
+
+def _level(y: np.ndarray, degree: int, asked: str, may_be_graph: bool) -> str:
+    """The output level that ``asked`` and the shape of ``y`` agree on."""
+    if asked not in ("auto", "node", "graph"):
+        raise ValueError(f'output_level must be "auto", "node" or "graph", got {shown(asked)}')
+    may_be_node = y.ndim in (2, 3) and y.shape[1] == degree
+    may_be_graph = may_be_graph or y.ndim == 1
+    if asked == "auto" and may_be_node and may_be_graph:
+        raise ValueError(
+            f"y of shape {y.shape} may hold one output per node or {degree} outputs per row: set output_level to "
+            '"node" or "graph"'
+        )
+    if asked == "node" and not may_be_node:
+        raise ValueError(f'output_level="node" needs y of shape (rows, {degree}) or (rows, {degree}, K), got {y.shape}')
+    if y.ndim > 2 and not may_be_node:
+        raise ValueError(f"y must have shape (rows,), (rows, K) or (rows, {degree}, K), got {y.shape}")
+    return "node" if asked == "node" or (asked == "auto" and may_be_node) else "graph"
+
+
+def _is_unknown(y: np.ndarray) -> np.ndarray:
+    if y.dtype.kind == "f":
+        return np.isnan(y)
+    if y.dtype.kind != "O":
+        return np.zeros(y.shape, bool)
+    return np.array([value is None or value != value for value in y.flat], bool).reshape(y.shape)

@@ -1,0 +1,318 @@
+"""Equivariant networks with the interface of scikit-learn: rows in, predictions out.
+
+>>> import numpy as np
+>>> from asen_hf import AsenClassifier
+>>> readings = np.random.default_rng(0).normal(size=(60, 8))  # 60 rows of 8 sensors on a ring
+>>> kinds = np.where(readings.max(axis=1) > 1.5, "loud", "quiet")
+>>> model = AsenClassifier("D8", max_steps=20, random_state=0).fit(readings, kinds)
+>>> bool((model.predict(readings) == model.predict(np.roll(readings, 1, axis=1))).all())  # turned by one sensor
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+try:
+    from sklearn.base import ClassifierMixin, RegressorMixin
+    from sklearn.metrics import accuracy_score, r2_score
+    from sklearn.utils.class_weight import compute_class_weight
+    from sklearn.utils.validation import validate_data  # noqa: F401  (new in 1.6)
+except ImportError as error:
+    raise ImportError(
+        "AsenClassifier and AsenRegressor need scikit-learn 1.6 or newer: pip install 'asen-hf[sklearn]'"
+    ) from error
+
+from ._estimator_base import Estimator
+from ._estimator_rows import Targets, class_targets, value_targets
+from ._estimator_training import Member, outputs
+from .model.configuration_task import IGNORED_CLASS
+
+_LEVELS = np.linspace(0, 1, 101)  # of the quantiles that stand for the errors on held-out rows
+_MIXED = 2**22  # numbers that a mixture of predictions and errors may hold at once
+
+
+class AsenClassifier(ClassifierMixin, Estimator):
+    """A classifier of rows, or of the nodes of every row, that is invariant or equivariant to a group.
+
+    A small network is trained from random weights, or a checkpoint is finetuned, by the loop of
+    :func:`asen_hf.finetune`. The weights that were best on held-out rows are kept.
+
+    Args:
+        group: the group that acts on the nodes, as text such as ``"C8"`` or ``"S5 wr S2"``, or in any other form that
+            ``TaskConfig`` takes. ``None`` is the trivial group: no symmetry.
+        degree: number of nodes n; by default the group's, or ``X.shape[1]``.
+        checkpoint: a folder, a Hub id, a committed checkpoint's name or an ``AsenForMultitask``; the sizes of the
+            network are then the checkpoint's. ``None`` for random weights.
+        init_from: a task of the checkpoint to start from, see ``AsenForMultitask.add_task``.
+        vocab_size: number of tokens, if ``X`` holds integers 0 … vocab_size - 1 that are names, not amounts.
+        output_level: ``"graph"`` for one output per row, ``"node"`` for one per node, or ``"auto"``: by the shape of
+            ``y``, where ``(rows,)`` means rows and ``(rows, n)`` nodes, unless it can also mean n outputs per row.
+        class_weight: ``None``, ``"balanced"``, or a dict of the classes' weights in the loss.
+        hidden_size, num_hidden_layers, num_attention_heads, hidden_dropout_prob: see ``AsenConfig``.
+        num_epochs: passes over the training rows.
+        max_steps: number of optimiser steps, instead of ``num_epochs``.
+        batch_size: rows per step.
+        learning_rate, weight_decay: of AdamW. The learning rate rises shortly and decays as a cosine.
+        validation_fraction: share of the rows that is held out to choose the best weights, with the same share of each
+            class; 0 chooses them by the training rows.
+        patience: stop after this many of the 20 validations without a lower loss; ``None`` trains to the end.
+        n_estimators: number of networks, each with its own random weights and held-out rows, whose probabilities are
+            averaged.
+        task_options: further fields of ``TaskConfig``, such as ``{"edges": …, "symmetry_breaking": "triples"}``.
+        training_options: further fields of the recipe's training section, such as ``{"warmup_ratio": 0.1}``.
+        random_state: seed, ``RandomState`` or ``None``.
+        verbose: whether to show a progress bar and the validation scores.
+
+    Attributes:
+        classes_: the sorted classes; numbers 0 … K - 1 of the labels of an indicator matrix.
+        models_: the trained networks, each an ``AsenForMultitask``.
+        task_: their ``TaskConfig``.
+        validation_scores_: their scores on the held-out rows.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+    """
+
+    classes_: np.ndarray
+    _learnt = (*Estimator._learnt, "classes_")
+
+    def __init__(
+        self,
+        group: Any = None,
+        *,
+        degree: int | None = None,
+        checkpoint: Any = None,
+        init_from: str | None = None,
+        vocab_size: int | None = None,
+        output_level: str = "auto",
+        class_weight: Mapping[Any, float] | str | None = None,
+        hidden_size: int = 64,
+        num_hidden_layers: int = 3,
+        num_attention_heads: int = 4,
+        hidden_dropout_prob: float = 0.0,
+        num_epochs: float = 100.0,
+        max_steps: int | None = None,
+        batch_size: int = 32,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 0.01,
+        validation_fraction: float | None = 0.15,
+        patience: int | None = None,
+        n_estimators: int = 1,
+        task_options: Mapping[str, Any] | None = None,
+        training_options: Mapping[str, Any] | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.group = group
+        self.degree = degree
+        self.checkpoint = checkpoint
+        self.init_from = init_from
+        self.vocab_size = vocab_size
+        self.output_level = output_level
+        self.class_weight = class_weight
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.num_epochs = num_epochs
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.task_options = task_options
+        self.training_options = training_options
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable classes, ``(rows,)`` or ``(rows, n)``; of several labels ``(rows, K)``, 1 if probable."""
+        probabilities = self.predict_proba(X)
+        if self.task_.problem_type == "multi_label_classification":
+            return (probabilities > 0.5).astype(np.int64)
+        return self.classes_[probabilities.argmax(axis=-1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities ``(rows, K)`` or ``(rows, n, K)``, in the order of ``classes_``; of several labels, of each."""
+        return self._outputs(X).mean(axis=0)
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Share of right classes, of rows or of nodes whose class is known; of several labels, all must be right."""
+        if self.task_.output_level == "graph":
+            return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        y = np.asarray(y)
+        is_right, known = self.predict(X) == y, np.isin(y, self.classes_)
+        return float(np.average(is_right[known], weights=_per_node(sample_weight, y)[known]))
+
+    def _targets(self, y: np.ndarray, degree: int) -> Targets:
+        return class_targets(y, degree, self.output_level)
+
+    def _task_fields(self, targets: Targets) -> dict[str, Any]:
+        if self.class_weight is None:
+            return {}
+        if targets.fields["problem_type"] != "single_label_classification":
+            raise ValueError("class_weight weighs the classes of one label; y is an indicator matrix of several labels")
+        assert targets.classes is not None
+        classes, numbers = targets.classes, targets.labels[targets.labels != IGNORED_CLASS]
+        weights = compute_class_weight(self.class_weight, classes=classes, y=classes[numbers])
+        return {"class_weights": weights.tolist()}
+
+    def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
+        assert targets.classes is not None
+        self.classes_ = targets.classes
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class AsenRegressor(RegressorMixin, Estimator):
+    """A regressor of rows, or of the nodes of every row, that is invariant or equivariant to a group.
+
+    Inputs and predictions are in raw units. Parameters and attributes are those of :class:`AsenClassifier`, without
+    classes, and:
+
+    Args:
+        linear_skip: add a linear equivariant map of the inputs, fitted by ridge regression on the training rows; the
+            network learns the rest.
+        loss: ``"l1"`` (median) or ``"mse"`` (mean).
+    """
+
+    residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows
+    _learnt = (*Estimator._learnt, "residual_quantiles_")
+
+    def __init__(
+        self,
+        group: Any = None,
+        *,
+        degree: int | None = None,
+        checkpoint: Any = None,
+        init_from: str | None = None,
+        vocab_size: int | None = None,
+        output_level: str = "auto",
+        loss: str = "mse",
+        hidden_size: int = 64,
+        num_hidden_layers: int = 3,
+        num_attention_heads: int = 4,
+        hidden_dropout_prob: float = 0.0,
+        num_epochs: float = 100.0,
+        max_steps: int | None = None,
+        batch_size: int = 32,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 0.01,
+        validation_fraction: float | None = 0.15,
+        patience: int | None = None,
+        n_estimators: int = 1,
+        task_options: Mapping[str, Any] | None = None,
+        training_options: Mapping[str, Any] | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.group = group
+        self.degree = degree
+        self.checkpoint = checkpoint
+        self.init_from = init_from
+        self.vocab_size = vocab_size
+        self.output_level = output_level
+        self.loss = loss
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.num_epochs = num_epochs
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_estimators = n_estimators
+        self.task_options = task_options
+        self.training_options = training_options
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Values in raw units, the mean of the networks: ``(rows,)``, ``(rows, K)``, ``(rows, n)`` or ``(rows, n, K)``.
+
+        Args:
+            X: rows as for :meth:`fit`.
+            return_std: return ``(mean, std)``, with the standard deviation over the networks.
+        """
+        if return_std and self.n_estimators < 2:
+            raise ValueError("return_std measures how far networks disagree: set n_estimators to at least 2")
+        values = self._outputs(X)
+        return (values.mean(axis=0), values.std(axis=0)) if return_std else values.mean(axis=0)
+
+    def predict_quantiles(self, X: Any, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> np.ndarray:
+        """Quantiles of what is to be expected: each network's prediction with the errors it made on held-out rows.
+
+        The errors are taken to be alike in all rows. They are somewhat too small, since the weights were chosen by the
+        same rows, and coarse where few rows were held out.
+
+        Args:
+            X: rows as for :meth:`fit`.
+            quantiles: levels in 0 … 1.
+
+        Returns:
+            The shape of :meth:`predict`, with a last axis of the quantiles.
+
+        Raises:
+            ValueError: a level outside 0 … 1.
+        """
+        levels = np.asarray(quantiles, dtype=np.float64)
+        if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
+            raise ValueError(f"quantiles must be a list of numbers in 0 … 1, got {quantiles!r}")
+        values = self._outputs(X)
+        errors = self.residual_quantiles_  # (members, levels, K)
+        if self.task_.output_size == 1:
+            values = values[..., None]
+        members, shape = len(values), values.shape[1:]
+        flat = values.reshape(members, -1, shape[-1])
+        step = max(1, _MIXED // (errors.size))
+        found = [
+            np.quantile(flat[:, start : start + step, None] + errors[:, None], levels, axis=(0, 2))
+            for start in range(0, flat.shape[1], step)
+        ]
+        result = np.moveaxis(np.concatenate(found, axis=1), 0, -1).reshape(*shape, len(levels))
+        return result[..., 0, :] if self.task_.output_size == 1 else result
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """R², the mean over the K values; over all nodes whose value is known, where outputs are of nodes."""
+        predicted, y = self.predict(X), np.asarray(y, dtype=np.float64)
+        if self.task_.output_level == "graph":
+            return float(r2_score(y.reshape(predicted.shape), predicted, sample_weight=sample_weight))
+        y = y.reshape(predicted.shape)
+        weights = _per_node(sample_weight, y[:, :, 0] if y.ndim > 2 else y).reshape(-1)
+        columns = zip(y.reshape(len(weights), -1).T, predicted.reshape(len(weights), -1).T, strict=True)
+        scores = [
+            r2_score(values[~np.isnan(values)], guess[~np.isnan(values)], sample_weight=weights[~np.isnan(values)])
+            for values, guess in columns
+        ]
+        return float(np.mean(scores))
+
+    def _targets(self, y: np.ndarray, degree: int) -> Targets:
+        return value_targets(y, degree, self.output_level)
+
+    def _task_fields(self, targets: Targets) -> dict[str, Any]:
+        return {"loss": self.loss}
+
+    def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
+        found = []
+        for member in members:
+            values = outputs(member.model, inputs[member.held_out])
+            errors = (targets.labels[member.held_out] - values).reshape(-1, self.task_.output_size)
+            found.append(np.nanquantile(errors, _LEVELS, axis=0))
+        self.residual_quantiles_ = np.stack(found)
+
+
+def _per_node(sample_weight: ArrayLike | None, y: np.ndarray) -> np.ndarray:
+    """The weight of every node of every row, ``(rows, n)``."""
+    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    return np.broadcast_to(weights[:, None], y.shape)

@@ -1,0 +1,116 @@
+"""What :mod:`asen_hf.evaluation.attribution` needs that knows no task: captum's integral, hooks, group elements."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..model.attention import GATv2Attention
+from ..model.pretrained_asen import evaluating
+from ..model.symmetry import OrbitGraph
+
+_NUMBERS = {"cpu": 2**22}  # of the largest tensor of one forward pass
+_NUMBERS_ELSEWHERE = 2**26
+
+
+def integrated_gradients(
+    model: nn.Module,
+    function: Callable[..., Tensor],
+    rows: Tensor,
+    start: Tensor,
+    constant: tuple[Tensor, ...],
+    num_steps: int,
+    row_size: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Captum's integrated gradients of some rows at a time, by Gauss-Legendre quadrature.
+
+    Args:
+        model: what the function runs; it is put into evaluation mode meanwhile.
+        function: of ``rows`` and the ``constant`` tensors, to one number per row.
+        rows, start: where the path ends and begins, ``(B, …)``.
+        constant: tensors ``(B, …)`` that go with the rows.
+        num_steps: number of points of the path.
+        row_size: how many numbers the largest tensor of a forward pass holds per row.
+
+    Returns:
+        The values, of the shape of ``rows``, and the function at the end and at the start, ``(B,)``.
+
+    Raises:
+        ValueError: fewer than one step.
+        ImportError: captum is not installed.
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1, got {num_steps!r}")
+    captum = _captum()
+    size = max(1, _NUMBERS.get(rows.device.type, _NUMBERS_ELSEWHERE) // row_size)
+    num_rows = max(1, size // num_steps)
+    parts = []
+    for first in range(0, len(rows), num_rows):
+        block = slice(first, first + num_rows)
+        row, base, more = rows[block], start[block], tuple(tensor[block] for tensor in constant)
+        with evaluating(model), torch.enable_grad():
+            values = captum.attr.IntegratedGradients(function).attribute(
+                row,
+                baselines=base,
+                additional_forward_args=more,
+                n_steps=num_steps,
+                internal_batch_size=max(size, len(row)),
+            )
+        with evaluating(model):
+            parts.append((values.detach(), function(row, *more), function(base, *more)))
+    values, output, start_output = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    return values, output, start_output
+
+
+def scaled_messages(factors: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
+    """A hook on an attention layer: its message from j to i times ``factors[:, i, j]``, with the same weights."""
+
+    def hook(layer: GATv2Attention, arguments: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        states, orbital_features, graph = cast(tuple[Tensor, Tensor, OrbitGraph], arguments)
+        targets, sources, labels = graph.to_edges()
+        weights = output[1] if graph.edge_index is not None else output[1].flatten(2)  # (B, H, E)
+        messages = layer._split_heads(layer.source_projection(states))[:, sources]  # (B, E, H, C)
+        if layer.gate_projection is not None:
+            messages = messages * (1 + layer._split_heads(layer.gate_projection(orbital_features)))[labels]
+        scaled = (weights * factors[:, targets, sources].unsqueeze(1)).transpose(1, 2).unsqueeze(-1) * messages
+        update = torch.zeros_like(output[0]).index_add(1, targets, scaled.flatten(2))
+        return update + layer.bias, output[1]
+
+    return hook
+
+
+def all_elements(generators: list[NDArray[np.int64]], degree: int, most: int) -> list[NDArray[np.int64]]:
+    """All elements of the generated group in array form, or an empty list if there are more than ``most``."""
+    found = {tuple(range(degree)): None}
+    for element in (pending := list(found)):
+        for generator in generators:
+            product = tuple(generator[list(element)].tolist())
+            if product not in found:
+                found[product] = None
+                pending.append(product)
+            if len(found) > most:
+                return []
+    return [np.array(element, dtype=np.int64) for element in found]
+
+
+@contextlib.contextmanager
+def hooked(handles: list[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _captum() -> Any:
+    try:
+        import captum.attr
+    except ImportError as error:
+        raise ImportError('attribution needs captum: pip install "asen-hf[explain]"') from error
+    return captum

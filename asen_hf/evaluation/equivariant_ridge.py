@@ -1,0 +1,237 @@
+"""Equivariant ridge regression: the least-squares map that moves with a task's group, without a network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model.configuration_task import TaskConfig
+from .equivariant_features import EquivariantFeatures
+from .pair_colours import NodeOrbit, PairColours, pair_colours
+from .ridge import Ridge, fit_ridge
+
+MAX_FEATURES = 6000
+"""Most features of one regression."""
+MAX_OPERATIONS = 4e10
+"""Most multiplications of all regressions of a fit together, several seconds of one core; rows are left out to stay
+below, evenly spaced, but never so many that fewer rows than ``MIN_ROWS`` remain."""
+MIN_ROWS = 200
+_BLOCK = 2**22  # numbers per block of features: 32 MiB
+
+Array = NDArray[np.float64]
+Predictor = Callable[[NDArray], Array]
+"""Inputs in raw units to outputs of the shape of targets."""
+
+
+class Features(Protocol):
+    """What a ridge regression is made on; see :class:`EquivariantFeatures`."""
+
+    depends_on_target: bool
+    note: str
+    graph_width: int
+
+    def node_width(self, orbit: NodeOrbit) -> int: ...
+
+    def node_design(self, orbit: NodeOrbit, inputs: NDArray) -> Array: ...
+
+    def graph_design(self, inputs: NDArray) -> Array: ...
+
+
+FeaturesFactory = Callable[[TaskConfig, PairColours, NDArray, int], Features]
+
+
+@dataclasses.dataclass(frozen=True)
+class EquivariantRidge:
+    """A fitted map; ``ridge(inputs)`` gives outputs ``(N, K)`` or ``(N, n, K)``.
+
+    Attributes:
+        task: its config.
+        features: what it is linear in.
+        maps: for node outputs, pairs of an orbit and its ``Ridge``s, each with the outputs k that it predicts; for
+            graph outputs one entry, without an orbit.
+        means: float64 ``(K,)``, mean of each target: the prediction where no label is known.
+        note: what was left out and why, or "".
+    """
+
+    task: TaskConfig
+    features: Features
+    maps: list[tuple[NodeOrbit | None, list[tuple[Ridge, NDArray[np.int64]]]]]
+    means: Array
+    note: str = ""
+
+    def __call__(self, inputs: NDArray) -> Array:
+        shape = (len(inputs), *(self.task.degree,) * (self.task.output_level == "node"), len(self.means))
+        outputs = np.broadcast_to(self.means, shape).copy()
+        for orbit, ridges in self.maps:
+            for rows in row_blocks(self.features, orbit, len(inputs)):
+                features = design(self.features, orbit, inputs[rows])
+                for ridge, columns in ridges:
+                    predicted = ridge.predict(features.reshape(-1, features.shape[-1]))
+                    predicted = predicted.reshape(*features.shape[:-1], -1)
+                    if orbit is None:
+                        outputs[rows, columns] = predicted
+                    else:
+                        outputs[rows.start + np.arange(len(features))[:, None, None], orbit.nodes[:, None], columns] = (
+                            predicted
+                        )
+        return outputs
+
+
+@dataclasses.dataclass
+class _Problem:
+    """One regression: outputs that share their features and the samples whose labels are known.
+
+    Attributes:
+        orbits: whose outputs they are; the features of all are those of the first. ``[None]`` for graph outputs.
+        columns: for each orbit the outputs k.
+    """
+
+    orbits: list[NodeOrbit | None]
+    columns: list[NDArray[np.int64]]
+    known: NDArray[np.bool_]
+
+
+def fit_equivariant_ridge(
+    task: TaskConfig, inputs: NDArray, targets: Array, features: FeaturesFactory = EquivariantFeatures
+) -> EquivariantRidge:
+    """Fit the least-squares equivariant map with penalties by generalised cross-validation.
+
+    For node outputs there is one coefficient per orbital, channel and output, and one intercept per node orbit and
+    output; for graph outputs, one coefficient per invariant feature and an intercept.
+
+    Args:
+        task: its config.
+        inputs: rows in raw units, ``(N, n)`` tokens or ``(N, n, F)`` features; -1 or NaN where missing.
+        targets: float64 ``(N, n, K)`` or ``(N, K)``, NaN where unknown (see
+            :func:`~asen_hf.evaluation.targets.to_targets`).
+        features: what the map is linear in.
+
+    Returns:
+        The map. It commutes with the elements of the group that map the support to itself.
+
+    Raises:
+        ValueError: there are more features than ``MAX_FEATURES``, or so many that not even ``MIN_ROWS`` rows are
+            affordable.
+    """
+    colours = pair_colours(task)
+    made = features(task, colours, inputs, MAX_FEATURES)
+    is_node = task.output_level == "node"
+    problems = list(_problems(made, colours.orbits if is_node else [None], targets))
+    widest = max((width(made, problem.orbits[0]) for problem in problems), default=0)
+    if widest > MAX_FEATURES:
+        raise ValueError(f"{widest:,} features are more than {MAX_FEATURES:,} (MAX_FEATURES)")
+    kept = _affordable_rows(made, problems, len(inputs))
+    note = made.note
+    if len(kept) < len(inputs):
+        note = "; ".join(filter(None, [note, f"fitted on {len(kept):,} of {len(inputs):,} rows"]))
+    maps: dict[int, tuple[NodeOrbit | None, list[tuple[Ridge, NDArray[np.int64]]]]] = {}
+    for problem in problems:
+        ridge = _solve(made, problem, inputs[kept], targets[kept], problem.known[kept])
+        if ridge is None:
+            continue
+        start = 0
+        for orbit, columns in zip(problem.orbits, problem.columns, strict=True):
+            part = slice(start, start + len(columns))
+            one = dataclasses.replace(
+                ridge,
+                coefficients=ridge.coefficients[:, part],
+                intercept=ridge.intercept[part],
+                penalties=ridge.penalties[part],
+                gcv=ridge.gcv[:, part],
+            )
+            maps.setdefault(id(orbit), (orbit, []))[1].append((one, columns))
+            start += len(columns)
+    with np.errstate(invalid="ignore"):
+        known = ~np.isnan(targets)
+        axes = tuple(range(targets.ndim - 1))
+        means = np.where(known, targets, 0).sum(axis=axes) / known.sum(axis=axes).clip(min=1)
+    return EquivariantRidge(task, made, list(maps.values()), means, note)
+
+
+def width(features: Features, orbit: NodeOrbit | None) -> int:
+    """Number of features of a node of the orbit, or of a row."""
+    return features.graph_width if orbit is None else features.node_width(orbit)
+
+
+def design(features: Features, orbit: NodeOrbit | None, inputs: NDArray) -> Array:
+    """Features ``(N, m, p)`` of the orbit's nodes, or ``(N, p)`` of the rows."""
+    return features.graph_design(inputs) if orbit is None else features.node_design(orbit, inputs)
+
+
+def row_blocks(features: Features, orbit: NodeOrbit | None, num_rows: int) -> Iterator[slice]:
+    """Slices of rows whose features fit into a block."""
+    numbers = width(features, orbit) * (1 if orbit is None else len(orbit.nodes))
+    step = max(_BLOCK // numbers, 1)
+    for start in range(0, num_rows, step):
+        yield slice(start, start + step)
+
+
+def _problems(features: Features, orbits: list[NodeOrbit] | list[None], targets: Array) -> Iterator[_Problem]:
+    found: dict[tuple, _Problem] = {}
+    for number, orbit in enumerate(orbits):
+        own = targets if orbit is None else targets[:, orbit.nodes]
+        groups: dict[bytes, list[int]] = defaultdict(list)
+        masks: dict[bytes, NDArray[np.bool_]] = {}
+        known = ~np.isnan(own)
+        shared = np.asarray(known.all(axis=-1))
+        # Outputs that miss few labels, or the same ones, are fitted together on the samples that have all of them.
+        is_shared = shared.sum() >= 0.8 * known.any(axis=-1).sum()
+        for output in range(own.shape[-1]):
+            mask = shared if is_shared else np.asarray(known[..., output])
+            groups[mask.tobytes()].append(output)
+            masks[mask.tobytes()] = mask
+        design_key = number if orbit is None or features.depends_on_target else orbit.key
+        for key, outputs in groups.items():
+            problem = found.setdefault((design_key, key), _Problem([], [], masks[key]))
+            problem.orbits.append(orbit)
+            problem.columns.append(np.array(outputs))
+    yield from found.values()
+
+
+def _affordable_rows(features: Features, problems: list[_Problem], num_rows: int) -> NDArray[np.int64]:
+    """Numbers of the rows to fit on; ``ValueError`` if too few are affordable."""
+
+    def operations(rows: int) -> float:
+        total = 0.0
+        for problem in problems:
+            orbit = problem.orbits[0]
+            samples = rows * (1 if orbit is None else len(orbit.nodes))
+            p = width(features, orbit)
+            small = min(samples, p)
+            total += 2.0 * samples * small * (p + sum(map(len, problem.columns))) + 8.0 * small**2 * p
+        return total
+
+    rows = num_rows
+    while rows > 1 and operations(rows) > MAX_OPERATIONS:
+        rows = int(rows * 0.9)
+        if rows < min(MIN_ROWS, num_rows):
+            raise ValueError(
+                f"{sum(width(features, problem.orbits[0]) for problem in problems):,} features in {len(problems):,} "
+                f"regressions cost more than {MAX_OPERATIONS:.0e} multiplications (MAX_OPERATIONS)"
+            )
+    return np.linspace(0, num_rows - 1, rows).round().astype(np.int64)
+
+
+def _solve(
+    features: Features, problem: _Problem, inputs: NDArray, targets: Array, known: NDArray[np.bool_]
+) -> Ridge | None:
+    if not known.any():
+        return None
+    orbit = problem.orbits[0]
+
+    def blocks() -> Iterator[tuple[Array, Array]]:
+        for rows in row_blocks(features, orbit, len(inputs)):
+            if not known[rows].any():
+                continue
+            labels = [
+                (targets[rows] if member is None else targets[rows][:, member.nodes])[..., columns]
+                for member, columns in zip(problem.orbits, problem.columns, strict=True)
+            ]
+            yield design(features, orbit, inputs[rows])[known[rows]], np.concatenate(labels, axis=-1)[known[rows]]
+
+    return fit_ridge(blocks())
