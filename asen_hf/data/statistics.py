@@ -46,9 +46,9 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
         computed[f"{kind}_mean"], computed[f"{kind}_scale"] = _mean_and_scale(values[kind])
     if name is not None:
         found = ", ".join(f"{field} {_shown(value)}" for field, value in computed.items())
-        logger.warning(
-            f"task {name!r}: {found}, computed from its {len(train):,} training rows because its config states none"
-        )
+        num_read = len(evenly_spaced(train, task))
+        rows = f"{num_read:,} of " * (num_read < len(train)) + f"its {len(train):,} training rows"
+        logger.warning(f"task {name!r}: {found}, computed from {rows} because its config states none")
     return dataclasses.replace(task, **computed)
 
 
