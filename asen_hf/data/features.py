@@ -1,5 +1,6 @@
 """Typed ``datasets`` columns for a task, from its ``TaskConfig``, and conversion of NumPy arrays."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,12 @@ def read_column(rows: Dataset, name: str) -> np.ndarray:
         return column
     # One column at once: row by row takes seconds. Without dtype=None, datasets rounds float64 to float32.
     return np.asarray(rows.select_columns(name).with_format("numpy", dtype=None)[:][name])
+
+
+def evenly_spaced(rows: Dataset, config: TaskConfig, most: int = 2**24) -> Dataset:
+    """The rows, or of more than ``most`` numbers every k-th row: what a statistic needs of rows beyond memory."""
+    step = math.ceil(len(rows) * math.prod(config.input_shape()) / most)
+    return rows if step <= 1 else rows.select(range(0, len(rows), step))
 
 
 def read_cells(rows: Dataset, name: str) -> Any:

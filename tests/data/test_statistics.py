@@ -9,7 +9,7 @@ import pytest
 
 from asen_hf import TaskConfig
 from asen_hf.data import get_task
-from asen_hf.data.features import to_dataset
+from asen_hf.data.features import evenly_spaced, to_dataset
 from asen_hf.data.statistics import warn_if_far_from_unit_scale, with_statistics
 
 RNG = np.random.default_rng(0)
@@ -140,3 +140,16 @@ def test_rare_and_constant_features_are_not_warned_of():
     inputs = np.zeros((500, 3, 2))
     inputs[0, 0, 0], inputs[..., 1] = 1.0, 1.0
     warn_if_far_from_unit_scale("rare", task, to_dataset(task, inputs, np.zeros((500, 3), dtype=int)))
+
+
+def test_more_rows_than_memory_are_read_evenly_spaced(monkeypatch, caplog):
+    task = TaskConfig(degree=2, num_features=1, problem_type="regression")
+    inputs = np.arange(2000.0).reshape(1000, 2, 1)
+    rows = to_dataset(task, inputs, inputs[..., 0])
+    assert evenly_spaced(rows, task) is rows
+    spaced = evenly_spaced(rows, task, most=300)
+    assert np.array(spaced["inputs"][:])[:, 0, 0].tolist() == list(range(0, 2000, 14))
+    monkeypatch.setattr("asen_hf.data.statistics.evenly_spaced", lambda rows, task: evenly_spaced(rows, task, 300))
+    found = with_statistics(task, rows, "t")
+    assert found.input_mean == pytest.approx(1000, rel=0.02) and found.input_scale == pytest.approx(577, rel=0.02)
+    assert "computed from 143 of its 1,000 training rows" in caplog.text
