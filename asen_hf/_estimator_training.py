@@ -21,9 +21,7 @@ from .closures import warn_if_not_closed
 from .data.features import to_dataset
 from .evaluation.scores import Score
 from .model.configuration_asen import AsenConfig, TaskConfig
-from .model.heads import predictions
 from .model.modeling_asen import AsenForMultitask
-from .model.pretrained_asen import evaluating
 from .training._statistics import with_training_statistics
 from .training.finetune import finetuning_settings, prepare_model
 from .training.loop import total_steps, train
@@ -31,7 +29,6 @@ from .training.recipe import ModelRecipe, Recipe
 from .training.task_rows import DEFAULT_NAME as TASK
 
 _VALIDATIONS = 20  # per fit
-_ROWS = 256  # per forward pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,16 +140,6 @@ def _undisturbed() -> Iterator[None]:
 
 def outputs(model: AsenForMultitask, inputs: np.ndarray) -> np.ndarray:
     """Probabilities of classes or labels ``(rows, …, K)``, or values in raw units in the shape of the labels."""
-    task = model.config.tasks[TASK]
-    found = []
-    for start in range(0, len(inputs), _ROWS):
-        rows = torch.from_numpy(np.ascontiguousarray(inputs[start : start + _ROWS])).to(model.device)
-        with evaluating(model):
-            logits = model(rows, task=TASK).logits
-        if task.is_regression:
-            found.append(predictions(task, logits, rows).double())
-        elif task.problem_type == "single_label_classification":
-            found.append(logits.double().softmax(dim=-1))
-        else:
-            found.append(logits.double().sigmoid())
-    return torch.cat(found).cpu().numpy()
+    is_regression = model.config.tasks[TASK].is_regression
+    found = model.predict(inputs, TASK) if is_regression else model.predict_proba(inputs, TASK)
+    return found.double().cpu().numpy()

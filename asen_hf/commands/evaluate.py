@@ -16,10 +16,8 @@ from ..evaluation.attribution import Attribution, node_attribution, pair_attribu
 from ..evaluation.scoreboard import format_scoreboard, scoreboard
 from ..evaluation.scores import ScoreRecord
 from ..model.configuration_asen import TaskConfig
-from ..model.heads import predictions
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
-from ..model.pretrained_asen import evaluating
 from ..training._checkpoints import load_model
 from ..training._typed_fields import described
 from ..training.evaluate import check_split, recipe_rows
@@ -97,26 +95,19 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
     task = model.config.tasks[name]
     columns = collate(task, rows)
     inputs = to_device(columns, model.device)["inputs"]
-    with evaluating(model):
-        logits = torch.cat([model(batch, task=name).logits.cpu() for batch in inputs.split(options.batch_size)])
+    how = {"task": name, "batch_size": options.batch_size}
     pictures = write_pictures(
         str(options.plots),
         name,
         task,
-        predictions(task, logits, columns["inputs"]),
+        model.predict(inputs, **how).cpu(),
         columns["labels"],
         source.edges,
-        _probabilities(task, logits),
+        None if task.is_regression else model.predict_proba(inputs, **how).cpu(),
         _attributions(model, name, inputs[:_EXPLAINED_ROWS]) if options.explain else None,
     )
     for path, shown in pictures.items():
         print(f"{path}: {shown}")
-
-
-def _probabilities(task: TaskConfig, logits: torch.Tensor) -> torch.Tensor | None:
-    if task.is_regression:
-        return None
-    return logits.softmax(dim=-1) if task.problem_type == "single_label_classification" else logits.sigmoid()
 
 
 def _attributions(model: AsenForMultitask, name: str, inputs: torch.Tensor) -> tuple[Attribution, Attribution]:

@@ -36,6 +36,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
@@ -388,7 +389,7 @@ class AsenForMultitask(AsenPreTrainedModel):
             raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
         return task_loss(task, logits, labels, inputs, num_labels, weights)
 
-    def predict(self, inputs: Tensor, task: str | None = None, batch_size: int = 256) -> Tensor:
+    def predict(self, inputs: Tensor | ArrayLike, task: str | None = None, batch_size: int = 256) -> Tensor:
         """Predict without dropout and gradients.
 
         Args:
@@ -401,7 +402,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         """
         return self._in_batches(inputs, task, batch_size, predictions)
 
-    def predict_proba(self, inputs: Tensor, task: str | None = None, batch_size: int = 256) -> Tensor:
+    def predict_proba(self, inputs: Tensor | ArrayLike, task: str | None = None, batch_size: int = 256) -> Tensor:
         """Probabilities of the classes, ``(N, n, K)`` or ``(N, K)``; arguments as for :meth:`predict`.
 
         Raises:
@@ -410,18 +411,22 @@ class AsenForMultitask(AsenPreTrainedModel):
         return self._in_batches(inputs, task, batch_size, lambda config, logits, _: probabilities(config, logits))
 
     def _in_batches(
-        self, inputs: Tensor, task: str | None, batch_size: int, read: Callable[[TaskConfig, Tensor, Tensor], Tensor]
+        self,
+        inputs: Tensor | ArrayLike,
+        task: str | None,
+        batch_size: int,
+        read: Callable[[TaskConfig, Tensor, Tensor], Tensor],
     ) -> Tensor:
         """What ``read`` makes of the logits of all rows."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         name, config = self.config.task(task)
-        inputs = to_tensor(inputs, self.device)
-        if inputs.ndim and not len(inputs):
+        tensor = to_tensor(inputs, self.device)
+        if tensor.ndim and not len(tensor):
             raise ValueError(f"task {name!r}: inputs hold no rows")
         results = []
         with evaluating(self):
-            for rows in inputs.split(batch_size) if inputs.ndim else [inputs]:
+            for rows in tensor.split(batch_size) if tensor.ndim else [tensor]:
                 results.append(read(config, self(rows, task=name, return_dict=True).logits, rows))
         return torch.cat(results)
 

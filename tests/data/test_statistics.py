@@ -6,11 +6,13 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from asen_hf import TaskConfig
 from asen_hf.data import get_task
 from asen_hf.data.features import evenly_spaced, to_dataset
 from asen_hf.data.statistics import warn_if_far_from_unit_scale, with_statistics
+from asen_hf.model.normalization import normalized_features
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal([1000.0, -3.0], [50.0, 0.01], size=(200, 3, 2))
@@ -143,7 +145,7 @@ def test_rare_and_constant_features_are_not_warned_of():
 
 
 def test_more_rows_than_memory_are_read_evenly_spaced(monkeypatch, caplog):
-    task = TaskConfig(degree=2, num_features=1, problem_type="regression")
+    task = TaskConfig(group="S2", num_features=1, problem_type="regression")
     inputs = np.arange(2000.0).reshape(1000, 2, 1)
     rows = to_dataset(task, inputs, inputs[..., 0])
     assert evenly_spaced(rows, task) is rows
@@ -153,3 +155,28 @@ def test_more_rows_than_memory_are_read_evenly_spaced(monkeypatch, caplog):
     found = with_statistics(task, rows, "t")
     assert found.input_mean == pytest.approx(1000, rel=0.02) and found.input_scale == pytest.approx(577, rel=0.02)
     assert "computed from 143 of its 1,000 training rows" in caplog.text
+
+
+def test_statistics_are_per_node_orbit_so_that_normalising_commutes_with_the_group():
+    rng = np.random.default_rng(0)
+    task = TaskConfig(group="C3 x C2", num_features=2)
+    inputs = rng.normal(size=(200, 5, 2)) * [[1, 2]] * 3 + [[5, 0]]
+    inputs[:, 3:] *= 100
+    inputs[rng.random(inputs.shape) < 0.1] = np.nan
+    found = with_statistics(task, to_dataset(task, inputs, np.zeros((200, 5), int)))
+    for nodes in ([0, 1, 2], [3, 4]):
+        known = inputs[:, nodes].reshape(-1, 2)
+        for node in nodes:
+            np.testing.assert_allclose(found.input_mean[node], np.nanmean(known, axis=0))
+            np.testing.assert_allclose(found.input_scale[node], np.nanstd(known, axis=0))
+    normal = normalized_features(found, torch.from_numpy(inputs)).numpy()
+    turned = [1, 2, 0, 4, 3]
+    np.testing.assert_array_equal(normal[:, turned], normalized_features(found, torch.from_numpy(inputs[:, turned])))
+    assert TaskConfig(**found.to_dict()) == found
+
+
+def test_statistics_that_differ_within_an_orbit_are_refused():
+    with pytest.raises(ValueError, match="input_mean differs between nodes 0 and 2, which the group maps"):
+        TaskConfig(group="C3", num_features=1, input_mean=[[1.0], [1.0], [2.0]])
+    with pytest.raises(ValueError, match=r"input_mean must be one number or 1 .* or 1 for each of 3 nodes, got"):
+        TaskConfig(group="C3", num_features=1, input_mean=[[1.0], [1.0]])
