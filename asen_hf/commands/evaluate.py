@@ -95,15 +95,14 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
     task = model.config.tasks[name]
     columns = collate(task, rows)
     inputs = to_device(columns, model.device)["inputs"]
-    how = {"task": name, "batch_size": options.batch_size}
     pictures = write_pictures(
         str(options.plots),
         name,
         task,
-        model.predict(inputs, **how).cpu(),
+        model.predict(inputs, name, options.batch_size).cpu(),
         columns["labels"],
         source.edges,
-        None if task.is_regression else model.predict_proba(inputs, **how).cpu(),
+        None if task.is_regression else model.predict_proba(inputs, name, options.batch_size).cpu(),
         _attributions(model, name, inputs[:_EXPLAINED_ROWS]) if options.explain else None,
     )
     for path, shown in pictures.items():
