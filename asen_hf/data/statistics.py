@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 from transformers.utils import logging
 
-from ..model.configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATISTIC, normalized
+from ..model.configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATISTIC, is_per_node, normalized
 from ..model.configuration_task import TaskConfig
 from ..model.orbits import orbit_labels
 from .collator import collate
@@ -58,8 +58,17 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
 
 
 def with_statistics_of(task: TaskConfig, other: TaskConfig) -> TaskConfig:
-    """The task with the other task's statistics where it states none itself."""
-    fields = [f"{kind}_{part}" for kind in _unstated(task) for part in ("mean", "scale")]
+    """The task with the other task's statistics where it states none itself.
+
+    Statistics per node suit the other task's group, so they pass only to a task with an equal one.
+    """
+    has_equal_group = (task.degree, task.generators) == (other.degree, other.generators)
+    kinds = [
+        kind
+        for kind in _unstated(task)
+        if has_equal_group or not any(is_per_node(getattr(other, f"{kind}_{part}")) for part in ("mean", "scale"))
+    ]
+    fields = [f"{kind}_{part}" for kind in kinds for part in ("mean", "scale")]
     return dataclasses.replace(task, **{field: getattr(other, field) for field in fields})
 
 

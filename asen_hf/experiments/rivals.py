@@ -67,6 +67,9 @@ class Encoder(nn.Module):
     def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))
 
+    def pooled_orbits(self, task: str) -> list[list[int]] | None:
+        return None  # a rival knows no group
+
     def modules_by_role(self) -> dict[str, TaskModules]:
         return {}  # a rival has one task: all its layers are shared
 

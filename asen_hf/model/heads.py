@@ -1,5 +1,7 @@
 """From logits to predictions in raw units, and to the loss of a task."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,20 +28,19 @@ def pooling_of(config: AsenConfig, task: TaskConfig) -> str:
     return task.pooling or config.pooling
 
 
-def pool(states: Tensor, how: str, orbits: Tensor | None = None) -> Tensor:
+def pool(states: Tensor, how: str, orbits: Sequence[Sequence[int]] | None = None) -> Tensor:
     """Node states ``(B, n, d)`` to a graph state, invariant to every permutation that maps each orbit to itself.
 
     Args:
         states: ``(B, n, d)``.
         how: ``"sum"``, ``"mean"`` or ``"max"``.
-        orbits: int64 ``(n,)``, the node orbits 0 … k - 1, each pooled by itself; ``None`` to pool all nodes.
+        orbits: the nodes of each of k orbits, pooled by themselves; ``None`` to pool all nodes together.
 
     Returns:
         ``(B, d)``, or with orbits ``(B, k · d)``.
     """
     if orbits is not None:
-        # By a loop: reductions by index are not differentiable twice, and parts in order of the nodes are exact.
-        return torch.cat([pool(states[:, orbits == orbit], how) for orbit in range(int(orbits.max()) + 1)], dim=-1)
+        return torch.cat([pool(states[:, list(nodes)], how) for nodes in orbits], dim=-1)
     if how == "max":
         return states.amax(dim=1)
     return states.sum(dim=1) if how == "sum" else states.mean(dim=1)

@@ -241,12 +241,12 @@ class AsenModel(AsenPreTrainedModel):
 
     def num_pooled(self, task: str) -> int:
         """Number of graph states that a task's head reads: one, or one per node orbit."""
-        is_by_orbit = self.config.tasks[task].pool_by_orbit
-        return cast(SymmetryBreaker, self.symmetry_breakers[task]).num_orbits if is_by_orbit else 1
+        return len(self.pooled_orbits(task) or [None])
 
-    def orbits(self, task: str) -> Tensor | None:
-        """The node orbits, int64 ``(n,)``, of a task that tells them apart outside the backbone."""
-        return cast(SymmetryBreaker, self.symmetry_breakers[task]).orbits
+    def pooled_orbits(self, task: str) -> list[list[int]] | None:
+        """The nodes of each node orbit of a task that pools them by themselves; ``None`` of other tasks."""
+        is_by_orbit = self.config.tasks[task].pool_by_orbit
+        return cast(SymmetryBreaker, self.symmetry_breakers[task]).members if is_by_orbit else None
 
 
 class AsenForMultitask(AsenPreTrainedModel):
@@ -280,7 +280,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         """Add a task as :meth:`AsenModel.add_task`, with a head.
 
         The head is copied from the donor if both tasks have the same ``output_level``, ``problem_type``, number of
-        outputs and ``label_names`` (in any order, or missing in one task); otherwise it is freshly initialised.
+        outputs and ``label_names`` (in any order, or missing in one task), and pool equally many orbits; otherwise it
+        is freshly initialised.
         """
         if init_from is not None:
             self._check_unadapted(init_from)
@@ -291,7 +292,8 @@ class AsenForMultitask(AsenPreTrainedModel):
             self.linear_skips[name] = self._ready(self._new_skip(name))
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
             donor = self.heads[init_from].state_dict()
-            self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
+            if donor["weight"].shape == self.heads[name].weight.shape:  # else it pools another number of orbits
+                self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
 
     def drop_task(self, name: str) -> None:
         """Remove a task and its head. Raises as :meth:`AsenModel.drop_task`."""
@@ -367,8 +369,7 @@ class AsenForMultitask(AsenPreTrainedModel):
     def _logits(self, name: str, states: Tensor, inputs: Tensor) -> Tensor:
         task = self.config.tasks[name]
         if task.output_level == "graph":
-            orbits = self.asen.orbits(name) if task.pool_by_orbit else None
-            states = pool(states, pooling_of(self.config, task), orbits)
+            states = pool(states, pooling_of(self.config, task), self.asen.pooled_orbits(name))
         logits = self.heads[name](states)
         if name not in self.linear_skips:
             return logits

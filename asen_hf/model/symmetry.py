@@ -58,6 +58,7 @@ class SymmetryBreaker(nn.Module):
         num_node_orbits, num_triple_orbits: number of node and triple labels; 0 if the task has none.
         orbits: int64 ``(n,)``, the node orbits of the group, of a task that tells them apart outside the backbone.
         num_orbits: their number, or 0.
+        members: the nodes of each of them, as lists.
 
     Raises:
         ValueError: the number of ``orbital_names`` differs from the number of pair labels.
@@ -80,6 +81,10 @@ class SymmetryBreaker(nn.Module):
             int(buffers[name].max()) + 1 if name in buffers else 0
             for name in ("labels", "node_labels", "triple_labels", "orbits")
         )
+        orbit_of = buffers["orbits"].tolist() if self.num_orbits else []
+        self.members: list[list[int]] = [[] for _ in range(self.num_orbits)]
+        for node, orbit in enumerate(orbit_of):
+            self.members[orbit].append(node)
         names = task.orbital_names
         if names is not None and len(names) != self.num_pair_orbits:
             raise ValueError(

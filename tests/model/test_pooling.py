@@ -22,7 +22,7 @@ def test_every_pooling_is_invariant_to_the_group_only(pooling, by_orbit):
 @pytest.mark.parametrize("how", ["mean", "sum", "max"])
 def test_orbits_are_pooled_by_themselves(how):
     states = torch.randn(4, 5, 3)
-    orbits = torch.tensor([0, 1, 0, 1, 1])
+    orbits = [[0, 2], [1, 3, 4]]
     expected = {"mean": torch.mean, "sum": torch.sum, "max": torch.amax}[how]
     parts = [expected(states[:, [0, 2]], dim=1), expected(states[:, [1, 3, 4]], dim=1)]
     torch.testing.assert_close(pool(states, how, orbits), torch.cat(parts, dim=1))
@@ -61,3 +61,21 @@ def test_tasks_of_one_model_pool_in_their_own_ways():
 def test_node_tasks_pool_nothing(field):
     with pytest.raises(ValueError, match='need output_level="graph"'):
         TaskConfig(group="C4", vocab_size=2, **field)
+
+
+def test_a_donor_that_pools_another_number_of_orbits_gives_its_tables_but_not_its_head():
+    fields = {"vocab_size": 2, "output_level": "graph", "pool_by_orbit": True}
+    model = make_model({"one": TaskConfig(group="C6", **fields)})
+    with pytest.warns(UserWarning, match="orbitals"):
+        model.add_task("two", TaskConfig(group="C3 x C3", **fields), init_from="one")
+    assert model.heads["two"].weight.shape[1] == 2 * model.heads["one"].weight.shape[1]
+    model.add_task("same", TaskConfig(group="C6", **fields), init_from="one")
+    assert torch.equal(model.heads["same"].weight, model.heads["one"].weight)
+
+
+def test_pooling_by_orbit_can_be_exported():
+    task = TaskConfig(group="C3 x C2", vocab_size=3, output_level="graph", pool_by_orbit=True, pooling="max")
+    model = make_model({"t": task}, spread=0.5).eval()
+    inputs = torch.tensor([[0, 1, 2, 0, 1], [-1, 1, 2, 2, 1]])
+    program = torch.export.export(model, (inputs,))
+    torch.testing.assert_close(program.module()(inputs).logits, model(inputs).logits)
