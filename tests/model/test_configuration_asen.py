@@ -141,7 +141,7 @@ def test_task_finds_the_only_one_and_lists_those_known():
         ({"symmetry_breaking": "triples", "degree": 65, "generators": []}, "triples.*at most 64.*got degree 65"),
         ({"symmetry_breaking": "edges"}, "'nodes', 'pairs', 'triples'.*got edges"),
         ({"output_level": "edge"}, "output_level.*'node', 'graph'.*edge"),
-        ({"problem_type": "multi_label_classification"}, "problem_type"),
+        ({"problem_type": "multi_label"}, "problem_type"),
         ({"vocab_size": None}, "exactly one of vocab_size .* and num_features"),
         ({"num_features": 2}, "exactly one of vocab_size .* and num_features"),
         ({"vocab_size": 0}, "at least 1, got 0"),
@@ -173,7 +173,7 @@ def test_an_unfit_token_task_is_refused_by_name(changes, message):
         ({"num_features": 0}, "at least 1, got 0"),
         ({"num_labels": 0}, "num_labels >= 1, got 0"),
         ({"loss": "cross_entropy"}, "l1 or mse for regression"),
-        ({"input_mean": [1.0, 2.0, 3.0]}, r"input_mean .* 2 \(num_features\), got shape \(3,\)"),
+        ({"input_mean": [1.0, 2.0, 3.0]}, r"input_mean .* 2 \(num_features\), .* got shape \(3,\)"),
         ({"input_mean": [[1.0, 2.0]]}, "input_mean"),
         ({"input_mean": float("nan")}, "input_mean must be finite"),
         ({"input_mean": ["a", "b"]}, "input_mean must be a number"),
@@ -209,7 +209,7 @@ def test_an_unfit_feature_task_is_refused(changes, message):
         ({"num_attention_heads": 0}, "num_attention_heads must be at least 1"),
         ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob"),
         ({"hidden_dropout_prob": float("nan")}, "hidden_dropout_prob"),
-        ({"pooling": "max"}, "pooling.*max"),
+        ({"pooling": "min"}, "pooling.*min"),
         ({"gated_messages": "yes"}, "gated_messages.*bool"),
         ({"tasks": [TOKENS]}, "tasks.*dict"),
         ({"tasks": {"a": 3}}, "task 'a'.*int"),
@@ -292,15 +292,17 @@ def test_rows_have_the_declared_shapes(settings, input_shape, label_shape):
             task.check_labels(np.zeros(wrong, dtype))
 
 
-@pytest.mark.parametrize("value", [-1, 3])
+@pytest.mark.parametrize("value", [-2, 3])
 def test_a_token_outside_the_vocabulary_is_named_with_its_row(value):
     inputs = np.zeros((5, 4), dtype=np.int64)
     inputs[2, 1] = value
-    with pytest.raises(ValueError, match=rf"my\.csv: inputs, row 102: expected a token in 0 … 2, got {value}"):
+    with pytest.raises(
+        ValueError, match=rf"my\.csv: inputs, row 102: expected a token in 0 … 2 .or -1 where missing., got {value}"
+    ):
         TaskConfig(**TOKENS).check_inputs(inputs, first_row=100, where="my.csv: ")
 
 
-@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
 def test_an_infinite_feature_is_named_with_its_row(value):
     inputs = np.zeros((5, 4, 2))
     inputs[3, 1, 0] = value

@@ -20,7 +20,7 @@ peft = pytest.importorskip("peft", reason="needs the extra asen-hf[lora]")
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 EXAMPLE = Path(__file__).parents[2] / "examples/finetune_with_lora.py"
-NEW_PARTS = ("token_embedders", "edge_embedders", "node_embedders", "triple_embedders", "heads")
+NEW_PARTS = ("token_embedders", "missing_embedders", "edge_embedders", "node_embedders", "triple_embedders", "heads")
 TASKS = {
     "on_pairs": TaskConfig(group="D6", vocab_size=3, num_labels=3),
     "on_nodes": TaskConfig(group="S2 x S3", vocab_size=3, symmetry_breaking="nodes", output_level="graph"),
@@ -36,7 +36,7 @@ TASKS = {
 }
 every_task = pytest.mark.parametrize("name", TASKS)
 # Everything that an adapter can be put on: peft's name for all linear layers, and the modules of each role.
-ROLES = ["token_embedder", "edge_embedder", "node_embedder", "triple_embedder", "head"]
+ROLES = ["token_embedder", "missing_embedder", "edge_embedder", "node_embedder", "triple_embedder", "head"]
 TARGETS = {
     "all-linear": "all-linear",
     "backbone": r".*\.backbone\.(.*projection|input_layers\.2)",
@@ -110,7 +110,11 @@ def test_merged_it_predicts_the_same_and_is_an_ordinary_checkpoint(name, tmp_pat
 
 
 def test_every_role_is_a_target():
-    assert list(make_base().modules_by_role()) == ["symmetry_breaker", *ROLES]  # a symmetry breaker has no weights
+    assert list(make_base().modules_by_role()) == [
+        "symmetry_breaker",
+        *ROLES,
+        "linear_skip",
+    ]  # a symmetry breaker has no weights
 
 
 @every_task

@@ -191,7 +191,9 @@ def test_of_several_tasks_a_collator_names_one(tmp_path):
     assert trainer.evaluate()["eval_loss"] == pytest.approx(score_splits(model, {name: rows})[name].loss, rel=1e-5)
     assert trainer.predict(rows).predictions.shape == (48, 2)
     for key, value in model.named_parameters():
-        assert torch.equal(value, before[key]) == any(other in key.split(".") for other in TASKS.keys() - {name}), key
+        is_idle = "missing_embedders" in key  # no input is missing
+        is_other = any(other in key.split(".") for other in TASKS.keys() - {name})
+        assert torch.equal(value, before[key]) == (is_idle or is_other), key
 
 
 def test_of_several_tasks_one_must_be_named(tmp_path):
@@ -204,7 +206,7 @@ def test_a_collator_refuses_rows_by_name(tmp_path):
     task = TASKS["node/classes"]
     rows = Dataset.from_dict({"inputs": [[0, 1, 2, 0, 3]], "labels": [[0] * 5]})
     trainer = make_trainer(make_model({"x": task}), tmp_path, rows, functools.partial(collate, task))
-    with pytest.raises(ValueError, match=r"inputs, row 0: expected a token in 0 … 2, got 3 at \(4,\)"):
+    with pytest.raises(ValueError, match=r"inputs, row 0: expected a token in 0 … 2 .*, got 3 at \(4,\)"):
         trainer.train()
 
 

@@ -173,7 +173,7 @@ def assert_only_others_are_frozen(tasks, trained):
         {name: TaskConfig(degree=3, vocab_size=2, symmetry_breaking=breaking[name == "a"]) for name in tasks}
     )
     freeze_other_tasks(model, trained)
-    modules = (model.asen.token_embedders, model.asen.edge_embedders, model.asen.node_embedders, model.heads)
+    modules = (*model.modules_by_role().values(),)
     others = [module[task] for module in modules for task in tasks if task in module and task not in trained]
     expected = names_of(model, [parameter for module in others for parameter in module.parameters()])
     assert {name for name, parameter in model.named_parameters() if not parameter.requires_grad} == expected

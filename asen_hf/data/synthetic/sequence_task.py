@@ -18,6 +18,7 @@ from datasets import DatasetDict
 
 from ...model._messages import shown
 from ...model.configuration_asen import TaskConfig
+from ...model.configuration_task import MISSING_TOKEN
 from ...model.groups import PointOrder, to_cycles
 from ..group_option import GroupOption, NamedGroup, resolve_group
 from ..seeding import random_generator
@@ -134,6 +135,8 @@ class SequenceTask(ABC):
         """
         sequences = np.asarray(sequences)
         self.config.check_inputs(sequences, where=f"{self.name}: ")
+        if (sequences == MISSING_TOKEN).any():
+            raise ValueError(f"{self.name}: inputs: a sequence with missing tokens has no label")
         return self._labels(sequences.astype(np.int64, copy=False))
 
     def sample(self, num_rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
