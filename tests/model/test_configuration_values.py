@@ -49,14 +49,15 @@ def as_tuple(value):
 
 
 def values_of_every_field():
-    for settings in TASKS:
+    for number, settings in enumerate(TASKS):
         for field, value in settings.items():
             kinds = [as_tuple]
             if field != "generators":  # cycles of different lengths are no array
                 kinds.append(as_numpy)
                 kinds += [as_tensor] if np.issubdtype(np.array(value).dtype, np.number) else []
             yield from (
-                pytest.param(TaskConfig, settings, field, kind, id=f"{field}-{kind.__name__}") for kind in kinds
+                pytest.param(TaskConfig, settings, field, kind, id=f"{number}-{field}-{kind.__name__}")
+                for kind in kinds
             )
     for field in BACKBONE:
         yield pytest.param(AsenConfig, BACKBONE, field, as_numpy, id=f"{field}-as_numpy")

@@ -464,7 +464,7 @@ def test_augmentation_moves_the_training_rows_and_no_others(tmp_path):
     train(plain, make_data(), make_recipe(tmp_path / "plain"))
     assert not is_same(augmented.state_dict(), plain.state_dict())
     recipe.tasks[0].augmentation, recipe.training.output_dir = "C5", str(tmp_path / "refused")
-    with pytest.raises(ValueError, match="task 'mark': augmentation: .*5 points, not on 4"):
+    with pytest.raises(ValueError, match=r"task 'mark': augmentation: .*5 points, not on 4"):
         train(make_model(), make_data(), recipe)
 
 
