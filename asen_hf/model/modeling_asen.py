@@ -50,7 +50,7 @@ from .init_from import copy_rows, equal_outputs, find_donor_rows, has_equal_inpu
 from .linear_skip import LinearSkip
 from .normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, to_tensor
 from .outputs import AsenMultitaskOutput
-from .pretrained_asen import AsenPreTrainedModel, evaluating
+from .pretrained_asen import AsenPreTrainedModel, evaluating, has_adapters
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .task_modules import TaskModules
 from .triples import TripleMessages
@@ -123,13 +123,19 @@ class AsenModel(AsenPreTrainedModel):
                 fresh rows.
 
         Raises:
-            ValueError: the name is taken or cannot be used, the task is invalid, or the donor is unknown.
+            ValueError: the name is taken or cannot be used, the task is invalid, the donor is unknown, or an adapter
+                changes the layers and the task is the first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
         donor = None if init_from is None else self.config.task(init_from)[0]
         if donor is not None:
             self._check_unadapted(donor)
         _warn_if_not_closed(name, task)
+        if task.symmetry_breaking == "triples" and not self.config.has_triples and has_adapters(self.backbone):
+            raise ValueError(
+                f"task {name!r} is the first with triples, which adds weights to layers that an adapter changes, and "
+                "loading would expect adapters of these weights: merge or remove the adapter first"
+            )
         # These two lines may raise, so they come before any change of the model.
         added = self._new_task_modules(task)
         rows = {} if donor is None else self._donor_rows(name, dict(added)["symmetry_breakers"], donor)

@@ -122,6 +122,9 @@ class Mutators(RuleBasedStateMachine):
         if name in entry.names:
             with pytest.raises(ValueError, match="already"):
                 entry.model.add_task(name, task)
+        elif kind == "triples" and not entry.model.config.has_triples and has_adapters(entry.model.base_model.backbone):
+            with pytest.raises(ValueError, match="the first with triples"):
+                entry.model.add_task(name, task)
         else:
             entry.model.add_task(name, task)
         entry.check_kept()
