@@ -70,8 +70,10 @@ def batch(name, rows=6):
     task, generator = TASKS[name], torch.Generator().manual_seed(0)
     if task.vocab_size is None:
         features = torch.randn(rows, 5, 2, generator=generator) * torch.tensor([10, 0.5]) + torch.tensor([50, -20])
+        features[::2, 1] = torch.nan  # the vectors of missing inputs are trained too
         return features, torch.randn(rows, 5, generator=generator)
     inputs = torch.randint(task.vocab_size, (rows, task.degree), generator=generator)
+    inputs[::2, 1] = -1
     return inputs, torch.randint(task.output_size, (rows, *task.label_shape()), generator=generator)
 
 
@@ -121,7 +123,7 @@ def test_every_role_is_a_target():
 @pytest.mark.parametrize("use_dora", [False, True], ids=["lora", "dora"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_merged_it_predicts_the_same_wherever_it_is_put(target, use_dora, name):
-    if target in ROLES[2:4] and not re.search(target.split("_")[0], name):
+    if target in ROLES[3:5] and not re.search(target.split("_")[0], name):
         pytest.skip("the task has no such modules")
     lora = peft.LoraConfig(r=2, target_modules=TARGETS[target], use_dora=use_dora)
     model = trained(name, lora, spread=0.1)  # DoRA divides by the norms of weights, and fresh gates are zero
