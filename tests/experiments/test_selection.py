@@ -59,6 +59,7 @@ def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path):
     assert "holds another selection" in refused.stderr
 
 
+@pytest.mark.slow
 def test_every_candidate_gets_the_learning_rate_that_suits_it(tmp_path):
     output = tmp_path / "out"
     arguments = ("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}")
@@ -96,6 +97,7 @@ def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_pa
     assert "reversal, weak: the same network as reversal, complete." in said
 
 
+@pytest.mark.slow
 def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
     output = tmp_path / "out"
     select(
@@ -114,6 +116,7 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
     assert "majority" in (output / "ranking.md").read_text()
 
 
+@pytest.mark.slow
 def test_predictors_without_a_network_take_part_and_folds_take_the_place_of_seeds(tmp_path):
     output = tmp_path / "out"
     select(
