@@ -32,7 +32,7 @@ table = pd.DataFrame(readings.reshape(200, -1), columns=names).assign(kind=kinds
 rows, labels = table.drop(columns="kind"), table["kind"]
 models = {
     group: AsenClassifier(group, n_estimators=3, random_state=0) for group in ("D8", "C8", "E8")
-}  # E8: no symmetry
+}  # E8: trivial
 models["ridge"] = make_pipeline(SimpleImputer(), StandardScaler(), RidgeClassifierCV(np.logspace(0, 5, 11)))
 models["trees"] = HistGradientBoostingClassifier(random_state=0)
 for name, model in models.items():
