@@ -30,9 +30,7 @@ names = [f"sensor{node}_{channel}{step}" for node in range(8) for channel in "xy
 table = pd.DataFrame(readings.reshape(200, -1), columns=names).assign(kind=kinds)
 
 rows, labels = table.drop(columns="kind"), table["kind"]
-models = {
-    group: AsenClassifier(group, n_estimators=3, random_state=0) for group in ("D8", "C8", "E8")
-}  # E8: trivial
+models = {group: AsenClassifier(group, n_estimators=3, random_state=0) for group in ("D8", "C8", "E8")}  # E8: trivial
 models["ridge"] = make_pipeline(SimpleImputer(), StandardScaler(), RidgeClassifierCV(np.logspace(0, 5, 11)))
 models["trees"] = HistGradientBoostingClassifier(random_state=0)
 for name, model in models.items():
