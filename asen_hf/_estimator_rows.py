@@ -12,9 +12,7 @@ from sympy.combinatorics import PermutationGroup
 
 from .data.frames import frame_to_array, is_frame
 from .model._messages import shown
-from .model.configuration_task import IGNORED_CLASS, TaskConfig
-
-MISSING_TOKEN = -1
+from .model.configuration_task import IGNORED_CLASS, MISSING_TOKEN, TaskConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -133,7 +133,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
     def predict(self, X: Any) -> np.ndarray:
         """The most probable classes, ``(rows,)`` or ``(rows, n)``; of several labels ``(rows, K)``, 1 if probable."""
         probabilities = self.predict_proba(X)
-        if self.task_.problem_type == "multi_label_classification":
+        if self.task_.is_multi_label:
             return (probabilities > 0.5).astype(np.int64)
         return self.classes_[probabilities.argmax(axis=-1)]
 

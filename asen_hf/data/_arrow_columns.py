@@ -1,6 +1,7 @@
 """Arrow columns as NumPy arrays: at once, and without a copy where Arrow's buffer has the layout already."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,12 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray | None:
         column = column.flatten()
     values = _numbers(column)
     return None if values is None else values.reshape(shape)
+
+
+def to_cells(column: pa.ChunkedArray) -> np.ndarray | list[Any]:
+    """A column as an array of numbers ``(N, …)``, as from :func:`to_numpy`, or else as a list of cells."""
+    numbers = to_numpy(column)
+    return column.to_pylist() if numbers is None else numbers
 
 
 def joined(parts: Iterable[np.ndarray | None], num_rows: int) -> np.ndarray | None:

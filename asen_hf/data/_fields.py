@@ -9,13 +9,12 @@ import numpy as np
 
 from ..model._messages import one_line, shortened, shown
 from ..model.configuration_statistics import Statistic, largest_value
-from ..model.configuration_task import IGNORED_CLASS, TaskConfig
+from ..model.configuration_task import IGNORED_CLASS, MISSING_TOKEN, TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
 from ._cells import Explained, parse, words_to_numbers
 from .features import exact
 from .frames import grid_order
 
-MISSING_TOKEN = -1
 _NUMBERS_AT_ONCE = 2**22  # checked at a time: the check's own arrays are as large as the rows
 
 

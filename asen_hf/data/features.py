@@ -10,7 +10,7 @@ from datasets import Array2D, ClassLabel, Dataset, Features, List, Value
 from datasets.fingerprint import generate_random_fingerprint
 
 from ..model.configuration_asen import TaskConfig
-from ._arrow_columns import to_numpy
+from ._arrow_columns import to_cells, to_numpy
 
 
 def task_features(
@@ -58,9 +58,7 @@ def evenly_spaced(rows: Dataset, config: TaskConfig, most: int = 2**24) -> Datas
 
 def read_cells(rows: Dataset, name: str) -> Any:
     """A column as an array of numbers ``(N, …)`` with NaN where one is missing, or else as a list of cells."""
-    column = _stored(rows, name)
-    numbers = to_numpy(column)
-    return column.to_pylist() if numbers is None else numbers
+    return to_cells(_stored(rows, name))
 
 
 def _stored(rows: Dataset, name: str) -> pa.ChunkedArray:

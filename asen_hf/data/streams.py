@@ -20,7 +20,7 @@ from datasets.fingerprint import get_temporary_cache_files_directory
 
 from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
-from ._arrow_columns import to_numpy
+from ._arrow_columns import to_cells
 from ._fields import input_field, label_field
 from .features import exact, task_features, to_arrow
 from .seeding import random_generator
@@ -98,10 +98,7 @@ def _batches(stream: IterableDataset, where: str) -> Iterator[tuple[int, dict[st
     """The number of the first row, and the columns of some rows."""
     first_row = 0
     for batch in stream.with_format("arrow").iter(_ROWS_AT_ONCE):
-        columns = {}
-        for name in batch.column_names:
-            numbers = to_numpy(batch[name])
-            columns[name] = batch[name].to_pylist() if numbers is None else numbers
+        columns = {name: to_cells(batch[name]) for name in batch.column_names}
         if absent := [name for name in ("inputs", "labels") if name not in columns]:
             found = ", ".join(one_line(name, 100) for name in columns) or "none"
             raise ValueError(f"{where}: no column {', '.join(absent)}; there are {found}")

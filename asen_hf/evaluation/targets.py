@@ -26,7 +26,7 @@ def to_targets(task: TaskConfig, inputs: NDArray, labels: NDArray) -> Array:
     if task.is_regression:
         values = labels.astype(np.float64).reshape(*_leading_shape(task, labels), task.output_size)
         return values - residual(task, inputs)
-    if _is_multi_label(task):
+    if task.is_multi_label:
         return np.where(labels == IGNORED_CLASS, np.nan, labels.astype(np.float64))
     indicators = (labels[..., None] == np.arange(task.output_size)).astype(np.float64)
     indicators[labels == IGNORED_CLASS] = np.nan
@@ -44,13 +44,9 @@ def to_predictions(task: TaskConfig, inputs: NDArray, outputs: Array) -> NDArray
         values = outputs + residual(task, inputs)
         return values[..., 0] if task.output_size == 1 else values
     uses_scores = METRICS[str(task.metric)].uses_scores
-    if _is_multi_label(task):
+    if task.is_multi_label:
         return outputs if uses_scores else (outputs > 0.5).astype(np.int64)
     return outputs[..., 1] - outputs[..., 0] if uses_scores else outputs.argmax(axis=-1)
-
-
-def _is_multi_label(task: TaskConfig) -> bool:
-    return str(task.problem_type) == "multi_label_classification"
 
 
 def _leading_shape(task: TaskConfig, labels: NDArray) -> tuple[int, ...]:

@@ -63,7 +63,7 @@ def _inputs(task: TaskConfig) -> str:
 
 
 def _outputs(task: TaskConfig) -> str:
-    kind = "value" if task.is_regression else "label" if task.problem_type.startswith("multi") else "class"
+    kind = "value" if task.is_regression else "label" if task.is_multi_label else "class"
     plural = "" if task.output_size == 1 else "es" if kind == "class" else "s"
     return f"{task.output_size:,} {kind}{plural} per {task.output_level}"
 

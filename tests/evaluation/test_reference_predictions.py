@@ -1,7 +1,5 @@
 """Reference predictions: each kind on rows with holes, its bounds, and what a missing scikit-learn leaves."""
 
-import types
-
 import numpy as np
 import pytest
 import torch
@@ -74,10 +72,9 @@ def test_targets_and_back(task):
 
 
 def test_labels_of_which_several_hold_are_regressed_on_one_by_one():
-    """A stand-in for a task with the problem type multi_label_classification."""
-    plain = CONFIGS["row classes"]
-    fields = {name: getattr(plain, name) for name in ("metric", "output_size", "is_regression", "degree", "vocab_size")}
-    task = types.SimpleNamespace(problem_type="multi_label_classification", **fields)
+    task = TaskConfig(
+        degree=5, vocab_size=3, output_level="graph", problem_type="multi_label_classification", num_labels=3
+    )
     labels = np.array([[0, 1, -100], [1, 1, 0]])
     targets = to_targets(task, np.zeros((2, 5)), labels)
     np.testing.assert_array_equal(targets, [[0, 1, np.nan], [1, 1, 0]])
