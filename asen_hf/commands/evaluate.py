@@ -16,8 +16,10 @@ from ..evaluation.attribution import Attribution, node_attribution, pair_attribu
 from ..evaluation.scoreboard import format_scoreboard, scoreboard
 from ..evaluation.scores import ScoreRecord
 from ..model.configuration_asen import TaskConfig
+from ..model.heads import predictions, probabilities
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
+from ..model.pretrained_asen import evaluating
 from ..training._checkpoints import load_model
 from ..training._typed_fields import described
 from ..training.evaluate import check_split, recipe_rows
@@ -95,14 +97,16 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
     task = model.config.tasks[name]
     columns = collate(task, rows)
     inputs = to_device(columns, model.device)["inputs"]
+    with evaluating(model):  # once, for predictions and probabilities alike
+        logits = torch.cat([model(batch, task=name).logits.cpu() for batch in inputs.split(options.batch_size)])
     pictures = write_pictures(
         str(options.plots),
         name,
         task,
-        model.predict(inputs, name, options.batch_size).cpu(),
+        predictions(task, logits, columns["inputs"]),
         columns["labels"],
         source.edges,
-        None if task.is_regression else model.predict_proba(inputs, name, options.batch_size).cpu(),
+        None if task.is_regression else probabilities(task, logits),
         _attributions(model, name, inputs[:_EXPLAINED_ROWS]) if options.explain else None,
     )
     for path, shown in pictures.items():

@@ -126,10 +126,8 @@ def score_splits(model: AsenForMultitask, splits: Mapping[str, Dataset], batch_s
     return {name: _score(model, name, split, batch_size) for name, split in splits.items()}
 
 
-def score_predictions(
-    task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float = math.nan
-) -> tuple[Score, RowOutcomes]:
-    """The score of predictions, and the outcome of each row.
+def score_predictions(task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float = math.nan) -> Score:
+    """The score of predictions.
 
     Args:
         task: its config.
@@ -137,21 +135,6 @@ def score_predictions(
         labels: in raw units.
         loss: their mean loss, in normalised units, where there is one.
     """
-    outcomes = RowOutcomes.of(str(task.metric), predicted, labels, is_known(task, labels))
-    return _compared(task, predicted, labels, loss), outcomes
-
-
-def score_rows(model: AsenForMultitask, name: str, split: Dataset, batch_size: int = 256) -> tuple[Score, RowOutcomes]:
-    """The score of one task on a split, as from :func:`score_splits`, and the outcome of each row."""
-    predicted, labels, loss = _predicted(model, name, split, batch_size)
-    return score_predictions(model.config.tasks[name], predicted, labels, loss)
-
-
-def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> Score:
-    return _compared(model.config.tasks[name], *_predicted(model, name, split, batch_size))
-
-
-def _compared(task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float) -> Score:
     compared = predicted, labels, is_known(task, labels)
     return Score(
         rows=len(labels),
@@ -160,6 +143,17 @@ def _compared(task: TaskConfig, predicted: Tensor, labels: Tensor, loss: float) 
         value=METRICS[str(task.metric)].compute(*compared),
         details=details(task, *compared),
     )
+
+
+def row_outcomes(model: AsenForMultitask, name: str, split: Dataset, batch_size: int = 256) -> RowOutcomes:
+    """What a task got right on each row of a split."""
+    task = model.config.tasks[name]
+    predicted, labels, _ = _predicted(model, name, split, batch_size)
+    return RowOutcomes.of(str(task.metric), predicted, labels, is_known(task, labels))
+
+
+def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> Score:
+    return score_predictions(model.config.tasks[name], *_predicted(model, name, split, batch_size))
 
 
 def _predicted(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> tuple[Tensor, Tensor, float]:

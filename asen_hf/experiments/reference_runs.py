@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from datasets import DatasetDict
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..data import collate
 from ..evaluation.reference_predictions import REFERENCES, fit_reference
@@ -13,6 +12,7 @@ from ..evaluation.row_outcomes import RowOutcomes
 from ..evaluation.scores import Score, score_predictions
 from ..model.configuration_task import TaskConfig
 from ..model.groups import random_elements
+from ..model.heads import is_known
 from ..training.loop import subsample
 from ..training.recipe import TrainingRecipe
 
@@ -43,15 +43,13 @@ def run_reference(
     if task.output_level == "graph" and REFERENCES[name].reads_whole_rows:
         train = augmented(task, train, training.seed)
     predict = fit_reference(task, name, train)
-    scores: dict[str, Score] = {}
-    predicted: dict[str, Tensor] = {}
-    for split in ("validation", "test"):
-        columns = collate(task, splits[split])
-        predicted[split] = predict(columns["inputs"].numpy())
-        scores[split], outcomes = score_predictions(task, predicted[split], columns["labels"])
-        if split == "validation":
-            validated = outcomes
-    return scores, validated
+    columns = {split: collate(task, splits[split]) for split in ("validation", "test")}
+    predicted = {split: predict(held_out["inputs"].numpy()) for split, held_out in columns.items()}
+    scores = {
+        split: score_predictions(task, predicted[split], held_out["labels"]) for split, held_out in columns.items()
+    }
+    labels = columns["validation"]["labels"]
+    return scores, RowOutcomes.of(str(task.metric), predicted["validation"], labels, is_known(task, labels))
 
 
 def augmented(task: TaskConfig, train: dict[str, NDArray], seed: int) -> dict[str, NDArray]:

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from ..evaluation.provenance import provenance, revision
 from ..evaluation.reference_predictions import reference_scores, simplest_reference
-from ..evaluation.scores import Score, score_rows, score_splits
+from ..evaluation.scores import Score, row_outcomes, score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..training._statistics import with_training_statistics
@@ -68,7 +68,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         rows = training.train_rows or len(data[name]["train"])
         steps = total_steps(training, rows, num_processes=1)
         if grid.keep:
-            _, outcomes = score_rows(model, name, data[name]["validation"], training.eval_batch_size)
+            outcomes = row_outcomes(model, name, data[name]["validation"], training.eval_batch_size)
             outcomes.write(output / OUTCOMES_NAME)
         else:
             shutil.rmtree(output)
