@@ -12,7 +12,8 @@ from sympy.combinatorics import PermutationGroup
 
 from .data.frames import frame_to_array, is_frame
 from .model._messages import shown
-from .model.configuration_task import IGNORED_CLASS, MISSING_TOKEN, TaskConfig
+from .model.configuration_rows import IGNORED_CLASS, MISSING_TOKEN
+from .model.configuration_task import TaskConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ except ImportError as error:
 from ._estimator_base import Estimator
 from ._estimator_rows import Targets, class_targets, value_targets
 from ._estimator_training import Member, outputs
-from .model.configuration_task import IGNORED_CLASS
+from .model.configuration_rows import IGNORED_CLASS
 
 _LEVELS = np.linspace(0, 1, 101)  # of the quantiles that stand for the errors on held-out rows
 _MIXED = 2**22  # numbers that a mixture of predictions and errors may hold at once

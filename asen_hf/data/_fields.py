@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..model._messages import one_line, shortened, shown
+from ..model.configuration_rows import IGNORED_CLASS, MISSING_TOKEN
 from ..model.configuration_statistics import Statistic, largest_value
-from ..model.configuration_task import IGNORED_CLASS, MISSING_TOKEN, TaskConfig
+from ..model.configuration_task import TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
 from ._cells import Explained, parse, words_to_numbers
 from .features import exact

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.configuration_task import IGNORED_CLASS, TaskConfig
+from ..model.configuration_rows import IGNORED_CLASS
+from ..model.configuration_task import TaskConfig
 from .metrics import METRICS
 
 Array = NDArray[np.float64]

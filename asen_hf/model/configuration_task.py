@@ -14,26 +14,17 @@ from sympy.combinatorics import PermutationGroup
 from ._group_graphs import automorphisms, is_graph
 from ._messages import shown
 from .configuration_html import task_html
-from .configuration_statistics import (
-    LARGEST_NORMALIZED,
-    Statistic,
-    check_constant_on_orbits,
-    checked_statistics,
-    is_per_node,
-    normalized,
-)
+from .configuration_rows import check_inputs, check_labels
+from .configuration_statistics import Statistic, check_constant_on_orbits, checked_statistics, is_per_node
 from .configuration_values import MAX_TEXT, require, with_value_errors
 from .group_notation import read_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
-IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
-MISSING_TOKEN = -1
 MOST_POINTS_FOR_TRIPLES = 64
 MAX_SIZE = 2**24
 """Largest vocabulary, number of features and number of labels."""
 
-_NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
 _LARGEST_WEIGHT = 1e6
 _LOSSES = {  # the first is the default
@@ -349,26 +340,7 @@ class TaskConfig:
                 from ``input_mean`` for float32, or a missing ``residual_feature``; the message names the first invalid
                 row.
         """
-        _check_shape(inputs, self.input_shape(), f"{where}inputs")
-        if self.vocab_size is None:
-            require(
-                inputs.dtype.kind in "iuf", f"{where}inputs must be numbers (integers or floats), got {inputs.dtype}"
-            )
-            finite = ~np.isinf(inputs)
-            _check_entries(inputs, finite, "a finite feature, or NaN where missing", first_row, f"{where}inputs")
-            far = np.abs(normalized(inputs, self.input_mean, self.input_scale)) > LARGEST_NORMALIZED
-            _check_entries(inputs, ~far, f"a feature {_NEAR_MEAN.format('input')}", first_row, f"{where}inputs")
-            if self.residual_feature is not None:
-                missing = np.isnan(inputs) & (np.arange(self.num_features or 0) == self.residual_feature)
-                _check_entries(inputs, ~missing, "a known residual_feature", first_row, f"{where}inputs")
-        else:
-            require(
-                np.issubdtype(inputs.dtype, np.integer),
-                f"{where}inputs must be integer tokens in 0 … {self.vocab_size - 1}, got {inputs.dtype}",
-            )
-            allowed = ((inputs >= 0) & (inputs < self.vocab_size)) | (inputs == MISSING_TOKEN)
-            expected = f"a token in 0 … {self.vocab_size - 1} (or {MISSING_TOKEN} where missing)"
-            _check_entries(inputs, allowed, expected, first_row, f"{where}inputs")
+        check_inputs(self, inputs, first_row, where)
 
     def check_labels(self, labels: np.ndarray, first_row: int = 0, where: str = "") -> None:
         """Check that labels are valid for this task.
@@ -381,35 +353,8 @@ class TaskConfig:
             ValueError: wrong shape or dtype, a class outside 0 … num_labels-1, a value that is infinite or too far from
                 ``label_mean`` for float32.
         """
-        _check_shape(labels, self.label_shape(), f"{where}labels")
-        if self.is_regression:
-            require(
-                labels.dtype.kind in "iuf", f"{where}labels must be numbers (integers or floats), got {labels.dtype}"
-            )
-            _check_entries(labels, ~np.isinf(labels), "a finite value or NaN", first_row, f"{where}labels")
-            far = np.abs(normalized(labels, self.label_mean, self.label_scale)) > LARGEST_NORMALIZED
-            _check_entries(labels, ~far, f"a value {_NEAR_MEAN.format('label')}", first_row, f"{where}labels")
-        else:
-            top, what = self.top_class, "a label" if self.is_multi_label else "a class"
-            require(
-                np.issubdtype(labels.dtype, np.integer),
-                f"{where}labels must be integer classes in 0 … {top}, got {labels.dtype}",
-            )
-            allowed = ((labels >= 0) & (labels <= top)) | (labels == IGNORED_CLASS)
-            _check_entries(labels, allowed, f"{what} in 0 … {top} (or -100)", first_row, f"{where}labels")
+        check_labels(self, labels, first_row, where)
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can store and ``TaskConfig(**…)`` accepts."""
         return dataclasses.asdict(self)
-
-
-def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:
-    expected = "(rows" + "".join(f", {size}" for size in row_shape) + ")"
-    require(array.shape[1:] == row_shape and array.ndim > 0, f"{what} must have shape {expected}, got {array.shape}")
-
-
-def _check_entries(array: np.ndarray, allowed: np.ndarray, expected: str, first_row: int, what: str) -> None:
-    if not allowed.all():
-        entry = tuple(np.argwhere(~allowed)[0])
-        at = f" at {tuple(int(index) for index in entry[1:])}" if len(entry) > 1 else ""
-        raise ValueError(f"{what}, row {first_row + entry[0]}: expected {expected}, got {array[entry]}{at}")

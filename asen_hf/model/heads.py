@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .configuration_asen import AsenConfig
-from .configuration_task import IGNORED_CLASS, TaskConfig
+from .configuration_rows import IGNORED_CLASS
+from .configuration_task import TaskConfig
 from .normalization import at_least_float32, normalized_labels, raw_values
 
 

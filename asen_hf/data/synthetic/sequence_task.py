@@ -18,7 +18,7 @@ from datasets import DatasetDict
 
 from ...model._messages import shown
 from ...model.configuration_asen import TaskConfig
-from ...model.configuration_task import MISSING_TOKEN
+from ...model.configuration_rows import MISSING_TOKEN
 from ...model.groups import PointOrder, to_cycles
 from ..group_option import GroupOption, NamedGroup, resolve_group
 from ..seeding import random_generator

@@ -1,0 +1,70 @@
+"""Checks of a task's rows: shapes, dtypes and ranges, where they enter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .configuration_statistics import LARGEST_NORMALIZED, normalized
+from .configuration_values import require
+
+if TYPE_CHECKING:
+    from .configuration_task import TaskConfig
+
+IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
+MISSING_TOKEN = -1
+
+_NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"
+
+
+def check_inputs(task: TaskConfig, inputs: np.ndarray, first_row: int = 0, where: str = "") -> None:
+    """As :meth:`TaskConfig.check_inputs`."""
+    _check_shape(inputs, task.input_shape(), f"{where}inputs")
+    if task.vocab_size is None:
+        require(inputs.dtype.kind in "iuf", f"{where}inputs must be numbers (integers or floats), got {inputs.dtype}")
+        finite = ~np.isinf(inputs)
+        _check_entries(inputs, finite, "a finite feature, or NaN where missing", first_row, f"{where}inputs")
+        far = np.abs(normalized(inputs, task.input_mean, task.input_scale)) > LARGEST_NORMALIZED
+        _check_entries(inputs, ~far, f"a feature {_NEAR_MEAN.format('input')}", first_row, f"{where}inputs")
+        if task.residual_feature is not None:
+            missing = np.isnan(inputs) & (np.arange(task.num_features or 0) == task.residual_feature)
+            _check_entries(inputs, ~missing, "a known residual_feature", first_row, f"{where}inputs")
+    else:
+        require(
+            np.issubdtype(inputs.dtype, np.integer),
+            f"{where}inputs must be integer tokens in 0 … {task.vocab_size - 1}, got {inputs.dtype}",
+        )
+        allowed = ((inputs >= 0) & (inputs < task.vocab_size)) | (inputs == MISSING_TOKEN)
+        expected = f"a token in 0 … {task.vocab_size - 1} (or {MISSING_TOKEN} where missing)"
+        _check_entries(inputs, allowed, expected, first_row, f"{where}inputs")
+
+
+def check_labels(task: TaskConfig, labels: np.ndarray, first_row: int = 0, where: str = "") -> None:
+    """As :meth:`TaskConfig.check_labels`."""
+    _check_shape(labels, task.label_shape(), f"{where}labels")
+    if task.is_regression:
+        require(labels.dtype.kind in "iuf", f"{where}labels must be numbers (integers or floats), got {labels.dtype}")
+        _check_entries(labels, ~np.isinf(labels), "a finite value or NaN", first_row, f"{where}labels")
+        far = np.abs(normalized(labels, task.label_mean, task.label_scale)) > LARGEST_NORMALIZED
+        _check_entries(labels, ~far, f"a value {_NEAR_MEAN.format('label')}", first_row, f"{where}labels")
+    else:
+        top, what = task.top_class, "a label" if task.is_multi_label else "a class"
+        require(
+            np.issubdtype(labels.dtype, np.integer),
+            f"{where}labels must be integer classes in 0 … {top}, got {labels.dtype}",
+        )
+        allowed = ((labels >= 0) & (labels <= top)) | (labels == IGNORED_CLASS)
+        _check_entries(labels, allowed, f"{what} in 0 … {top} (or -100)", first_row, f"{where}labels")
+
+
+def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:
+    expected = "(rows" + "".join(f", {size}" for size in row_shape) + ")"
+    require(array.shape[1:] == row_shape and array.ndim > 0, f"{what} must have shape {expected}, got {array.shape}")
+
+
+def _check_entries(array: np.ndarray, allowed: np.ndarray, expected: str, first_row: int, what: str) -> None:
+    if not allowed.all():
+        entry = tuple(np.argwhere(~allowed)[0])
+        at = f" at {tuple(int(index) for index in entry[1:])}" if len(entry) > 1 else ""
+        raise ValueError(f"{what}, row {first_row + entry[0]}: expected {expected}, got {array[entry]}{at}")
