@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,7 +10,10 @@ from datasets import Dataset
 from sympy.combinatorics import PermutationGroup
 
 from ..model.configuration_asen import TaskConfig
+from ..model.configuration_symmetries import value_group
 from ..model.groups import random_elements
+from ..model.row_actions import RowAction
+from ..model.value_maps import Element
 from ._array_table import check_real
 from .features import exact, read_column
 from .seeding import random_generator
@@ -20,6 +23,8 @@ WEIGHTS = "weights"
 """An optional column: one factor of the loss per row."""
 _NUMBERS_AT_ONCE = 2**22
 _AUGMENTING_ELEMENTS = 1000  # drawn once per task; covers small groups and samples large ones
+COSETS = "cosets"
+"""A column of batches: which one of the cosets each row is averaged over, instead of all."""
 
 
 def collate(
@@ -74,8 +79,10 @@ class MultitaskBatches(torch.utils.data.Dataset):
         configs: ``{task: config}`` for the same tasks.
         rows_per_task: number of rows per task in a batch.
         seed: an integer of at least 0.
-        augmentations: ``{task: group}``. Random elements of the group permute each row and its node labels: the
-            classical alternative to building the symmetry into the network. Tasks that are left out are not augmented.
+        augmentations: ``{task: group}``. Random elements of the group change each row and its labels: the classical
+            alternative to building the symmetry into the network. The group is one of permutations, or that of a
+            TaskConfig, with its value symmetries. Tasks that are left out are not augmented.
+        cosets: whether rows of a task that is averaged over cosets get one of them at random, or all.
 
     Raises:
         ValueError: tasks without a config, no rows, or rows that a task cannot take.
@@ -87,7 +94,8 @@ class MultitaskBatches(torch.utils.data.Dataset):
         configs: Mapping[str, TaskConfig],
         rows_per_task: int,
         seed: int = 0,
-        augmentations: Mapping[str, PermutationGroup] | None = None,
+        augmentations: Mapping[str, PermutationGroup | TaskConfig] | None = None,
+        cosets: Literal["one", "all"] = "all",
     ) -> None:
         if rows_per_task < 1:
             raise ValueError(f"rows_per_task must be at least 1, got {rows_per_task}")
@@ -99,15 +107,14 @@ class MultitaskBatches(torch.utils.data.Dataset):
         self.rows_per_task = rows_per_task
         self.seed = seed
         self._columns = {task: _all_rows(task, datasets[task], configs[task]) for task in sorted(datasets)}
-        self._moved = {  # columns with one dimension for the points
-            task: _COLUMNS if config.output_level == "node" else ("inputs",) for task, config in configs.items()
+        self._actions = {
+            task: _action(task, group, configs[task], seed) for task, group in (augmentations or {}).items()
         }
-        self._inverses = {}
-        for task, group in (augmentations or {}).items():
-            if group.degree != configs[task].degree:
-                raise ValueError(f"{task}: augmented by a group of degree {group.degree}, not {configs[task].degree}")
-            elements = random_elements(group, _AUGMENTING_ELEMENTS, seed)
-            self._inverses[task] = torch.from_numpy(np.argsort(elements, axis=1))  # (gx)[i] = x[g⁻¹(i)]
+        self._num_cosets = {
+            task: len(value_group(config).cosets)
+            for task, config in configs.items()
+            if cosets == "one" and config.symmetrization == "average"
+        }
         self._last_permutation: dict[str, tuple[int, np.ndarray]] = {}
 
     def __getitem__(self, index: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -118,16 +125,18 @@ class MultitaskBatches(torch.utils.data.Dataset):
         for task, columns in self._columns.items():
             rows = torch.from_numpy(self._rows(task, samples, len(columns["inputs"])))
             batch[task] = {name: tensor[rows] for name, tensor in columns.items()}
-            if task in self._inverses:
-                rng = random_generator(self.seed, "augmentation", task, index)
-                self._move(task, batch[task], rng.integers(_AUGMENTING_ELEMENTS, size=len(rows)))
+            if task in self._actions:
+                self._move(self._actions[task], batch[task], random_generator(self.seed, "augmentation", task, index))
+            if task in self._num_cosets:
+                rng = random_generator(self.seed, COSETS, task, index)
+                batch[task][COSETS] = torch.from_numpy(rng.integers(self._num_cosets[task], size=len(rows)))
         return batch
 
-    def _move(self, task: str, columns: dict[str, torch.Tensor], elements: np.ndarray) -> None:
-        points = self._inverses[task][torch.from_numpy(elements)]  # (B, n)
-        rows = torch.arange(len(points)).unsqueeze(1)
-        for name in self._moved[task]:
-            columns[name] = columns[name][rows, points]
+    @staticmethod
+    def _move(action: RowAction, columns: dict[str, torch.Tensor], rng: np.random.Generator) -> None:
+        elements = torch.from_numpy(rng.integers(len(action), size=len(columns["inputs"])))
+        columns["inputs"] = action.inputs(columns["inputs"], elements)
+        columns["labels"] = action.labels(columns["labels"], elements)
 
     def _rows(self, task: str, samples: np.ndarray, num_rows: int) -> np.ndarray:
         epochs, positions = np.divmod(samples, num_rows)
@@ -144,6 +153,17 @@ class MultitaskBatches(torch.utils.data.Dataset):
             permutation = random_generator(self.seed, "batches", task, epoch).permutation(num_rows)
             self._last_permutation[task] = (epoch, permutation)
         return permutation
+
+
+def _action(task: str, group: PermutationGroup | TaskConfig, config: TaskConfig, seed: int) -> RowAction:
+    """Random elements of an augmentation's group."""
+    if group.degree != config.degree:
+        raise ValueError(f"{task}: augmented by a group of degree {group.degree}, not {config.degree}")
+    if isinstance(group, TaskConfig):
+        return RowAction(group, value_group(group).random_elements(_AUGMENTING_ELEMENTS, seed))
+    unchanged = np.zeros(config.degree, dtype=np.int64)
+    points = random_elements(group, _AUGMENTING_ELEMENTS, seed)
+    return RowAction(config, [Element(images, unchanged) for images in points])
 
 
 def _all_rows(task: str, dataset: Dataset, config: TaskConfig) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from transformers.utils import logging
 from ..model.configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATISTIC, is_per_node, normalized
 from ..model.configuration_task import TaskConfig
 from ..model.orbits import orbit_labels
+from ._symmetric_statistics import symmetric_features, symmetric_labels
 from .collator import collate
 from .features import evenly_spaced
 
@@ -28,7 +29,9 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
 
     Means and standard deviations are per node orbit and feature, so that normalising commutes with the group, and per
     regressed value, without missing entries; with a ``residual_feature``, they are those of the difference from it.
-    What is constant gets the scale 1. Of rows with more than 2²⁴ inputs, evenly spaced ones are read.
+    What is constant gets the scale 1. With value symmetries, they are those of the rows and of all their images: what
+    changes sign has mean 0, and what is exchanged has equal statistics. Of rows with more than 2²⁴ inputs, evenly
+    spaced ones are read.
 
     Args:
         task: returned as it is if it states its statistics, or has neither features nor regressed values.
@@ -47,7 +50,7 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
         if kind == "input":
             mean, scale = _per_orbit(task, values[kind])
         else:
-            mean, scale = _mean_and_scale(values[kind])
+            mean, scale = _per_output(task, values[kind])
         computed[f"{kind}_mean"], computed[f"{kind}_scale"] = mean, scale
     if name is not None:
         found = ", ".join(f"{field} {_shown(value)}" for field, value in computed.items())
@@ -62,7 +65,9 @@ def with_statistics_of(task: TaskConfig, other: TaskConfig) -> TaskConfig:
 
     Statistics per node suit the other task's group, so they pass only to a task with an equal one.
     """
-    has_equal_group = (task.degree, task.generators) == (other.degree, other.generators)
+    has_equal_group = all(
+        getattr(task, field) == getattr(other, field) for field in ("degree", "generators", "value_symmetries")
+    )
     kinds = [
         kind
         for kind in _unstated(task)
@@ -130,6 +135,8 @@ def _values(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:
 
 def _per_orbit(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
     """Mean and standard deviation of features ``(N, n, F)``, as lists per node if there are several node orbits."""
+    if task.value_symmetries:
+        return symmetric_features(task, values)
     orbits = orbit_labels(task.permutation_group(), order=1)
     found = [
         _mean_and_scale(values[:, orbits == orbit].reshape(-1, values.shape[-1])) for orbit in range(orbits.max() + 1)
@@ -138,6 +145,11 @@ def _per_orbit(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
         return found[0]
     means, scales = ([np.atleast_1d(part[index]).tolist() for part in found] for index in (0, 1))
     return [means[orbit] for orbit in orbits], [scales[orbit] for orbit in orbits]
+
+
+def _per_output(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
+    """Mean and standard deviation of each regressed value of ``(…, K)``."""
+    return symmetric_labels(task, values) if task.value_symmetries else _mean_and_scale(values)
 
 
 def _mean_and_scale(values: np.ndarray) -> tuple[float | list, float | list]:

@@ -203,8 +203,10 @@ class _Explained:
 
     def elements(self, group: PermutationGroup | None, baseline: Tensor | None) -> list[NDArray[np.int64]]:
         """The elements to average over: the identity alone, where the network and the baseline keep the group."""
-        group = self.task.permutation_group() if group is None else group
         degree = self.task.degree
+        if self.task.value_symmetries and group is None:  # the network is equivariant to the whole group
+            return [np.arange(degree)]
+        group = self.task.permutation_group() if group is None else group
         if group.degree != degree:
             raise ValueError(f"task {self.name!r} has degree {degree}, the group {group.degree}")
         breaker = cast(SymmetryBreaker, self.model.asen.symmetry_breakers[self.name])
@@ -212,7 +214,7 @@ class _Explained:
 
         def is_kept(generator: NDArray[np.int64]) -> bool:
             keeps_baseline = baseline is None or torch.equal(baseline[torch.from_numpy(generator)], baseline)
-            return keeps_baseline and preserves_labels(breaker, generator)
+            return keeps_baseline and not self.task.value_symmetries and preserves_labels(breaker, generator)
 
         if all(is_kept(generator) for generator in generators):
             return [np.arange(degree)]
@@ -249,7 +251,16 @@ class _Explained:
         rows, start = moved.inputs.masked_fill(missing, 0), base.expand_as(moved.inputs).masked_fill(missing, 0)
         return self._integrate(function, rows, start, (missing, moved.targets), num_steps)
 
+    def check_no_sheets(self) -> None:
+        """Refuse what looks inside a network that sees each row on several sheets."""
+        if self.task.value_symmetries:
+            raise ValueError(
+                f"task {self.name!r} has value symmetries, whose rows the network sees several times: only features "
+                "of nodes can be attributed, not tokens or pairs"
+            )
+
     def integrate_tokens(self, moved: _Explained, base: Tensor | None, num_steps: int) -> Attribution:
+        self.check_no_sheets()
         backbone = self.model.asen.backbone
 
         def embedded(tokens: Tensor) -> Tensor:
@@ -277,6 +288,7 @@ class _Explained:
         return dataclasses.replace(attribution, values=attribution.values.sum(dim=-1))
 
     def integrate_pairs(self, moved: _Explained, num_steps: int) -> Attribution:
+        self.check_no_sheets()
         graph = cast(SymmetryBreaker, self.model.asen.symmetry_breakers[self.name])()
         targets, sources, _ = graph.to_edges()
         carries = self.inputs.new_zeros(2 * (self.task.degree,), dtype=self.model.dtype)

@@ -12,21 +12,25 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
 from ..model._messages import shown
+from ..model.configuration_symmetries import value_group
+from ..model.configuration_task import TaskConfig
 from ..model.groups import from_array_form, random_elements
 from ..model.modeling_asen import AsenModel
 from ..model.pretrained_asen import AsenPreTrainedModel, evaluating
+from ..model.row_actions import RowAction
 from ..model.symmetry import SymmetryBreaker
+from ..model.value_maps import Element
 
 
 def equivariance_error(
     model_or_callable: AsenPreTrainedModel | Callable[[Tensor], Tensor],
     inputs: Tensor | ArrayLike,
-    task: str | None = None,
+    task: str | TaskConfig | None = None,
     group: PermutationGroup | None = None,
     num_elements: int = 20,
     seed: int = 0,
 ) -> float:
-    """The largest ``max|f(gx) - g f(x)| / max|f(x)|`` over sampled elements g of a group.
+    """The largest ``max|f(gx) - g f(x)| / max|f(x)|`` over sampled elements g of a group, value symmetries included.
 
     Both maxima are over all rows and outputs. Where f(x) is zero throughout, the error is 0 if f(gx) is zero too, and
     infinite otherwise. It is NaN where an output is NaN.
@@ -37,8 +41,10 @@ def equivariance_error(
             moves with the nodes, and one of any other shape ``(B, …)`` must stay as it is: *the second dimension
             decides*. A function with n outputs for the whole row returns them as ``(B, 1, n)`` to be told apart.
         inputs: samples ``(B, n)`` or ``(B, n, F)``; for a function ``(B, n, …)``.
-        task: a model's task; ``None`` if it has only one. Functions have none.
-        group: of degree n; by default the task's own. A function needs it.
+        task: a model's task; ``None`` if it has only one. For a function, a :class:`TaskConfig` whose group and value
+            symmetries act on its inputs and on its outputs ``(B, n, K)`` or ``(B, K)``, as on logits.
+        group: of degree n, which leaves values alone; by default the task's whole group. A function needs it, or a
+            task.
         num_elements: how many elements to draw.
         seed: of the draw.
 
@@ -53,30 +59,36 @@ def equivariance_error(
     if inputs.ndim == 0 or not inputs.numel():
         raise ValueError(f"inputs must hold at least one row, got shape {tuple(inputs.shape)}")
     if isinstance(model_or_callable, AsenPreTrainedModel):
-        function, group = _model_function(model_or_callable, task, group)
-        is_node = isinstance(model_or_callable, AsenModel) or (
-            model_or_callable.config.task(task)[1].output_level == "node"
-        )
+        function, config, subject = _model_function(model_or_callable, task)
+        is_node: bool | None = isinstance(model_or_callable, AsenModel) or config.output_level == "node"
     else:
-        function, group = _checked_function(model_or_callable, inputs, task, group)
-        is_node = None
+        function, config = _checked_function(model_or_callable, inputs, task, group)
+        subject, is_node = "the function's task", None if task is None else config.output_level == "node"
+    if group is not None and group.degree != config.degree:
+        raise ValueError(f"{subject} has degree {config.degree}, the group {group.degree}")
+    changes_values = group is None and bool(config.value_symmetries)
+    chosen = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
     errors = [0.0]
     with evaluating(model_or_callable) if isinstance(model_or_callable, nn.Module) else torch.no_grad():
         outputs = function(inputs)
         if is_node is None:
-            is_node = outputs.ndim > 1 and outputs.shape[1] == group.degree
+            is_node = outputs.ndim > 1 and outputs.shape[1] == config.degree
         scale = float(outputs.abs().max())
-        for element in random_elements(group, num_elements, seed):
-            inverse = torch.from_numpy(np.argsort(element)).to(inputs.device)  # (gx)[i] = x[g⁻¹(i)]
-            expected = outputs.index_select(1, inverse.to(outputs.device)) if is_node else outputs
-            errors.append(_ratio(float((function(inputs.index_select(1, inverse)) - expected).abs().max()), scale))
+        for element in _sampled(config, group, num_elements, seed):
+            action = RowAction(config, [element], inputs.device)
+            moved = action.inputs(inputs, chosen) if changes_values else action.nodes(inputs, chosen)
+            if changes_values and not isinstance(model_or_callable, AsenModel):
+                expected = action.logits(outputs, chosen)
+            else:
+                expected = action.nodes(outputs, chosen) if is_node else outputs
+            errors.append(_ratio(float((function(moved) - expected).abs().max()), scale))
     return float(np.max(errors))  # unlike Python's max, it returns NaN if any error is NaN
 
 
 def assert_equivariant(
     model_or_callable: AsenPreTrainedModel | Callable[[Tensor], Tensor],
     inputs: Tensor | ArrayLike,
-    task: str | None = None,
+    task: str | TaskConfig | None = None,
     group: PermutationGroup | None = None,
     num_elements: int = 20,
     tolerance: float = 1e-5,
@@ -92,7 +104,7 @@ def assert_equivariant(
 
 
 def preserves_labels(breaker: SymmetryBreaker, permutation: NDArray[np.int64]) -> bool:
-    """Whether a permutation is an automorphism of a task's labelled support, and so a symmetry of the network."""
+    """Whether a permutation of the points that the network sees is an automorphism of its labelled support."""
     graph = breaker()
     image = torch.from_numpy(permutation).to(graph.labels.device)
     if breaker.node_labels is not None and not torch.equal(breaker.node_labels[image], breaker.node_labels):
@@ -106,44 +118,74 @@ def preserves_labels(breaker: SymmetryBreaker, permutation: NDArray[np.int64]) -
     return torch.equal(colors[image][:, image], colors)
 
 
+def is_network_symmetry(breaker: SymmetryBreaker, permutation: NDArray[np.int64]) -> bool:
+    """Whether a network is equivariant to a permutation of the nodes that leaves all values alone."""
+    task = breaker.task
+    if not task.value_symmetries:
+        return preserves_labels(breaker, permutation)
+    group = value_group(task)
+    if task.symmetrization == "average":
+        return any(
+            preserves_labels(breaker, np.argsort(coset.points)[permutation])
+            for coset in group.cosets
+            if not coset.maps.any()
+        )
+    codes = group.lift.nodes + task.degree * group.lift.maps  # in ascending order
+    images = permutation[group.lift.nodes] + task.degree * group.lift.maps
+    return np.array_equal(np.sort(images), codes) and preserves_labels(breaker, np.searchsorted(codes, images))
+
+
 def find_outsider(breaker: SymmetryBreaker, tries: int = 100, seed: int = 0) -> PermutationGroup | None:
-    """The group generated by a random permutation that is *not* a symmetry of the network.
+    """The group generated by a permutation that is *not* a symmetry of the network.
+
+    It is the permutation of a value symmetry, without its action on values, or else a random one.
 
     Returns:
         The group, or ``None`` if each of ``tries`` random permutations is a symmetry, as for S_n.
     """
     rng = np.random.default_rng(seed)
-    candidates = (rng.permutation(breaker.task.degree) for _ in range(tries))
-    outsider = next((candidate for candidate in candidates if not preserves_labels(breaker, candidate)), None)
+    task = breaker.task
+    unvalued = [element.points for element in value_group(task).symmetries]
+    candidates = [*unvalued, *(rng.permutation(task.degree) for _ in range(tries))]
+    outsider = next((candidate for candidate in candidates if not is_network_symmetry(breaker, candidate)), None)
     return None if outsider is None else from_array_form([outsider])
 
 
+def _sampled(config: TaskConfig, group: PermutationGroup | None, num_elements: int, seed: int) -> list[Element]:
+    if group is None:
+        return value_group(config).random_elements(num_elements, seed)
+    unchanged = np.zeros(config.degree, dtype=np.int64)
+    return [Element(points, unchanged) for points in random_elements(group, num_elements, seed)]
+
+
 def _model_function(
-    model: AsenPreTrainedModel, task: str | None, group: PermutationGroup | None
-) -> tuple[Callable[[Tensor], Tensor], PermutationGroup]:
+    model: AsenPreTrainedModel, task: str | TaskConfig | None
+) -> tuple[Callable[[Tensor], Tensor], TaskConfig, str]:
+    if isinstance(task, TaskConfig):
+        raise ValueError("a model has tasks of its own: give the name of one, not a TaskConfig")
     name, config = model.config.task(task)
-    group = config.permutation_group() if group is None else group
-    if group.degree != config.degree:
-        raise ValueError(f"task {name!r} has degree {config.degree}, the group {group.degree}")
 
     def function(inputs: Tensor) -> Tensor:
         output = model(inputs, task=name, return_dict=True)
         return output.last_hidden_state if isinstance(model, AsenModel) else output.logits
 
-    return function, group
+    return function, config, f"task {name!r}"
 
 
 def _checked_function(
-    function: Callable[[Tensor], Tensor], inputs: Tensor, task: str | None, group: PermutationGroup | None
-) -> tuple[Callable[[Tensor], Tensor], PermutationGroup]:
-    if group is None:
-        raise ValueError("a function has no group of its own: give group=, a permutation group of its nodes")
-    if task is not None:
-        raise ValueError(f"a function has no tasks, got task={task!r}: leave it out")
-    if inputs.ndim < 2 or inputs.shape[1] != group.degree:
-        raise ValueError(
-            f"inputs must have shape (B, {group.degree}, …), the group's degree, got {tuple(inputs.shape)}"
-        )
+    function: Callable[[Tensor], Tensor],
+    inputs: Tensor,
+    task: str | TaskConfig | None,
+    group: PermutationGroup | None,
+) -> tuple[Callable[[Tensor], Tensor], TaskConfig]:
+    if isinstance(task, str):
+        raise ValueError(f"a function has no tasks, got task={task!r}: leave it out, or give a TaskConfig")
+    if task is None:
+        if group is None:
+            raise ValueError("a function has no group of its own: give group=, a permutation group of its nodes")
+        task = TaskConfig(degree=group.degree, num_features=1)  # for its points only
+    if inputs.ndim < 2 or inputs.shape[1] != task.degree:
+        raise ValueError(f"inputs must have shape (B, {task.degree}, …), the group's degree, got {tuple(inputs.shape)}")
 
     def checked(rows: Tensor) -> Tensor:
         output = torch.as_tensor(function(rows))
@@ -153,7 +195,7 @@ def _checked_function(
             )
         return output
 
-    return checked, group
+    return checked, task
 
 
 def _ratio(difference: float, scale: float) -> float:

@@ -91,7 +91,8 @@ def pair_colours(task: TaskConfig) -> PairColours:
     Raises:
         ValueError: the complete support has more pairs than can be labelled.
     """
-    arrays = {name: tensor.numpy() for name, tensor in SymmetryBreaker(task).compute_labels().items()}
+    task = task.without_value_symmetries()  # a reference sees moves only, and learns from moved rows
+    arrays = {name: tensor.numpy() for name, tensor in SymmetryBreaker(task).compute_buffers().items()}
     degree = task.degree
     nodes = np.arange(degree)
     if "edge_index" in arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from datasets import DatasetDict
 from numpy.typing import NDArray
 
@@ -10,9 +11,10 @@ from ..data import collate
 from ..evaluation.reference_predictions import REFERENCES, fit_reference
 from ..evaluation.row_outcomes import RowOutcomes
 from ..evaluation.scores import Score, score_predictions
+from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
-from ..model.groups import random_elements
 from ..model.heads import is_known
+from ..model.row_actions import RowAction
 from ..training.loop import subsample
 from ..training.recipe import TrainingRecipe
 
@@ -40,7 +42,7 @@ def run_reference(
     """
     rows = subsample(splits["train"], training)
     train = {column: tensor.numpy() for column, tensor in collate(task, rows).items()}
-    if task.output_level == "graph" and REFERENCES[name].reads_whole_rows:
+    if task.value_symmetries or (task.output_level == "graph" and REFERENCES[name].reads_whole_rows):
         train = augmented(task, train, training.seed)
     predict = fit_reference(task, name, train)
     columns = {split: collate(task, splits[split]) for split in ("validation", "test")}
@@ -53,14 +55,15 @@ def run_reference(
 
 
 def augmented(task: TaskConfig, train: dict[str, NDArray], seed: int) -> dict[str, NDArray]:
-    """Rows of a graph task and, behind them, the same rows moved by random elements of the group."""
+    """Rows of a task and, behind them, the same rows changed by random elements of its whole group."""
     count = len(train["inputs"])
-    copies = min(AUGMENTED_ROWS // count, MAX_COPIES) if task.generators else 0
+    copies = min(AUGMENTED_ROWS // count, MAX_COPIES) if task.generators or task.value_symmetries else 0
     if copies < 1:
         return train
-    elements = random_elements(task.permutation_group(), min(copies * count, 1000), seed)
-    chosen = elements[np.random.default_rng(seed).integers(len(elements), size=copies * count)]
-    repeated = np.tile(train["inputs"], (copies, *[1] * (train["inputs"].ndim - 1)))
-    moved = repeated[np.arange(copies * count)[:, None], np.argsort(chosen, axis=1)]
-    labels = np.concatenate([train["labels"]] * (copies + 1))
-    return {"inputs": np.concatenate([train["inputs"], moved]), "labels": labels}
+    elements = value_group(task).random_elements(min(copies * count, 1000), seed)
+    chosen = torch.from_numpy(np.random.default_rng(seed).integers(len(elements), size=copies * count))
+    action = RowAction(task, elements)
+    repeated = {name: torch.from_numpy(np.concatenate([column] * copies)) for name, column in train.items()}
+    repeated["inputs"] = action.inputs(repeated["inputs"], chosen)
+    repeated["labels"] = action.labels(repeated["labels"], chosen)
+    return {name: np.concatenate([column, repeated[name].numpy()]) for name, column in train.items()}

@@ -17,7 +17,7 @@ from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.configuration_values import with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask
-from ..model.normalization import embed_inputs, input_embedder, missing_embedder, normalized_features
+from ..model.normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, normalized_inputs
 from ..model.pretrained_asen import AsenPreTrainedModel
 from ..model.task_modules import TaskModules
 
@@ -61,7 +61,9 @@ class Encoder(nn.Module):
         self.config, self.name = config, name
         self.layers = ARCHITECTURES[config.architecture](config, task)
 
-    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+    def run(
+        self, inputs: Mapping[str, Tensor], chosen: Mapping[str, Tensor] | None = None
+    ) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
         return {name: ([self.layers(rows)], []) for name, rows in inputs.items()}
 
     def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
@@ -69,6 +71,9 @@ class Encoder(nn.Module):
 
     def pooled_orbits(self, task: str) -> list[list[int]] | None:
         return None  # a rival knows no group
+
+    def sheets(self, task: str) -> None:
+        return None
 
     def modules_by_role(self) -> dict[str, TaskModules]:
         return {}  # a rival has one task: all its layers are shared
@@ -86,7 +91,7 @@ class InputLayers(nn.Module):
         self.layers = nn.Sequential(nn.LayerNorm(size), nn.ReLU(), nn.Linear(size, size), nn.LayerNorm(size))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states = embed_inputs(self.task, self.embedder, self.missing, inputs)
+        states = embed_inputs(self.task, self.embedder, self.missing, normalized_inputs(self.task, inputs))
         return self.layers(states if self.positions is None else states + self.positions.weight)
 
 

@@ -16,6 +16,7 @@ from ._messages import shown
 from .configuration_html import task_html
 from .configuration_rows import check_inputs, check_labels
 from .configuration_statistics import Statistic, check_constant_on_orbits, checked_statistics, is_per_node
+from .configuration_symmetries import check_symmetric_fields, read_value_symmetries, seen_symmetry, value_group
 from .configuration_values import MAX_TEXT, require, with_value_errors
 from .group_notation import read_group
 from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
@@ -59,6 +60,17 @@ class TaskConfig:
         symmetry_breaking: ``"pairs"`` colours node pairs by orbital (2-closure of G, paper Section 3.2); ``"nodes"``
             colours nodes by orbit and pairs only by whether i = j (1-closure of G); ``"triples"`` colours pairs
             and triples (3-closure of G), at the cost of n³ messages per layer.
+        value_symmetries: generators of the group that change values too, such as a mirror that exchanges left and right
+            and negates x: ``{"name": …, "points": …, "inputs": …, "outputs": …}``, or a dict of these by name.
+            ``points``: one permutation, as cycles or in notation (``"R150"``); left out, points stay. ``inputs``,
+            ``outputs``: tokens and classes as a permutation (token t becomes ``inputs[t]``); features and regressed
+            values as a 1-based permutation with signs (``[-1, 2]``: the first changes sign; ``[2, 1]``: they change
+            places: entry k is the old one that becomes entry k); one list for all nodes or one per node, applied before
+            the points move; left out, values stay. Features and regressed values are mapped as normalised: a mirror
+            negates the difference from ``input_mean``. ``group`` holds the moves that leave values alone. An entry with
+            points only is a move that is averaged over instead of being seen by the network.
+        symmetrization: how value symmetries enter, ``"average"`` (default) or ``"lift"``; both are exact (see
+            :mod:`asen_hf.model.value_symmetries`).
         orbital_names: names of the pair orbitals, one name per orbital in the order of the labels (``asen inspect``
             prints them), such as ``["itself", "same block", "other block"]`` for a wreath product. With
             ``add_task(…, init_from=…)``, an orbital is initialised from the donor's orbital of the same name. The
@@ -112,6 +124,8 @@ class TaskConfig:
     edges: list | None = None
     support: Literal["complete", "sparse", "weak"] | None = None
     symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
+    value_symmetries: Any = dataclasses.field(default_factory=list)
+    symmetrization: Literal["average", "lift"] | None = None
     orbital_names: list[str] | None = None
     point_order: PointOrder | None = None
     node_coordinates: list | None = None
@@ -139,6 +153,7 @@ class TaskConfig:
         self._check_symmetry()
         self._check_inputs_declared()
         self._check_outputs_declared()
+        self._check_value_symmetries()
 
     def _read_group(self, group: Any) -> None:
         require(not self.generators, "give the group as group or as generators, not both")
@@ -170,11 +185,12 @@ class TaskConfig:
         )
         if self.node_coordinates is not None:
             self._read_coordinates()
+
+    def _check_triples(self, degree: int) -> None:
         require(
-            self.symmetry_breaking != "triples"
-            or (self.support == "complete" and self.degree <= MOST_POINTS_FOR_TRIPLES),
+            self.symmetry_breaking != "triples" or (self.support == "complete" and degree <= MOST_POINTS_FOR_TRIPLES),
             f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {MOST_POINTS_FOR_TRIPLES} '
-            f'and support="complete", got degree {self.degree} and support="{self.support}"',
+            f'and support="complete", got degree {degree} and support="{self.support}"',
         )
 
     def _read_coordinates(self) -> None:
@@ -197,16 +213,12 @@ class TaskConfig:
             "exactly one of vocab_size (token inputs) and num_features (continuous inputs) is needed, got "
             f"vocab_size={self.vocab_size} and num_features={self.num_features}",
         )
-        size = self.vocab_size if self.num_features is None else self.num_features
-        require(size is not None and size >= 1, f"vocab_size or num_features must be at least 1, got {size}")
+        require(self.input_size >= 1, f"vocab_size or num_features must be at least 1, got {self.input_size}")
         self._check_size("vocab_size" if self.num_features is None else "num_features")
         names = ("input_mean", "input_scale")
         self.input_mean, self.input_scale = checked_statistics(
             self.input_mean, self.input_scale, self.num_features, names, "num_features", self.degree
         )
-        for name in names:
-            if is_per_node(getattr(self, name)):
-                check_constant_on_orbits(name, getattr(self, name), self.permutation_group())
 
     def _check_outputs_declared(self) -> None:
         least = 2 if self.problem_type == _CLASSIFICATION else 1
@@ -255,6 +267,24 @@ class TaskConfig:
             not self.linear_skip or (self.num_features is not None and self.is_regression),
             "linear_skip needs a regression on continuous inputs",
         )
+
+    def _check_value_symmetries(self) -> None:
+        self.value_symmetries = read_value_symmetries(self)
+        require(
+            self.symmetrization is None or bool(self.value_symmetries),
+            f'symmetrization="{self.symmetrization}" needs value_symmetries, and there are none',
+        )
+        if self.value_symmetries:
+            self.symmetrization = self.symmetrization or "average"
+            require(
+                not (self.linear_skip and self.symmetrization == "lift"),
+                'linear_skip needs symmetrization="average": a linear map of the lift is left out',
+            )
+            check_symmetric_fields(self)
+        self._check_triples(seen_symmetry(self).degree)
+        for name in ("input_mean", "input_scale"):
+            if is_per_node(getattr(self, name)):
+                check_constant_on_orbits(name, getattr(self, name), self.point_group())
 
     def _check_class_weights(self, weights: list) -> None:
         require(not self.is_regression, "class_weights need classes, and a regression has none")
@@ -310,9 +340,26 @@ class TaskConfig:
         """The largest class, or 1 if each label holds or does not."""
         return 1 if self.is_multi_label else self.output_size - 1
 
+    @property
+    def input_size(self) -> int:
+        """The number of tokens or of features."""
+        size = self.vocab_size if self.num_features is None else self.num_features
+        assert size is not None
+        return size
+
     def permutation_group(self) -> PermutationGroup:
-        """The group G as a SymPy ``PermutationGroup``."""
+        """The declared ``group``, moves that leave values alone, as a SymPy ``PermutationGroup``."""
         return from_cycles(self.generators, self.degree)
+
+    def without_value_symmetries(self) -> "TaskConfig":
+        """The task with its declared ``group`` only."""
+        if not self.value_symmetries:
+            return self
+        return dataclasses.replace(self, value_symmetries=[], symmetrization=None)
+
+    def point_group(self) -> PermutationGroup:
+        """What the whole group, with its value symmetries, does to the points."""
+        return value_group(self).point_group if self.value_symmetries else self.permutation_group()
 
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one row's inputs: ``(n,)`` tokens or ``(n, F)`` features."""

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .configuration_symmetries import seen_symmetry
 from .configuration_task import TaskConfig
 from .orbital_matching import OrbitalMatch, match_orbitals
 from .orbits import orbit_labels
@@ -41,12 +42,14 @@ def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     Raises:
         ValueError: a name is given to both diagonal and off-diagonal orbitals.
     """
-    labels, donor_labels = new.compute_labels(), donor.compute_labels()
+    labels, donor_labels = new.compute_buffers(), donor.compute_buffers()
     names, donor_names = new.task.orbital_names, donor.task.orbital_names
     is_complete = new.task.support == donor.task.support == "complete"
     has_all_pairs = "edge_index" not in labels and "edge_index" not in donor_labels  # a weak support is in the labels
     has_equal_support = has_all_pairs or _are_equal("edge_index", labels, donor_labels)
     order = new.task.point_order if new.task.point_order == donor.task.point_order else None
+    if "lift" in (new.task.symmetrization, donor.task.symmetrization):
+        order = None  # the points of a lift do not lie on the line or ring of the nodes
     rows: dict[str, Rows] = {}
     sentences = []
 
@@ -63,7 +66,7 @@ def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     if _are_equal("node_labels", labels, donor_labels):
         rows["node_embedders"] = np.arange(new.num_node_orbits)
     elif "node_labels" in labels and "node_labels" in donor_labels:
-        orbitals, donor_orbitals = (orbit_labels(side.task.permutation_group()) for side in (new, donor))
+        orbitals, donor_orbitals = (orbit_labels(seen_symmetry(side.task).permutation_group()) for side in (new, donor))
         match = match_orbitals(orbitals, donor_orbitals, ordered=order)
         rows["node_embedders"], sentence = _node_rows(match, orbitals, donor_orbitals)
         sentences.append(sentence)

@@ -43,9 +43,9 @@ class LinearSkip(nn.Module):
             number <= MAX_COEFFICIENTS,
             f"linear_skip would need {number:,} coefficients, more than {MAX_COEFFICIENTS:,}: leave it out",
         )
-        rows = breaker.num_pair_orbits if self.is_node else breaker.num_orbits
+        rows = breaker.num_pair_orbits if self.is_node else len(breaker.members)
         self.register_buffer("weight", torch.zeros(rows, features, outputs))
-        self.register_buffer("bias", torch.zeros(breaker.num_orbits if self.is_node else 1, outputs))
+        self.register_buffer("bias", torch.zeros(len(breaker.members) if self.is_node else 1, outputs))
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalised features ``(B, n, F)``, NaN where missing, to ``(B, n, K)`` or ``(B, K)``."""

@@ -48,12 +48,20 @@ from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
 from .heads import Head, pool, pooling_of, predictions, probabilities, task_loss
 from .init_from import copy_rows, equal_outputs, find_donor_rows, has_equal_inputs
 from .linear_skip import LinearSkip
-from .normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, to_tensor
+from .normalization import (
+    embed_inputs,
+    input_embedder,
+    missing_embedder,
+    normalized_features,
+    normalized_inputs,
+    to_tensor,
+)
 from .outputs import AsenMultitaskOutput
 from .pretrained_asen import AsenPreTrainedModel, evaluating, has_adapters
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .task_modules import TaskModules
 from .triples import TripleMessages
+from .value_symmetries import ValueSheets
 
 
 class AsenModel(AsenPreTrainedModel):
@@ -69,6 +77,7 @@ class AsenModel(AsenPreTrainedModel):
         super().__init__(config)
         self.backbone = AsenBackbone(config)
         self.symmetry_breakers = TaskModules()
+        self.value_sheets = TaskModules()
         self.token_embedders = TaskModules()
         self.missing_embedders = TaskModules()
         self.edge_embedders = TaskModules()
@@ -89,6 +98,8 @@ class AsenModel(AsenPreTrainedModel):
             ("missing_embedders", missing_embedder(task, size)),
             ("edge_embedders", EdgeEmbedder(breaker.num_pair_orbits, size)),
         ]
+        if task.value_symmetries:
+            modules.append(("value_sheets", ValueSheets(task)))
         if breaker.num_node_orbits:
             modules.append(("node_embedders", NodeEmbedder(breaker.num_node_orbits, size)))
         if breaker.num_triple_orbits:
@@ -103,6 +114,7 @@ class AsenModel(AsenPreTrainedModel):
             "edge_embedder": self.edge_embedders,
             "node_embedder": self.node_embedders,
             "triple_embedder": self.triple_embedders,
+            "value_sheets": self.value_sheets,
         }
 
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
@@ -204,6 +216,8 @@ class AsenModel(AsenPreTrainedModel):
         name, _ = self.config.task(task)
         hidden_states, attentions = self.run({name: to_tensor(inputs, self.device)})[name]
         last = hidden_states[-1]
+        if (sheets := self.sheets(name)) is not None:
+            last = sheets.mean_states(last)
         return BaseModelOutputWithPooling(
             last_hidden_state=last,
             pooler_output=pool(last, pooling_of(self.config, self.config.tasks[name])),
@@ -211,29 +225,38 @@ class AsenModel(AsenPreTrainedModel):
             attentions=tuple(attentions) if _asked(output_attentions, self.config, "attentions") else None,
         )
 
-    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+    def run(
+        self, inputs: Mapping[str, Tensor], chosen: Mapping[str, Tensor] | None = None
+    ) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
         """Compute the backbone's states for samples of multiple tasks.
 
         Tasks of equal degree on the complete support share one batch.
 
         Args:
             inputs: ``{task: inputs}``, as in :meth:`forward`.
+            chosen: ``{task: (B,)}``, the coset of each row, for tasks that are averaged over cosets; by default all.
 
         Returns:
             For each task, the states ``(B, n, d)`` at the input and after each layer, and the attention weights of each
-            layer.
+            layer. With value symmetries, those of the points of all sheets (:class:`~.value_symmetries.ValueSheets`).
         """
-        embedded = {name: self._embed(name, rows) for name, rows in inputs.items()}
+        chosen = chosen or {}
+        embedded = {name: self._embed(name, rows, chosen.get(name)) for name, rows in inputs.items()}
         outputs: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
         for names in tasks_to_join(embedded):
-            sizes = [inputs[name].shape[0] for name in names]  # len() would be a constant of an exported program
+            sizes = [
+                embedded[name].node_features.shape[0] for name in names
+            ]  # len() would be a constant of an exported program
             states, attentions = self.backbone(join([embedded[name] for name in names]))
             outputs |= zip(names, zip(split(states, sizes), split(attentions, sizes), strict=True), strict=True)
         return {name: outputs[name] for name in inputs}
 
-    def _embed(self, name: str, inputs: Tensor) -> EmbeddedRows:
+    def _embed(self, name: str, inputs: Tensor, chosen: Tensor | None = None) -> EmbeddedRows:
         name, task = self.config.task(name)
         _check(task.check_inputs, inputs, name)
+        inputs = normalized_inputs(task, inputs)
+        if (sheets := self.sheets(name)) is not None:
+            inputs = sheets.expand(inputs, chosen)
         node_features = embed_inputs(task, self.token_embedders[name], self.missing_embedders[name], inputs)
         breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:
@@ -251,8 +274,15 @@ class AsenModel(AsenPreTrainedModel):
 
     def pooled_orbits(self, task: str) -> list[list[int]] | None:
         """The nodes of each node orbit of a task that pools them by themselves; ``None`` of other tasks."""
-        is_by_orbit = self.config.tasks[task].pool_by_orbit
-        return cast(SymmetryBreaker, self.symmetry_breakers[task]).members if is_by_orbit else None
+        if not self.config.tasks[task].pool_by_orbit:
+            return None
+        if (sheets := self.sheets(task)) is not None:
+            return sheets.orbits
+        return cast(SymmetryBreaker, self.symmetry_breakers[task]).members
+
+    def sheets(self, task: str) -> ValueSheets | None:
+        """The sheets of a task with value symmetries; ``None`` of other tasks."""
+        return cast(ValueSheets, self.value_sheets[task]) if task in self.value_sheets else None
 
 
 class AsenForMultitask(AsenPreTrainedModel):
@@ -337,17 +367,14 @@ class AsenForMultitask(AsenPreTrainedModel):
         """
         name, _ = self.config.task(task)
         inputs = to_tensor(inputs, self.device)
-        output = self.asen(
-            inputs,
-            task=name,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            return_dict=True,
-        )
-        logits = self._logits(name, output.last_hidden_state, inputs)
+        states, attentions = self.asen.run({name: inputs})[name]
+        logits = self._logits(name, states[-1], inputs)
         loss = None if labels is None else self._loss(name, logits, inputs, labels, num_items_in_batch, weights)
         return AsenMultitaskOutput(
-            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+            loss=loss,
+            logits=logits,
+            hidden_states=tuple(states) if _asked(output_hidden_states, self.config, "hidden_states") else None,
+            attentions=tuple(attentions) if _asked(output_attentions, self.config, "attentions") else None,
         )
 
     def losses(
@@ -356,30 +383,48 @@ class AsenForMultitask(AsenPreTrainedModel):
         """Compute the loss of each task on its rows, in shared batches (see :meth:`AsenModel.run`).
 
         Args:
-            batch: ``{task: {"inputs", "labels"}}`` and, if rows have weights, ``"weights"``, as in :meth:`forward`.
+            batch: ``{task: {"inputs", "labels"}}`` and, if rows have weights, ``"weights"``, as in :meth:`forward`;
+                ``"cosets"`` ``(B,)``, one per row, instead of the average over all.
             num_labels: ``{task: number}`` that divides the sum of the task's losses, as ``num_items_in_batch`` in
                 :meth:`forward`.
         """
         num_labels = num_labels or {}
-        outputs = self.asen.run({name: columns["inputs"] for name, columns in batch.items()})
+        chosen = {name: columns["cosets"] for name, columns in batch.items() if "cosets" in columns}
+        outputs = self.asen.run({name: columns["inputs"] for name, columns in batch.items()}, chosen)
         return {
             name: self._loss(
                 name,
-                self._logits(name, outputs[name][0][-1], columns["inputs"]),
-                **columns,
-                num_labels=num_labels.get(name),
+                self._logits(name, outputs[name][0][-1], columns["inputs"], chosen.get(name)),
+                columns["inputs"],
+                columns["labels"],
+                num_labels.get(name),
+                columns.get("weights"),
             )
             for name, columns in batch.items()
         }
 
-    def _logits(self, name: str, states: Tensor, inputs: Tensor) -> Tensor:
+    def _logits(self, name: str, states: Tensor, inputs: Tensor, chosen: Tensor | None = None) -> Tensor:
         task = self.config.tasks[name]
-        if task.output_level == "graph":
-            states = pool(states, pooling_of(self.config, task), self.asen.pooled_orbits(name))
-        logits = self.heads[name](states)
+        sheets = self.asen.sheets(name)
+
+        def read(states: Tensor) -> Tensor:
+            if task.output_level == "graph":
+                states = pool(states, pooling_of(self.config, task), self.asen.pooled_orbits(name))
+            return self.heads[name](states)
+
+        def through_sheets(states: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+            if sheets is None:
+                return read(states)
+            if task.output_level == "graph":
+                return sheets.graph_outputs(states, read, chosen)
+            return sheets.node_outputs(read(states), chosen)
+
+        logits = through_sheets(states, read)
         if name not in self.linear_skips:
             return logits
-        return logits + self.linear_skips[name](normalized_features(task, inputs).to(logits.dtype))
+        features = normalized_features(task, inputs).to(logits.dtype)
+        features = features if sheets is None else sheets.expand(features, chosen)
+        return logits + through_sheets(features, self.linear_skips[name])
 
     def _loss(
         self,

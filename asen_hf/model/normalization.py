@@ -38,7 +38,7 @@ def missing_embedder(task: TaskConfig, hidden_size: int) -> MissingEmbedder:
 
 
 def embed_inputs(task: TaskConfig, embedder: nn.Module, missing: nn.Module, inputs: Tensor) -> Tensor:
-    """Tokens ``(B, n)``, or features ``(B, n, F)`` in raw units, to node features ``(B, n, d)``.
+    """Tokens ``(B, n)``, or normalised features ``(B, n, F)``, to node features ``(B, n, d)``.
 
     Missing tokens (-1) get the learned vector of ``missing`` instead of an embedding. Missing features (NaN) get their
     mean, and add the feature's learned vector.
@@ -47,10 +47,14 @@ def embed_inputs(task: TaskConfig, embedder: nn.Module, missing: nn.Module, inpu
     if task.vocab_size is not None:
         is_known = (inputs >= 0).unsqueeze(-1)
         return torch.where(is_known, embedder(inputs.long().clamp(min=0)), vectors)
-    features = normalized_features(task, inputs)
-    is_missing = features.isnan()
-    known = torch.where(is_missing, 0, features).to(embedder.weight.dtype)  # type: ignore[arg-type]
+    is_missing = inputs.isnan()
+    known = torch.where(is_missing, 0, inputs).to(embedder.weight.dtype)  # type: ignore[arg-type]
     return embedder(known) + is_missing.to(vectors.dtype) @ vectors
+
+
+def normalized_inputs(task: TaskConfig, inputs: Tensor) -> Tensor:
+    """Tokens unchanged; features as :func:`normalized_features`."""
+    return inputs if task.vocab_size is not None else normalized_features(task, inputs)
 
 
 def normalized_features(task: TaskConfig, inputs: Tensor) -> Tensor:

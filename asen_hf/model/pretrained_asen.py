@@ -23,7 +23,7 @@ from .configuration_names import module_key
 from .heads import Head
 from .linear_skip import LinearSkip
 from .normalization import FeatureEmbedder, MissingEmbedder
-from .symmetry import SymmetryBreaker
+from .symmetry import ComputedBuffers
 from .task_modules import TaskModules
 
 # Arguments of from_pretrained that are refused with these values, and why.
@@ -61,7 +61,7 @@ class AsenPreTrainedModel(PreTrainedModel):
         GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
         MissingEmbedder     0: a missing feature starts at its mean, a missing token as none
         LinearSkip          0
-        SymmetryBreaker     orbit labels computed from the config; they are never saved
+        ComputedBuffers     orbit labels and the like, computed from the config; they are never saved
         ==================  ==========================================================================
         """
         if isinstance(module, FeatureEmbedder):
@@ -87,9 +87,9 @@ class AsenPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
             if module.gate_projection is not None:
                 init.zeros_(module.gate_projection.weight)  # a new layer starts as plain GATv2
-        elif isinstance(module, SymmetryBreaker):
-            for name, labels in module.compute_labels().items():
-                init.copy_(getattr(module, name), labels)
+        elif isinstance(module, ComputedBuffers):
+            for name, buffer in module.compute_buffers().items():
+                init.copy_(getattr(module, name), buffer)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -181,8 +181,8 @@ class AsenPreTrainedModel(PreTrainedModel):
             expected = type(self)(self.config).state_dict()
         unfit = [key for key in expected if key not in tensors or tensors[key].shape != expected[key].shape]
         for key, module in self.named_modules():
-            if isinstance(module, SymmetryBreaker):
-                labels, held = module.compute_labels(), dict(module.named_buffers())
+            if isinstance(module, ComputedBuffers):
+                labels, held = module.compute_buffers(), dict(module.named_buffers())
                 is_same = labels.keys() == held.keys() and all(
                     torch.equal(held[name].cpu(), value) for name, value in labels.items()
                 )

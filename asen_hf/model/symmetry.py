@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_asen import TaskConfig
+from .configuration_symmetries import seen_symmetry
 from .groups import from_cycles, symmetric
 from .orbits import orbit_labels, refine_by_support
 
@@ -47,17 +48,33 @@ class OrbitGraph:
         return targets, sources, self.labels.flatten(-2)
 
 
-class SymmetryBreaker(nn.Module):
-    """The orbit labels of a task as non-persistent buffers: computed from the config's generators, never saved.
+class ComputedBuffers(nn.Module):
+    """Non-persistent buffers: computed from a task's config, never saved, and computed again when a model is loaded.
+
+    Args:
+        task: what they are computed from.
+    """
+
+    def __init__(self, task: TaskConfig):
+        super().__init__()
+        self.task = task
+
+    def compute_buffers(self) -> dict[str, Tensor]:
+        """The values of the buffers by name, on the CPU."""
+        raise NotImplementedError
+
+
+class SymmetryBreaker(ComputedBuffers):
+    """The orbit labels of a task.
 
     Args:
         task: gives the group, the support and ``symmetry_breaking``.
 
     Attributes:
+        degree: number of points n; with value symmetries that are lifted, of the lift.
         num_pair_orbits: number of pair labels (the rank of the group, on the complete support with ``"pairs"``).
         num_node_orbits, num_triple_orbits: number of node and triple labels; 0 if the task has none.
         orbits: int64 ``(n,)``, the node orbits of the group, of a task that tells them apart outside the backbone.
-        num_orbits: their number, or 0.
         members: the nodes of each of them, as lists.
 
     Raises:
@@ -71,19 +88,18 @@ class SymmetryBreaker(nn.Module):
     orbits: Tensor | None
 
     def __init__(self, task: TaskConfig):
-        super().__init__()
-        self.task = task
-        buffers = self.compute_labels()
+        super().__init__(task)
+        self.degree = seen_symmetry(task).degree
+        buffers = self.compute_buffers()
         for name in ("labels", "edge_index", "node_labels", "triple_labels", "orbits"):
             self.register_buffer(name, buffers.get(name), persistent=False)
         # From the computed tensors, because from_pretrained may place the buffers on the meta device.
-        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits, self.num_orbits = (
+        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits, num_orbits = (
             int(buffers[name].max()) + 1 if name in buffers else 0
             for name in ("labels", "node_labels", "triple_labels", "orbits")
         )
-        orbit_of = buffers["orbits"].tolist() if self.num_orbits else []
-        self.members: list[list[int]] = [[] for _ in range(self.num_orbits)]
-        for node, orbit in enumerate(orbit_of):
+        self.members: list[list[int]] = [[] for _ in range(num_orbits)]
+        for node, orbit in enumerate(buffers["orbits"].tolist() if num_orbits else []):
             self.members[orbit].append(node)
         names = task.orbital_names
         if names is not None and len(names) != self.num_pair_orbits:
@@ -92,16 +108,16 @@ class SymmetryBreaker(nn.Module):
                 f"{task.group_name or 'the group'}, in the order of their labels, got {len(names)}: {names}"
             )
 
-    def compute_labels(self) -> dict[str, Tensor]:
+    def compute_buffers(self) -> dict[str, Tensor]:
         """The values of the buffers by name, on the CPU; cached by the content of the task's symmetry."""
         task = self.task
         has_orbits = task.pool_by_orbit or task.linear_skip
-        seen = [task.degree, task.generators, task.seen_edges, task.support, task.symmetry_breaking, has_orbits]
-        key = json.dumps(seen)
+        seen = dataclasses.astuple(seen_symmetry(task))
+        key = json.dumps([*seen, task.support, task.symmetry_breaking, has_orbits])
         return {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
 
     def forward(self) -> OrbitGraph:
-        return OrbitGraph(self.task.degree, self.labels, self.edge_index, self.triple_labels)
+        return OrbitGraph(self.degree, self.labels, self.edge_index, self.triple_labels)
 
 
 @functools.lru_cache(maxsize=256)

@@ -10,7 +10,6 @@ from datasets import Dataset
 
 from ..data import collate
 from ..evaluation.ridge import fit_ridge
-from ..model.configuration_task import TaskConfig
 from ..model.linear_skip import LinearSkip
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import normalized_features, normalized_labels
@@ -32,20 +31,23 @@ def fit_linear_skips(model: AsenForMultitask, rows: Mapping[str, Dataset]) -> No
         assert isinstance(skip, LinearSkip)
         if name not in rows or bool(skip.weight.any()) or bool(skip.bias.any()):
             continue
-        _fit(model.config.tasks[name], skip, rows[name])
+        _fit(model, name, skip, rows[name])
         for parameter in model.heads[name].parameters():
             parameter.zero_()
 
 
-def _fit(task: TaskConfig, skip: LinearSkip, rows: Dataset) -> None:
+def _fit(model: AsenForMultitask, name: str, skip: LinearSkip, rows: Dataset) -> None:
+    task = model.config.tasks[name]
     columns = collate(task, rows)
-    inputs = normalized_features(task, columns["inputs"]).numpy()
-    inputs = np.where(np.isnan(inputs), 0, inputs)
-    labels = normalized_labels(task, columns["labels"], columns["inputs"]).numpy()
+    features = normalized_features(task, columns["inputs"])
+    targets = normalized_labels(task, columns["labels"], columns["inputs"])
+    if (sheets := model.asen.sheets(name)) is not None:  # the map's outputs are averaged over cosets
+        features, targets = sheets.expand(features), sheets.expand_labels(targets)
+    inputs, labels = features.nan_to_num(0).numpy(), targets.numpy()
     [breaker] = skip.breaker
     if not skip.is_node:
         assert breaker.orbits is not None
-        _solve(skip, 0, np.eye(breaker.num_orbits)[breaker.orbits.numpy()].T[None], inputs, labels[:, None])
+        _solve(skip, 0, np.eye(len(breaker.members))[breaker.orbits.numpy()].T[None], inputs, labels[:, None])
         return
     targets, sources, pair_labels = (part.numpy() for part in breaker().to_edges())
     orbits = np.zeros(task.degree, int) if breaker.orbits is None else breaker.orbits.numpy()

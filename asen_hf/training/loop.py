@@ -126,7 +126,7 @@ def _train(
         for task in recipe.tasks
         if task.augmentation is not None
     }
-    batches = MultitaskBatches(rows, configs, training.rows_per_task, training.seed, augmentations)
+    batches = MultitaskBatches(rows, configs, training.rows_per_task, training.seed, augmentations, training.cosets)
     ranks, accumulation = accelerator.num_processes, training.gradient_accumulation_steps
     num_steps = total_steps(training, max(map(len, rows.values())), ranks)
     eval_steps = training.eval_steps or math.ceil(num_steps / 10)

@@ -82,6 +82,9 @@ class TrainingRecipe:
         "Share of the steps in which the learning rate rises; afterwards it decays as a cosine.", 0.05
     )
     max_grad_norm: float = described("Largest gradient norm; longer gradients are clipped.", 1.0)
+    cosets: Literal["one", "all"] = described(
+        "Of a task that is averaged over cosets, train each row on one random coset or on all of them.", "one"
+    )
     mixed_precision: Literal["no", "fp16", "bf16"] = described("Accelerate's mixed precision: no, fp16 or bf16.", "no")
     gradient_checkpointing: bool = described("Recompute layers in the backward pass to save memory.", False)
     attn_implementation: str = described(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets import DatasetDict
 from huggingface_hub import hf_hub_download, parse_hf_uri
@@ -42,7 +42,10 @@ class TaskRecipe:
             feature.
         split_column: the table's column of groups, whose rows go into one split, or of the names of splits.
         time_column: the table's column of times: the earliest rows are for training, the latest for testing.
-        augmentation: a group, in notation, whose random elements are applied to every training row.
+        value_symmetries, symmetrization: instead of the task's own; ``[]`` for none. ``generators`` replaces the whole
+            group, so that the task's own value symmetries go, too.
+        augmentation: a group, in notation, whose random elements are applied to every training row; or ``own``, the
+            task's own group with its value symmetries, whatever group this recipe gives the network.
 
     Raises:
         ValueError: fields that contradict each other.
@@ -63,6 +66,8 @@ class TaskRecipe:
     group_name: str | None = None
     support: str | None = None
     close_support: bool = False
+    value_symmetries: list | None = None
+    symmetrization: Literal["average", "lift"] | None = None
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
@@ -99,7 +104,7 @@ class TaskRecipe:
         """
         try:
             if own is None:
-                own = read_task_config(self.task_config) if self.dataset is not None else self._task().config
+                own = self._own_config()
             return self._changed(own)
         except ValueError as error:
             raise ValueError(f"task {shown(self.name)}: {error}") from error
@@ -112,21 +117,37 @@ class TaskRecipe:
     def _task(self) -> Any:
         return get_task(self.source or self.name, **self.options)
 
-    def augmenting_group(self, degree: int) -> PermutationGroup:
-        """The group of ``augmentation``; ``ValueError`` names the task."""
+    def augmenting_group(self, degree: int) -> PermutationGroup | TaskConfig:
+        """The group of ``augmentation``, or the task whose whole group it is; ``ValueError`` names the task."""
         try:
-            return parse_group(str(self.augmentation), degree)
+            return self._own_config() if self.augmentation == "own" else parse_group(str(self.augmentation), degree)
         except ValueError as error:
             raise ValueError(f"task {shown(self.name)}: augmentation: {error}") from error
 
+    def _own_config(self) -> TaskConfig:
+        return read_task_config(self.task_config) if self.dataset is not None else self._task().config
+
     def _changed(self, config: TaskConfig) -> TaskConfig:
-        return self._with_support(self._with_generators(config))
+        return self._with_support(self._with_value_symmetries(self._with_generators(config)))
 
     def _with_generators(self, config: TaskConfig) -> TaskConfig:
         if self.generators is None:
             return config
         name = self.group_name or "given by generators"
-        return dataclasses.replace(config, generators=self.generators, group_name=name)
+        return dataclasses.replace(
+            config.without_value_symmetries(), generators=self.generators, group_name=name, orbital_names=None
+        )
+
+    def _with_value_symmetries(self, config: TaskConfig) -> TaskConfig:
+        if self.value_symmetries is not None:
+            config = dataclasses.replace(
+                config.without_value_symmetries(),
+                value_symmetries=self.value_symmetries,
+                group_name=self.group_name or config.group_name,
+            )
+        if self.symmetrization is not None:
+            config = dataclasses.replace(config, symmetrization=self.symmetrization)
+        return config
 
     def _with_support(self, config: TaskConfig) -> TaskConfig:
         changes: dict[str, Any] = {"support": self.support or config.support}
@@ -134,7 +155,7 @@ class TaskRecipe:
             option = "close_support" if self.close_support else f"support {changes['support']}"
             raise ValueError(f"{option} needs edges, but the task has none")
         if self.close_support and config.edges is not None:
-            changes["edges"] = close_support(config.permutation_group(), config.edges).tolist()
+            changes["edges"] = close_support(config.point_group(), config.edges).tolist()
         return dataclasses.replace(config, **changes)
 
 

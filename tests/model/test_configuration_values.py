@@ -29,6 +29,10 @@ TASKS = [
     {**TOKENS, "orbital_names": ["a"] * 16, "num_labels": 5, "class_weights": [1.0, 0.5, 2.0, 1.0, 0.25]},
     {**TOKENS, "output_level": "graph", "pooling": "max", "pool_by_orbit": True},
     {"degree": 4, "num_features": 1, "problem_type": "regression", "linear_skip": True},
+    {
+        **{"degree": 4, "num_features": 2, "output_level": "graph", "symmetrization": "lift"},
+        "value_symmetries": [{"name": "mirror", "points": [[0, 1]], "inputs": [[-1, 2]] * 4, "outputs": [1, 0]}],
+    },
 ]
 BACKBONE = {
     **{"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "negative_slope": 0.25, "pooling": "mean"},
@@ -91,7 +95,7 @@ def test_numbers_and_points_inside_lists_become_plain_too():
     assert json.dumps(scale.to_dict()) and [type(value) for value in scale.input_scale] == [float, float]
 
 
-@pytest.mark.parametrize("settings", TASKS, ids=["features", "tokens", "graph", "linear"])
+@pytest.mark.parametrize("settings", TASKS, ids=["features", "tokens", "graph", "linear", "values"])
 def test_a_config_shares_no_value_with_whom_it_came_from(settings):
     """Lists, dicts and TaskConfigs that are changed afterwards change nothing in a config or a model."""
     given = copy.deepcopy(settings)

@@ -46,7 +46,7 @@ OTHER = {
     **{"gradient_accumulation_steps": 2, "lr": 1e-4, "backbone_lr": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.5},
     **{"max_grad_norm": 2.0, "mixed_precision": "bf16", "gradient_checkpointing": True, "train_rows": 12},
     **{"attn_implementation": "gatv2_pyg", "eval_steps": 4, "eval_batch_size": 5, "logging_steps": 6},
-    **{"patience": 3},
+    **{"patience": 3, "cosets": "all"},
     **{"report_to": "tensorboard", "resume_from_checkpoint": "latest", "overwrite": True},
 }
 OF_THE_CALL = ("resume_from_checkpoint", "overwrite")
@@ -121,6 +121,7 @@ def test_every_field_survives_writing_and_reading(tmp_path):
     full = TaskRecipe("a/b", "c", {"group": [[[0, 1]]], "x": 1.5}, [], 80)
     own = TaskRecipe("mine", dataset="t.csv", task_config=MINE, inputs_columns=["x", "y", "z"], labels_columns=["w"])
     own.augmentation, own.split_column, own.time_column = "C3", "person", "day"
+    own.value_symmetries, own.symmetrization = [{"inputs": [1, 0]}], "lift"
     recipe = Recipe(
         ModelRecipe(**{name: OTHER[name] for name in MODEL_FIELDS}),
         [full, own, TaskRecipe("plain")],
