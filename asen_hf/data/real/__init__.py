@@ -1,5 +1,5 @@
 """Tasks on real data, read from files that the user provides; nothing is downloaded."""
 
-from . import dna, music, poses, traffic
+from . import cards, dna, music, poses, robots, traffic
 
-__all__ = ["dna", "music", "poses", "traffic"]
+__all__ = ["cards", "dna", "music", "poses", "robots", "traffic"]

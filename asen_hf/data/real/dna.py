@@ -1,20 +1,20 @@
 """DNA: does a protein bind here? A site reads the same from the other strand: the reverse complement keeps the label.
 
-Nodes are (position, base), tokens say which base is there, and the reverse complement is a permutation of the nodes:
-position p, base b to position L - 1 - p, base 3 - b, for A, C, G, T = 0, 1, 2, 3. All pairs of the 4L nodes would be
-too many, so only nearby positions exchange messages. A motif means the same at every position, so shifts of all
-positions are a symmetry too, except at the ends: the support has no pairs that wrap around.
+Nodes are positions, tokens their bases A, C, G, T = 0, 1, 2, 3. The other strand reads backwards *and* complements:
+position p to L - 1 - p, base b to 3 - b, a value symmetry. A motif means the same at every position, so shifts colour
+pairs of positions by their offset; only nearby positions exchange messages, and no pair wraps around. Shifts are
+therefore a symmetry of the network except near the ends.
 """
 
 import os
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from ...model.configuration_asen import TaskConfig
-from ...model.groups import from_array_form, to_cycles
+from ...model.groups import cyclic, to_cycles, trivial
 from .._array_table import Array
 from .._npz_files import read_npz
 from ..features import to_dataset
@@ -40,9 +40,8 @@ class DnaNfe2:
     Args:
         data_path: an ``.npz`` with ``sequence`` ``(N, L)`` (A, C, G, T = 0 … 3), ``label`` ``(N,)`` (1 = bound) and
             ``is_test`` ``(N,)``.
-        group: ``"reverse_complement"``, ``"shifts"`` (C_length on positions), ``"shifts_and_reverse_complement"``
-            (D_length), ``"trivial"``, ``"symmetric"`` or any other group on 4·length points: base b of position p is
-            point 4p + b. Under shifts, a pair's colour depends on its two bases and the offset between them.
+        group: ``"shifts_and_reverse_complement"``, ``"shifts"`` (C_length on positions), ``"reverse_complement"``,
+            ``"trivial"``, ``"symmetric"`` or any other group on the positions.
         length: number of positions, taken from the middle of the sequence; ``None`` for all.
         reach: largest distance between positions that exchange messages.
         fold: index 0 … 4 of the fifth of the non-test rows that is for validation.
@@ -54,7 +53,7 @@ class DnaNfe2:
 
     name: ClassVar[str]
     data_path: str | os.PathLike[str]
-    group: GroupOption = "reverse_complement"
+    group: GroupOption = "shifts_and_reverse_complement"
     length: int | None = None
     reach: int = 4
     fold: int = 0
@@ -76,27 +75,26 @@ class DnaNfe2:
             )
         start = (total - length) // 2
         self._sequences = sequences[:, start : start + length]
-        degree = BASES * length
-        points = np.arange(degree)
-        mirror, shift = points[::-1].tolist(), np.roll(points, -BASES).tolist()
         offered = {
-            "reverse_complement": (from_array_form([mirror]), "reverse complement"),
-            "shifts": (from_array_form([shift]), f"C_{length}, shifts"),
-            "shifts_and_reverse_complement": (from_array_form([shift, mirror]), f"D_{length}, shifts and strands"),
+            "shifts_and_reverse_complement": (cyclic(length), f"C_{length}, both strands"),
+            "shifts": (cyclic(length), f"C_{length}, shifts"),
+            "reverse_complement": (trivial(length), "reverse complement"),
         }
         try:
-            group, group_name = resolve_group(self.group, degree, offered)
+            group, group_name = resolve_group(self.group, length, offered)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        positions = points // BASES
-        near = np.abs(positions[:, None] - positions) <= self.reach
+        has_strands = isinstance(self.group, str) and self.group.endswith("reverse_complement")
+        positions = np.arange(length)
         self.config = TaskConfig(
-            degree=degree,
+            degree=length,
             generators=to_cycles(group),
             group_name=group_name,
-            edges=np.argwhere(near).tolist(),
-            vocab_size=2,
+            value_symmetries=[_other_strand(length)] if has_strands else [],
+            edges=np.argwhere(np.abs(positions[:, None] - positions) <= self.reach).tolist(),
+            vocab_size=BASES,
             output_level="graph",
+            pooling="max",
             label_names=["background", "bound"],
             metric="auc",
         )
@@ -107,8 +105,7 @@ class DnaNfe2:
         ``seed`` draws the folds. ``num_rows`` takes that many rows, from every split in proportion.
 
         Returns:
-            Splits with the columns ``inputs``, tokens ``(4·length,)``, 1 where the base is present, and ``labels``, a
-            class.
+            Splits with the columns ``inputs``, tokens ``(length,)``, and ``labels``, a class.
 
         Raises:
             ValueError: more rows than there are, or too few for three splits.
@@ -124,6 +121,14 @@ class DnaNfe2:
         sizes = proportional_sizes(self.name, {split: len(numbers) for split, numbers in rows.items()}, num_rows)
         return DatasetDict({split: self._split(numbers[: sizes[split]]) for split, numbers in rows.items()})
 
-    def _split(self, rows: np.ndarray) -> object:
-        one_hot = np.eye(BASES, dtype=np.int64)[self._sequences[rows]]  # (N, L, 4)
-        return to_dataset(self.config, one_hot.reshape(len(rows), -1), self._labels[rows].astype(np.int64))
+    def _split(self, rows: np.ndarray) -> Dataset:
+        return to_dataset(self.config, self._sequences[rows], self._labels[rows].astype(np.int64))
+
+
+def _other_strand(length: int) -> dict[str, Any]:
+    return {
+        "name": "reverse complement",
+        "points": [[position, length - 1 - position] for position in range(length // 2)],
+        "inputs": list(range(BASES))[::-1],
+        "outputs": [0, 1],
+    }

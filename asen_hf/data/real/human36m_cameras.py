@@ -3,6 +3,9 @@
 Unit quaternions (w, x, y, z) that turn camera axes (x right, y down, z forward) into world axes.
 """
 
+PRINCIPAL_X = 514.0
+"""Mean of the four cameras' principal points along x, in pixels; theirs lie within 6 pixels of it."""
+
 ORIENTATIONS = {
     "S1": (
         (0.14070565, -0.15007018, -0.75524080, 0.62232804),

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from .._array_table import Array
 from .._npz_files import read_npz, read_pickled_entry
 from ._skeleton import check_images, check_skeletons
-from .human36m_cameras import ORIENTATIONS
+from .human36m_cameras import ORIENTATIONS, PRINCIPAL_X
 
 JOINTS = 16
 _HEAD_OF_17 = 9  # the neck (or nose), which the 16 joints leave out
@@ -45,12 +45,14 @@ class Poses(NamedTuple):
         positions: ``(N, 16, 3)`` float32, mm relative to the hip in the camera's axes: right, down, away from it.
         sequence: ``(N,)`` int64, number of the recording, the same for all its cameras.
         is_test: ``(N,)`` bool, the same for a whole recording.
+        center: x of the cameras' principal points in pixels, where the plane of a mirror meets the image.
     """
 
     pixels: np.ndarray
     positions: np.ndarray
     sequence: np.ndarray
     is_test: np.ndarray
+    center: float
 
 
 def read_motion_capture(path: str | os.PathLike[str]) -> Poses:
@@ -86,7 +88,7 @@ def read_motion_capture(path: str | os.PathLike[str]) -> Poses:
             f"{path}: positions_mm: a sequence comes too near to a camera, {_DISTANCE:.0f} mm from its middle"
         )
     order = np.concatenate([np.tile(np.flatnonzero(numbers == number), 4) for number in range(numbers.max() + 1)])
-    return Poses(pixels, positions, numbers[order], is_test[order])
+    return Poses(pixels, positions, numbers[order], is_test[order], _CENTER)
 
 
 def _around(world: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -134,21 +136,22 @@ def read_human36m(path_3d: str | os.PathLike[str], path_2d: str | os.PathLike[st
                 raise ValueError(f"{where_2d}: expected the views of {len(turns)} cameras")
             for camera, (turn, view) in enumerate(zip(turns, views, strict=True)):
                 where = f"{where_2d}, camera {camera}"
-                pixels = _sixteen(view, HUMAN36M_IMAGE, where)[: len(world)]  # some videos have a few more frames
-                if len(pixels) < len(world):
-                    raise ValueError(f"{where}: {len(pixels)} frames, but {len(world)} in {path_3d}")
+                image = _sixteen(view, HUMAN36M_IMAGE, where)[: len(world)]  # some videos have a few more frames
+                if len(image) < len(world):
+                    raise ValueError(f"{where}: {len(image)} frames, but {len(world)} in {path_3d}")
                 seen = turn.inv().apply(relative.reshape(-1, 3)).reshape(relative.shape)
-                check_images(pixels, seen, where)
+                check_images(image, seen, where)
                 parts.append(
-                    Poses(
-                        pixels.astype(np.float32),
+                    (
+                        image.astype(np.float32),
                         seen.astype(np.float32),
                         np.full(len(world), number),
                         np.full(len(world), subject in _TEST_SUBJECTS),
                     )
                 )
             number += 1
-    return Poses(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    pixels, positions, sequence, is_test = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Poses(pixels, positions, sequence, is_test, PRINCIPAL_X)
 
 
 def _by_subject(content: object, path: str | os.PathLike[str]) -> dict[str, dict]:

@@ -8,7 +8,7 @@ import numpy as np
 from datasets import DatasetDict
 
 from ...model.configuration_asen import TaskConfig
-from ...model.groups import from_cycles, to_cycles
+from ...model.groups import from_cycles, to_cycles, trivial
 from ..features import to_dataset
 from ..group_option import GroupOption, resolve_group
 from ..registry import register
@@ -25,6 +25,7 @@ _GROUPS = {
     "mirrored_joints": [[pair] for pair in _LEGS + _ARMS],
 }
 _GROUP_NAMES = {"left_right": "S_2 (left-right)", "arms_and_legs": "S_2^2", "mirrored_joints": "S_2^6"}
+_MIRROR = {"name": "mirror", "points": _LEGS + _ARMS, "inputs": [-1, 2], "outputs": [-1, 2, 3]}
 _VALIDATION_PERIOD = 6  # every sixth training sequence is for validation
 
 
@@ -39,9 +40,11 @@ class PoseLifting:
         data_path: motion capture, an ``.npz`` that :func:`~asen_hf.data.real.pose_files.read_motion_capture` takes; or,
             with ``data_path_2d``, Human3.6M's ``data_3d_h36m.npz``.
         data_path_2d: Human3.6M's ``data_2d_h36m_gt.npz``, or detections in the same layout.
-        group: ``"left_right"`` (both legs and both arms at once), ``"arms_and_legs"`` (S_2^2), ``"mirrored_joints"``
-            (S_2^6, each joint with its mirror image), ``"symmetric"``, ``"trivial"`` or any other group. Its elements
-            permute joints and leave coordinates as they are.
+        group: ``"true_mirror"`` (left and right change places, and x its sign: on the image about the camera's
+            principal point, in space about the hip), ``"left_right"`` (both legs and both arms at once),
+            ``"arms_and_legs"`` (S_2^2), ``"mirrored_joints"`` (S_2^6, each joint with its mirror image),
+            ``"symmetric"``, ``"trivial"`` or any other group. The elements of all but ``"true_mirror"`` permute joints
+            and leave coordinates as they are.
         symmetry_breaking: ``"pairs"`` or ``"nodes"``, as in ``TaskConfig``.
 
     Raises:
@@ -57,6 +60,8 @@ class PoseLifting:
 
     def __post_init__(self) -> None:
         offered = {option: (from_cycles(cycles, JOINTS), _GROUP_NAMES[option]) for option, cycles in _GROUPS.items()}
+        offered["true_mirror"] = trivial(JOINTS), "mirror"
+        is_mirrored = isinstance(self.group, str) and self.group == "true_mirror"
         try:
             group, group_name = resolve_group(self.group, JOINTS, offered)
         except ValueError as error:
@@ -67,6 +72,9 @@ class PoseLifting:
             self._poses = read_human36m(self.data_path, self.data_path_2d)
         self._rows = self._rows_by_split()
         pixels, positions = (array[self._rows["train"]].astype(np.float64) for array in self._poses[:2])
+        input_mean, label_mean = pixels.mean(axis=(0, 1)), positions.mean(axis=(0, 1))
+        if is_mirrored:  # signs turn about these means, and x about the mirror's plane
+            input_mean[0], label_mean[0] = self._poses.center, 0.0
         bones = [[joint, parent] for joint, parent in enumerate(_PARENTS) if joint != parent]
         self.config = TaskConfig(
             degree=JOINTS,
@@ -75,14 +83,15 @@ class PoseLifting:
             edges=[*bones, *(bone[::-1] for bone in bones), *([joint, joint] for joint in range(JOINTS))],
             support="weak",
             symmetry_breaking=self.symmetry_breaking,
+            value_symmetries=[_MIRROR] if is_mirrored else [],
             num_features=2,
             problem_type="regression",
             label_names=["right (mm)", "down (mm)", "away (mm)"],
             num_labels=3,
             # One scale for all coordinates: images and bodies keep their proportions.
-            input_mean=pixels.mean(axis=(0, 1)).tolist(),
+            input_mean=input_mean.tolist(),
             input_scale=float(pixels.std(axis=(0, 1)).mean()),
-            label_mean=positions.mean(axis=(0, 1)).tolist(),
+            label_mean=label_mean.tolist(),
             label_scale=float(positions.std(axis=(0, 1)).mean()),
             loss="mse",
             metric="mpjpe",

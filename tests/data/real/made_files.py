@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from asen_hf.data import get_task
 from asen_hf.data._array_table import Array
-from asen_hf.data.real import dna, music, pose_files, traffic_files
+from asen_hf.data.real import cards, dna, music, pose_files, robots, traffic_files
 from asen_hf.data.real.human36m_cameras import ORIENTATIONS
 
 START = 1_330_560_000  # 2012-03-01 00:00, a Thursday
@@ -132,12 +132,40 @@ def _sequences(folder, arrays):
     found = []
     for name, split in splits.items():
         rows = rows_of(split)
-        one_hot = rows["inputs"].reshape(len(split), -1, 4)
-        assert (one_hot.sum(axis=2) == 1).all()
-        bases = one_hot.argmax(axis=2).tolist()
+        bases = rows["inputs"].tolist()
         found += [(*row, label, name == "test") for row, label in zip(bases, rows["labels"].tolist(), strict=True)]
     columns = (arrays["sequence"].tolist(), arrays["label"].tolist(), arrays["is_test"].tolist())
     assert sorted(found) == sorted((*row, label, test) for row, label, test in zip(*columns, strict=True))
+
+
+def _motions(folder, arrays):
+    splits = get_task("robot/solo12_momentum", data_path=_save(folder, arrays)).load()
+    for name, key in {"train": "train", "validation": "valid", "test": "test"}.items():
+        rows = rows_of(splits[name])
+        found = {
+            (*np.round(np.arctan2(inputs[:, 0], inputs[:, 1]), 3), *inputs[:, 2], *labels)
+            for inputs, labels in zip(rows["inputs"], rows["labels"], strict=True)
+        }
+        angles, velocities = np.split(np.asarray(arrays[f"{key}_X"], dtype=np.float64), 2, axis=1)
+        turns = np.round(np.angle(np.exp(1j * angles)), 3)
+        labels = np.asarray(arrays[f"{key}_Y"])
+        expected = np.concatenate([turns, velocities, labels], axis=1)
+        assert len(found) == len(expected)
+        np.testing.assert_allclose(sorted(found), sorted(map(tuple, expected)), atol=2e-3, rtol=1e-6)
+
+
+def _hands(folder, arrays):
+    splits = get_task("cards/poker_hand", data_path=_save(folder, arrays)).load()
+    found = {name: rows_of(split) for name, split in splits.items()}
+    held = {
+        name: sorted((*np.flatnonzero(inputs).tolist(), label) for inputs, label in zip(*rows.values(), strict=True))
+        for name, rows in found.items()
+    }
+    cards = 13 * np.asarray(arrays["train_suit"]).astype(int) + np.asarray(arrays["train_rank"])
+    train = sorted((*sorted(hand), label) for hand, label in zip(cards.tolist(), arrays["train_label"], strict=True))
+    assert sorted(held["train"] + held["validation"]) == train
+    tested = zip(np.asarray(arrays["test_cards"]).tolist(), arrays["test_label"], strict=True)
+    assert held["test"] == sorted((*sorted(hand), label) for hand, label in tested)
 
 
 def _series(folder, arrays):
@@ -255,6 +283,28 @@ FORMATS = {
             "split": (np.arange(30) // 5 % 3).astype(np.int8),
         },
         _chorales,
+        "file.npz",
+    ),
+    "motions": Format(
+        robots.MOTIONS,
+        {
+            name: _rng.uniform(-3, 3, size=(rows, size)).astype(np.float32)
+            for split, rows in {"train": 8, "valid": 4, "test": 5}.items()
+            for name, size in {f"{split}_X": 24, f"{split}_Y": 6}.items()
+        },
+        _motions,
+        "file.npz",
+    ),
+    "hands": Format(
+        cards.HANDS,
+        {
+            "train_suit": np.arange(100).reshape(20, 5).astype(np.uint8) % 4,
+            "train_rank": np.arange(100).reshape(20, 5).astype(np.uint8) % 13,
+            "train_label": (np.arange(20) % 10).astype(np.uint8),
+            "test_cards": np.arange(60).reshape(12, 5).astype(np.uint8) % 52,
+            "test_label": (np.arange(12) % 10).astype(np.uint8),
+        },
+        _hands,
         "file.npz",
     ),
     "series": Format(

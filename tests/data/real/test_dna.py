@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from asen_hf import AsenConfig, AsenForMultitask
 from asen_hf.data import get_task
+from asen_hf.model.configuration_symmetries import value_group
 from asen_hf.model.orbits import orbit_labels
+from asen_hf.model.row_actions import RowAction
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "dna_nfe2" / "dna_nfe2.npz"
 
@@ -34,42 +38,48 @@ def rows_of(split):
     return split.with_format("numpy")[:]
 
 
-def test_tokens_say_which_base_is_at_each_position_of_the_middle(arrays, save):
-    splits = get_task("sequence/dna_nfe2", data_path=save(arrays), length=5).load()
-    rows = rows_of(splits["test"])
-    tested = arrays["sequence"][arrays["is_test"], 2:7]
-    np.testing.assert_array_equal(rows["inputs"].reshape(10, 5, 4).argmax(axis=2), tested)
-    assert (rows["inputs"].reshape(10, 5, 4).sum(axis=2) == 1).all()
+def test_tokens_are_the_bases_of_the_middle(arrays, save):
+    rows = rows_of(get_task("sequence/dna_nfe2", data_path=save(arrays), length=5).load()["test"])
+    np.testing.assert_array_equal(rows["inputs"], arrays["sequence"][arrays["is_test"], 2:7])
     np.testing.assert_array_equal(rows["labels"], arrays["label"][arrays["is_test"]])
 
 
-def test_the_group_is_the_reverse_complement(arrays, save):
-    task = get_task("sequence/dna_nfe2", data_path=save(arrays))
-    image = np.array(task.config.permutation_group().generators[0].array_form)
-    plain = rows_of(task.load()["test"])["inputs"]
-    arrays["sequence"] = 3 - arrays["sequence"][:, ::-1]
-    other_strand = rows_of(get_task("sequence/dna_nfe2", data_path=save(arrays)).load()["test"])["inputs"]
-    np.testing.assert_array_equal(other_strand[:, image], plain)
+@pytest.mark.parametrize("group", ["shifts_and_reverse_complement", "reverse_complement"])
+def test_the_value_symmetry_takes_a_strand_to_the_other(arrays, save, group):
+    config = get_task("sequence/dna_nfe2", data_path=save(arrays), group=group).config
+    inputs = torch.from_numpy(arrays["sequence"].astype(np.int64))
+    [symmetry] = value_group(config).symmetries
+    other = RowAction(config, [symmetry]).inputs(inputs, torch.zeros(len(inputs), dtype=torch.long))
+    complement = {"A": "T", "C": "G", "G": "C", "T": "A"}
+    for row, image in zip(inputs.tolist(), other.tolist(), strict=True):
+        assert ["ACGT"[base] for base in image] == [complement["ACGT"[base]] for base in reversed(row)]
 
 
 @pytest.mark.parametrize("group, is_two_stranded", [("shifts", False), ("shifts_and_reverse_complement", True)])
-def test_shifts_tell_pairs_by_bases_and_distance(arrays, save, group, is_two_stranded):
-    config = get_task("sequence/dna_nfe2", data_path=save(arrays), reach=2, group=group).config
+def test_a_model_reads_both_strands_alike_if_it_should(arrays, save, group, is_two_stranded):
+    task = get_task("sequence/dna_nfe2", data_path=save(arrays), group=group)
+    torch.manual_seed(0)
+    tiny = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = AsenForMultitask(AsenConfig(tasks={"dna": task.config}, **tiny)).double()
+    inputs = torch.from_numpy(arrays["sequence"].astype(np.int64))
+    with torch.no_grad():
+        logits, other = model(inputs).logits, model(3 - inputs.flip(1)).logits
+    assert ((logits - other).abs().max() < 1e-12 * logits.abs().max()) == is_two_stranded
+
+
+def test_shifts_tell_pairs_by_their_offset(arrays, save):
+    config = get_task("sequence/dna_nfe2", data_path=save(arrays), reach=2, group="shifts").config
     labels = orbit_labels(config.permutation_group(), edges=config.edges)
     seen = {}
     for label, (i, j) in zip(labels.tolist(), config.edges, strict=True):
-        (p, a), (q, b) = divmod(i, 4), divmod(j, 4)
-        key = (q - p, a, b)
-        seen.setdefault(min(key, (p - q, 3 - a, 3 - b)) if is_two_stranded else key, set()).add(label)
-    assert len(seen) == (40 if is_two_stranded else 80)  # 5 distances, 16 pairs of bases
-    assert all(len(labels) == 1 for labels in seen.values())
+        seen.setdefault(j - i, set()).add(label)
+    assert sorted(seen) == [-2, -1, 0, 1, 2] and all(len(labels) == 1 for labels in seen.values())
     assert len({label for labels in seen.values() for label in labels}) == len(seen)
 
 
 def test_messages_go_between_near_positions_only(arrays, save):
     edges = get_task("sequence/dna_nfe2", data_path=save(arrays), reach=2).config.edges
-    near = {(i, j) for i in range(36) for j in range(36) if abs(i // 4 - j // 4) <= 2}
-    assert {tuple(edge) for edge in edges} == near
+    assert {tuple(edge) for edge in edges} == {(i, j) for i in range(9) for j in range(9) if abs(i - j) <= 2}
 
 
 def test_every_row_is_for_validation_in_one_fold(arrays, save):
@@ -79,8 +89,7 @@ def test_every_row_is_for_validation_in_one_fold(arrays, save):
         splits = get_task("sequence/dna_nfe2", data_path=path, fold=fold).load(seed=3)
         assert {name: split.num_rows for name, split in splits.items()} == {"train": 16, "validation": 4, "test": 10}
         seen += rows_of(splits["validation"])["inputs"].tolist()
-    expected = np.eye(4, dtype=int)[arrays["sequence"][~arrays["is_test"]]].reshape(20, -1).tolist()
-    assert sorted(seen) == sorted(expected)
+    assert sorted(seen) == sorted(arrays["sequence"][~arrays["is_test"]].tolist())
 
 
 @pytest.mark.parametrize(
@@ -118,4 +127,4 @@ def test_the_real_sequences():
     task = get_task("sequence/dna_nfe2", data_path=REAL)
     splits = task.load()
     assert {name: split.num_rows for name, split in splits.items()} == {"train": 972, "validation": 243, "test": 127}
-    assert len(task.config.edges) == 16 * (150 * 9 - 20)
+    assert len(task.config.edges) == 150 * 9 - 20

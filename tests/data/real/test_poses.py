@@ -12,12 +12,14 @@ from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from asen_hf.closures import closure_report, group_order
-from asen_hf.data import get_task
+from asen_hf.data import collate, get_task
 from asen_hf.data._npz_files import read_pickled_entry
 from asen_hf.data.real.human36m_cameras import ORIENTATIONS
 from asen_hf.data.real.pose_files import read_human36m, read_motion_capture
 from asen_hf.evaluation.metrics import p_mpjpe
+from asen_hf.model.configuration_symmetries import value_group
 from asen_hf.model.orbits import is_invariant_support
+from asen_hf.model.row_actions import RowAction
 from asen_hf.training.task_recipe import TaskRecipe
 from tests.data.real.made_files import INDEX_16, as_coco, bodies, images
 
@@ -317,3 +319,34 @@ def test_the_real_motion_capture(shared_data):
     assert (np.abs(np.median(bones, axis=0) - [370, 450]) < 30).all()  # thigh and shin, as its README says
     sizes = {name: split.num_rows for name, split in task.load(num_rows=6000).items()}
     assert sum(sizes.values()) in range(5998, 6003) and min(sizes.values()) > 500
+
+
+def test_the_true_mirror_is_what_a_camera_sees_of_a_mirrored_body(arrays, save):
+    """Mirror bodies in the camera's axes, project them, and compare with the action on rows."""
+    task = get_task("pose/lifting", data_path=save(arrays), group="true_mirror")
+    columns = collate(task.config, task.load()["train"])
+    inputs, labels = columns["inputs"].double(), columns["labels"].double()
+    swap = np.arange(16)
+    for right, left in [(1, 4), (2, 5), (3, 6), (10, 13), (11, 14), (12, 15)]:
+        swap[[right, left]] = left, right
+    mirrored = labels[:, swap] * torch.tensor([-1.0, 1, 1])
+    image = torch.stack([2 * 500 - inputs[:, swap, 0], inputs[:, swap, 1]], dim=-1)  # 500: the virtual cameras' centre
+    action = RowAction(task.config, value_group(task.config).symmetries)
+    first = torch.zeros(len(inputs), dtype=torch.long)
+    torch.testing.assert_close(action.inputs(inputs, first), image)
+    torch.testing.assert_close(action.labels(labels, first), mirrored)
+    # Pixels fix the depth of the hip: its distance is what makes the other joints project to where they are.
+    for pixels, joints in ((inputs, labels), (image, mirrored)):
+        depth = _hip_depths(pixels, joints)
+        seen = pixels[:, 0, None] + (joints[..., :2] * 1145 - (pixels[:, 0, None] - 500) * joints[..., 2:]) / (
+            depth[:, None, None] + joints[..., 2:]
+        )
+        torch.testing.assert_close(seen, pixels, atol=0.05, rtol=0)
+
+
+def _hip_depths(pixels, joints):
+    """Least squares of u (z + dz) = u_0 z + f dx + … for the hip's depth z, u relative to the principal point."""
+    u = pixels - 500
+    factor = u - u[:, :1]
+    target = 1145 * joints[..., :2] - u * joints[..., 2:]
+    return (factor * target).sum(dim=(1, 2)) / factor.square().sum(dim=(1, 2))
