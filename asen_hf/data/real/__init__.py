@@ -1,5 +1,5 @@
 """Tasks on real data, read from files that the user provides; nothing is downloaded."""
 
-from . import cards, dna, music, poses, robots, traffic
+from . import cards, codes, dna, molecules, music, poses, robots, sudoku, traffic
 
-__all__ = ["cards", "dna", "music", "poses", "robots", "traffic"]
+__all__ = ["cards", "codes", "dna", "molecules", "music", "poses", "robots", "sudoku", "traffic"]

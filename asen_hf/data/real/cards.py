@@ -1,7 +1,7 @@
 """Playing cards: the best poker combination in a hand of five.
 
 Nodes are the 52 cards, so that the order of a hand is gone by construction. Suits mean the same: S_4 permutes them.
-Ranks follow each other, and a hand turned round in the order of ranks is nearly always worth the same.
+Ranks follow each other, and turning or reversing their circle nearly always keeps what a hand is worth.
 """
 
 import os
@@ -46,8 +46,8 @@ class PokerHand:
         data_path: an ``.npz`` with ``train_suit`` and ``train_rank`` ``(N, 5)``, ``train_label`` ``(N,)``,
             ``test_cards`` ``(M, 5)`` (13 · suit + rank) and ``test_label`` ``(M,)``.
         group: ``"suits"`` (S_4 on suits, exact on every hand), ``"suits_and_ranks"`` (S_4 × D_13: ranks may also be
-            shifted and reversed in a circle, which is true of 99.9 % of hands), ``"trivial"`` or any other group on the
-            52 cards; card 13 · suit + rank is a point.
+            shifted and reversed in a circle, which only straights notice: each element keeps the class of 99.7 % of
+            hands or more), ``"trivial"`` or any other group on the 52 cards; card 13 · suit + rank is a point.
 
     Raises:
         ValueError: a file that is missing, is not an ``.npz``, lacks a key or holds invalid values, such as a card
