@@ -6,7 +6,7 @@ each, 12 logical qubits. The code lies on a torus, so the translations Z_6 × Z_
 
 import os
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from datasets import Dataset, DatasetDict
@@ -37,6 +37,23 @@ SHOTS = (
         for name, size in (("_error", QUBITS), ("_syndrome", CHECKS))
     ),
 )
+
+
+class CodeFile(NamedTuple):
+    """What the file holds, checked.
+
+    Attributes:
+        parity_checks: bool ``(36, 72)``.
+        logical_operators: bool ``(k, 72)``.
+        groups: ``translations`` and ``automorphisms`` on the 108 nodes, with their names.
+        shots: by part of the file, such as ``train{}`` or ``test{}_05``, flips ``(N, 72)`` and outcomes ``(N, 36)``,
+            zeros and ones.
+    """
+
+    parity_checks: np.ndarray
+    logical_operators: np.ndarray
+    groups: dict[str, NamedGroup]
+    shots: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 @register("code/bb72")
@@ -76,17 +93,14 @@ class BivariateBicycle72:
     def __post_init__(self) -> None:
         if self.test_percent not in _PERCENTS:
             raise ValueError(f"{self.name}: test_percent must be 3, 5 or 7, got {self.test_percent!r}")
-        arrays = read_npz(self.data_path, SHOTS)
-        self.parity_checks, self.logical_operators = arrays["Hz"], arrays["Lz"]
-        offered = {option: _group(arrays, key, self.data_path, option) for option, key in _GROUPS.items()}
+        content = read_code(self.data_path)
+        self.parity_checks, self.logical_operators = content.parity_checks, content.logical_operators
         try:
-            group, group_name = resolve_group(self.group, NODES, offered)
+            group, group_name = resolve_group(self.group, NODES, content.groups)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        # Every part is checked, used or not: a file is right or wrong whatever the options.
-        shots = {part: _shots(arrays, part, self.data_path) for part in _PARTS}
-        used = {"train": _PARTS[0], "validation": _PARTS[1], "test": f"test{{}}_{self.test_percent:02d}"}
-        self._shots = {split: shots[part] for split, part in used.items()}
+        parts = {"train": _PARTS[0], "validation": _PARTS[1], "test": f"test{{}}_{self.test_percent:02d}"}
+        self._shots = {split: content.shots[part] for split, part in parts.items()}
         self.config = TaskConfig(
             degree=NODES,
             generators=to_cycles(group),
@@ -118,6 +132,13 @@ class BivariateBicycle72:
         inputs = np.pad(1 + syndromes[chosen].astype(np.int64), ((0, 0), (QUBITS, 0)))
         labels = np.pad(errors[chosen].astype(np.int64), ((0, 0), (0, CHECKS)), constant_values=IGNORED_CLASS)
         return to_dataset(self.config, inputs, labels)
+
+
+def read_code(path: str | os.PathLike[str]) -> CodeFile:
+    """Read and check a file as :class:`BivariateBicycle72` takes it; ``ValueError`` as there."""
+    arrays = read_npz(path, SHOTS)
+    groups = {option: _group(arrays, key, path, option) for option, key in _GROUPS.items()}
+    return CodeFile(arrays["Hz"], arrays["Lz"], groups, {part: _shots(arrays, part, path) for part in _PARTS})
 
 
 def _group(arrays: dict[str, np.ndarray], key: str, path: str | os.PathLike[str], option: str) -> NamedGroup:

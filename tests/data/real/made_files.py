@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from asen_hf.data import get_task
 from asen_hf.data._array_table import Array
-from asen_hf.data.real import cards, dna, music, pose_files, robots, traffic_files
+from asen_hf.data.real import cards, codes, dna, molecules, music, pose_files, robots, sudoku, traffic_files
 from asen_hf.data.real.human36m_cameras import ORIENTATIONS
 
 START = 1_330_560_000  # 2012-03-01 00:00, a Thursday
@@ -168,6 +168,49 @@ def _hands(folder, arrays):
     assert held["test"] == sorted((*sorted(hand), label) for hand, label in tested)
 
 
+def _shots(folder, arrays):
+    code = codes.read_code(_save(folder, arrays))
+    for part in ("train{}", "valid{}", "test{}_03", "test{}_05", "test{}_07"):
+        for name, found in zip(("_error", "_syndrome"), code.shots[part], strict=True):
+            bits = [[int(bit) for byte in row for bit in f"{int(byte):08b}"] for row in arrays[part.format(name)]]
+            assert [row + [0] * (len(bits[0]) - len(row)) for row in found.tolist()] == bits
+    np.testing.assert_array_equal(code.parity_checks, arrays["Hz"])
+    np.testing.assert_array_equal(code.logical_operators, arrays["Lz"])
+    for option, key in {"translations": "generators", "automorphisms": "automorphism_generators"}.items():
+        forms = [form.array_form for form in code.groups[option][0].generators]
+        assert sorted(forms) == sorted(np.asarray(arrays[key]).astype(int).tolist())
+
+
+def _puzzles(folder, arrays):
+    path = _save(folder, arrays)
+    for part in ("test", "easy"):
+        # Groups and edges do not come from the file, and take most of the time.
+        splits = get_task("puzzle/sudoku", data_path=path, test_part=part, group="trivial", support="complete").load()
+        for split, key in {"train": "train", "validation": "valid", "test": part}.items():
+            rows, puzzles, solutions = rows_of(splits[split]), arrays[f"{key}_puzzle"], arrays[f"{key}_solution"]
+            assert len(rows["inputs"]) == len(puzzles)
+            for inputs, labels, puzzle, solution in zip(
+                *(rows["inputs"], rows["labels"], puzzles, solutions), strict=True
+            ):
+                for cell, given, digit in zip(range(81), puzzle.astype(int), solution.astype(int), strict=True):
+                    tokens = [1 if given == other else 2 if given else 0 for other in range(1, 10)]
+                    assert inputs[9 * cell : 9 * cell + 9].tolist() == tokens
+                    expected = [-100] * 9 if given else [int(digit == other) for other in range(1, 10)]
+                    assert labels[9 * cell : 9 * cell + 9].tolist() == expected
+
+
+def _geometries(folder, arrays):
+    arrays = {"symbols": np.array(["C", "H", "H", "H", "H"]), **arrays}
+    splits = get_task("molecule/qm22", data_path=_save(folder, arrays)).load()
+    order = np.arange(len(arrays["energy"]))
+    np.random.default_rng(0).shuffle(order)
+    rows = [rows_of(split) for split in splits.values()]
+    inputs, labels = (np.concatenate([part[column] for part in rows]) for column in ("inputs", "labels"))
+    distances = np.array([pdist(geometry) for geometry in np.asarray(arrays["positions"]).astype(float)])
+    np.testing.assert_allclose(inputs[..., 0], np.exp(-distances[order] / 2), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(labels, np.asarray(arrays["energy"]).astype(float)[order], rtol=1e-6)
+
+
 def _series(folder, arrays):
     _compare_series(get_task("traffic/metr_la", data_path=_save(folder, arrays)), arrays)
 
@@ -264,6 +307,51 @@ def _window_arrays():
     return {"x": windows[first:last, :3], "y": windows[first:last, 3:]}
 
 
+def bicycle_checks():
+    """``Hz`` and the translations of the code, from its definition: A = x³ + y + y², B = y³ + x + x² on a torus."""
+    turn = np.roll(np.eye(6, dtype=int), 1, axis=1)
+    x, y, power = np.kron(turn, np.eye(6, dtype=int)), np.kron(np.eye(6, dtype=int), turn), np.linalg.matrix_power
+    a, b = power(x, 3) + y + power(y, 2), power(y, 3) + x + power(x, 2)
+    shifts = [np.argmax(shift, axis=1) for shift in (x, y)]
+    return np.hstack([b.T, a.T]), np.array([np.r_[shift, 36 + shift, 72 + shift] for shift in shifts])
+
+
+def _shot_arrays():
+    checks, translations = bicycle_checks()
+    arrays = {"Hz": checks.astype(np.uint8), "Lz": _rng.integers(2, size=(12, 72)).astype(np.uint8)}
+    arrays |= {"generators": translations, "automorphism_generators": translations}
+    for part, rows in {"train{}": 8, "valid{}": 4, "test{}_03": 7, "test{}_05": 6, "test{}_07": 4}.items():
+        errors = (_rng.random((rows, 72)) < 0.06).astype(int)
+        for name, bits in {"_error": errors, "_syndrome": errors @ checks.T % 2}.items():
+            arrays[part.format(name)] = np.packbits(bits.astype(np.uint8), axis=1)
+    return arrays
+
+
+def solved_boards(num_boards, seed=0):
+    """Solutions ``(N, 81)`` of Sudoku: one pattern with digits, rows of a band and bands exchanged at random."""
+    rng, boards = np.random.default_rng(seed), []
+    for _ in range(num_boards):
+        lines = np.concatenate([3 * band + rng.permutation(3) for band in rng.permutation(3)])
+        pattern = (3 * (np.arange(9)[:, None] % 3) + np.arange(9)[:, None] // 3 + np.arange(9)) % 9
+        boards.append((1 + rng.permutation(9))[pattern[lines][:, lines]].ravel())
+    return np.array(boards)
+
+
+def _puzzle_arrays():
+    arrays = {}
+    for part, rows in {"train": 5, "valid": 3, "test": 4, "easy": 3}.items():
+        solutions = solved_boards(rows, seed=rows)
+        arrays[f"{part}_puzzle"] = np.where(_rng.random(solutions.shape) < 0.4, solutions, 0).astype(np.uint8)
+        arrays[f"{part}_solution"] = solutions.astype(np.uint8)
+    return arrays
+
+
+def methane(rows, seed=0):
+    """Geometries ``(N, 5, 3)`` in ångström around methane's: carbon, then four hydrogens."""
+    corners = np.array([[0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    return 0.63 * corners + np.random.default_rng(seed).normal(0, 0.05, (rows, 5, 3))
+
+
 FORMATS = {
     "dna": Format(
         dna.SEQUENCES,
@@ -305,6 +393,14 @@ FORMATS = {
             "test_label": (np.arange(12) % 10).astype(np.uint8),
         },
         _hands,
+        "file.npz",
+    ),
+    "shots": Format(codes.SHOTS, _shot_arrays(), _shots, "file.npz"),
+    "puzzles": Format(sudoku.PUZZLES, _puzzle_arrays(), _puzzles, "file.npz"),
+    "geometries": Format(
+        molecules.GEOMETRIES,
+        {"positions": methane(30), "energy": _rng.uniform(0, 30, 30)},
+        _geometries,
         "file.npz",
     ),
     "series": Format(
