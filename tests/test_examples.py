@@ -10,9 +10,14 @@ from tests.snippets import two_steps
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
 PRINTED = {
+    "cards": "trivial: test accuracy",
+    "code": "logical error rate after OSD-0",
+    "molecule": "Aut(bonds) on pairs of atoms: mean absolute error",
     "own_table": "test accuracy",
     "dna": "largest difference between the two strands' logits: 0.00",
     "pose": "mean error per joint",
+    "robot": "equivariance error to this group 0.00000",
+    "sudoku": "of the puzzles solved",
     "traffic": "'persistence'",
     "finetune_with_lora": "test accuracy",
     "finetune_with_trainer": "test accuracy",

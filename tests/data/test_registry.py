@@ -24,7 +24,8 @@ INVARIANT = ["intersect", "palindrome", "detect_capital", "longest_palindrome", 
 def test_all_tasks_are_known():
     expected = {f"equivariant/{name}" for name in EQUIVARIANT} | {f"invariant/{name}" for name in INVARIANT}
     assert set(list_tasks()) >= expected | {
-        *("cards/poker_hand", "music/jsb_chorales", "robot/solo12_momentum", "sequence/dna_nfe2", "traffic/metr_la")
+        *("cards/poker_hand", "code/bb72", "molecule/qm22", "music/jsb_chorales", "pose/lifting", "puzzle/sudoku"),
+        *("robot/solo12_momentum", "sequence/dna_nfe2", "traffic/metr_la"),
     }
 
 
@@ -38,7 +39,7 @@ def test_a_task_knows_its_name_and_level(name):
 def test_an_unknown_name_lists_those_known():
     with pytest.raises(
         ValueError,
-        match="unknown task 'intersect'; the known tasks are cards/poker_hand, equivariant/co",
+        match="unknown task 'intersect'; the known tasks are cards/poker_hand, code/bb72, equivariant/co",
     ):
         get_task("intersect")
 

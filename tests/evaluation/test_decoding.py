@@ -49,7 +49,7 @@ def test_osd_is_the_solution_on_the_most_probable_independent_qubits(size):
 
 
 def test_on_the_bicycle_code_every_syndrome_is_met_and_sure_errors_are_found():
-    checks, _ = bicycle_checks()  # 36 checks of rank 30
+    _, checks, _ = bicycle_checks()  # 36 checks of rank 30
     rng = np.random.default_rng(0)
     errors = (rng.random((200, 72)) < 0.06).astype(int)
     syndromes = errors @ checks.T % 2

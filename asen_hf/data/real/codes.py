@@ -28,8 +28,8 @@ _PERCENTS = (3, 5, 7)
 _PARTS = ("train{}", "valid{}", *(f"test{{}}_{percent:02d}" for percent in _PERCENTS))
 _GROUPS = {"translations": "generators", "automorphisms": "automorphism_generators"}
 SHOTS = (
-    Array(key="Hz", shape=(CHECKS, QUBITS), kind="flag"),
-    Array(key="Lz", shape=("logical qubits", QUBITS), kind="flag"),
+    *(Array(key=key, shape=(CHECKS, QUBITS), kind="flag") for key in ("Hx", "Hz")),
+    Array(key="Lz", shape=("operators", QUBITS), kind="flag"),
     *(Array(key=key, shape=(key, NODES), kind="integer", low=0, high=NODES - 1) for key in _GROUPS.values()),
     *(
         Array(key=part.format(name), shape=(part.format(" shots"), -(-size // 8)), kind="integer", low=0, high=255)
@@ -64,10 +64,11 @@ class BivariateBicycle72:
     A check exchanges messages with its qubits; qubits of one check, and checks of one qubit, with each other.
 
     Args:
-        data_path: an ``.npz`` with the parity checks ``Hz`` ``(36, 72)``, the logical operators ``Lz`` ``(12, 72)``,
-            ``generators`` and ``automorphism_generators`` (permutations of the 108 nodes, one per row), and shots
-            ``train_error`` ``(N, 9)``, ``train_syndrome`` ``(N, 5)``, ``valid_…``, and ``test_error_03``,
-            ``test_syndrome_03``, ``…_05``, ``…_07``: flips and outcomes, eight to a byte as by ``np.packbits``.
+        data_path: an ``.npz`` with the parity checks ``Hx`` and ``Hz`` ``(36, 72)``, of which ``Hz`` see the flips, the
+            logical operators ``Lz`` ``(12, 72)``, ``generators`` and ``automorphism_generators`` (permutations of the
+            108 nodes, one per row), and shots ``train_error`` ``(N, 9)``, ``train_syndrome`` ``(N, 5)``, ``valid_…``,
+            and ``test_error_03``, ``test_syndrome_03``, ``…_05``, ``…_07``: flips and outcomes, eight to a byte as by
+            ``np.packbits``.
         group: ``"translations"`` (``generators``, Z_6 × Z_6), ``"automorphisms"`` (``automorphism_generators``),
             ``"trivial"`` or any other group on the 108 nodes.
         test_percent: how many of 100 qubits are flipped in the test shots: 3, 5 or 7.
@@ -137,6 +138,12 @@ class BivariateBicycle72:
 def read_code(path: str | os.PathLike[str]) -> CodeFile:
     """Read and check a file as :class:`BivariateBicycle72` takes it; ``ValueError`` as there."""
     arrays = read_npz(path, SHOTS)
+    for key in ("Hz", "Lz"):
+        odd = (arrays[key].astype(np.int64) @ arrays["Hx"].T.astype(np.int64) % 2).any(axis=1)
+        if odd.any():
+            raise ValueError(
+                f"{path}: {key}, row {int(odd.argmax())}: it must share an even number of qubits with every row of Hx"
+            )
     groups = {option: _group(arrays, key, path, option) for option, key in _GROUPS.items()}
     return CodeFile(arrays["Hz"], arrays["Lz"], groups, {part: _shots(arrays, part, path) for part in _PARTS})
 

@@ -176,6 +176,7 @@ def _shots(folder, arrays):
             assert [row + [0] * (len(bits[0]) - len(row)) for row in found.tolist()] == bits
     np.testing.assert_array_equal(code.parity_checks, arrays["Hz"])
     np.testing.assert_array_equal(code.logical_operators, arrays["Lz"])
+    assert not (np.asarray(arrays["Lz"]).astype(int) @ np.asarray(arrays["Hx"]).astype(int).T % 2).any()
     for option, key in {"translations": "generators", "automorphisms": "automorphism_generators"}.items():
         forms = [form.array_form for form in code.groups[option][0].generators]
         assert sorted(forms) == sorted(np.asarray(arrays[key]).astype(int).tolist())
@@ -308,17 +309,36 @@ def _window_arrays():
 
 
 def bicycle_checks():
-    """``Hz`` and the translations of the code, from its definition: A = x³ + y + y², B = y³ + x + x² on a torus."""
+    """``Hx``, ``Hz`` and the translations, from the code's definition: A = x³ + y + y², B = y³ + x + x² on a torus."""
     turn = np.roll(np.eye(6, dtype=int), 1, axis=1)
     x, y, power = np.kron(turn, np.eye(6, dtype=int)), np.kron(np.eye(6, dtype=int), turn), np.linalg.matrix_power
     a, b = power(x, 3) + y + power(y, 2), power(y, 3) + x + power(x, 2)
     shifts = [np.argmax(shift, axis=1) for shift in (x, y)]
-    return np.hstack([b.T, a.T]), np.array([np.r_[shift, 36 + shift, 72 + shift] for shift in shifts])
+    return (
+        np.hstack([a, b]),
+        np.hstack([b.T, a.T]),
+        np.array([np.r_[shift, 36 + shift, 72 + shift] for shift in shifts]),
+    )
+
+
+def kernel(checks):
+    """A basis of the vectors over GF(2) that share an even number of entries with every check."""
+    pivots, found = [], []
+    for column, unit in zip(checks.T, np.eye(checks.shape[1], dtype=int), strict=True):
+        for other, combination in pivots:
+            if column[other.argmax()]:
+                column, unit = column ^ other, unit ^ combination
+        if column.any():
+            pivots.append((column, unit))
+        else:
+            found.append(unit)
+    return np.array(found)
 
 
 def _shot_arrays():
-    checks, translations = bicycle_checks()
-    arrays = {"Hz": checks.astype(np.uint8), "Lz": _rng.integers(2, size=(12, 72)).astype(np.uint8)}
+    other_checks, checks, translations = bicycle_checks()
+    arrays = {"Hx": other_checks, "Hz": checks, "Lz": kernel(other_checks)}
+    arrays = {key: array.astype(np.uint8) for key, array in arrays.items()}
     arrays |= {"generators": translations, "automorphism_generators": translations}
     for part, rows in {"train{}": 8, "valid{}": 4, "test{}_03": 7, "test{}_05": 6, "test{}_07": 4}.items():
         errors = (_rng.random((rows, 72)) < 0.06).astype(int)
