@@ -9,6 +9,7 @@ from accelerate.state import AcceleratorState, GradientState
 from tests.snippets import two_steps
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
+SLOW = {"sudoku"}  # 729 nodes
 PRINTED = {
     "cards": "trivial: test accuracy",
     "code": "logical error rate after OSD-0",
@@ -28,7 +29,10 @@ PRINTED = {
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks for it
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set:UserWarning")  # the default of TrainingArguments
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in SLOW)) for path in EXAMPLES],
+)
 def test_an_example_runs_and_prints_its_result(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     try:

@@ -109,11 +109,6 @@ def test_the_readmes_table_of_checkpoints_is_that_of_the_files() -> None:
         ("select_palindrome", "sequence_tasks.md", {"trivial": 3, "reversal": 3, "symmetric": 3}),
         ("select_jsb", "music.md", {"trivial": 3, "cyclic": 3, "symmetric": 3}),
         (
-            "select_dna_all",
-            "dna.md",
-            {f"{group}, sparse": 3 for group in ("trivial", "shifts", "reverse_complement", "symmetric")},
-        ),
-        (
             "select_metr_la",
             "traffic.md",
             {"trivial, complete": 3, "clusters_9, sparse": 3, "symmetric, sparse": 3, "Transformer with positions": 3},
