@@ -350,3 +350,25 @@ def _hip_depths(pixels, joints):
     factor = u - u[:, :1]
     target = 1145 * joints[..., :2] - u * joints[..., 2:]
     return (factor * target).sum(dim=(1, 2)) / factor.square().sum(dim=(1, 2))
+
+
+@pytest.mark.parametrize("camera", [0, 2])
+def test_the_true_mirror_maps_what_the_reader_sees_to_what_it_sees_of_mirrored_bodies(arrays, save, camera):
+    """Two cameras look along a diagonal of the ground: their mirror exchanges its two axes, and left with right."""
+    world = arrays.pop("positions_mm")[:, arrays.pop("index16_from17")].astype(np.float64)
+    swap = np.array([0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 13, 14, 15, 10, 11, 12])
+    mirrored = world.copy()
+    for number in range(8):
+        rows = arrays["sequence"] == number
+        hips = world[rows, 0, :2]
+        middle = (hips.min(axis=0) + hips.max(axis=0)) / 2  # where all cameras of the sequence aim
+        mirrored[rows, :, :2] = (world[rows][..., :2] - middle)[..., ::-1] + middle
+    config = get_task("pose/lifting", data_path=save(arrays | {"positions_mm": world}), group="true_mirror").config
+    plain = read_motion_capture(save(arrays | {"positions_mm": world}))
+    image = read_motion_capture(save(arrays | {"positions_mm": mirrored[:, swap]}))
+    seen = np.arange(len(plain.pixels)) // FRAMES % 4 == camera
+    action = RowAction(config, value_group(config).symmetries)
+    first = torch.zeros(int(seen.sum()), dtype=torch.long)
+    pixels, positions = (torch.from_numpy(array[seen]) for array in plain[:2])
+    np.testing.assert_allclose(action.inputs(pixels, first), image.pixels[seen], atol=1e-3)
+    np.testing.assert_allclose(action.labels(positions, first), image.positions[seen], atol=1e-2)
