@@ -51,7 +51,9 @@ class ValueOrders:
         if self.num_value_only:
             meanings.append(f"{_elements(self.num_value_only, 'change')} values and no point")
         if self.num_contradictions:
-            meanings.append(f"{_elements(self.num_contradictions, 'change')} outputs alone, which no network can follow")
+            meanings.append(
+                f"{_elements(self.num_contradictions, 'change')} outputs alone, which no network can follow"
+            )
         return "; ".join([orders, *meanings])
 
 
@@ -95,8 +97,8 @@ def check_value_symmetries(name: str, task: TaskConfig, orders: ValueOrders) -> 
         element = value_group(task, with_outputs=False).symmetries[index]
         if task.is_regression and task.num_features is not None and element.maps.any() and "outputs" not in entry:
             warnings.warn(
-                f"task {name!r}: value symmetry {index}{_in_brackets(entry)} changes features and leaves outputs out, so "
-                f"outputs stay as they are: to confirm, state outputs={list(range(1, task.output_size + 1))}",
+                f"task {name!r}: value symmetry {index}{_in_brackets(entry)} changes features and leaves outputs out, "
+                f"so outputs stay as they are: to confirm, state outputs={list(range(1, task.output_size + 1))}",
                 stacklevel=3,
             )
 

@@ -40,7 +40,7 @@ class ValueReport:
         num_cosets: number of rows that the network averages over; 1 for the lift.
         num_value_maps: number of ways in which the values at a node can change, the identity included.
         orders: the three orders of the whole group G; the last one is |G|.
-        contains_group: whether the network is equivariant to G: not if the group that it sees does not keep the support.
+        contains_group: whether the network is equivariant to G; not if what it sees of G does not keep the support.
         network_order: order of the group of elements, with their value maps, that the network is equivariant to;
             ``None`` if unknown.
         is_exact: whether this group equals G; ``None`` if unknown.
@@ -94,7 +94,9 @@ class ValueReport:
             return f"The network will be equivariant to exactly {group}{self._averaged_text}."
         if self.network_order is None:
             why = undecided or f"it sees {seen_instead} instead of {seen}"
-            return f"The network will be equivariant to {group}; whether to a larger one as well was not decided: {why}."
+            return (
+                f"The network will be equivariant to {group}; whether to a larger one as well was not decided: {why}."
+            )
         instead = f"The network will be equivariant to a group of order {order_text(self.network_order)}"
         if self.is_exact is None:
             return f"{instead}, which contains this group; whether it is larger could not be proved."
@@ -114,8 +116,8 @@ class ValueReport:
         if self.closure_order is None or self.closure_order == self.orders.outputs:
             return f", by averaging over the {self.num_cosets:,} cosets of a subgroup"
         return (
-            f" with pairs of points only, by averaging over the {self.num_cosets:,} cosets of a subgroup; without, pairs "
-            f"could not tell it from a group of order {order_text(self.closure_order)}"
+            f" with pairs of points only, by averaging over the {self.num_cosets:,} cosets of a subgroup; without, "
+            f"pairs could not tell it from a group of order {order_text(self.closure_order)}"
         )
 
 

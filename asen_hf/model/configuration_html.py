@@ -67,7 +67,8 @@ def group_text(task: TaskConfig) -> str:
     names = [*names[:_MOST_SYMMETRIES], *["…"] * (len(names) > _MOST_SYMMETRIES)]
     symmetries = f"{len(entries):,} value symmetr{'y' if len(entries) == 1 else 'ies'}"
     in_brackets = f" ({', '.join(names)})" if names else ""
-    return f"{group} with {symmetries}{in_brackets}"
+    moves = f"{group} with " if task.group_name or task.generators else ""
+    return f"{moves}{symmetries}{in_brackets}"
 
 
 def value_maps_text(task: TaskConfig) -> str:
