@@ -4,7 +4,7 @@ from ._texts import order_text
 from .automorphisms import MAX_CLOSURE_POINTS, from_networkx, graph_automorphisms
 from .k_closures import group_order, is_k_closed, two_closure
 from .report import MAX_CHECKED_POINTS, ClosureReport, closure_report, warn_if_not_closed
-from .value_orders import ValueOrders, value_orders
+from .three_orders import ValueOrders, value_orders
 from .value_report import ValueReport
 
 __all__ = [

@@ -27,7 +27,7 @@ from ..model.value_maps import Element
 from ._texts import known_order, order_text
 from .automorphisms import ColoredTuples, Undecided
 from .k_closures import orbit_coloring
-from .value_orders import ValueOrders, value_orders
+from .three_orders import ValueOrders, value_orders
 
 
 @dataclass(frozen=True)

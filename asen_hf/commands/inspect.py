@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ..closures import ClosureReport, closure_report
-from ..closures.value_orders import check_value_symmetries
+from ..closures.three_orders import check_value_symmetries
 from ..model.checkpoints import checkpoint_path
 from ..model.configuration_html import group_text
 from ..model.group_notation import parse_group
