@@ -11,6 +11,7 @@ from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
 from ..model.value_groups import ValueGroup
 from ._texts import known_order, order_text
+from .automorphisms import MAX_CLOSURE_POINTS
 from .k_closures import group_order
 
 
@@ -104,10 +105,12 @@ def check_value_symmetries(name: str, task: TaskConfig, orders: ValueOrders) -> 
 
 
 def _order(group: ValueGroup) -> int | None:
-    """|G|: the elements that change no value, which are few points' permutations, times their cosets; else of the lift.
+    """|G|, of the elements that change no value and their cosets, or of the lift if there are too many cosets.
 
-    Proofs take time by the number of points, of which the lift has several per node.
+    Proofs take time by the number of points, and the lift has several per node.
     """
+    if group.degree > MAX_CLOSURE_POINTS:
+        return None
     moves = [element.points for element in group.generators if not element.maps.any()]
     changing = [element for element in group.symmetries if element.maps.any()]
     parts = ValueGroup(np.array(moves, dtype=np.int64).reshape(-1, group.degree), changing, group.maps)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..closures import graph_automorphisms, group_order, value_orders
+from ..closures import graph_automorphisms, group_order
 from ..closures.automorphisms import Undecided
 from ..data._json import parse_json
 from ..data.group_option import resolve_group
@@ -261,9 +261,8 @@ def describe_candidates(grid: Grid, config: TaskConfig) -> dict[str, Candidate]:
             continue
         [source] = grid.recipe(cell).tasks
         task = source.config(own=config)
-        order = value_orders(task).outputs if task.value_symmetries else group_order(task.permutation_group())
-        rank = SymmetryBreaker(task).num_pair_orbits
-        candidates[name] = Candidate(name, task.group_name, str(source.support), rank, order)
+        num_orbitals, order = SymmetryBreaker(task).num_pair_orbits, group_order(task.permutation_group())
+        candidates[name] = Candidate(name, task.group_name, str(source.support), num_orbitals, order)
     return candidates
 
 
