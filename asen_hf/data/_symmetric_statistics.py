@@ -17,10 +17,12 @@ def symmetric_features(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
     sources, signs = value_gathers(task)[0]
     nodes, size = np.arange(task.degree), values.shape[-1]
     moves = []
-    for element in value_group(task).generators:  # feature source[k] of node i becomes feature k of node π(i)
-        starts = nodes[:, None] * size + sources[element.maps]
-        ends = element.points[:, None] * size + np.arange(size)
-        moves.append((starts, ends, signs[element.maps]))
+    for element in value_group(task).generators:
+        # Feature source[k] of node i becomes feature k, and goes to node π(i). Statistics are equal after either step:
+        # so they are constant on node orbits, whatever the value maps there are.
+        columns = nodes[:, None] * size + np.arange(size)
+        moves.append((nodes[:, None] * size + sources[element.maps], columns, signs[element.maps]))
+        moves.append((columns, element.points[:, None] * size + np.arange(size), np.ones_like(columns)))
     mean, scale = _of_images(values.reshape(len(values), -1), moves)
     return _compact(mean.reshape(-1, size)), _compact(scale.reshape(-1, size))
 

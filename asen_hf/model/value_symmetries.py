@@ -167,7 +167,9 @@ def _rows(numbers: Tensor, chosen: Tensor | None) -> Tensor:
 
 def _gather(values: Tensor, sources: Tensor, signs: Tensor) -> Tensor:
     """``sign[k] · value[source[k]]`` along the last dimension."""
-    return values.take_along_dim(sources.expand(*values.shape[:-1], -1), dim=-1) * signs.to(values.dtype)
+    shape = torch.broadcast_shapes(values.shape[:-1], sources.shape[:-1])
+    gathered = values.expand(*shape, -1).take_along_dim(sources.expand(*shape, -1), dim=-1)
+    return gathered * signs.to(values.dtype)
 
 
 def _readers(nodes: Numbers) -> tuple[Numbers, np.ndarray]:
