@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 from datasets import Dataset, DatasetDict
 from scipy.spatial.distance import pdist, squareform
+from sympy.combinatorics import PermutationGroup
 
-from ...closures import graph_automorphisms
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import action_on_subsets, to_cycles, young_subgroup
 from .._array_table import Array, check_arrays
@@ -74,7 +74,7 @@ class Qm22:
         like_atoms = [np.flatnonzero(elements == element).tolist() for element in np.unique(elements)]
         bonds = _bonds(symbols, distances[self._energies.argmin()])
         offered = {
-            "bonds": (graph_automorphisms(bonds, len(symbols), elements), "Aut(bonds)"),
+            "bonds": (_automorphisms(bonds, elements), "Aut(bonds)"),
             "like_atoms": (young_subgroup(like_atoms), _product_name(like_atoms)),
         }
         try:
@@ -129,6 +129,12 @@ def _symbols(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> np.
         if symbol not in _RADII:
             raise ValueError(f"{where}, row {row}: expected one of {', '.join(_RADII)}, got {symbol!r}")
     return symbols
+
+
+def _automorphisms(bonds: np.ndarray, elements: np.ndarray) -> PermutationGroup:
+    from ...closures import graph_automorphisms  # here, not above: loading a table need not import igraph
+
+    return graph_automorphisms(bonds, len(elements), elements)
 
 
 def _product_name(blocks: list[list[int]]) -> str:
