@@ -13,7 +13,10 @@ from ..model.configuration_task import TaskConfig
 
 
 def symmetric_features(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
-    """Mean and scale of features ``(N, n, F)``: lists ``(F,)``, or ``(n, F)`` if they differ between nodes."""
+    """Mean and scale of features ``(N, n, F)``: lists ``(F,)``, or ``(n, F)`` if they differ between nodes.
+
+    They are equal within a node orbit and between features that are exchanged at any of its nodes, as TaskConfig asks.
+    """
     sources, signs = value_gathers(task)[0]
     nodes, size = np.arange(task.degree), values.shape[-1]
     moves = []
@@ -21,6 +24,7 @@ def symmetric_features(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
         starts = nodes[:, None] * size + sources[element.maps]
         ends = element.points[:, None] * size + np.arange(size)
         moves.append((starts, ends, signs[element.maps]))
+        moves.append((nodes[:, None] * size + np.arange(size), ends, np.ones_like(ends)))
     mean, scale = _of_images(values.reshape(len(values), -1), moves)
     return _compact(mean.reshape(-1, size)), _compact(scale.reshape(-1, size))
 

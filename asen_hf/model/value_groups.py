@@ -46,15 +46,17 @@ class ValueGroup:
         moves: ``(m, n)``, array forms of permutations of the points.
         symmetries: elements with value maps; those without are averaged over too, though they change no value.
         maps: numbers the value maps.
+        order: of the tuples of points whose orbits a network sees, 2 for pairs.
 
     Raises:
         ValueError: a node can have more than ``MAX_SHEETS`` value maps.
     """
 
-    def __init__(self, moves: Numbers, symmetries: Sequence[Element], maps: ValueMaps) -> None:
+    def __init__(self, moves: Numbers, symmetries: Sequence[Element], maps: ValueMaps, order: int = 2) -> None:
         self.degree = moves.shape[1]
         self.maps = maps
         self.symmetries = list(symmetries)
+        self._order = order
         self._moves = [Element(form, np.zeros(self.degree, np.int64)) for form in moves]
 
     @property
@@ -105,19 +107,19 @@ class ValueGroup:
     def cosets(self) -> list[Element]:
         """A representative of every coset of K, the identity first.
 
-        Symmetries that move points only add the cosets of those elements of G that keep K's orbitals, which a network
-        for K is equivariant to anyway.
+        Symmetries that move points only add the cosets of those elements of G that keep K's orbits on pairs, or on
+        triples if the network sees them: a network for K is equivariant to these elements anyway.
 
         Raises:
             ValueError: there are more than ``MAX_SHEETS``.
         """
         if all(element.maps.any() for element in self.symmetries):
             return self._changing[0]
-        labels = orbit_labels(self.kernel)
+        labels = orbit_labels(self.kernel, self._order)
 
         def key(element: Element) -> bytes:
-            inverse = np.argsort(element.points)
-            return element.arriving.tobytes() + hashlib.sha256(labels[inverse][:, inverse].tobytes()).digest()
+            moved = labels[np.ix_(*[np.argsort(element.points)] * self._order)]
+            return element.arriving.tobytes() + hashlib.sha256(moved.tobytes()).digest()
 
         return self._search(self.generators, key)[0]
 
