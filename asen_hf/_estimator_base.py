@@ -106,6 +106,8 @@ class Estimator(BaseEstimator):
         params = self.get_params(deep=False)
         if not isinstance(self.group, str | None):
             params["group"] = self.task_.permutation_group()  # of a graph, too
+        if self.value_symmetries is not None:
+            params["value_symmetries"] = self.task_.value_symmetries
         return params
 
     def _checked(self, X: Any, is_new: bool) -> Any:
@@ -133,6 +135,7 @@ class Estimator(BaseEstimator):
         fields = {
             "degree": degree,
             "group": restored(self.group),
+            "value_symmetries": self.value_symmetries or [],
             **kind,
             **targets.fields,
             **self._task_fields(targets),

@@ -46,6 +46,8 @@ class AsenClassifier(ClassifierMixin, Estimator):
         group: the group that acts on the nodes, as text such as ``"C8"`` or ``"S5 wr S2"``, or in any other form that
             ``TaskConfig`` takes. ``None`` is the trivial group: no symmetry.
         degree: number of nodes n; by default the group's, or ``X.shape[1]``.
+        value_symmetries: generators of the group that change values too, as in ``TaskConfig``; classes are numbered in
+            their sorted order.
         checkpoint: a folder, a Hub id, a committed checkpoint's name or an ``AsenForMultitask``; the sizes of the
             network are then the checkpoint's. ``None`` for random weights.
         init_from: a task of the checkpoint to start from, see ``AsenForMultitask.add_task``.
@@ -84,6 +86,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         group: Any = None,
         *,
         degree: int | None = None,
+        value_symmetries: Any = None,
         checkpoint: Any = None,
         init_from: str | None = None,
         vocab_size: int | None = None,
@@ -108,6 +111,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
     ) -> None:
         self.group = group
         self.degree = degree
+        self.value_symmetries = value_symmetries
         self.checkpoint = checkpoint
         self.init_from = init_from
         self.vocab_size = vocab_size
@@ -192,6 +196,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         group: Any = None,
         *,
         degree: int | None = None,
+        value_symmetries: Any = None,
         checkpoint: Any = None,
         init_from: str | None = None,
         vocab_size: int | None = None,
@@ -217,6 +222,7 @@ class AsenRegressor(RegressorMixin, Estimator):
     ) -> None:
         self.group = group
         self.degree = degree
+        self.value_symmetries = value_symmetries
         self.checkpoint = checkpoint
         self.init_from = init_from
         self.vocab_size = vocab_size

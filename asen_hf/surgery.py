@@ -1,4 +1,4 @@
-"""Rename tasks and merge the tasks of two models; and recipes for common changes that need no function.
+"""Rename tasks, merge two models' tasks, add value symmetries to a trained task; and recipes that need no function.
 
 The recipes use ``model``, an ``AsenForMultitask``, and ``name``, one of its tasks.
 
@@ -24,12 +24,16 @@ Reinitialise the embedders and the head of a task:
 """
 
 import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from .model.configuration_asen import AsenConfig
 from .model.modeling_asen import AsenForMultitask, AsenModel
 from .model.pretrained_asen import has_adapters
+from .model.symmetry import SymmetryBreaker
 
 # Config fields that must be equal for backbones of equal weights to compute the same function.
 _BACKBONE_FIELDS = sorted(AsenConfig.__annotations__.keys() - {"tasks", "hidden_dropout_prob"})
@@ -79,6 +83,47 @@ def merge_tasks(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForM
         model.add_task(name, task)
     # Backbone tensors are equal already, so this changes only the tensors of the new tasks and for triples.
     model.load_state_dict(other.state_dict(), strict=False)
+
+
+def add_value_symmetries(
+    model: AsenModel | AsenForMultitask,
+    task: str,
+    value_symmetries: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Make a trained task equivariant to a group that changes values, by a change of its config: no weight changes.
+
+    Its predictions become means over the cosets of the elements that change no value (see
+    :mod:`asen_hf.model.value_symmetries`). Features and regressed values change sign about the statistics that the task
+    was trained with: state ``input_mean`` and ``label_mean`` for a mirror whose plane is known.
+
+    Args:
+        model: changed in place.
+        task: name of the task. It must have none yet.
+        value_symmetries: as in :class:`~asen_hf.TaskConfig`, beside the ``group`` that the task has.
+
+    Raises:
+        ValueError: the task is unknown or has value symmetries, an adapter changes it, they do not suit its config, or
+            the elements that change no value have other orbitals than the task's group, which its weights are for.
+    """
+    name, old = model.config.task(task)
+    if old.value_symmetries:
+        raise ValueError(f"task {name!r} has value symmetries already: train a new task for others")
+    new = dataclasses.replace(old, value_symmetries=value_symmetries)
+    seen = SymmetryBreaker(new).compute_buffers()
+    known = SymmetryBreaker(old).compute_buffers()
+    if seen.keys() != known.keys() or any(not torch.equal(seen[key], known[key]) for key in seen):
+        raise ValueError(
+            f"task {name!r}: together with these value symmetries, elements that change no value have other orbitals "
+            "than the group that the weights are for: train a new task instead (add_task with init_from)"
+        )
+    modules = model.task_modules(name)
+    renamed = f"{name}-with-values"
+    model.add_task(renamed, new, init_from=name)
+    for role, module in model.task_modules(renamed).items():
+        if role in modules:
+            module.load_state_dict(modules[role].state_dict())
+    model.drop_task(name)
+    model.rename_task(renamed, name)
 
 
 def _check_equal_backbones(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForMultitask) -> None:

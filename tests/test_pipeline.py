@@ -20,6 +20,10 @@ TASKS = {
     "node/value": TaskConfig(group="C4", residual_feature=1, **VALUES),
     "graph/value": TaskConfig(group="C4", output_level="graph", **VALUES),
     "node/values": TaskConfig(group="C5", num_labels=2, **VALUES),
+    "graph/colours": TaskConfig(
+        group="C4", vocab_size=3, num_labels=3, output_level="graph", value_symmetries=[{"inputs": [0, 2, 1]}]
+    ),
+    "node/signs": TaskConfig(group="C5", value_symmetries=[{"inputs": [-1, 2], "outputs": [-1]}], **VALUES),
     "graph/values": TaskConfig(group="C4", label_names=["x", "y", "z"], output_level="graph", **VALUES),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
@@ -195,10 +199,10 @@ GOOD = {"inputs": [0, 1, 2, 3, 0], "task": "node/classes"}
         ([0, 1, 2, 3, 0], r'expected a dict \{"inputs": …, "task": name\}, got list'),
         ("abc", "expected a dict .* got str"),
         ({"tokens": [0], "task": "node/classes"}, "got a dict with tokens, task"),
-        ({"inputs": [0, 1, 2, 3, 0]}, "say which task; this model's tasks: graph/classes, graph/value, "),
+        ({"inputs": [0, 1, 2, 3, 0]}, "say which task; this model's tasks: graph/classes, graph/colours, "),
         (
             {**GOOD, "task": "node/clases"},
-            "unknown task 'node/clases'; this model's tasks: graph/classes, graph/value, ",
+            "unknown task 'node/clases'; this model's tasks: graph/classes, graph/colours, ",
         ),
         ({**GOOD, "inputs": [0, 1, 2]}, r"task 'node/classes': inputs must have shape \(rows, 5\), got \(1, 3\)"),
         ({**GOOD, "inputs": [[0, 1, 2, 3, 0]]}, r"inputs must have shape \(rows, 5\), got \(1, 1, 5\)"),

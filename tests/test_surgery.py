@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import asen_hf.surgery
-from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
-from asen_hf.surgery import merge_tasks, rename_task
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig, equivariance_error
+from asen_hf.surgery import add_value_symmetries, merge_tasks, rename_task
 from asen_hf.training.objective import parameter_groups
+from tests.model.test_value_symmetries import brute_force
+from tests.model.value_cases import CASES, model_of, rows_of
 
 RING = [[i, (i + 1) % 5] for i in range(5)]
 COLOURS = {"vocab_size": 5, "label_names": ["a", "b", "c"]}
@@ -210,3 +212,45 @@ def test_a_reset_task_has_fresh_weights_and_nothing_else_has(name, tmp_path):
     for parameter, value in before.named_parameters():
         assert torch.equal(after[parameter], value) == (name not in parameter.split("."))
     assert_in_order(model, tmp_path)
+
+
+def test_value_symmetries_symmetrise_a_trained_task_without_changing_weights(tmp_path):
+    for case in ("body", "board", "strand"):
+        fields = {key: value for key, value in CASES[case].items() if key != "value_symmetries"}
+        plain = TaskConfig(**fields)
+        model, rows = model_of(plain), rows_of(plain)
+        before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+        expected = brute_force(TaskConfig(**CASES[case]), model, rows)
+        with torch.no_grad():
+            assert (model(rows).logits - expected).abs().max() > 1e-3
+            add_value_symmetries(model, "t", CASES[case]["value_symmetries"])
+            torch.testing.assert_close(model(rows).logits, expected, rtol=0, atol=1e-12)
+        assert equivariance_error(model, rows) < 1e-12
+        after = model.state_dict()
+        assert after.keys() == before.keys() and all(torch.equal(after[key], before[key]) for key in after)
+        model.save_pretrained(tmp_path / case)
+        loaded = AsenForMultitask.from_pretrained(tmp_path / case, dtype=torch.float64)
+        assert torch.equal(loaded.predict(rows), model.predict(rows))
+
+
+def test_value_symmetries_are_refused_where_the_weights_are_for_other_orbitals():
+    entries = [{"points": "(0 1 2 3)", "inputs": [1, 0], "outputs": [0, 1]}]  # its square moves points only
+    model = model_of(TaskConfig(group="E4", vocab_size=2))
+    with pytest.raises(ValueError, match="elements that change no value have other orbitals"):
+        add_value_symmetries(model, "t", entries)
+    model = model_of(TaskConfig(group="C2 x C2", vocab_size=2))
+    flip = [{"inputs": [1, 0], "outputs": [1, 0]}]
+    add_value_symmetries(model, "t", flip)
+    with pytest.raises(ValueError, match="has value symmetries already"):
+        add_value_symmetries(model, "t", flip)
+    with pytest.raises(ValueError, match="unknown task"):
+        add_value_symmetries(model, "u", flip)
+
+
+def test_value_symmetries_that_do_not_suit_a_trained_task_leave_it_as_it_was():
+    statistics = {"input_mean": 0.0, "input_scale": [1.0, 2.0]}
+    task = TaskConfig(degree=4, num_features=2, num_labels=2, **statistics)
+    model = model_of(task)
+    with pytest.raises(ValueError, match="input_scale differs"):
+        add_value_symmetries(model, "t", [{"inputs": [2, 1], "outputs": [1, 0]}])
+    assert model.config.tasks == {"t": task}

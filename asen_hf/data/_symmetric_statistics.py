@@ -13,18 +13,16 @@ from ..model.configuration_task import TaskConfig
 
 
 def symmetric_features(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
-    """Mean and scale of features ``(N, n, F)``: lists ``(F,)``, or ``(n, F)`` if they differ between nodes.
-
-    They are equal within a node orbit and between features that are exchanged at any of its nodes, as TaskConfig asks.
-    """
+    """Mean and scale of features ``(N, n, F)``: lists ``(F,)``, or ``(n, F)`` if they differ between nodes."""
     sources, signs = value_gathers(task)[0]
     nodes, size = np.arange(task.degree), values.shape[-1]
     moves = []
-    for element in value_group(task).generators:  # feature source[k] of node i becomes feature k of node π(i)
-        starts = nodes[:, None] * size + sources[element.maps]
-        ends = element.points[:, None] * size + np.arange(size)
-        moves.append((starts, ends, signs[element.maps]))
-        moves.append((nodes[:, None] * size + np.arange(size), ends, np.ones_like(ends)))
+    for element in value_group(task).generators:
+        # Feature source[k] of node i becomes feature k, and goes to node π(i). Statistics are equal after either step:
+        # so they are constant on node orbits, whatever the value maps there are.
+        columns = nodes[:, None] * size + np.arange(size)
+        moves.append((nodes[:, None] * size + sources[element.maps], columns, signs[element.maps]))
+        moves.append((columns, element.points[:, None] * size + np.arange(size), np.ones_like(columns)))
     mean, scale = _of_images(values.reshape(len(values), -1), moves)
     return _compact(mean.reshape(-1, size)), _compact(scale.reshape(-1, size))
 

@@ -172,8 +172,10 @@ def _rows(numbers: Tensor, chosen: Tensor | None) -> Tensor:
 
 def _gather(values: Tensor, sources: Tensor, signs: Tensor) -> Tensor:
     """``sign[k] · value[source[k]]`` along the last dimension."""
+    shape = torch.broadcast_shapes(values.shape[:-1], sources.shape[:-1])
     # Not take_along_dim: torch 2.13's makes the batch size a constant of an exported program.
-    return values.gather(-1, sources.expand(*values.shape[:-1], -1)) * signs.to(values.dtype)
+    gathered = values.expand(*shape, -1).gather(-1, sources.expand(*shape, -1))
+    return gathered * signs.to(values.dtype)
 
 
 def _readers(nodes: Numbers) -> tuple[Numbers, np.ndarray]:

@@ -169,3 +169,31 @@ def test_augmentation_leaves_graph_labels_in_their_rows_and_refuses_another_degr
     assert np.array_equal(moved["labels"].numpy(), task.label(moved["inputs"].numpy()))
     with pytest.raises(ValueError, match="t: augmented by a group of degree 6, not 8"):
         MultitaskBatches(data, configs, 8, augmentations={"t": parse_group("D6")})
+
+
+def test_augmentation_by_a_task_changes_values_and_labels_too():
+    entries = [{"points": "R4", "inputs": [0, 2, 1], "outputs": [0, 2, 1]}]
+    config = TaskConfig(degree=4, vocab_size=3, num_labels=3)
+    own = dataclasses.replace(config, value_symmetries=entries)
+    inputs = np.random.default_rng(0).integers(3, size=(50, 4))
+    rows = to_dataset(config, inputs, inputs)  # a rule with this symmetry
+    plain = MultitaskBatches({"t": rows}, {"t": config}, 50)[0]["t"]
+    moved = MultitaskBatches({"t": rows}, {"t": config}, 50, augmentations={"t": own})[0]["t"]
+    assert torch.equal(moved["inputs"], moved["labels"])
+    images = torch.tensor([0, 2, 1])[plain["inputs"].flip(1)]
+    is_image = (moved["inputs"] == images).all(dim=1)
+    assert ((moved["inputs"] == plain["inputs"]).all(dim=1) | is_image).all() and 10 < is_image.sum() < 40
+
+
+def test_a_column_says_which_coset_every_row_gets():
+    entries = [{"points": "R4", "inputs": [0, 2, 1], "outputs": [0, 2, 1]}]
+    config = TaskConfig(degree=4, vocab_size=3, num_labels=3, value_symmetries=entries)
+    inputs = np.random.default_rng(0).integers(3, size=(50, 4))
+    rows = {"t": to_dataset(config, inputs, inputs)}
+    batches = MultitaskBatches(rows, {"t": config}, 50, cosets="one")
+    assert set(batches[0]["t"]["cosets"].tolist()) == {0, 1}
+    assert torch.equal(batches[0]["t"]["cosets"], batches[0]["t"]["cosets"])
+    assert not torch.equal(batches[0]["t"]["cosets"], batches[1]["t"]["cosets"])
+    assert "cosets" not in MultitaskBatches(rows, {"t": config}, 50)[0]["t"]
+    lifted = {"t": dataclasses.replace(config, symmetrization="lift")}
+    assert "cosets" not in MultitaskBatches(rows, lifted, 50, cosets="one")[0]["t"]

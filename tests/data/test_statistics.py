@@ -180,3 +180,32 @@ def test_statistics_that_differ_within_an_orbit_are_refused():
         TaskConfig(group="C3", num_features=1, input_mean=[[1.0], [1.0], [2.0]])
     with pytest.raises(ValueError, match=r"input_mean must be one number or 1 .* or 1 for each of 3 nodes, got"):
         TaskConfig(group="C3", num_features=1, input_mean=[[1.0], [1.0]])
+
+
+def test_statistics_are_those_of_the_rows_and_their_images():
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal([5.0, 1.0, 7.0], [2.0, 3.0, 1.0], size=(300, 4, 3)), rng.normal(3, 2, size=(300, 4, 2))
+    entry = {"points": "(0 1)", "inputs": [-1, 3, 2], "outputs": [-1, 2]}
+    fields = {"degree": 4, "num_features": 3, "num_labels": 2, "problem_type": "regression"}
+    task = with_statistics(
+        TaskConfig(**fields, value_symmetries=[entry]), to_dataset(TaskConfig(**fields), inputs, labels)
+    )
+    means, scales = np.array(task.input_mean), np.array(task.input_scale)
+    images = inputs[:, [1, 0, 2, 3]][..., [0, 2, 1]] * [-1, 1, 1]
+    both = np.concatenate([inputs, images])
+    for nodes in ([0, 1], [2], [3]):
+        np.testing.assert_allclose(means[nodes], np.tile(both[:, nodes].mean(axis=(0, 1)), (len(nodes), 1)), atol=1e-6)
+        np.testing.assert_allclose(scales[nodes], np.tile(both[:, nodes].std(axis=(0, 1)), (len(nodes), 1)), rtol=1e-6)
+    outputs = np.concatenate([labels, labels * [-1, 1]])
+    np.testing.assert_allclose(task.label_mean, outputs.mean(axis=(0, 1)), atol=1e-6)
+    np.testing.assert_allclose(task.label_scale, outputs.std(axis=(0, 1)), rtol=1e-6)
+    assert (means[:, 0] == 0).all() and task.label_mean[0] == 0  # exactly, so that a sign turns about zero
+
+
+def test_what_is_constant_or_missing_has_statistics_under_value_symmetries():
+    inputs = np.full((20, 2, 2), np.nan)
+    inputs[..., 1] = 4
+    fields = {"degree": 2, "num_features": 2, "num_labels": 2}
+    rows = to_dataset(TaskConfig(**fields), inputs, np.zeros((20, 2), int))
+    task = with_statistics(TaskConfig(**fields, value_symmetries=[{"points": "R2", "inputs": [1, -2]}]), rows)
+    assert task.input_mean == [0, 0] and task.input_scale == [1, 4]

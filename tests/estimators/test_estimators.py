@@ -343,3 +343,31 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 1  # GiB
+
+
+def test_signs_turn_with_the_points_of_a_regressor(tmp_path):
+    """The label is odd in the features: a reversal of the row that negates them negates it."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 4, 2))
+    labels = rows[:, 0, 0] - 2 * rows[:, 3, 0] + rows[:, 1, 1] ** 3
+    mirror = {"mirror": {"inputs": [-1, -2], "outputs": [-1]}}
+    regressor = AsenRegressor(**SMALL, value_symmetries=mirror).fit(rows, labels)
+    assert np.allclose(regressor.predict(-rows), -regressor.predict(rows), atol=1e-4)
+    assert abs(regressor.predict(np.zeros((1, 4, 2)))) < 1e-5
+    assert clone(regressor).get_params() == regressor.get_params()
+    regressor.save(tmp_path / "mirror")
+    loaded = AsenRegressor.load(tmp_path / "mirror")
+    assert np.array_equal(loaded.predict(rows), regressor.predict(rows))
+    assert loaded.value_symmetries == [{"name": "mirror", **mirror["mirror"]}]
+    plain = AsenRegressor(**SMALL).fit(rows, labels)
+    assert not np.allclose(plain.predict(-rows), -plain.predict(rows), atol=1e-2)
+
+
+def test_colours_are_exchanged_with_the_sorted_classes():
+    rng = np.random.default_rng(0)
+    boards = rng.integers(3, size=(80, 9))
+    majority = np.array(["black", "draw", "white"])[1 + np.sign((boards == 2).sum(axis=1) - (boards == 1).sum(axis=1))]
+    colours = [{"inputs": [0, 2, 1], "outputs": [2, 1, 0]}]
+    classifier = AsenClassifier("S9", vocab_size=3, value_symmetries=colours, **SMALL).fit(boards, majority)
+    swapped = np.array([0, 2, 1])[boards]
+    assert np.allclose(classifier.predict_proba(swapped), classifier.predict_proba(boards)[:, [2, 1, 0]], atol=1e-5)

@@ -25,6 +25,9 @@ TASKS = {
     "on_pairs": TaskConfig(group="D6", vocab_size=3, num_labels=3),
     "on_nodes": TaskConfig(group="S2 x S3", vocab_size=3, symmetry_breaking="nodes", output_level="graph"),
     "on_triples": TaskConfig(group="A4", vocab_size=3, symmetry_breaking="triples"),
+    "on_sheets": TaskConfig(
+        group="D6", vocab_size=3, num_labels=3, value_symmetries=[{"inputs": [0, 2, 1], "outputs": [0, 2, 1]}]
+    ),
     "on_a_ring": TaskConfig(
         group="C5",
         num_features=2,

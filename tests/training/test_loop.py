@@ -10,10 +10,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import set_seed
+from datasets import DatasetDict
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from asen_hf import AsenForMultitask
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, equivariance_error
 from asen_hf.data import collate
 from asen_hf.data.features import to_dataset
 from asen_hf.evaluation.scores import score_splits
@@ -22,6 +24,7 @@ from asen_hf.training.loop import total_steps, train
 from asen_hf.training.objective import MultitaskObjective
 from asen_hf.training.recipe import Recipe, TrainingRecipe
 from tests.training.small_runs import (
+    BACKBONE,
     MARK,
     TASKS,
     Death,
@@ -215,6 +218,39 @@ def test_a_resumed_run_continues_bit_for_bit_with_accumulation(tmp_path):
     other = make_model(hidden_dropout_prob=0.3, seed=99)
     resumed = run(tmp_path / "broken", other, resume_from_checkpoint="latest", **settings)
     assert_same(resumed.state_dict(), whole.state_dict())
+
+
+def sides():
+    """Which of two colours wins, and the first node's colour: colours may be exchanged, and nodes reversed."""
+    task = TaskConfig(
+        degree=4,
+        vocab_size=3,
+        num_labels=3,
+        value_symmetries=[{"points": "R4", "inputs": [0, 2, 1], "outputs": [0, 2, 1]}],
+    )
+    inputs = np.random.default_rng(0).integers(3, size=(60, 4))
+    rows = to_dataset(task, inputs, (inputs + (inputs[:, ::-1] == 0)) % 3)
+    parts = {"train": rows.select(range(40)), "validation": rows.select(range(40, 60)), "test": rows.select(range(5))}
+    set_seed(0)
+    model = AsenForMultitask(AsenConfig(tasks={"sides": task}, hidden_dropout_prob=0.3, **BACKBONE))
+    return model, {"sides": DatasetDict(parts)}
+
+
+@pytest.mark.parametrize("cosets", ["one", "all"])
+def test_a_resumed_run_takes_the_same_cosets(tmp_path, cosets):
+    settings = {"eval_steps": 3, "max_steps": 9, "gradient_accumulation_steps": 1, "cosets": cosets}
+    whole = run(tmp_path / "whole", *sides(), **settings)
+    model, data = sides()
+    run_and_die(tmp_path / "broken", 5, model=model, data=data, **settings)
+    resumed = run(tmp_path / "broken", *sides(), resume_from_checkpoint="latest", **settings)
+    assert_same(resumed.state_dict(), whole.state_dict())
+    inputs = data["sides"]["validation"].with_format("torch")["inputs"][:]
+    assert equivariance_error(resumed, inputs) < 1e-5
+
+
+def test_one_coset_per_row_trains_otherwise_than_all(tmp_path):
+    one, every = (run(tmp_path / cosets, *sides(), cosets=cosets) for cosets in ("one", "all"))
+    assert not is_same(one.state_dict(), every.state_dict())
 
 
 def test_a_named_checkpoint_can_be_resumed_from(tmp_path):
