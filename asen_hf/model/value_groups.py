@@ -58,6 +58,9 @@ class ValueGroup:
         self.symmetries = list(symmetries)
         self._order = order
         self._moves = [Element(form, np.zeros(self.degree, np.int64)) for form in moves]
+        # At once, which numbers all value maps: their order, and with it the orbitals of the lift, to which weights
+        # belong, then depends on the generators only, and not on what has been asked of the group before.
+        self._codes = self._reached_codes()
 
     @property
     def generators(self) -> list[Element]:
@@ -70,10 +73,15 @@ class ValueGroup:
 
     @functools.cached_property
     def lift(self) -> Lift:
-        """The group as an ordinary permutation group; ``ValueError`` above ``MAX_SHEETS`` value maps per node."""
-        # A point (i, v) has the code i + n v, so the nodes with the identity are the codes 0 … n-1.
+        """The group as an ordinary permutation group."""
+        codes = self._codes
+        forms = [np.searchsorted(codes, self._moved(element, codes)) for element in self.generators]
+        return Lift(codes % self.degree, codes // self.degree, make_group(forms, len(codes)))
+
+    def _reached_codes(self) -> Numbers:
+        """The points (i, v) of the lift, ascending; (i, v) has the code i + n v, so codes 0 … n-1 have the identity."""
         codes = newest = np.arange(self.degree)
-        while newest.size:
+        while newest.size and self.symmetries:
             images = [self._moved(element, newest) for element in self.generators]
             newest = np.setdiff1d(np.concatenate([newest, *images]), codes)
             codes = np.union1d(codes, newest)
@@ -81,8 +89,7 @@ class ValueGroup:
                 raise ValueError(
                     f"value symmetries: over {MAX_SHEETS} value maps (MAX_SHEETS) can occur at one node: declare fewer"
                 )
-        forms = [np.searchsorted(codes, self._moved(element, codes)) for element in self.generators]
-        return Lift(codes % self.degree, codes // self.degree, make_group(forms, len(codes)))
+        return codes
 
     def _moved(self, element: Element, codes: Numbers) -> Numbers:
         nodes, maps = codes % self.degree, codes // self.degree
