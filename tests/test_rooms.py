@@ -22,7 +22,7 @@ ROOMS = [
             "model._group_*",
             "model.orbit*",
         ),
-        *("model.named_groups", "model._finite_fields"),
+        *("model.named_groups", "model._finite_fields", "model.value_maps", "model.value_groups"),
     ],
     ["model.checkpoints", "model.configuration_*", "model._uploaded_code"],
     ["model.symmetry", "model.value_symmetries", "model.relations", "model.pairs"],
