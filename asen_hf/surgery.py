@@ -26,14 +26,16 @@ Reinitialise the embedders and the head of a task:
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from .closures import warn_if_not_closed
 from .model.configuration_asen import AsenConfig
 from .model.modeling_asen import AsenForMultitask, AsenModel
 from .model.pretrained_asen import has_adapters
 from .model.symmetry import SymmetryBreaker
+from .model.value_symmetries import ValueSheets
 
 # Config fields that must be equal for backbones of equal weights to compute the same function.
 _BACKBONE_FIELDS = sorted(AsenConfig.__annotations__.keys() - {"tasks", "hidden_dropout_prob"})
@@ -94,7 +96,7 @@ def add_value_symmetries(
 
     Its predictions become means over the cosets of the elements that change no value (see
     :mod:`asen_hf.model.value_symmetries`). Features and regressed values change sign about the statistics that the task
-    was trained with: state ``input_mean`` and ``label_mean`` for a mirror whose plane is known.
+    was trained with: state ``input_mean`` and ``label_mean`` for a mirror whose plane is known. Warns as ``add_task``.
 
     Args:
         model: changed in place.
@@ -102,8 +104,9 @@ def add_value_symmetries(
         value_symmetries: as in :class:`~asen_hf.TaskConfig`, beside the ``group`` that the task has.
 
     Raises:
-        ValueError: the task is unknown or has value symmetries, an adapter changes it, they do not suit its config, or
-            the elements that change no value have other orbitals than the task's group, which its weights are for.
+        ValueError: the task is unknown or has value symmetries, they do not suit its config, or the elements that
+            change no value have other orbitals than the task's group, which its weights are for. ``model`` does not
+            change then.
     """
     name, old = model.config.task(task)
     if old.value_symmetries:
@@ -116,14 +119,13 @@ def add_value_symmetries(
             f"task {name!r}: together with these value symmetries, elements that change no value have other orbitals "
             "than the group that the weights are for: train a new task instead (add_task with init_from)"
         )
-    modules = model.task_modules(name)
-    renamed = f"{name}-with-values"
-    model.add_task(renamed, new, init_from=name)
-    for role, module in model.task_modules(renamed).items():
-        if role in modules:
-            module.load_state_dict(modules[role].state_dict())
-    model.drop_task(name)
-    model.rename_task(renamed, name)
+    warn_if_not_closed(name, new)
+    sheets = ValueSheets(new).to(model.device)
+    # Every parameter stays the object that it is, so that optimisers and frozen weights are not disturbed.
+    modules = model.modules_by_role()
+    model.config.tasks[name] = new
+    cast(SymmetryBreaker, modules["symmetry_breaker"][name]).task = new
+    modules["value_sheets"][name] = sheets.train(model.training)
 
 
 def _check_equal_backbones(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForMultitask) -> None:

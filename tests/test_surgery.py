@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import asen_hf.surgery
-from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig, equivariance_error
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig, equivariance_error, groups
 from asen_hf.surgery import add_value_symmetries, merge_tasks, rename_task
 from asen_hf.training.objective import parameter_groups
 from tests.model.test_value_symmetries import brute_force
@@ -220,12 +220,16 @@ def test_value_symmetries_symmetrise_a_trained_task_without_changing_weights(tmp
         plain = TaskConfig(**fields)
         model, rows = model_of(plain), rows_of(plain)
         before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+        parameters = list(model.parameters())
+        model.heads["t"].requires_grad_(False)
         expected = brute_force(TaskConfig(**CASES[case]), model, rows)
         with torch.no_grad():
             assert (model(rows).logits - expected).abs().max() > 1e-3
             add_value_symmetries(model, "t", CASES[case]["value_symmetries"])
             torch.testing.assert_close(model(rows).logits, expected, rtol=0, atol=1e-12)
         assert equivariance_error(model, rows) < 1e-12
+        assert all(new is old for new, old in zip(model.parameters(), parameters, strict=True))
+        assert not model.heads["t"].weight.requires_grad
         after = model.state_dict()
         assert after.keys() == before.keys() and all(torch.equal(after[key], before[key]) for key in after)
         model.save_pretrained(tmp_path / case)
@@ -254,3 +258,33 @@ def test_value_symmetries_that_do_not_suit_a_trained_task_leave_it_as_it_was():
     with pytest.raises(ValueError, match="input_scale differs"):
         add_value_symmetries(model, "t", [{"inputs": [2, 1], "outputs": [1, 0]}])
     assert model.config.tasks == {"t": task}
+
+
+def test_a_linear_skip_and_moves_without_values_are_symmetrised_too():
+    features = {"degree": 4, "num_features": 2, "num_labels": 2, "problem_type": "regression"}
+    for fields in (
+        {"linear_skip": True},
+        {"linear_skip": True, "generators": [[[0, 1], [2, 3]]], "symmetry_breaking": "nodes"},
+        {"symmetry_breaking": "triples"},
+        {"output_level": "graph", "pool_by_orbit": True},
+    ):
+        model = model_of(TaskConfig(**features, **fields))
+        for tensor in model.linear_skips.state_dict(keep_vars=True).values():
+            torch.nn.init.normal_(tensor)
+        rows = rows_of(model.config.tasks["t"])
+        add_value_symmetries(model, "t", [{"points": "(0 1)(2 3)", "inputs": [-1, 2], "outputs": [-1, 2]}])
+        assert equivariance_error(model, rows) < 1e-12
+    model = model_of(TaskConfig(group="V4", vocab_size=5), seed=1)
+    add_value_symmetries(model, "t", {"turn": {"points": "(0 1 2)"}})
+    rows = rows_of(model.config.tasks["t"], 16)
+    assert equivariance_error(model, rows, group=groups.alternating(4)) < 1e-12
+    assert equivariance_error(model, rows, group=groups.symmetric(4)) > 1e-3
+
+
+def test_the_model_without_heads_is_symmetrised_as_well():
+    model = model_of(TaskConfig(degree=4, vocab_size=3)).asen
+    rows = rows_of(model.config.tasks["t"])
+    entries = [{"points": "R4", "inputs": [0, 2, 1], "outputs": [1, 0]}]
+    add_value_symmetries(model, "t", entries)
+    assert equivariance_error(model, rows) < 1e-12
+    assert equivariance_error(model, rows, group=groups.reversal(4)) > 1e-3

@@ -168,13 +168,14 @@ def value_group(task: TaskConfig, with_outputs: bool = True) -> ValueGroup:
         task: with or without value symmetries.
         with_outputs: whether its elements act on outputs too.
     """
-    key = [task.degree, task.generators, task.value_symmetries, *map(dataclasses.astuple, _sides(task)), with_outputs]
-    return _value_group(json.dumps(key))
+    order = 3 if task.symmetry_breaking == "triples" else 2
+    sides = map(dataclasses.astuple, _sides(task))
+    return _value_group(json.dumps([task.degree, task.generators, task.value_symmetries, *sides, with_outputs, order]))
 
 
 @functools.lru_cache(maxsize=64)
 def _value_group(key: str) -> ValueGroup:
-    degree, generators, entries, inputs, outputs, with_outputs = json.loads(key)
+    degree, generators, entries, inputs, outputs, with_outputs, order = json.loads(key)
     inputs, outputs = _Values(*inputs), _Values(*outputs)
     maps = ValueMaps(inputs.num_values + outputs.num_values)
     symmetries = []
@@ -188,7 +189,7 @@ def _value_group(key: str) -> ValueGroup:
         )
         points = generators_from_cycles([entry.get("points", [])], degree)[0]
         symmetries.append(Element(points, np.array([maps.number(row) for row in images])))
-    return ValueGroup(generators_from_cycles(generators, degree), symmetries, maps)
+    return ValueGroup(generators_from_cycles(generators, degree), symmetries, maps, order)
 
 
 def _images(lists: list | None, values: _Values, degree: int) -> Numbers:
@@ -228,7 +229,7 @@ def check_symmetric_fields(task: TaskConfig) -> None:
     """
     for index, (entry, element) in enumerate(zip(task.value_symmetries, value_group(task).symmetries, strict=True)):
         where = f"value symmetry {index}" + f" ({entry.get('name')})" * ("name" in entry)
-        inputs, outputs = value_gathers(task, np.unique(element.maps))
+        inputs, outputs = value_gathers(task, element.maps)  # per node
         if task.num_features is not None:
             _check_equal("input_scale", task.input_scale, inputs[0], "features", where)
         if task.is_regression:
@@ -263,12 +264,10 @@ def value_gathers(task: TaskConfig, maps: Numbers | None = None) -> tuple[tuple[
 def _check_equal(field: str, numbers: Any, sources: Numbers, what: str, where: str) -> None:
     if not isinstance(numbers, list):
         return
-    array = np.atleast_2d(np.array(numbers, dtype=np.float64))
-    for source in sources:
-        differing = np.argwhere(array != array[:, source])
-        if len(differing):
-            row, entry = differing[0]
-            raise ValueError(
-                f"{where} exchanges {what} {source[entry]} and {entry}, but {field} differs between them "
-                f"({array[row, source[entry]]:g} and {array[row, entry]:g}): make them equal"
-            )
+    new = np.broadcast_to(np.array(numbers, dtype=np.float64), sources.shape)
+    old = np.take_along_axis(new, sources, axis=1)
+    for node, entry in np.argwhere(old != new):
+        raise ValueError(
+            f"{where} exchanges {what} {sources[node, entry]} and {entry}, but {field} differs between them "
+            f"({old[node, entry]:g} and {new[node, entry]:g}): make them equal"
+        )

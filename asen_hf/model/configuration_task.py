@@ -282,6 +282,8 @@ class TaskConfig:
             )
             check_symmetric_fields(self)
         self._check_triples(seen_symmetry(self).degree)
+        if self.symmetrization == "average":
+            value_group(self).cosets  # noqa: B018  (refuses too many)
         for name in ("input_mean", "input_scale"):
             if is_per_node(getattr(self, name)):
                 check_constant_on_orbits(name, getattr(self, name), self.point_group())

@@ -15,13 +15,19 @@ from .normalization import at_least_float32, normalized_labels, raw_values
 class Head(nn.Linear):
     """Linear map of a task's node states, or of its pooled states, to logits.
 
+    Args:
+        config, task: give the sizes.
+        num_pooled: number of pooled states that it reads at once.
+        num_points: number of states that are pooled; by default the degree.
+
     Attributes:
         num_summed: number of node states that pooling adds up; the initial weights are divided by it.
     """
 
-    def __init__(self, config: AsenConfig, task: TaskConfig, num_pooled: int = 1):
+    def __init__(self, config: AsenConfig, task: TaskConfig, num_pooled: int = 1, num_points: int | None = None):
         super().__init__(num_pooled * config.hidden_size, task.output_size)
-        self.num_summed = task.degree if task.output_level == "graph" and pooling_of(config, task) == "sum" else 1
+        is_sum = task.output_level == "graph" and pooling_of(config, task) == "sum"
+        self.num_summed = (num_points or task.degree) if is_sum else 1
 
 
 def pooling_of(config: AsenConfig, task: TaskConfig) -> str:

@@ -282,6 +282,11 @@ class AsenModel(AsenPreTrainedModel):
             return sheets.orbits
         return cast(SymmetryBreaker, self.symmetry_breakers[task]).members
 
+    def num_points(self, task: str) -> int:
+        """Number of states that are pooled into one: the degree, or the points of a sheet."""
+        sheets = self.sheets(task)
+        return self.config.tasks[task].degree if sheets is None else sheets.sheets.shape[1]
+
     def sheets(self, task: str) -> ValueSheets | None:
         """The sheets of a task with value symmetries; ``None`` of other tasks."""
         return cast(ValueSheets, self.value_sheets[task]) if task in self.value_sheets else None
@@ -300,13 +305,14 @@ class AsenForMultitask(AsenPreTrainedModel):
         super().__init__(config)
         self.asen = AsenModel(self.config)
         self.config = self.asen.config  # one config for both, so that a task added to one is a task of both
-        self.heads = TaskModules(
-            {name: Head(self.config, task, self.asen.num_pooled(name)) for name, task in self.config.tasks.items()}
-        )
+        self.heads = TaskModules({name: self._new_head(name) for name in self.config.tasks})
         self.linear_skips = TaskModules(
             {name: self._new_skip(name) for name, task in self.config.tasks.items() if task.linear_skip}
         )
         self.post_init()
+
+    def _new_head(self, name: str) -> Head:
+        return Head(self.config, self.config.tasks[name], self.asen.num_pooled(name), self.asen.num_points(name))
 
     def _new_skip(self, name: str) -> LinearSkip:
         return LinearSkip(self.config.tasks[name], cast(SymmetryBreaker, self.asen.symmetry_breakers[name]))
@@ -325,7 +331,7 @@ class AsenForMultitask(AsenPreTrainedModel):
             self._check_unadapted(init_from)
         self.asen.add_task(name, task, init_from)
         new = self.config.tasks[name]
-        self.heads[name] = self._ready(Head(self.config, new, self.asen.num_pooled(name)))
+        self.heads[name] = self._ready(self._new_head(name))
         if new.linear_skip:
             self.linear_skips[name] = self._ready(self._new_skip(name))
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:

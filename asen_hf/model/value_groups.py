@@ -46,16 +46,21 @@ class ValueGroup:
         moves: ``(m, n)``, array forms of permutations of the points.
         symmetries: elements with value maps; those without are averaged over too, though they change no value.
         maps: numbers the value maps.
+        order: of the tuples of points whose orbits a network sees, 2 for pairs.
 
     Raises:
         ValueError: a node can have more than ``MAX_SHEETS`` value maps.
     """
 
-    def __init__(self, moves: Numbers, symmetries: Sequence[Element], maps: ValueMaps) -> None:
+    def __init__(self, moves: Numbers, symmetries: Sequence[Element], maps: ValueMaps, order: int = 2) -> None:
         self.degree = moves.shape[1]
         self.maps = maps
         self.symmetries = list(symmetries)
+        self._order = order
         self._moves = [Element(form, np.zeros(self.degree, np.int64)) for form in moves]
+        # At once, which numbers all value maps: their order, and with it the orbitals of the lift, to which weights
+        # belong, then depends on the generators only, and not on what has been asked of the group before.
+        self._codes = self._reached_codes()
 
     @property
     def generators(self) -> list[Element]:
@@ -68,10 +73,15 @@ class ValueGroup:
 
     @functools.cached_property
     def lift(self) -> Lift:
-        """The group as an ordinary permutation group; ``ValueError`` above ``MAX_SHEETS`` value maps per node."""
-        # A point (i, v) has the code i + n v, so the nodes with the identity are the codes 0 … n-1.
+        """The group as an ordinary permutation group."""
+        codes = self._codes
+        forms = [np.searchsorted(codes, self._moved(element, codes)) for element in self.generators]
+        return Lift(codes % self.degree, codes // self.degree, make_group(forms, len(codes)))
+
+    def _reached_codes(self) -> Numbers:
+        """The points (i, v) of the lift, ascending; (i, v) has the code i + n v, so codes 0 … n-1 have the identity."""
         codes = newest = np.arange(self.degree)
-        while newest.size:
+        while newest.size and self.symmetries:
             images = [self._moved(element, newest) for element in self.generators]
             newest = np.setdiff1d(np.concatenate([newest, *images]), codes)
             codes = np.union1d(codes, newest)
@@ -79,8 +89,7 @@ class ValueGroup:
                 raise ValueError(
                     f"value symmetries: over {MAX_SHEETS} value maps (MAX_SHEETS) can occur at one node: declare fewer"
                 )
-        forms = [np.searchsorted(codes, self._moved(element, codes)) for element in self.generators]
-        return Lift(codes % self.degree, codes // self.degree, make_group(forms, len(codes)))
+        return codes
 
     def _moved(self, element: Element, codes: Numbers) -> Numbers:
         nodes, maps = codes % self.degree, codes // self.degree
@@ -105,19 +114,19 @@ class ValueGroup:
     def cosets(self) -> list[Element]:
         """A representative of every coset of K, the identity first.
 
-        Symmetries that move points only add the cosets of those elements of G that keep K's orbitals, which a network
-        for K is equivariant to anyway.
+        Symmetries that move points only add the cosets of those elements of G that keep K's orbits on pairs, or on
+        triples if the network sees them: a network for K is equivariant to these elements anyway.
 
         Raises:
             ValueError: there are more than ``MAX_SHEETS``.
         """
         if all(element.maps.any() for element in self.symmetries):
             return self._changing[0]
-        labels = orbit_labels(self.kernel)
+        labels = orbit_labels(self.kernel, self._order)
 
         def key(element: Element) -> bytes:
-            inverse = np.argsort(element.points)
-            return element.arriving.tobytes() + hashlib.sha256(labels[inverse][:, inverse].tobytes()).digest()
+            moved = labels[np.ix_(*[np.argsort(element.points)] * self._order)]
+            return element.arriving.tobytes() + hashlib.sha256(moved.tobytes()).digest()
 
         return self._search(self.generators, key)[0]
 

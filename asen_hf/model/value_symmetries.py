@@ -95,7 +95,12 @@ class ValueSheets(ComputedBuffers):
         return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
     def _lifted_sheets(self, maps: Numbers) -> Numbers:
-        """The points with each output map, by node orbit. There are equally many, because G permutes the sheets."""
+        """The points with each output map, by node orbit. There are equally many, because G permutes the sheets.
+
+        Outputs of nodes are not read from sheets: their maps may differ from node to node, and all points are one.
+        """
+        if self.task.output_level == "node":
+            return np.arange(len(maps))[None]
         sources, signs = value_gathers(self.task, maps)[1]
         output_maps = np.unique(np.concatenate([sources, signs], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
         order = np.lexsort((orbit_labels(seen_symmetry(self.task).permutation_group(), 1), output_maps))
@@ -168,7 +173,8 @@ def _rows(numbers: Tensor, chosen: Tensor | None) -> Tensor:
 def _gather(values: Tensor, sources: Tensor, signs: Tensor) -> Tensor:
     """``sign[k] · value[source[k]]`` along the last dimension."""
     shape = torch.broadcast_shapes(values.shape[:-1], sources.shape[:-1])
-    gathered = values.expand(*shape, -1).take_along_dim(sources.expand(*shape, -1), dim=-1)
+    # Not take_along_dim: torch 2.13's makes the batch size a constant of an exported program.
+    gathered = values.expand(*shape, -1).gather(-1, sources.expand(*shape, -1))
     return gathered * signs.to(values.dtype)
 
 
