@@ -232,7 +232,7 @@ ACCEPTED: dict[str, Callable] = {
     "a graph without edges": lambda: closures.graph_automorphisms([[], []], 1024),
 }
 NOT_BOUNDED = {"number_by_first_appearance", "read_array", "klein_four"}  # they allocate no more than they are given
-UNDECIDED = {"group_order", "is_k_closed", "order_text", "warn_if_not_closed"}  # they do not refuse
+UNDECIDED = {"group_order", "is_k_closed", "order_text", "value_orders", "warn_if_not_closed"}  # they do not refuse
 FROM_NETWORKX = {"from_networkx"}  # the same as graph_automorphisms
 
 

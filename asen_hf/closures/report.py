@@ -3,8 +3,11 @@
 The network sees a group G only as colours of points, pairs or triples, one colour per orbit. It is therefore
 equivariant to *all* permutations that keep these colours: the k-closure G^(k), which contains G and may be larger
 (paper, Section 3.2). Running a model does not need this module.
+
+With value symmetries, G is what such a network sees, and :mod:`.value_report` says what becomes of it.
 """
 
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass, field
@@ -18,12 +21,16 @@ from sympy.combinatorics import PermutationGroup
 
 from ..model._html import html_table, orbit_svg, side_by_side
 from ..model._messages import shown
+from ..model.configuration_symmetries import seen_symmetry
 from ..model.configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
 from ..model.groups import symmetric
 from ..model.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
+from ._texts import known_order, order_text
 from .automorphisms import ColoredTuples, Undecided
 from .k_closures import orbit_coloring
 from .stabilizer_chain import prove_order
+from .three_orders import check_value_symmetries, value_orders
+from .value_report import ValueReport, value_report
 
 MAX_CHECKED_POINTS = 256
 _LISTED_ORBITS = 12  # sizes of more orbits are not listed
@@ -33,6 +40,10 @@ _MAX_FACTORS = 4  # a direct product of more symmetric groups is described by it
 @dataclass(frozen=True)
 class ClosureReport:
     """Properties of a group and of a network with its orbits; the result of ``closure_report``.
+
+    For a task with value symmetries, G is the group that the network sees: the elements that change no value, or the
+    lift (see :mod:`asen_hf.model.value_symmetries`). ``values``, ``is_exact`` and ``sentence`` are about the whole
+    group.
 
     Attributes:
         degree: number of points n.
@@ -54,8 +65,10 @@ class ClosureReport:
             3-closure, else the automorphisms of the coloured support.
             ``None`` if undecided.
         network_order: order of ``network_group``; ``None`` if undecided.
-        is_exact: whether ``network_group`` equals G; ``None`` if unknown.
+        is_exact: whether ``network_group`` equals G, or with value symmetries, whether the network is equivariant to
+            exactly the whole group; ``None`` if unknown.
         undecided: why the closures were not computed, for a large group; else empty.
+        values: what value symmetries make of it; ``None`` without.
     """
 
     degree: int
@@ -74,6 +87,7 @@ class ClosureReport:
     network_order: int | None = None
     is_exact: bool | None = None
     undecided: str = ""
+    values: ValueReport | None = None
 
     @property
     def all_self_paired(self) -> bool:
@@ -93,6 +107,9 @@ class ClosureReport:
     @property
     def sentence(self) -> str:
         """The group that the network will be equivariant to; if it differs from G, the reason and a remedy."""
+        if self.values is not None:
+            text = "" if self.network_group is None else self._network_text()
+            return self.values.sentence(self.support_is_invariant, text, self._reason(), self.undecided)
         if self.network_order is None or self.closure_order is None:
             if not self.support_is_invariant:
                 return "The network will not be equivariant to this group, which does not map the support to itself."
@@ -100,7 +117,7 @@ class ClosureReport:
                 "The network will be equivariant to this group; whether to a larger one as well was not decided: "
                 f"{self.undecided}."
             )
-        group = f"this group (order {'unknown' if self.order is None else order_text(self.order)})"
+        group = f"this group (order {known_order(self.order)})"
         if self.is_exact:
             return f"The network will be equivariant to exactly {group}."
         instead = f"The network will be equivariant to {self._network_text()}"
@@ -108,13 +125,17 @@ class ClosureReport:
             return f"{instead}, which contains this group; whether it is larger could not be proved."
         if not self.support_is_invariant:
             return f"{instead} rather than to {group}, which does not map the support to itself."
+        return f"{instead} rather than to {group}: {self._reason()}."
+
+    def _reason(self) -> str:
+        """Why the network cannot tell the group from a larger one, and a remedy."""
         if self.symmetry_breaking == "nodes":
-            return f"{instead} rather than to {group}: points cannot tell them apart{self._pairs_text()}."
+            return f"points cannot tell them apart{self._pairs_text()}"
         if self.symmetry_breaking == "triples":
-            return f"{instead} rather than to {group}: not even triples of points can tell them apart."
-        if self.network_order > self.closure_order:
-            return f"{instead} rather than to {group}: the support lacks pairs that would tell them apart."
-        return f"{instead} rather than to {group}: pairs of points cannot tell them apart{self._triples_text()}."
+            return "not even triples of points can tell them apart"
+        if self.network_order and self.closure_order and self.network_order > self.closure_order:
+            return "the support lacks pairs that would tell them apart"
+        return f"pairs of points cannot tell them apart{self._triples_text()}"
 
     @property
     def facts(self) -> dict[str, str]:
@@ -123,12 +144,13 @@ class ClosureReport:
         orbits = ", ".join(map(str, sizes)) if len(sizes) <= _LISTED_ORBITS else f"{sizes[0]} at most"
         primitive = {None: "", True: ", primitive", False: ", imprimitive (it keeps blocks)"}[self.is_primitive]
         return {
+            **({} if self.values is None else self.values.facts),
             "points": f"{self.degree:,}",
             "orbits on points": f"{len(sizes):,} (sizes {orbits}){primitive}",
             "orbitals": f"{self.rank:,} on pairs, {self.num_self_paired:,} of them equal to their converse",
             "transitivity": f"{self.transitivity}",
-            "order": _known_order(self.order),
-            "order of 2-closure": f"{_known_order(self.closure_order)}, index {_known_order(self.index)}",
+            "order": known_order(self.order),
+            "order of 2-closure": f"{known_order(self.closure_order)}, index {known_order(self.index)}",
             "2-closed": {None: "could not be proved", True: "yes", False: "no"}[self.is_two_closed],
         }
 
@@ -173,7 +195,9 @@ def closure_report(group_or_task: PermutationGroup | TaskConfig) -> ClosureRepor
     """
     if isinstance(group_or_task, TaskConfig):
         task = group_or_task
-        return _report(task.permutation_group(), task.seen_edges, task.symmetry_breaking, task.support == "weak")
+        seen = seen_symmetry(task)
+        report = _report(seen.permutation_group(), seen.edges, task.symmetry_breaking, task.support == "weak")
+        return _with_values(report, task) if task.value_symmetries else report
     if not isinstance(group_or_task, PermutationGroup):
         raise ValueError(
             "closure_report takes a PermutationGroup (asen_hf.parse_group makes one of text) or a TaskConfig, not "
@@ -202,6 +226,12 @@ def _report(group: PermutationGroup, edges: list | None, symmetry_breaking: str,
         symmetry_breaking=symmetry_breaking,
         **closures | ({} if is_invariant else {"is_exact": False}),
     )
+
+
+def _with_values(report: ClosureReport, task: TaskConfig) -> ClosureReport:
+    network = report.network_group, report.network_order, report.is_exact
+    values = value_report(task, *network, is_invariant=report.support_is_invariant)
+    return dataclasses.replace(report, values=values, is_exact=values.is_exact)
 
 
 def _closures(group: PermutationGroup, edges: list | None, symmetry_breaking: str, is_weak: bool) -> dict[str, Any]:
@@ -251,12 +281,21 @@ def warn_if_not_closed(name: str, task: TaskConfig) -> None:
     """Warn if the network of a task will be equivariant to a different group, because of the closure or the support.
 
     Does not warn for ``symmetry_breaking="nodes"``, where the larger group is intended, for groups whose order could
-    not be proved, or above ``MAX_CHECKED_POINTS`` points, where the check takes longer than a few seconds.
+    not be proved, or above ``MAX_CHECKED_POINTS`` points, where the check takes longer than a few seconds. Of value
+    symmetries it also warns of what is likely to be a mistake (see :mod:`.three_orders`).
+
+    Raises:
+        ValueError: some elements of the group leave every input as it is and change outputs.
     """
-    if task.degree > MAX_CHECKED_POINTS or task.symmetry_breaking == "nodes":
+    if task.degree > MAX_CHECKED_POINTS:
         return
-    report = closure_report(task)
-    if report.is_exact is False:
+    asks_for_more = task.symmetry_breaking == "nodes"
+    is_small = seen_symmetry(task).degree <= MAX_CHECKED_POINTS  # the lift may be larger
+    report = closure_report(task) if is_small and not (asks_for_more and not task.value_symmetries) else None
+    if task.value_symmetries:
+        orders = value_orders(task) if report is None or report.values is None else report.values.orders
+        check_value_symmetries(name, task, orders)
+    if report is not None and report.is_exact is False and not asks_for_more:
         warnings.warn(f"task {name!r}: {report.sentence}", stacklevel=2)
 
 
@@ -267,15 +306,3 @@ def _is_primitive(labels: NDArray[np.int32]) -> bool:
     orbitals = np.split(np.argsort(labels, axis=None), ends[:-1])[1:]
     graphs = (coo_array((np.ones(len(codes)), np.divmod(codes, degree)), shape=(degree, degree)) for codes in orbitals)
     return all(connected_components(graph, directed=False)[0] == 1 for graph in graphs)
-
-
-def _known_order(order: int | None) -> str:
-    return "unknown" if order is None else order_text(order)
-
-
-def order_text(order: int) -> str:
-    """An order as text: exact below 10¹⁵, else rounded to three significant digits."""
-    if order < 10**15:
-        return f"{order:,}"
-    exponent = int(math.log10(order))  # not str(), which raises for integers of more than 4,300 digits
-    return f"about {order // 10 ** (exponent - 2) / 100:.2f} × 10^{exponent}"

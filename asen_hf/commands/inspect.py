@@ -1,4 +1,4 @@
-"""``asen inspect``: report the symmetry that a group, or a checkpoint's tasks, give the network.
+"""``asen inspect``: report the symmetry that a group, a task or a checkpoint's tasks give the network.
 
 Inspecting a group imports neither torch nor transformers.
 """
@@ -6,15 +6,18 @@ Inspecting a group imports neither torch nor transformers.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ..closures import ClosureReport, closure_report
+from ..closures.three_orders import check_value_symmetries
 from ..model.checkpoints import checkpoint_path
+from ..model.configuration_html import group_text
 from ..model.group_notation import parse_group
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ Report the symmetry that the network will have: orbits, rank, orders and closure
   asen inspect "S5 wr S2"
   asen inspect "(0 1 2)(3 4)" --degree 6 --plot orbits.png
   asen inspect "PSL(2,7)"         also M11, Q8, Aut(petersen), S5 on 2-subsets, C8 on 8 x 3, S3^2, Young(3,2,1)
+  asen inspect C150 --value_symmetries '[{"points": "R150", "inputs": [3, 2, 1, 0]}]'
+  asen inspect task.json          the fields of a TaskConfig, as for asen finetune --task_config
   asen inspect CHECKPOINT [--task NAME]
 """
 _CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9._-]+")  # unlike "S5 on 2-subsets"
@@ -45,26 +50,43 @@ def main(arguments: Sequence[str]) -> None:
     parser = _Parser(prog="asen inspect", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "subject",
-        metavar="GROUP_OR_CHECKPOINT",
-        help="Group such as C8 or S5 wr S2, or checkpoint: a folder, a Hub id or the name of a committed checkpoint.",
+        metavar="GROUP_OR_TASK_OR_CHECKPOINT",
+        help="Group such as C8 or S5 wr S2; JSON file of a task; or checkpoint: a folder, a Hub id or the name of a "
+        "committed checkpoint.",
     )
     parser.add_argument(
         "--degree", type=int, help="Number of points, for a group given by cycles; default: the largest point plus one."
     )
+    parser.add_argument(
+        "--value_symmetries",
+        metavar="JSON",
+        help="Value symmetries beside a group: a list or mapping as in TaskConfig. Lists of inputs and outputs that "
+        "hold a 0 permute tokens and classes, others are signed permutations of features and regressed values.",
+    )
     parser.add_argument("--task", help="Report on this task of the checkpoint only.")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="Plot node orbits and orbitals (.png, .svg, .pdf).")
     options = parser.parse_args(arguments)
-    checkpoint = find_checkpoint(options.subject)
+    is_task = Path(options.subject).suffix == ".json" and Path(options.subject).is_file()
+    checkpoint = None if is_task else find_checkpoint(options.subject)
+    if options.value_symmetries is not None and (checkpoint is not None or is_task):
+        raise ValueError(f"--value_symmetries needs a group, but {options.subject} states its own: leave it out")
     if checkpoint is not None:
         _inspect_checkpoint(checkpoint, options)
         return
     if options.task is not None:
         raise ValueError(f"--task needs a checkpoint, but there is no folder {options.subject!r}")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    if is_task:
+        from ..training.task_recipe import read_task_config  # imported here: a group needs no torch
+
+        _inspect_task(options.subject, read_task_config(options.subject), options.plot)
+        return
+    with _printed_warnings():
         group = parse_group(options.subject, options.degree)
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
+    if options.value_symmetries is not None:
+        from ._value_symmetries import task_with_values  # imported here: a group needs no torch
+
+        _inspect_task(options.subject, task_with_values(group, options.subject, options.value_symmetries), options.plot)
+        return
     report = closure_report(group)
     print(format_report(report))
     if options.plot is not None:
@@ -104,15 +126,32 @@ def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
     model = AsenModel.from_pretrained(checkpoint)
     names = list(model.config.tasks) if options.task is None else [model.config.task(options.task)[0]]
     for name in names:
-        task = model.config.tasks[name]
-        report = closure_report(task)
-        print(f"{name}: {task.group_name or 'a group without a name'}, symmetry_breaking={task.symmetry_breaking!r}")
-        print(format_report(report), end="\n\n")
-        if options.plot is not None:
-            path = options.plot
-            if len(names) > 1:
-                path = path.with_name(f"{path.stem}-{name.replace('/', '-')}{path.suffix}")
-            _plot(path, f"{name}: {task.group_name}\n{report.sentence}", task, model, name)
+        path = options.plot
+        if path is not None and len(names) > 1:
+            path = path.with_name(f"{path.stem}-{name.replace('/', '-')}{path.suffix}")
+        _inspect_task(name, model.config.tasks[name], path, model)
+        print()
+
+
+def _inspect_task(name: str, task: TaskConfig, path: Path | None, model: AsenModel | None = None) -> None:
+    """Report on a task; ``ValueError``, as by ``add_task``, if its value symmetries contradict each other."""
+    report = closure_report(task)
+    print(f"{name}: {group_text(task)}, symmetry_breaking={task.symmetry_breaking!r}")
+    print(format_report(report))
+    if path is not None:
+        _plot(path, f"{name}: {group_text(task)}\n{report.sentence}", task, model, name)
+    if report.values is not None:
+        with _printed_warnings():
+            check_value_symmetries(name, task, report.values.orders)
+
+
+@contextlib.contextmanager
+def _printed_warnings() -> Iterator[None]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
 
 
 def format_report(report: ClosureReport) -> str:

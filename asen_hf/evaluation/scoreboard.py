@@ -9,6 +9,8 @@ from typing import cast
 from datasets import DatasetDict
 
 from ..data import collate
+from ..model.configuration_html import group_text, value_maps_text
+from ..model.configuration_symmetries import seen_symmetry
 from ..model.configuration_task import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
@@ -53,12 +55,16 @@ def scoreboard(
 def format_scoreboard(tasks: Mapping[str, TaskConfig], scores: Mapping[str, Score]) -> str:
     """The scores as text: a table with footnotes, and a table of reference predictions.
 
+    If any task has value symmetries, a column says how many value maps there are and how the network gets them.
+
     Args:
         tasks: the configs of the scored tasks.
         scores: one score per task.
     """
-    head = ["task", "group", "rank", "rows", "loss", "score", "equivariance error", "outside the group"]
-    table = _table(head, [_cells(name, tasks[name], score) for name, score in scores.items()])
+    has_value_maps = any(tasks[name].value_symmetries for name in scores)
+    head = ["task", "group", *["value maps"] * has_value_maps, "rank", "rows", "loss", "score"]
+    head += ["equivariance error", "outside the group"]
+    table = _table(head, [_cells(name, tasks[name], score, has_value_maps) for name, score in scores.items()])
     notes = [
         f"{name}: the group does not map the support to itself; the network has only the symmetries that do."
         for name in scores
@@ -99,10 +105,11 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _cells(name: str, task: TaskConfig, score: Score) -> list[str]:
+def _cells(name: str, task: TaskConfig, score: Score, has_value_maps: bool) -> list[str]:
     return [
         name,
-        task.group_name or f"{len(task.generators)} generators",
+        group_text(task),
+        *([value_maps_text(task) or "-"] if has_value_maps else []),
         str(SymmetryBreaker(task).num_pair_orbits),
         str(score.rows),
         f"{score.loss:.4f}",
@@ -113,4 +120,5 @@ def _cells(name: str, task: TaskConfig, score: Score) -> list[str]:
 
 
 def _has_invariant_support(task: TaskConfig) -> bool:
-    return task.seen_edges is None or is_invariant_support(task.permutation_group(), task.seen_edges)
+    seen = seen_symmetry(task)
+    return seen.edges is None or is_invariant_support(seen.permutation_group(), seen.edges)

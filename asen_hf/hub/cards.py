@@ -18,6 +18,8 @@ from ..closures import MAX_CHECKED_POINTS, ClosureReport, closure_report, order_
 from ..evaluation.scoreboard import format_error, format_numbers
 from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
 from ..model.configuration_asen import TaskConfig
+from ..model.configuration_html import group_text, value_maps_text
+from ..model.configuration_symmetries import seen_symmetry
 from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
 from ..training._checkpoints import load_config
@@ -65,6 +67,7 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     reports = {name: _report(task) for name, task in tasks.items()}
     name = one_line(Path(checkpoint).resolve().name)
     example, task = next(iter(tasks.items()))
+    has_value_maps = any(task.value_symmetries for task in tasks.values())
     return ModelCard.from_template(
         ModelCardData(
             model_name=name,
@@ -84,7 +87,8 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
         name_in_shell=shell_word(name),
         notes=notes and Path(notes).read_text(encoding="utf-8").strip(),
         num_parameters=f"{model.num_parameters():,}",
-        tasks=[_task_cells(name, task, reports[name]) for name, task in tasks.items()],
+        has_value_maps=has_value_maps,
+        tasks=[_task_cells(name, task, reports[name], has_value_maps) for name, task in tasks.items()],
         most_points=MAX_CHECKED_POINTS,
         not_exact=[
             (code(name), shown(report.sentence)) for name, report in reports.items() if report and not report.is_exact
@@ -157,21 +161,23 @@ def _metric_type(score: Score) -> str:
 
 def _report(task: TaskConfig) -> ClosureReport | None:
     """What the task's network is equivariant to; ``None`` where finding out would take more than seconds."""
-    if task.degree > MAX_CHECKED_POINTS:
+    if seen_symmetry(task).degree > MAX_CHECKED_POINTS:
         return None
     return closure_report(task)
 
 
-def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None) -> list[str]:
-    rank = int(orbit_labels(task.permutation_group()).max()) + 1
+def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None, has_value_maps: bool) -> list[str]:
+    rank = int(orbit_labels(seen_symmetry(task).permutation_group()).max()) + 1
     order = is_two_closed = "not computed"
     if report is not None:
-        order = "unknown" if report.order is None else order_text(report.order)
+        known = report.order if report.values is None else report.values.orders.outputs
+        order = "unknown" if known is None else order_text(known)
         is_two_closed = {None: "unknown", True: "yes", False: "no"}[report.is_two_closed]
     inputs = f"{task.num_features} features" if task.vocab_size is None else f"one of {task.vocab_size} tokens"
     kind = "classes" if not task.is_regression else "value" if task.output_size == 1 else "values"
     outputs = f"{task.output_size} {kind} per {task.output_level}"
-    cells = [task.group_name or "no name", f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _labelled(task)]
+    value_maps = [value_maps_text(task) or "-"] if has_value_maps else []
+    cells = [group_text(task), *value_maps, f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _labelled(task)]
     return [code(name), *map(shown, cells), inputs, outputs]
 
 

@@ -16,6 +16,7 @@ from huggingface_hub.errors import HTTPError
 from .._version import __version__
 from ..data import SequenceTask, get_task
 from ..model._uploaded_code import carried_code
+from ..model.configuration_html import group_text
 from ..training._typed_fields import described
 from ._markdown import shown
 
@@ -157,7 +158,7 @@ def push_task(
         section = _CARD_SECTION.format(
             config_name=config_name,
             rows=num_rows,
-            group=shown(task.config.group_name),
+            group=shown(group_text(task.config)),
             version=__version__,
             call=call,
             seed=seed,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ._html import html_table, orbit_svg, side_by_side
+from .configuration_symmetries import seen_symmetry, value_group
 from .orbits import orbit_labels
 
 if TYPE_CHECKING:
@@ -14,16 +17,17 @@ if TYPE_CHECKING:
 _MOST_COUNTED = 512  # points of a group whose orbits are counted
 _MOST_TASKS = 100
 _MOST_NAMES = 8
+_MOST_SYMMETRIES = 3  # value symmetries that are named beside the group
 
 
 def task_html(task: TaskConfig) -> str:
     """A task as a table, beside its orbits of pairs."""
-    facts = {"group": _group(task), "degree": f"{task.degree:,}"}
+    seen = seen_symmetry(task)
+    facts = {"group": group_text(task), "value maps": value_maps_text(task), "degree": f"{task.degree:,}"}
     picture = ""
-    if task.degree <= _MOST_COUNTED:
-        group = task.permutation_group()
-        labels = orbit_labels(group)
-        facts["orbits"] = f"{orbit_labels(group, 1).max() + 1:,} of points, {labels.max() + 1:,} of pairs"
+    if seen.degree <= _MOST_COUNTED:
+        labels = orbit_labels(seen.permutation_group())
+        facts["orbits"] = f"{orbit_labels(task.point_group(), 1).max() + 1:,} of points, {labels.max() + 1:,} of pairs"
         picture = orbit_svg(labels)
     edges = "" if task.edges is None else f", {len(task.edges):,} edges"
     facts |= {
@@ -45,15 +49,37 @@ def config_html(config: AsenConfig) -> str:
     )
     head = ["task", "group", "degree", "inputs", "outputs", "metric"]
     rows = [
-        [name, _group(task), f"{task.degree:,}", _inputs(task), _outputs(task), task.metric]
+        [name, group_text(task), f"{task.degree:,}", _inputs(task), _outputs(task), task.metric]
         for name, task in [*config.tasks.items()][:_MOST_TASKS]
     ]
     left_out = len(config.tasks) - len(rows)
     return html_table(rows, head, f"{caption}{f', {left_out:,} of them not shown' if left_out else ''}")
 
 
-def _group(task: TaskConfig) -> str:
-    return task.group_name or f"{len(task.generators):,} generators"
+def group_text(task: TaskConfig) -> str:
+    """A task's group as people call it, such as ``"C150 with 1 value symmetry (reverse complement)"``."""
+    count = len(task.generators)
+    group = task.group_name or f"{count:,} generator{'' if count == 1 else 's'}"
+    entries = task.value_symmetries
+    if not entries:
+        return group
+    names = [entry["name"] for entry in entries if "name" in entry]
+    names = [*names[:_MOST_SYMMETRIES], *["…"] * (len(names) > _MOST_SYMMETRIES)]
+    symmetries = f"{len(entries):,} value symmetr{'y' if len(entries) == 1 else 'ies'}"
+    in_brackets = f" ({', '.join(names)})" if names else ""
+    moves = f"{group} with " if task.group_name or task.generators else ""
+    return f"{moves}{symmetries}{in_brackets}"
+
+
+def value_maps_text(task: TaskConfig) -> str:
+    """How many value maps a task's group has, and what the network makes of them; empty without value symmetries."""
+    if not task.value_symmetries:
+        return ""
+    group = value_group(task)
+    count = f"{len(np.unique(group.lift.maps)):,}"
+    if task.symmetrization == "lift":
+        return f"{count}, lifted to {len(group.lift.nodes):,} points"
+    return f"{count}, averaged over {len(group.cosets):,} coset{'' if len(group.cosets) == 1 else 's'}"
 
 
 def _inputs(task: TaskConfig) -> str:

@@ -125,8 +125,9 @@ class AsenModel(AsenPreTrainedModel):
         or features is copied if both tasks have the same number of them.
 
         The first task with ``"triples"`` also adds weights for triples to every layer. Existing weights do not change.
-        Warns if the network will have more symmetry than the task's group (see :mod:`asen_hf.closures`), and if orbits
-        share a donor row or start fresh because the donor has no similar orbit.
+        Warns if the network will have more symmetry than the task's group or if its value symmetries look like a
+        mistake (see :mod:`asen_hf.closures`), and if orbits share a donor row or start fresh because the donor has no
+        similar orbit.
 
         Args:
             name: name of the new task.
@@ -135,8 +136,9 @@ class AsenModel(AsenPreTrainedModel):
                 fresh rows.
 
         Raises:
-            ValueError: the name is taken or cannot be used, the task is invalid, the donor is unknown, or an adapter
-                changes the layers and the task is the first with ``"triples"``.
+            ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
+                without changing inputs, the donor is unknown, or an adapter changes the layers and the task is the
+                first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
         donor = None if init_from is None else self.config.task(init_from)[0]
@@ -490,7 +492,10 @@ class AsenForMultitask(AsenPreTrainedModel):
 
 
 def _warn_if_not_closed(name: str, task: TaskConfig) -> None:
-    """Warn if the network will have more symmetry than the task's group; silent in code uploaded with a checkpoint."""
+    """Warn if the network will have more symmetry than the task's group, and refuse contradicting value symmetries.
+
+    Silent in code uploaded with a checkpoint.
+    """
     if __name__.startswith("asen_hf."):
         # By string: transformers' loader scans uploaded code for imports and would require asen_hf to be installed.
         importlib.import_module("asen_hf.closures").warn_if_not_closed(name, task)

@@ -58,7 +58,7 @@ def plot_node_orbits(task: TaskConfig, ax: Axes | None = None, edges: Edges = No
     Raises:
         ValueError: the task has no coordinates.
     """
-    orbits = orbit_labels(task.permutation_group(), order=1)
+    orbits = orbit_labels(task.point_group(), order=1)
     num_orbits = int(orbits.max()) + 1
     ax, points = _ground(task, ax, edges)
     colors = palette(num_orbits)(orbits)
@@ -95,7 +95,7 @@ def draw_map(
 
 def draw_bars(task: TaskConfig, values: NDArray[np.floating], measure: str, ax: Axes | None) -> Axes:
     """One value per node ``(n,)`` as bars, coloured by node orbit."""
-    orbits = orbit_labels(task.permutation_group(), order=1)
+    orbits = orbit_labels(task.point_group(), order=1)
     num_orbits = int(orbits.max()) + 1
     ax = axes_or_new(ax, (float(np.clip(2.5 + 0.18 * task.degree, 5, 11)), 3.6))
     if num_orbits > _MOST_IN_LEGEND:  # colours that no legend explains

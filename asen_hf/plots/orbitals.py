@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
 
+from ..model.configuration_symmetries import seen_symmetry, value_group
 from ..model.configuration_task import TaskConfig
 from ..model.groups import symmetric
 from ..model.orbits import orbit_labels, refine_by_support
@@ -33,6 +34,8 @@ def plot_orbitals(group_or_task: PermutationGroup | TaskConfig, ax: Axes | None 
 
     Args:
         group_or_task: a group, or a task with its support and ``symmetry_breaking``: pairs without messages are blank.
+            With value symmetries, the orbitals are those that the network sees: of the elements that change no value,
+            or of the lift, whose points (node, value map) are named ``3.1`` for node 3 seen through value map 1.
         ax: axes to draw into; ``None`` for new ones.
     """
     labels, node_labels = pair_labels(group_or_task), _node_labels(group_or_task)
@@ -43,8 +46,8 @@ def plot_orbitals(group_or_task: PermutationGroup | TaskConfig, ax: Axes | None 
     blank = np.ma.masked_less(labels, 0)
     colors = palette(num_orbitals)
     ax.imshow(blank, cmap=colors, vmin=-0.5, vmax=num_orbitals - 0.5, interpolation="nearest")
-    _finish(ax, order, node_labels)
-    ax.set_title(f"orbitals on pairs: {num_orbitals:,}; orbits on points: {num_orbits:,}")
+    _finish(ax, order, node_labels, group_or_task)
+    ax.set_title(f"orbitals on pairs: {num_orbitals:,}; orbits on points: {num_orbits:,}{_seen_text(group_or_task)}")
     if n <= 16 and num_orbitals <= 100:
         for (row, column), label in np.ndenumerate(labels):
             if label >= 0:
@@ -79,9 +82,10 @@ def plot_orbital_features(model: AsenPreTrainedModel, task: str | None = None, a
     ax = axes_or_new(ax, (6.8, 6.2))
     reach = float(np.abs(scores).max()) or 1.0
     image = ax.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
-    _finish(ax, order, node_labels[order])
+    _finish(ax, order, node_labels[order], config)
     ax.set_title(
         f"learned features of {len(scores):,} orbitals:\nfirst principal component, {share:.0%} of the variance"
+        f"{_seen_text(config)}"
     )
     ax.figure.colorbar(image, ax=ax, shrink=0.8, label="first principal component")
     return ax
@@ -153,15 +157,14 @@ def pair_labels(group_or_task: PermutationGroup | TaskConfig) -> NDArray[np.inte
     """Orbital numbers of all pairs ``(n, n)``, as a network sees them; -1 for pairs outside a sparse support."""
     if not isinstance(group_or_task, TaskConfig):
         return orbit_labels(group_or_task)
-    task = group_or_task
-    group = symmetric(task.degree) if task.symmetry_breaking == "nodes" else task.permutation_group()
-    edges = task.seen_edges
-    if edges is None:
+    task, seen = group_or_task, seen_symmetry(group_or_task)
+    group = symmetric(seen.degree) if task.symmetry_breaking == "nodes" else seen.permutation_group()
+    if seen.edges is None:
         return orbit_labels(group)
     if task.support == "weak":
-        return refine_by_support(orbit_labels(group), edges)
-    labels = np.full((task.degree, task.degree), -1, dtype=np.int64)
-    labels[tuple(np.array(edges).T)] = orbit_labels(group, edges=edges)
+        return refine_by_support(orbit_labels(group), seen.edges)
+    labels = np.full((seen.degree, seen.degree), -1, dtype=np.int64)
+    labels[tuple(np.array(seen.edges).T)] = orbit_labels(group, edges=seen.edges)
     return labels
 
 
@@ -175,16 +178,41 @@ def principal_component(features: NDArray[np.floating]) -> tuple[NDArray[np.floa
 
 
 def _node_labels(group_or_task: PermutationGroup | TaskConfig) -> NDArray[np.integer]:
-    group = group_or_task.permutation_group() if isinstance(group_or_task, TaskConfig) else group_or_task
-    return orbit_labels(group, order=1)
+    is_task = isinstance(group_or_task, TaskConfig)
+    return orbit_labels(seen_symmetry(group_or_task).permutation_group() if is_task else group_or_task, order=1)
 
 
-def _finish(ax: Axes, order: NDArray[np.integer], node_labels: NDArray[np.integer]) -> None:
+def _is_lifted(group_or_task: PermutationGroup | TaskConfig) -> bool:
+    return isinstance(group_or_task, TaskConfig) and group_or_task.symmetrization == "lift"
+
+
+def _seen_text(group_or_task: PermutationGroup | TaskConfig) -> str:
+    """What a picture of a task with value symmetries shows, as one more line of its title."""
+    if not isinstance(group_or_task, TaskConfig) or not group_or_task.value_symmetries:
+        return ""
+    if _is_lifted(group_or_task):
+        return f"\nof the lift: {seen_symmetry(group_or_task).degree:,} points (node.value map)"
+    return "\nof moves that change no value"
+
+
+def _point_names(group_or_task: PermutationGroup | TaskConfig, points: NDArray[np.integer]) -> list[str]:
+    if not _is_lifted(group_or_task):
+        return [str(point) for point in points]
+    lift = value_group(group_or_task).lift
+    return [f"{lift.nodes[point]}.{lift.maps[point]}" for point in points]
+
+
+def _finish(
+    ax: Axes,
+    order: NDArray[np.integer],
+    node_labels: NDArray[np.integer],
+    group_or_task: PermutationGroup | TaskConfig,
+) -> None:
     """Ticks with the nodes' numbers, a strip of node orbits, and white lines between them."""
     num_orbits = int(node_labels.max()) + 1
     ax.set_facecolor("#f4f4f4")
     for axis in (ax.xaxis, ax.yaxis):
-        name_ticks(axis, order)
+        name_ticks(axis, _point_names(group_or_task, order))
     ax.set(xlabel="source j", ylabel="target i")
     strip = ax.inset_axes((-0.035, 0, 0.02, 1), sharey=ax)  # orbits of the points, beside their rows
     strip.imshow(node_labels[:, None], cmap=palette(num_orbits), aspect="auto", interpolation="nearest")

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ..model.configuration_html import group_text
 from ..model.configuration_task import TaskConfig
 from ._axes import STYLE, wrapped
 from ._saving import save_figure
@@ -176,8 +177,7 @@ def _draw_map(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor, ed
     plot_node_errors(task, predicted, labels, right, edges)
     if task.is_regression and task.label_names:
         right.set_title(wrapped("errors of: " + ", ".join(task.label_names), 60))
-    title = f"{name}, {task.group_name or f'{len(task.generators)} generators'}"
-    figure.suptitle(wrapped(title, 110), fontsize=11)
+    figure.suptitle(wrapped(f"{name}, {group_text(task)}", 110), fontsize=11)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,11 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
         with state.main_process_first():  # the remaining processes read its cache
             configs, data = recipe.load()
         configs = with_training_statistics(configs, data, recipe.training, is_logged=state.is_main_process)
-        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
-        if state.is_main_process:
+        with warnings.catch_warnings():
+            if not state.is_main_process:  # it only refuses: a process that went on would wait for the others
+                warnings.simplefilter("ignore")
             for name, task in configs.items():
                 warn_if_not_closed(name, task)
+        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
         scores = train_and_score(model, data, recipe)
     return PretrainResult(model, scores, Path(recipe.training.output_dir))

@@ -1,5 +1,6 @@
 """The ``asen`` command, as people type it."""
 
+import json
 import subprocess
 import sys
 
@@ -57,6 +58,79 @@ def test_a_group_that_pairs_widen_is_reported_with_what_it_becomes_and_what_help
 def test_cycles_take_a_degree(capsys):
     assert main(["inspect", "(0 1 2)", "--degree", "5"]) == 0
     assert "sizes 3, 1, 1" in capsys.readouterr().out
+
+
+BOARD = {"group": "grid 3x3 dihedral", "vocab_size": 3, "output_level": "graph", "num_labels": 3}
+
+
+@pytest.mark.parametrize("how", ["average", "lift"])
+def test_a_task_file_is_reported_with_its_value_symmetries_and_drawn(how, tmp_path, capsys):
+    entry = {"inputs": [0, 2, 1], "outputs": [0, 2, 1]}
+    fields = {**BOARD, "value_symmetries": {"colours": entry}, "symmetrization": how}
+    (tmp_path / "task.json").write_text(json.dumps(fields))
+    assert main(["inspect", str(tmp_path / "task.json"), "--plot", str(tmp_path / "out.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "task.json: grid 3x3 dihedral with 1 value symmetry (colours), symmetry_breaking='pairs'" in shown
+    assert "whole group         order 8 on points, 16 with input values, 16 with outputs" in shown
+    assert "value maps          2" in shown and "exactly this group (order 16)." in shown
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_task_file_is_warned_of_and_refused_as_by_add_task(tmp_path, capsys):
+    path = tmp_path / "task.json"
+    path.write_text(json.dumps({**BOARD, "value_symmetries": [{"outputs": [1, 0, 2]}]}))
+    assert main(["inspect", str(path)]) == 2
+    assert "1 element of the group leaves every input as it is" in capsys.readouterr().err
+    path.write_text(
+        json.dumps({"degree": 4, "vocab_size": 3, "value_symmetries": [{"points": "R4", "inputs": [1, 2, 0]}]})
+    )
+    assert main(["inspect", str(path)]) == 0
+    assert capsys.readouterr().err.startswith(
+        f"warning: task {str(path)!r}: 2 elements of the group change input values"
+    )
+    path.write_text('{"group": "C4"}')
+    assert main(["inspect", str(path)]) == 2
+    assert "vocab_size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("group", "entries", "said"),
+    [
+        ("C8", [{"points": "R8", "inputs": [3, 2, 1, 0]}], "order 16 on points, 16 with input values"),
+        (
+            "D4",
+            {"flip": {"inputs": [1, 0], "outputs": [1, 0]}},
+            "order 8 on points, 16 with input values, 16 with outputs",
+        ),
+        ("E2", [{"inputs": [[-1], [1]], "outputs": [[-1], [1]]}], "order 1 on points, 2 with input values, 2 with"),
+        ("E4", [{"points": "(0 1)(2 3)", "inputs": [-1, 2], "outputs": [-1, 2, 3]}], "order 2 on points, 2 with input"),
+        ("V4", [{"points": "(0 1 2)"}], "(order 12) with pairs of points only"),
+    ],
+)
+def test_value_symmetries_are_given_beside_a_group(group, entries, said, capsys):
+    assert main(["inspect", group, "--value_symmetries", json.dumps(entries)]) == 0
+    shown = capsys.readouterr()
+    assert said in shown.out and shown.err == ""
+    names = " (flip)" if isinstance(entries, dict) else ""
+    assert shown.out.startswith(f"{group}: {group} with 1 value symmetry{names}, ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["C4", "--value_symmetries", "{"], "--value_symmetries"),
+        (["C4", "--value_symmetries", "3"], "value_symmetries must be a list of mappings"),
+        (["C4", "--value_symmetries", "[3]"], "value symmetry 0 must be a mapping"),
+        (["C4", "--value_symmetries", '[{"inputs": []}]'], "must be at least 1"),
+        (["C4", "--value_symmetries", '[{"inputs": [0, 0]}]'], "must be a permutation of 0 … 1"),
+        (["C4", "--value_symmetries", '[{"inputs": ["a"]}]'], "must be a permutation of 1 … 1"),
+        (["asen-sequence-tiny", "--value_symmetries", "[]"], "--value_symmetries needs a group"),
+    ],
+)
+def test_value_symmetries_that_are_none_are_one_line_and_status_two(arguments, message, capsys):
+    assert main(["inspect", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
 def test_all_tasks_of_a_checkpoint_are_reported_and_drawn(checkpoint, tmp_path, capsys):

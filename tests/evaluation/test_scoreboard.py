@@ -98,6 +98,27 @@ def test_scores_and_references_are_those_of_the_split(model, board, name):
     assert score.rows == 25
 
 
+@pytest.mark.parametrize(
+    ("how", "cell", "rank"), [("average", "2, averaged over 2 cosets", "6"), ("lift", "2, lifted to 12 points", "12")]
+)
+def test_value_maps_have_a_column_if_a_task_has_some(model, board, how, cell, rank):
+    entry = {"name": "flip", "inputs": [1, 0, 3, 2], "outputs": [1, 0]}
+    flipped = task(cyclic(N), group_name="C_6", value_symmetries=[entry], symmetrization=how)
+    scores = scoreboard(make_model({"flipped": flipped}), {"flipped": DATA["rotations"]})
+    assert scores["flipped"].equivariance_error < 1e-5
+    lines = format_scoreboard(TASKS | {"flipped": flipped}, {"rotations": board["rotations"]} | scores).splitlines()
+    head, plain, both = (re.split(r"  +", lines[number]) for number in (0, 2, 3))
+    assert head[:4] == ["task", "group", "value maps", "rank"] and plain[:4] == ["rotations", "C_6", "-", "6"]
+    assert both[:4] == ["flipped", "C_6 with 1 value symmetry (flip)", cell, rank]
+
+
+def test_a_support_that_only_a_value_symmetry_moves_gets_no_footnote_unless_it_is_lifted(board):
+    entry = {"points": "R6", "inputs": [1, 0, 3, 2]}
+    for how, has_note in (("average", False), ("lift", True)):
+        ring = task(cyclic(N), edges=RING, value_symmetries=[entry], symmetrization=how)
+        assert ("does not map the support" in format_scoreboard({"ring": ring}, {"ring": board["ring"]})) == has_note
+
+
 def test_another_split_can_be_scored(model):
     score = scoreboard(model, {"rotations": DATA["rotations"]}, split="validation")["rotations"]
     assert score.rows == 20

@@ -43,20 +43,23 @@ SCORES = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path):
+def finished_run(path, tasks, sources, scores):
     """A finished run's folder, as training and asen evaluate leave it."""
     torch.manual_seed(0)
-    model = AsenForMultitask(AsenConfig(tasks=TASKS, hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
-    path = tmp_path / "asen-test"
+    model = AsenForMultitask(AsenConfig(tasks=tasks, hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
     model.save_pretrained(path)
-    sources = [TaskRecipe(name) for name in ("even", "large", "moved")]
-    sources.append(TaskRecipe("ring", dataset="rows.csv", task_config="ring.json"))
     training = TrainingRecipe(max_steps=77, lr=0.125, seed=5)
     Recipe(ModelRecipe.of(model.config), sources, training).write(path / "recipe.yaml")
     ScoreRecord("validation", 5, {}, 55, MACHINE).write(path / "scores.json")
-    ScoreRecord("test", 5, SCORES).write(path / "test_scores.json")
+    ScoreRecord("test", 5, scores).write(path / "test_scores.json")
     return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    sources = [TaskRecipe(name) for name in ("even", "large", "moved")]
+    sources.append(TaskRecipe("ring", dataset="rows.csv", task_config="ring.json"))
+    return finished_run(tmp_path / "asen-test", TASKS, sources, SCORES)
 
 
 def table_of(card: ModelCard, section: str) -> dict[str, dict[str, str]]:
@@ -87,6 +90,36 @@ def test_tasks_are_listed_with_what_is_true_of_their_groups(folder):
         *("pairs", "one of 3 tokens", "2 classes per graph"),
     ]
     assert tasks["ring"]["group"] == r"turns \| mirrors"  # one cell, not two
+
+
+def test_value_maps_are_a_column_where_a_task_has_some(tmp_path):
+    entry = {"name": "flip", "points": "R4", "inputs": [1, 0, 2], "outputs": [1, 0]}
+    tasks = {
+        "plain": TaskConfig(group="D5", vocab_size=7),
+        "averaged": TaskConfig(group="C4", vocab_size=3, value_symmetries=[entry]),
+        "lifted": TaskConfig(group="C4", vocab_size=3, value_symmetries=[entry], symmetrization="lift"),
+        "widened": TaskConfig(group="A4", vocab_size=3, value_symmetries=[{"inputs": [1, 0, 2]}]),
+    }
+    card = model_card(str(finished_run(tmp_path / "asen-values", tasks, [TaskRecipe(name) for name in tasks], {})))
+    rows = table_of(card, "Tasks")
+    facts = {
+        name: [row[key] for key in ("value maps", "degree", "order", "rank", "2-closed")] for name, row in rows.items()
+    }
+    assert facts == {
+        "plain": ["-", "5", "10", "3", "yes"],
+        "averaged": ["2, averaged over 2 cosets", "4", "8", "4", "yes"],
+        "lifted": ["2, lifted to 8 points", "4", "8", "8", "yes"],
+        "widened": ["2, averaged over 2 cosets", "4", "24", "2", "no"],
+    }
+    assert rows["averaged"]["group"] == "C4 with 1 value symmetry (flip)"
+    assert "A *value symmetry* moves points" in card.text
+    limits = card.text.split("\n## Limits\n")[1].split("\n## ")[0]
+    assert re.findall(r"^- `(\w+)`: ", limits, flags=re.MULTILINE) == ["widened"]
+    assert "a group of order 48 rather than to this group (order 24)" in limits
+
+
+def test_without_value_symmetries_a_card_does_not_speak_of_them(folder):
+    assert "value" not in model_card(str(folder)).text.split("\n## Scores\n")[0].replace("value per node", "")
 
 
 def test_scores_stand_beside_their_reference_predictions(folder):

@@ -8,7 +8,9 @@ import pytest
 from asen_hf import AsenConfig, TaskConfig, closure_report, orbit_labels, parse_group
 from asen_hf.evaluation.scores import Score, ScoreRecord, ScoreTable
 from asen_hf.model._html import html_table, orbit_svg
+from asen_hf.model.configuration_html import group_text
 
+BOARD = {"group": "grid 3x3 dihedral", "vocab_size": 3, "value_symmetries": {"colours": {"inputs": [0, 2, 1]}}}
 HOSTILE = "<script>alert('x')</script>&"
 TASK = TaskConfig(group="S5 wr S2", vocab_size=3, label_names=["no", HOSTILE])
 SCORE = Score(10, 0.5, "accuracy", 0.75, {HOSTILE: 1.0}, {"majority": 0.5}, 1e-7, None)
@@ -31,6 +33,20 @@ def cells(text):
             ["0 generators", "600", "1 value per node"],
         ),
         (AsenConfig(tasks={"a/task": TASK}), ["a/task", "S5 wr S2", "10", "3 tokens", "accuracy"]),
+        (
+            TaskConfig(**BOARD),
+            [
+                *("grid 3x3 dihedral with 1 value symmetry (colours)", "2, averaged over 2 cosets", "9"),
+                "3 of points, 15 of pairs",
+            ],
+        ),
+        (TaskConfig(**BOARD, symmetrization="lift"), ["2, lifted to 18 points", "3 of points, 30 of pairs"]),
+        (
+            TaskConfig(degree=3, vocab_size=2, value_symmetries=[{"points": "(0 1 2)", "inputs": [1, 0]}]),
+            ["1 value symmetry", "1 of points, 3 of pairs"],
+        ),
+        (closure_report(TaskConfig(**BOARD)), ["2, the identity included", "8"]),
+        (AsenConfig(tasks={"board": TaskConfig(**BOARD)}), ["grid 3x3 dihedral with 1 value symmetry (colours)"]),
         (AsenConfig(), ["task", "group"]),
         (closure_report(parse_group("S5 wr S2")), ["10", "28,800", closure_report(TASK).sentence]),
         (closure_report(parse_group("S1")), ["1"]),
@@ -44,6 +60,23 @@ def test_tables_are_well_formed_and_say_what_is_held(shown, said):
     text = shown._repr_html_()
     assert set(said) <= set(cells(text)), cells(text)
     assert "<script" not in text
+
+
+@pytest.mark.parametrize(
+    ("group", "names", "text"),
+    [
+        ("V4", [], "V4"),
+        ("V4", ["swap"], "V4 with 1 value symmetry (swap)"),
+        ("V4", ["swap", ""], "V4 with 2 value symmetries (swap)"),
+        ("V4", [""], "V4 with 1 value symmetry"),
+        ("", ["swap", HOSTILE], f"2 value symmetries (swap, {HOSTILE})"),
+        ("", list("abcd"), "4 value symmetries (a, b, c, …)"),
+    ],
+)
+def test_a_group_is_named_with_its_value_symmetries(group, names, text):
+    entries = [{"inputs": [1, 0], **({"name": name} if name else {})} for name in names]
+    fields = {"group": group} if group else {"degree": 4}
+    assert group_text(TaskConfig(**fields, vocab_size=2, value_symmetries=entries)) == text
 
 
 def test_only_so_many_tasks_are_listed():

@@ -20,6 +20,17 @@ SIXES = {
 }
 
 
+BOARD = {"group": "grid 3x3 dihedral", "vocab_size": 3, "value_symmetries": [{"inputs": [0, 2, 1]}]}
+VALUES = {
+    "average": TaskConfig(**BOARD),
+    "lift": TaskConfig(**BOARD, symmetrization="lift"),
+    "lifted nodes": TaskConfig(**BOARD, symmetrization="lift", symmetry_breaking="nodes"),
+    "lifted sparse": TaskConfig(**BOARD, symmetrization="lift", edges=[[0, 1], [4, 4]]),
+    "lifted weak": TaskConfig(**BOARD, symmetrization="lift", edges=[[0, 1], [4, 4]], support="weak"),
+    "moves": TaskConfig(group="V4", vocab_size=3, value_symmetries=[{"points": "(0 1 2)"}]),
+}
+
+
 def axes():
     return Figure(layout="constrained").subplots()
 
@@ -28,10 +39,10 @@ def small_model(**tasks):
     return AsenForMultitask(AsenConfig(tasks=tasks, hidden_size=16, num_attention_heads=2, num_hidden_layers=2))
 
 
-@pytest.mark.parametrize("task", SIXES.values(), ids=SIXES)
+@pytest.mark.parametrize("task", (SIXES | VALUES).values(), ids=SIXES | VALUES)
 def test_pairs_have_the_labels_that_the_network_sees(task):
     graph = SymmetryBreaker(task)()
-    expected = np.full((6, 6), -1)
+    expected = np.full((graph.num_nodes, graph.num_nodes), -1)
     targets, sources, labels = (tensor.numpy() for tensor in graph.to_edges())
     expected[targets, sources] = labels
     np.testing.assert_array_equal(pair_labels(task), expected)
@@ -53,6 +64,31 @@ def test_ticks_of_sorted_nodes_give_their_own_numbers(degree):
     for row, target in names.items():
         for column, source in names.items():
             assert image[row, column] == labels[target, source]
+
+
+def test_a_picture_of_a_lift_names_nodes_and_value_maps_and_says_so():
+    ax = plot_orbitals(VALUES["lift"], axes())
+    assert "of the lift: 18 points (node.value map)" in ax.get_title()
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert sorted(names) == sorted(f"{node}.{value_map}" for node in range(9) for value_map in (0, 1))
+    labels, numbers = pair_labels(VALUES["lift"]), [int(name[0]) + 9 * int(name[2]) for name in names]
+    np.testing.assert_array_equal(ax.images[0].get_array(), labels[np.ix_(numbers, numbers)])
+
+
+@pytest.mark.parametrize("name", ["average", "moves"])
+def test_a_picture_of_an_average_says_that_it_shows_moves_only(name):
+    ax = plot_orbitals(VALUES[name], axes())
+    assert ax.get_title().endswith("\nof moves that change no value")
+    assert len(ax.get_yticklabels()) == VALUES[name].degree
+
+
+@pytest.mark.parametrize("task", VALUES.values(), ids=VALUES)
+def test_learned_features_of_value_symmetries_are_drawn(task, tmp_path):
+    model = small_model(it=task)
+    ax = plot_orbital_features(model, "it", axes())
+    assert ax.images[0].get_array().shape == pair_labels(task).shape
+    assert ax.get_title().count("\n") == 2
+    write_symmetry(tmp_path / "out.png", "title", task, model, "it")
 
 
 def test_numbers_stand_on_few_pairs_only():

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from asen_hf import TaskConfig
 from asen_hf.evaluation.attribution import Attribution
 from asen_hf.evaluation.metrics import METRICS
-from asen_hf.plots import node_errors, row_errors, write_pictures
+from asen_hf.plots import node_errors, plot_node_errors, row_errors, write_pictures
 from asen_hf.plots.errors import spread_over_quantiles
 
 POSE = TaskConfig(
@@ -196,6 +196,18 @@ def test_a_map_shows_every_node_in_its_place_by_orbit_and_by_error(tmp_path, fig
     nodes = right.collections[-1]
     assert nodes.get_offsets().tolist() == PLACES
     np.testing.assert_array_equal(np.ma.filled(nodes.get_array(), np.nan), node_errors(MAP, predicted, labels))
+
+
+def test_nodes_that_a_value_symmetry_joins_have_one_colour_and_the_title_names_it(tmp_path, figures):
+    entry = {"name": "mirror", "points": "(0 1)(2 3)", "inputs": [-1], "outputs": [-1]}
+    fields = {"degree": 4, "num_features": 1, "problem_type": "regression", "value_symmetries": [entry]}
+    task = TaskConfig(**fields, node_coordinates=PLACES[:4])
+    labels = torch.randn(5, 4)
+    write_pictures(tmp_path, "it", task, labels + 1, labels)
+    [figure] = [figure for figure in figures if len(figure.axes) > 1 and figure.axes[0].get_title() == "node orbits: 2"]
+    assert figure.get_suptitle() == "it, 1 value symmetry (mirror)"
+    bars = plot_node_errors(TaskConfig(**fields), labels + 1, labels, Figure().subplots())
+    assert len(bars.containers) == 2  # a colour per orbit
 
 
 def test_roads_that_would_hide_the_nodes_are_left_out(tmp_path, figures):
