@@ -371,3 +371,33 @@ def test_colours_are_exchanged_with_the_sorted_classes():
     classifier = AsenClassifier("S9", vocab_size=3, value_symmetries=colours, **SMALL).fit(boards, majority)
     swapped = np.array([0, 2, 1])[boards]
     assert np.allclose(classifier.predict_proba(swapped), classifier.predict_proba(boards)[:, [2, 1, 0]], atol=1e-5)
+
+
+def test_value_symmetries_serve_frames_and_copies():
+    """Wind at four stations, named by station and direction: the east changes sign, and stations turn round."""
+    rng = np.random.default_rng(0)
+    names = [f"s{station}_{direction}" for station in range(4) for direction in ("east", "north")]
+    frame = pd.DataFrame(rng.normal(3, [4, 1] * 4, size=(60, 8)), columns=names)
+    turns = {"mirror": {"points": "R4", "inputs": [-1, 2], "outputs": [-1]}}
+    regressor = AsenRegressor(**SMALL, degree=4, value_symmetries=turns)
+    regressor.fit(frame, frame["s0_east"] + frame["s3_east"] * frame["s1_north"])
+    assert np.array(regressor.task_.input_mean)[..., 0].tolist() == [0.0] * 4  # of rows and their images
+    assert regressor.task_.label_mean == 0
+    mirrored = pd.DataFrame(frame.to_numpy().reshape(-1, 4, 2)[:, ::-1].reshape(-1, 8) * ([-1, 1] * 4), columns=names)
+    predicted = regressor.predict(frame)
+    assert np.abs(predicted).max() > 1
+    np.testing.assert_allclose(regressor.predict(mirrored), -predicted, atol=1e-4)
+    assert np.array_equal(pickle.loads(pickle.dumps(regressor)).predict(frame), predicted)
+    again = clone(regressor).fit(frame, frame["s0_east"] + frame["s3_east"] * frame["s1_north"])
+    assert np.array_equal(again.predict(frame), predicted)
+
+
+def test_value_symmetries_that_do_not_suit_the_rows_are_refused():
+    rng = np.random.default_rng(0)
+    boards, classes = rng.integers(3, size=(30, 4)), rng.integers(2, size=30)
+    with pytest.raises(ValueError, match="value symmetry 0: outputs must be a permutation of 0 … 1"):
+        AsenClassifier("S4", vocab_size=3, value_symmetries=[{"outputs": [0, 2, 1]}], **SMALL).fit(boards, classes)
+    colours = [{"inputs": [0, 2, 1], "outputs": [1, 0]}]
+    uneven = {"class_weight": {0: 1.0, 1: 3.0}, "value_symmetries": colours}
+    with pytest.raises(ValueError, match="exchanges classes 1 and 0, but class_weights differs"):
+        AsenClassifier("S4", vocab_size=3, **uneven, **SMALL).fit(boards, classes)

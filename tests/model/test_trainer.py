@@ -27,6 +27,15 @@ VALUES = {"num_features": 2, "problem_type": "regression", "label_mean": 30.0, "
 TASKS = {
     "node/classes": TaskConfig(group="D5", vocab_size=3, num_labels=3),
     "graph/classes": TaskConfig(group="S2 wr S2", vocab_size=3, output_level="graph"),
+    "node/colours": TaskConfig(
+        degree=5,
+        vocab_size=3,
+        num_labels=3,
+        value_symmetries=[{"points": "R5", "inputs": [0, 2, 1], "outputs": [0, 2, 1]}],
+    ),
+    "node/signs": TaskConfig(
+        group="C4", value_symmetries=[{"inputs": [-1, -2], "outputs": [-1]}], residual_feature=1, **VALUES
+    ),
     "node/value": TaskConfig(group="C4", residual_feature=1, **VALUES),
     "graph/values": TaskConfig(group="C4", output_level="graph", num_labels=2, loss="mse", **VALUES),
 }
