@@ -260,6 +260,7 @@ def test_value_symmetries_that_do_not_suit_a_trained_task_leave_it_as_it_was():
     assert model.config.tasks == {"t": task}
 
 
+@pytest.mark.filterwarnings("ignore:task 't'. 1 element of the group changes input values and no point:UserWarning")
 def test_a_linear_skip_and_moves_without_values_are_symmetrised_too():
     features = {"degree": 4, "num_features": 2, "num_labels": 2, "problem_type": "regression"}
     for fields in (
