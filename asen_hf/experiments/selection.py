@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..closures import graph_automorphisms, group_order
+from ..closures import graph_automorphisms, group_order, value_orders
 from ..closures.automorphisms import Undecided
 from ..data._json import parse_json
 from ..data.group_option import resolve_group
@@ -151,10 +151,10 @@ def _candidates(
     found = {name: named_group(source, config, name) for name in groups} or proposals(config)
     candidates: dict[str, dict[str, Any]] = {}
     networks: dict[tuple, str] = {}
-    for group, cycles in found.items():
+    for group, symmetry in found.items():
         for support in supports:
             name = group if [*supports] == ["complete"] else f"{group}, {support}"
-            fields: dict[str, Any] = {"generators": cycles, "group_name": group, "support": support}
+            fields: dict[str, Any] = {**symmetry, "group_name": group, "support": support}
             if close_support and support != "complete":
                 fields["close_support"] = True
             task = dataclasses.replace(source, **fields).config(own=config)
@@ -168,7 +168,8 @@ def _candidates(
         if architecture in REFERENCES:
             if problem := unsuited(config, architecture):
                 raise ValueError(f"--rivals: {problem}")
-            own = {} if config.generators else {"task": {"generators": next(iter(found.values()))}}
+            has_group = config.generators or config.value_symmetries
+            own = {} if has_group else {"task": next(iter(found.values()))}
             candidates[REFERENCES[architecture].title] = {"rival": {"reference": architecture}, **own}
             continue
         # The median size, not the largest: a trivial group on many nodes has an embedding row per pair, and these
@@ -212,35 +213,44 @@ def write_grid(content: dict[str, Any], output: Path) -> Grid:
     return Grid.read(output)
 
 
-def named_group(source: TaskRecipe, config: TaskConfig, text: str) -> list:
-    """The generators of a candidate group, as cycles."""
+def named_group(source: TaskRecipe, config: TaskConfig, text: str) -> dict[str, list]:
+    """The fields of a candidate group in a recipe: generators as cycles and, if there are any, value symmetries."""
     if text.startswith("["):
-        return to_cycles(from_cycles(parse_json(text, f"group {shown(text)}"), config.degree))
+        return {"generators": to_cycles(from_cycles(parse_json(text, f"group {shown(text)}"), config.degree))}
     if source.dataset is not None:
-        return to_cycles(resolve_group(text, config.degree)[0])
-    options = {**source.options, "group": text}
-    return dataclasses.replace(source, options=options).config().generators  # the task may offer groups of its own
+        return {"generators": to_cycles(resolve_group(text, config.degree)[0])}
+    options = {**source.options, "group": text}  # the task may offer groups of its own
+    return _symmetry_of(dataclasses.replace(source, options=options).config())
 
 
-def proposals(config: TaskConfig) -> dict[str, list]:
+def _symmetry_of(config: TaskConfig) -> dict[str, list]:
+    values = {"value_symmetries": config.value_symmetries} if config.value_symmetries else {}
+    return {"generators": config.generators, **values}
+
+
+def proposals(config: TaskConfig) -> dict[str, dict[str, list]]:
     """Default candidates by name: standard groups, the task's own and the edges' automorphisms, without repeats."""
+    plain = config.without_value_symmetries()
     found = {name: resolve_group(name, config.degree)[0] for name in PROPOSED}
-    found[config.group_name or "the task's own"] = config.permutation_group()
+    own = config.group_name or "the task's own"
+    if not config.value_symmetries:
+        found[own] = config.permutation_group()
     if config.edges is not None:
         targets, sources = np.array(config.edges).T
         with contextlib.suppress(Undecided):  # of a large graph
             found["automorphisms of the edges"] = graph_automorphisms(np.stack([sources, targets]), config.degree)
-    distinct: dict[bytes, tuple[str, list]] = {}
+    distinct: dict[bytes, tuple[str, dict[str, list]]] = {}
     for name, group in found.items():
-        task = dataclasses.replace(config, generators=to_cycles(group), edges=None, support="complete")
-        distinct.setdefault(SymmetryBreaker(task).labels.numpy().tobytes(), (name, to_cycles(group)))
-    return dict(distinct.values())
+        task = dataclasses.replace(plain, generators=to_cycles(group), edges=None, support="complete")
+        distinct.setdefault(SymmetryBreaker(task).labels.numpy().tobytes(), (name, {"generators": to_cycles(group)}))
+    proposed = dict(distinct.values())
+    return {**proposed, own: _symmetry_of(config)} if config.value_symmetries else proposed
 
 
 def seen_by_network(task: TaskConfig) -> tuple:
     """A key that is equal for candidates that give the same network: the support and the colours of pairs."""
     sparse = task.edges if task.support == "sparse" else None
-    return json.dumps(sparse), SymmetryBreaker(task).labels.numpy().tobytes()
+    return json.dumps([sparse, task.value_symmetries]), SymmetryBreaker(task).labels.numpy().tobytes()
 
 
 def number_of_parameters(recipe: Recipe, task: TaskConfig) -> int:
@@ -261,7 +271,8 @@ def describe_candidates(grid: Grid, config: TaskConfig) -> dict[str, Candidate]:
             continue
         [source] = grid.recipe(cell).tasks
         task = source.config(own=config)
-        num_orbitals, order = SymmetryBreaker(task).num_pair_orbits, group_order(task.permutation_group())
+        order = value_orders(task).outputs if task.value_symmetries else group_order(task.permutation_group())
+        num_orbitals = SymmetryBreaker(task).num_pair_orbits
         candidates[name] = Candidate(name, task.group_name, str(source.support), num_orbitals, order)
     return candidates
 
