@@ -48,6 +48,7 @@ EFFECTS = {
     "eval_steps": (5, {}, lambda seen: "checkpoint-5" in seen["saved"] or 5 in seen["validated"]),
     "eval_batch_size": (1, {}, lambda seen: seen["equal_weights"]),
     "patience": (1, {}, lambda seen: seen["equal_weights"]),
+    "cosets": ("all", {}, lambda seen: "cosets: all" in seen["record"]),
     "logging_steps": (3, {}, lambda seen: seen["steps"] == [6]),
     "report_to": ("tensorboard", {}, lambda seen: seen["events"]),
     "output_dir": (None, {}, None),  # see test_a_run_is_continued_in_another_folder
