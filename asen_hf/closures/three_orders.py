@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.configuration_symmetries import value_group
+from ..model.configuration_symmetries import entry_text, value_group
 from ..model.configuration_task import TaskConfig
 from ..model.value_groups import ValueGroup
 from ._texts import known_order, order_text
@@ -98,7 +98,7 @@ def check_value_symmetries(name: str, task: TaskConfig, orders: ValueOrders) -> 
         element = value_group(task, with_outputs=False).symmetries[index]
         if task.is_regression and task.num_features is not None and element.maps.any() and "outputs" not in entry:
             warnings.warn(
-                f"task {name!r}: value symmetry {index}{_in_brackets(entry)} changes features and leaves outputs out, "
+                f"task {name!r}: {entry_text(index, entry)} changes features and leaves outputs out, "
                 f"so outputs stay as they are: to confirm, state outputs={list(range(1, task.output_size + 1))}",
                 stacklevel=3,
             )
@@ -133,7 +133,3 @@ def _num_undeclared(task: TaskConfig, points: int | None) -> int | None:
 
 def _elements(count: int, verb: str) -> str:
     return f"{order_text(count)} element{'' if count == 1 else 's'} of the group {verb}{'s' if count == 1 else ''}"
-
-
-def _in_brackets(entry: dict) -> str:
-    return f" ({entry['name']})" if "name" in entry else ""

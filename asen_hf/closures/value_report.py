@@ -181,8 +181,7 @@ def _coset_sets(task: TaskConfig, group: ValueGroup, network_group: PermutationG
         products = (generator.after(coset, group.maps) for generator in generators for coset in group.cosets)
         return all(key(product) in keys for product in products)
 
-    unchanged = np.zeros(task.degree, dtype=np.int64)
-    seen = [Element(form, unchanged) for form in array_forms(network_group)]
+    seen = [Element.move(form) for form in array_forms(network_group)]
     contains_group = permute(group.generators)
     return len(keys) if contains_group and permute(seen) else None, contains_group
 

@@ -161,9 +161,7 @@ def _action(task: str, group: PermutationGroup | TaskConfig, config: TaskConfig,
         raise ValueError(f"{task}: augmented by a group of degree {group.degree}, not {config.degree}")
     if isinstance(group, TaskConfig):
         return RowAction(group, value_group(group).random_elements(_AUGMENTING_ELEMENTS, seed))
-    unchanged = np.zeros(config.degree, dtype=np.int64)
-    points = random_elements(group, _AUGMENTING_ELEMENTS, seed)
-    return RowAction(config, [Element(images, unchanged) for images in points])
+    return RowAction(config, [Element.move(points) for points in random_elements(group, _AUGMENTING_ELEMENTS, seed)])
 
 
 def _all_rows(task: str, dataset: Dataset, config: TaskConfig) -> dict[str, torch.Tensor]:

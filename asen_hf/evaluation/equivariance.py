@@ -154,8 +154,7 @@ def find_outsider(breaker: SymmetryBreaker, tries: int = 100, seed: int = 0) -> 
 def _sampled(config: TaskConfig, group: PermutationGroup | None, num_elements: int, seed: int) -> list[Element]:
     if group is None:
         return value_group(config).random_elements(num_elements, seed)
-    unchanged = np.zeros(config.degree, dtype=np.int64)
-    return [Element(points, unchanged) for points in random_elements(group, num_elements, seed)]
+    return [Element.move(points) for points in random_elements(group, num_elements, seed)]
 
 
 def _model_function(

@@ -91,7 +91,7 @@ def _read_entry(task: TaskConfig, index: int, entry: Any) -> dict[str, Any]:
     require(not unknown, f"{where} has the unknown key {shown(unknown[:1])}: it may have {', '.join(_KEYS)}")
     name = entry.get("name", "")
     require(isinstance(name, str), f"{where}: name must be a text, got {shown(name)}")
-    where += f" ({name})" * bool(name)
+    where = entry_text(index, entry)
     read: dict[str, Any] = {"name": name} if name else {}
     if entry.get("points") is not None:
         read["points"] = _read_points(entry["points"], task.degree, where)
@@ -100,6 +100,11 @@ def _read_entry(task: TaskConfig, index: int, entry: Any) -> dict[str, Any]:
             read[values.field] = _read_lists(entry[values.field], values, where)
     require(bool(read.keys() - {"name"}), f"{where} moves and changes nothing: give it points, inputs or outputs")
     return read
+
+
+def entry_text(index: int, entry: dict[str, Any]) -> str:
+    """What messages call an entry: its number and its name, if it has one."""
+    return f"value symmetry {index}" + f" ({entry.get('name')})" * bool(entry.get("name"))
 
 
 def _read_points(points: Any, degree: int, where: str) -> list:
@@ -228,7 +233,7 @@ def check_symmetric_fields(task: TaskConfig) -> None:
             feature changes otherwise than the outputs.
     """
     for index, (entry, element) in enumerate(zip(task.value_symmetries, value_group(task).symmetries, strict=True)):
-        where = f"value symmetry {index}" + f" ({entry.get('name')})" * ("name" in entry)
+        where = entry_text(index, entry)
         inputs, outputs = value_gathers(task, element.maps)  # per node
         if task.num_features is not None:
             _check_equal("input_scale", task.input_scale, inputs[0], "features", where)

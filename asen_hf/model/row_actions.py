@@ -35,6 +35,8 @@ class RowAction:
         (self._sources, self._signs), (self._output_sources, self._output_signs) = (
             tuple(torch.from_numpy(part).to(device) for part in side) for side in value_gathers(task)
         )
+        # The gather that stands for a permutation is its inverse.
+        self._images, self._output_images = (each.argsort(dim=-1) for each in (self._sources, self._output_sources))
         self._changes_values = bool(self._maps.any())
         self._offsets = _offsets(task.input_mean, self._sources, self._signs)  # ([n,] M', F)
         self._output_offsets = _offsets(task.label_mean, self._output_sources, self._output_signs)
@@ -50,18 +52,14 @@ class RowAction:
         if not self._changes_values:
             return moved
         if inputs.ndim == 2:
-            images = self._sources.argsort(dim=-1)[maps, moved.clamp(min=0)]
+            images = self._images[maps, moved.clamp(min=0)]
             return torch.where(moved == MISSING_TOKEN, moved, images.to(moved.dtype))
         return _affine(moved, self._sources, self._signs, self._offsets, maps)
 
     def labels(self, labels: Tensor, chosen: Tensor) -> Tensor:
         """Labels in raw units, ``(B,) + task.label_shape()``, row b changed by element ``chosen[b]``."""
         task = self.task
-        maps = self._maps[chosen]
-        if task.output_level == "node":
-            labels = self.nodes(labels, chosen)
-        else:
-            maps = maps[:, 0]
+        labels, maps = self._outputs(labels, chosen)
         if not self._changes_values:
             return labels
         if task.is_regression:
@@ -70,17 +68,18 @@ class RowAction:
             return moved if task.output_size > 1 else moved.squeeze(-1)
         if task.is_multi_label:
             return labels.take_along_dim(self._output_sources[maps], dim=-1)
-        images = self._output_sources.argsort(dim=-1)[maps, labels.clamp(min=0)]
+        images = self._output_images[maps, labels.clamp(min=0)]
         return torch.where(labels == IGNORED_CLASS, labels, images.to(labels.dtype))
 
     def logits(self, logits: Tensor, chosen: Tensor) -> Tensor:
         """Logits, in normalised units, ``(B, n, K)`` or ``(B, K)``, row b changed by element ``chosen[b]``."""
-        maps = self._maps[chosen]
-        if self.task.output_level == "node":
-            logits = self.nodes(logits, chosen)
-        else:
-            maps = maps[:, 0]
+        logits, maps = self._outputs(logits, chosen)
         return logits.take_along_dim(self._output_sources[maps], dim=-1) * self._output_signs[maps].to(logits.dtype)
+
+    def _outputs(self, outputs: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs, moved if they are of nodes, and the numbers of the value maps that are to change them."""
+        maps = self._maps[chosen]
+        return (self.nodes(outputs, chosen), maps) if self.task.output_level == "node" else (outputs, maps[:, 0])
 
     def nodes(self, values: Tensor, chosen: Tensor) -> Tensor:
         """Values of nodes ``(B, n, …)``, moved only."""

@@ -57,7 +57,7 @@ class ValueGroup:
         self.maps = maps
         self.symmetries = list(symmetries)
         self._order = order
-        self._moves = [Element(form, np.zeros(self.degree, np.int64)) for form in moves]
+        self._moves = [Element.move(form) for form in moves]
         # At once, which numbers all value maps: their order, and with it the orbitals of the lift, to which weights
         # belong, then depends on the generators only, and not on what has been asked of the group before.
         self._codes = self._reached_codes()
@@ -134,7 +134,7 @@ class ValueGroup:
         self, generators: list[Element], key: Callable[[Element], bytes]
     ) -> tuple[list[Element], list[NDArray]]:
         """Representatives of all cosets, told apart by their key; and Schreier's generators of the identity's coset."""
-        identity = Element(np.arange(self.degree), np.zeros(self.degree, np.int64))
+        identity = Element.move(np.arange(self.degree))
         found = {key(identity): identity}
         schreier = []
         for element in (queue := [identity]):

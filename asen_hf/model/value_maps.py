@@ -70,6 +70,11 @@ class Element:
     points: Numbers
     maps: Numbers
 
+    @classmethod
+    def move(cls, points: Numbers) -> Element:
+        """The element that moves points and leaves values alone."""
+        return cls(points, np.zeros(len(points), dtype=np.int64))
+
     def after(self, other: Element, maps: ValueMaps) -> Element:
         """The product ``self · other``: first ``other``, then ``self``."""
         return Element(self.points[other.points], maps.product(self.maps[other.points], other.maps))
