@@ -14,6 +14,7 @@ from sympy.combinatorics import PermutationGroup
 from ._group_graphs import automorphisms, is_graph
 from ._messages import shown
 from .configuration_html import task_html
+from .configuration_outputs import check_outputs_declared, check_size
 from .configuration_rows import check_inputs, check_labels
 from .configuration_statistics import Statistic, check_constant_on_orbits, checked_statistics, is_per_node
 from .configuration_symmetries import check_symmetric_fields, read_value_symmetries, seen_symmetry, value_group
@@ -23,16 +24,7 @@ from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
 from .orbits import check_edges
 
 MOST_POINTS_FOR_TRIPLES = 64
-MAX_SIZE = 2**24
-"""Largest vocabulary, number of features and number of labels."""
-
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
-_LARGEST_WEIGHT = 1e6
-_LOSSES = {  # the first is the default
-    "single_label_classification": ("cross_entropy",),
-    "multi_label_classification": ("binary_cross_entropy",),
-    "regression": ("l1", "mse"),
-}
 
 
 @with_value_errors
@@ -152,7 +144,7 @@ class TaskConfig:
             self._read_group(group)
         self._check_symmetry()
         self._check_inputs_declared()
-        self._check_outputs_declared()
+        check_outputs_declared(self)
         self._check_value_symmetries()
 
     def _read_group(self, group: Any) -> None:
@@ -214,58 +206,10 @@ class TaskConfig:
             f"vocab_size={self.vocab_size} and num_features={self.num_features}",
         )
         require(self.input_size >= 1, f"vocab_size or num_features must be at least 1, got {self.input_size}")
-        self._check_size("vocab_size" if self.num_features is None else "num_features")
+        check_size(self, "vocab_size" if self.num_features is None else "num_features")
         names = ("input_mean", "input_scale")
         self.input_mean, self.input_scale = checked_statistics(
             self.input_mean, self.input_scale, self.num_features, names, "num_features", self.degree
-        )
-
-    def _check_outputs_declared(self) -> None:
-        least = 2 if self.problem_type == _CLASSIFICATION else 1
-        if self.num_labels is None:
-            self.num_labels = len(self.label_names) if self.label_names is not None else least
-        require(self.num_labels >= least, f"{self.problem_type} needs num_labels >= {least}, got {self.num_labels}")
-        self._check_size("num_labels")
-        losses = _LOSSES[self.problem_type]
-        if self.loss is None:
-            self.loss = losses[0]  # type: ignore[assignment]
-        require(self.loss in losses, f"loss must be {' or '.join(losses)} for {self.problem_type}, got {self.loss!r}")
-        if self.is_regression:
-            suits = ["mae", *["mpjpe", "p_mpjpe"] * (self.output_level == "node" and self.num_labels > 1)]
-        else:
-            suits = ["accuracy", *["auc"] * (self.is_multi_label or self.num_labels == 2)]
-        if self.metric is None:
-            self.metric = suits[0]  # type: ignore[assignment]
-        require(self.metric in suits, f"metric must be {' or '.join(suits)} for this task, got {self.metric!r}")
-        if self.class_weights is not None:
-            self._check_class_weights(self.class_weights)
-        require(
-            self.output_level == "graph" or (self.pooling is None and not self.pool_by_orbit),
-            'pooling and pool_by_orbit need output_level="graph": a node-level task pools nothing',
-        )
-        if self.label_names is not None:
-            require(
-                len(set(self.label_names)) == self.num_labels == len(self.label_names),
-                f"label_names must be {self.num_labels} different names, got {len(set(self.label_names))} different "
-                f"ones among {len(self.label_names)}",
-            )
-        size, names = self.num_labels if self.is_regression else None, ("label_mean", "label_scale")
-        self.label_mean, self.label_scale = checked_statistics(
-            self.label_mean, self.label_scale, size, names, "num_labels of a regression"
-        )
-        if self.residual_feature is not None:
-            require(
-                self.num_features is not None and self.output_level == "node" and self.is_regression,
-                "residual_feature needs a node-level regression on continuous inputs",
-            )
-            require(
-                0 <= self.residual_feature < (self.num_features or 0),
-                f"residual_feature must be in 0 … {(self.num_features or 0) - 1}, got {self.residual_feature}",
-            )
-
-        require(
-            not self.linear_skip or (self.num_features is not None and self.is_regression),
-            "linear_skip needs a regression on continuous inputs",
         )
 
     def _check_value_symmetries(self) -> None:
@@ -287,19 +231,6 @@ class TaskConfig:
         for name in ("input_mean", "input_scale"):
             if is_per_node(getattr(self, name)):
                 check_constant_on_orbits(name, getattr(self, name), self.point_group())
-
-    def _check_class_weights(self, weights: list) -> None:
-        require(not self.is_regression, "class_weights need classes, and a regression has none")
-        are_numbers = all(type(weight) in (int, float) and 0 <= weight <= _LARGEST_WEIGHT for weight in weights)
-        require(
-            len(weights) == self.num_labels and are_numbers and sum(weights) > 0,
-            f"class_weights must be {self.num_labels} numbers in 0 … {_LARGEST_WEIGHT:g}, not all 0, got "
-            f"{shown(weights)}",
-        )
-
-    def _check_size(self, name: str) -> None:
-        size = getattr(self, name)
-        require(size <= MAX_SIZE, f"{name} may be at most {MAX_SIZE:,} (MAX_SIZE), got {size:,}")
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "TaskConfig":
