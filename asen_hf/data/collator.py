@@ -1,7 +1,7 @@
 """Convert rows into tensors, and batch rows of every task in an endless, resumable order."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,15 +12,17 @@ from sympy.combinatorics import PermutationGroup
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_symmetries import value_group
 from ..model.groups import random_elements
+from ..model.heads import without_padding
 from ..model.row_actions import RowAction
 from ..model.value_maps import Element
 from ._array_table import check_real
 from .features import exact, read_column
 from .seeding import random_generator
 
-_COLUMNS = ("inputs", "labels")
 WEIGHTS = "weights"
 """An optional column: one factor of the loss per row."""
+MASK = "attention_mask"
+"""An optional column: ``(N, n)``, 1 for the nodes that a row has, 0 for padding."""
 _NUMBERS_AT_ONCE = 2**22
 _AUGMENTING_ELEMENTS = 1000  # drawn once per task; covers small groups and samples large ones
 COSETS = "cosets"
@@ -35,21 +37,26 @@ def collate(
     Args:
         config: the task.
         rows: a list of ``{"inputs", "labels"}``, a dict of columns (lists, arrays or tensors), or a dataset; with
-            ``"weights"``, if rows have them.
+            ``"pairs"`` if the task has pair inputs; with ``"weights"`` and ``"attention_mask"``, if rows have them.
 
     Returns:
-        ``{"inputs", "labels"}`` and, if there are any, ``"weights"`` float32 ``(N,)``: tokens int64 ``(N, n)`` or
-        features ``(N, n, F)``; classes int64 or regressed values, ``(N,) + config.label_shape()``. Features and values
-        are in raw units, float32 if that holds every value of their type and float64 if not.
+        ``{"inputs", "labels"}`` and, if there are any, ``"pairs"`` ``(N,) + config.pair_shape()``, ``"weights"``
+        float32 ``(N,)`` and ``"attention_mask"`` bool ``(N, n)``: tokens int64 ``(N, n)`` or features ``(N, n, F)``;
+        classes int64 or regressed values, ``(N,) + config.label_shape()``, unknown at nodes that a row lacks. Features
+        and values are in raw units, float32 if that holds every value of their type and float64 if not.
 
     Raises:
         ValueError: no rows, a missing column, rows of different shapes, or entries that the task cannot take; names the
             row, counted from 0.
     """
-    checks = (config.check_inputs, config.check_labels)
-    are_numbers = (config.vocab_size is None, config.is_regression)
+    columns: list[tuple[str, Callable[..., None], bool]] = [
+        ("inputs", config.check_inputs, config.vocab_size is None),
+        ("labels", config.check_labels, config.is_regression),
+    ]
+    if config.has_pairs:
+        columns.append(("pairs", config.check_pairs, config.pair_vocab_size is None))
     batch = {}
-    for name, check, is_number in zip(_COLUMNS, checks, are_numbers, strict=True):
+    for name, check, is_number in columns:
         array = _to_array(_column(rows, name), name)
         check_real(array, name)
         num_rows = max(1, _NUMBERS_AT_ONCE // max(1, array[:1].size))  # at a time: the check's arrays are as large
@@ -61,9 +68,15 @@ def collate(
         )
     if _has_column(rows, WEIGHTS):
         batch[WEIGHTS] = _weights(_to_array(_column(rows, WEIGHTS), WEIGHTS))
+    if _has_column(rows, MASK):
+        mask = _to_array(_column(rows, MASK), MASK)
+        config.check_attention_mask(mask)
+        batch[MASK] = torch.from_numpy(mask.astype(bool))
     sizes = {name: len(tensor) for name, tensor in batch.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"{' and '.join(sizes)} must have equally many rows, got {sizes}")
+    if MASK in batch:
+        batch["labels"] = without_padding(config, batch["labels"], batch[MASK])
     return batch
 
 
@@ -137,6 +150,10 @@ class MultitaskBatches(torch.utils.data.Dataset):
         elements = torch.from_numpy(rng.integers(len(action), size=len(columns["inputs"])))
         columns["inputs"] = action.inputs(columns["inputs"], elements)
         columns["labels"] = action.labels(columns["labels"], elements)
+        if "pairs" in columns:
+            columns["pairs"] = action.pairs(columns["pairs"], elements)
+        if MASK in columns:
+            columns[MASK] = action.nodes(columns[MASK], elements)
 
     def _rows(self, task: str, samples: np.ndarray, num_rows: int) -> np.ndarray:
         epochs, positions = np.divmod(samples, num_rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Array2D, ClassLabel, Dataset, Features, List, Value
+from datasets import Array2D, Array3D, ClassLabel, Dataset, Features, List, Value
 from datasets.fingerprint import generate_random_fingerprint
 
 from ..model.configuration_asen import TaskConfig
@@ -16,10 +16,11 @@ from ._arrow_columns import to_cells, to_numpy
 def task_features(
     config: TaskConfig, features: str = "float32", values: str = "float32", with_lists: bool = False
 ) -> Features:
-    """Types of the columns ``inputs`` and ``labels``.
+    """Types of the columns ``inputs`` and ``labels`` and, of a task with pair inputs, ``pairs``.
 
     Tokens are int64 ``(n,)``, features ``(n, F)`` of type ``features``; classes are ``ClassLabel`` and regressed values
-    of type ``values``, both of shape ``config.label_shape()``. ``with_lists`` uses lists of lists for matrices.
+    of type ``values``, both of shape ``config.label_shape()``. Categories of pairs are int64 and their numbers of type
+    ``features``, of shape ``config.pair_shape()``. ``with_lists`` uses lists of lists for matrices.
     """
     token = Value(features) if config.vocab_size is None else Value("int64")
     label = Value(values)
@@ -28,6 +29,8 @@ def task_features(
     elif not config.is_regression:
         label = ClassLabel(names=config.label_names, num_classes=None if config.label_names else config.num_labels)
     shapes = {"inputs": (token, config.input_shape()), "labels": (label, config.label_shape())}
+    if config.has_pairs:
+        shapes["pairs"] = Value("int64" if config.pair_vocab_size is not None else features), config.pair_shape()
     return Features({name: _shaped(feature, shape, with_lists) for name, (feature, shape) in shapes.items()})
 
 
@@ -68,34 +71,42 @@ def _stored(rows: Dataset, name: str) -> pa.ChunkedArray:
 
 
 def to_table(
-    config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, predictions: Mapping[str, np.ndarray] | None = None
+    config: TaskConfig,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    predictions: Mapping[str, np.ndarray] | None = None,
+    pairs: np.ndarray | None = None,
+    attention_mask: np.ndarray | None = None,
 ) -> pa.Table:
-    """An Arrow table of N rows from valid arrays ``(N,) + input_shape()`` and ``(N,) + label_shape()``.
+    """An Arrow table of N rows from valid arrays ``(N,) + input_shape()``, ``(N,) + label_shape()`` and so on.
 
     ``predictions`` holds reference predictions by column name, with the labels' shape and type.
     """
     predictions = predictions or {}
-    inputs, labels = exact(inputs, config.vocab_size is None), exact(labels, config.is_regression)
-    features = task_features(config, inputs.dtype.name, labels.dtype.name)
+    arrays = {"inputs": exact(inputs, config.vocab_size is None), "labels": exact(labels, config.is_regression)}
+    features = task_features(config, arrays["inputs"].dtype.name, arrays["labels"].dtype.name)
+    if pairs is not None:
+        arrays["pairs"] = exact(pairs, config.pair_vocab_size is None)
+        features["pairs"] = _shaped(Value(arrays["pairs"].dtype.name), config.pair_shape(), False)
+    if attention_mask is not None:
+        arrays["attention_mask"] = np.ascontiguousarray(attention_mask, dtype=np.int8)
+        features["attention_mask"] = _shaped(Value("int8"), (config.degree,), False)
     schema = Features({**features, **dict.fromkeys(predictions, features["labels"])}).arrow_schema
-    arrays = {"inputs": inputs, "labels": labels}
-    arrays |= {name: array.astype(labels.dtype, copy=False) for name, array in predictions.items()}
+    arrays |= {name: array.astype(arrays["labels"].dtype, copy=False) for name, array in predictions.items()}
     return pa.table([to_arrow(array, schema.field(name).type) for name, array in arrays.items()], schema=schema)
 
 
-def to_dataset(
-    config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, predictions: Mapping[str, np.ndarray] | None = None
-) -> Dataset:
-    """The rows of :func:`to_table` as an in-memory dataset."""
+def to_dataset(config: TaskConfig, inputs: np.ndarray, labels: np.ndarray, **columns: Any) -> Dataset:
+    """The rows of :func:`to_table`, whose arguments it takes, as an in-memory dataset."""
     # A fingerprint by content would pickle all rows; datasets uses it for files of its cache, and these rows have none.
-    return Dataset(to_table(config, inputs, labels, predictions), fingerprint=generate_random_fingerprint())
+    return Dataset(to_table(config, inputs, labels, **columns), fingerprint=generate_random_fingerprint())
 
 
 def _shaped(feature: Any, shape: tuple[int, ...], with_lists: bool) -> Any:
     # Array2D, unlike nested lists, is read back into NumPy in one piece by datasets too: milliseconds, not seconds.
     # But it stores an int32 per list, which ends at 2³¹ numbers.
-    if len(shape) == 2 and not with_lists:
-        return Array2D(shape, feature.dtype)
+    if len(shape) in (2, 3) and not with_lists and not isinstance(feature, ClassLabel):
+        return (Array2D if len(shape) == 2 else Array3D)(shape, feature.dtype)
     for size in reversed(shape):
         feature = List(feature, length=size)
     return feature

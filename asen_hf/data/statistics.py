@@ -29,9 +29,9 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
 
     Means and standard deviations are per node orbit and feature, so that normalising commutes with the group, and per
     regressed value, without missing entries; with a ``residual_feature``, they are those of the difference from it.
-    What is constant gets the scale 1. With value symmetries, they are those of the rows and of all their images: what
-    changes sign has mean 0, and what is exchanged has equal statistics. Of rows with more than 2²⁴ inputs, evenly
-    spaced ones are read.
+    What is constant gets the scale 1. Pair features get the quantiles of :func:`pair_quantiles`. With value symmetries,
+    statistics are those of the rows and of all their images: what changes sign has mean 0, and what is exchanged has
+    equal statistics. Of rows with more than 2²⁴ inputs, evenly spaced ones are read.
 
     Args:
         task: returned as it is if it states its statistics, or has neither features nor regressed values.
@@ -42,10 +42,11 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
         ValueError: rows that the task cannot take; names the row.
     """
     unstated = _unstated(task)
-    if not unstated:
+    has_quantiles = task.pair_features is None or task.pair_quantiles is not None
+    if not unstated and has_quantiles:
         return task
     values = _values(unbounded(task), train)
-    computed: dict[str, Any] = {}
+    computed: dict[str, Any] = {} if has_quantiles else {"pair_quantiles": pair_quantiles(task, train)}
     for kind in unstated:
         if kind == "input":
             mean, scale = _per_orbit(task, values[kind])
@@ -58,6 +59,29 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
         rows = f"{num_read:,} of " * (num_read < len(train)) + f"its {len(train):,} training rows"
         logger.warning(f"task {name!r}: {found}, computed from {rows} because its config states none")
     return dataclasses.replace(task, **computed)
+
+
+def pair_quantiles(task: TaskConfig, train: Dataset) -> list[list[float]]:
+    """Evenly spaced quantiles of every pair feature between different nodes, from the least to the largest number.
+
+    Args:
+        task: with pair features.
+        train: the training rows, with a column ``pairs``; of very many, evenly spaced rows are read.
+
+    Raises:
+        ValueError: a feature is missing in all pairs.
+    """
+    columns = collate(unbounded(task), evenly_spaced(train, task))
+    values = columns["pairs"].double().numpy().reshape(-1, task.degree, task.degree, task.pair_features or 1)
+    values = values[:, ~np.eye(task.degree, dtype=bool) if task.degree > 1 else np.ones((1, 1), dtype=bool)]
+    found = []
+    for feature in range(values.shape[-1]):
+        known = values[..., feature].ravel()
+        known = known[~np.isnan(known)]
+        if not known.size:
+            raise ValueError(f"pairs: feature {feature} is missing in all training rows")
+        found.append(np.unique(np.quantile(known, np.linspace(0, 1, task.pair_buckets))).tolist())
+    return found
 
 
 def with_statistics_of(task: TaskConfig, other: TaskConfig) -> TaskConfig:
@@ -74,6 +98,11 @@ def with_statistics_of(task: TaskConfig, other: TaskConfig) -> TaskConfig:
         if has_equal_group or not any(is_per_node(getattr(other, f"{kind}_{part}")) for part in ("mean", "scale"))
     ]
     fields = [f"{kind}_{part}" for kind in kinds for part in ("mean", "scale")]
+    if task.pair_quantiles is None and (task.pair_features, task.pair_buckets) == (
+        other.pair_features,
+        other.pair_buckets,
+    ):
+        fields.append("pair_quantiles")
     return dataclasses.replace(task, **{field: getattr(other, field) for field in fields})
 
 
@@ -126,7 +155,7 @@ def _values(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:
     columns = {name: column.double().numpy() for name, column in collate(task, rows).items()}
     inputs, labels = columns["inputs"], columns["labels"]
     if task.is_regression:
-        labels = labels.reshape(*labels.shape[: 1 + (task.output_level == "node")], task.output_size)
+        labels = labels.reshape(len(labels), *task.output_shape(), task.output_size)
     if task.residual_feature is not None:
         labels = labels - inputs[..., task.residual_feature, None]
     values = {"input": inputs, "label": labels}

@@ -265,7 +265,7 @@ class _Explained:
 
         def embedded(tokens: Tensor) -> Tensor:
             with evaluating(self.model):
-                return self.model.asen._embed(self.name, tokens).node_features
+                return self.model.asen._embed(self.name, {"inputs": tokens}).node_features
 
         def function(features: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
             def replace(_: nn.Module, arguments: tuple[EmbeddedRows]) -> tuple[EmbeddedRows]:

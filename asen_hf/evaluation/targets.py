@@ -51,7 +51,7 @@ def to_predictions(task: TaskConfig, inputs: NDArray, outputs: Array) -> NDArray
 
 
 def _leading_shape(task: TaskConfig, labels: NDArray) -> tuple[int, ...]:
-    return labels.shape[: 1 + (task.output_level == "node")]
+    return (len(labels), *task.output_shape())
 
 
 def residual(task: TaskConfig, inputs: NDArray) -> float | Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,15 +21,17 @@ def block_size(device: torch.device) -> int:
     return BLOCK.get(device.type, _LARGE_BLOCK)
 
 
-def split_rows(rows: int, target: Tensor, source: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Split a batch into blocks of at most ``rows`` rows; labels shared by all rows are repeated for every block.
+def split_rows(rows: int, target: Tensor, *others: Tensor | None) -> Iterator[tuple[Any, ...]]:
+    """Split a batch into blocks of at most ``rows`` rows; what all rows share is repeated for every block.
 
     Transformed tensors stay one block, because the number of blocks would fix the size of the batch.
     """
     if is_transformed():
-        return iter([(target, source, labels)])
-    label_blocks = labels.split(rows) if len(labels) > 1 else itertools.repeat(labels)
-    return zip(target.split(rows), source.split(rows), label_blocks, strict=False)
+        return iter([(target, *others)])
+    blocks: list[Iterable[Tensor | None]] = [
+        itertools.repeat(each) if each is None or len(each) < len(target) else each.split(rows) for each in others
+    ]
+    return zip(target.split(rows), *blocks, strict=False)
 
 
 def join_rows(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

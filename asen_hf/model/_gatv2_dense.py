@@ -35,10 +35,10 @@ def chunked_attention_forward(
     gates = None if gate_table is None else 1 + gate_table
     parts = []
     all_labels = graph.labels.view(-1, graph.num_nodes, graph.num_nodes)
-    for target_block, source_block, labels in split_rows(rows, target, source, all_labels):
+    for target_block, source_block, labels, mask in split_rows(rows, target, source, all_labels, graph.node_mask):
         block = max(1, max_elements // (target_size * max(1, len(target_block))))
         part = recomputed_attention(
-            target_block, source_block, edge_table, gates, labels, layer.attention_vector, passes, block
+            target_block, source_block, edge_table, gates, labels, layer.attention_vector, passes, block, mask
         )
         parts.append(part)
     return join_rows(parts)
@@ -73,7 +73,9 @@ def compiled_attention_forward(
     gates = None if gate_table is None else 1 + gate_table
     labels = graph.labels.view(-1, graph.num_nodes, graph.num_nodes)
     block = target.shape[1]
-    return recomputed_attention(target, source, edge_table, gates, labels, layer.attention_vector, passes, block)
+    return recomputed_attention(
+        target, source, edge_table, gates, labels, layer.attention_vector, passes, block, graph.node_mask
+    )
 
 
 @functools.cache

@@ -64,6 +64,11 @@ def softmax_over_sources(scores: Tensor) -> Tensor:
     return scores.movedim(-1, 0).softmax(0).movedim(0, -1)
 
 
+def mask_sources(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Scores ``(B, H, m, n)``, minus infinity for sources that ``mask`` ``(B, n)`` leaves out."""
+    return scores if mask is None else scores.masked_fill(~mask[:, None, None, :], -torch.inf)
+
+
 @functools.cache
 def plain_passes(heads: int, channels: int, negative_slope: float) -> PairPasses:
     """The passes in plain PyTorch; autograd can differentiate ``scores`` and ``messages``."""

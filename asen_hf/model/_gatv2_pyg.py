@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,8 +39,8 @@ def pyg_attention_forward(
     # Blocks of rows keep the edge tensors in the cache: a large batch takes a third of the time.
     rows = max(1, 2 * block_size(target.device) // max(1, len(targets) * layer.bias.numel()))
     output, weights = join_rows(
-        _pass_messages(layer, target_block, source_block, edge_table, gate_table, targets, sources, label_block)
-        for target_block, source_block, label_block in split_rows(rows, target, source, labels)
+        _pass_messages(layer, target_block, source_block, edge_table, gate_table, targets, sources, label_block, mask)
+        for target_block, source_block, label_block, mask in split_rows(rows, target, source, labels, graph.node_mask)
     )
     if graph.edge_index is None:
         weights = weights.unflatten(-1, (graph.num_nodes, -1))
@@ -55,6 +56,7 @@ def _pass_messages(
     targets: Tensor,
     sources: Tensor,
     labels: Tensor,
+    mask: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     try:
         from torch_geometric.utils import scatter
@@ -67,7 +69,14 @@ def _pass_messages(
     features = add_in_place(target.transpose(0, 1).index_select(0, targets), incoming)
     features = add_in_place(features, edge_table[labels.T])
     scores = (F.leaky_relu_(features, layer.negative_slope) * layer.attention_vector).sum(dim=-1)
-    weights = edge_softmax(scores, targets, num_nodes=num_nodes).permute(1, 2, 0)  # (B, H, E)
+    if mask is not None:
+        # Not minus infinity: on a sparse support, all sources of a target may be masked.
+        is_sent = mask.T[sources].unsqueeze(-1)
+        scores = torch.where(is_sent, scores, torch.finfo(scores.dtype).min)
+    weights = edge_softmax(scores, targets, num_nodes=num_nodes)
+    if mask is not None:
+        weights = weights * is_sent
+    weights = weights.permute(1, 2, 0)  # (B, H, E)
     messages = incoming if gate_table is None else incoming * (1 + gate_table)[labels.T]
     # Computed from the returned weights themselves, not from a view, so that they can have a gradient.
     output = scatter(weights.permute(2, 0, 1).unsqueeze(-1) * messages, targets, dim_size=num_nodes, reduce="sum")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._gatv2_kernels import PairPasses, plain_passes, softmax_over_sources
+from ._gatv2_kernels import PairPasses, mask_sources, plain_passes, softmax_over_sources
 from ._transforms import are_batched, is_transformed
 
 
@@ -26,6 +26,7 @@ def recomputed_attention(
     attention_vector: Tensor,
     passes: PairPasses,
     block: int,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attention on the complete graph, differentiable any number of times in all tensors and through both outputs.
 
@@ -37,6 +38,7 @@ def recomputed_attention(
         attention_vector: ``(H, C)``.
         passes: plain or compiled functions over all pairs.
         block: number of targets per block.
+        mask: bool ``(B, n)``, the sources that send messages; ``None`` for all.
 
     Returns:
         Output ``(B, n, H, C)`` and attention weights ``(B, H, n, n)``.
@@ -45,7 +47,7 @@ def recomputed_attention(
     dtype = torch.promote_types(target.dtype, attention_vector.dtype)
     target, source, edges = (features.flatten(-2).to(dtype) for features in (target, source, edges))
     gates = None if gates is None else gates.flatten(1).to(dtype)
-    tensors = (target, source, edges, gates, labels, attention_vector.to(dtype))
+    tensors = (target, source, edges, gates, labels, mask, attention_vector.to(dtype))
     if torch.is_grad_enabled():
         return _RecomputedAttention.apply(passes, block, *tensors)
     # torch.compile recompiles for inference tensors: clone them into normal tensors.
@@ -62,6 +64,7 @@ def _forward(
     edges: Tensor,
     gates: Tensor | None,
     labels: Tensor,
+    mask: Tensor | None,
     attention_vector: Tensor,
 ) -> tuple[Tensor, Tensor]:
     # torch.compile guards on parameters and on requires_grad even under no_grad: detach, so that it compiles once.
@@ -72,7 +75,7 @@ def _forward(
     with torch.autocast(target.device.type, enabled=False):
         for rows in _slices(nodes, block):
             block_output, block_weights = _attend(
-                passes, target[:, rows], source, edges, gates, labels[:, rows], attention_vector
+                passes, target[:, rows], source, edges, gates, labels[:, rows], mask, attention_vector
             )
             output.put(rows, block_output)
             weights.put(rows, block_weights)
@@ -86,10 +89,12 @@ def _attend(
     edges: Tensor,
     gates: Tensor | None,
     labels: Tensor,
+    mask: Tensor | None,
     attention_vector: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Output ``(B, m, H, C)`` and weights ``(B, H, m, n)`` of m targets; autograd sees through plain passes."""
-    weights = softmax_over_sources(passes.scores(target, source, edges, labels, attention_vector)).contiguous()
+    scores = mask_sources(passes.scores(target, source, edges, labels, attention_vector), mask)
+    weights = softmax_over_sources(scores).contiguous()
     if gates is None:
         return (weights @ _by_head(source, len(attention_vector))).transpose(1, 2), weights
     return passes.messages(weights, source, gates, labels), weights
@@ -111,7 +116,7 @@ class _RecomputedAttention(torch.autograd.Function):
             # Gradients are enabled if the backward itself will be differentiated.
             if torch.is_grad_enabled() or is_transformed() or are_batched(gradients):
                 needed = ctx.needs_input_grad[2:]
-                return None, None, *_plain_backward(ctx.passes.negative_slope, needed, gradients, *saved[:6])
+                return None, None, *_plain_backward(ctx.passes.negative_slope, needed, gradients, *saved[:7])
             tensors: list[Any] = [None if x is None else x.detach() for x in saved]
             return None, None, *_backward(ctx.passes, ctx.block, *gradients, *tensors)
 
@@ -122,7 +127,7 @@ def _plain_backward(
     output_gradients: Sequence[Tensor | None],
     *tensors: Any,
 ) -> tuple[Tensor | None, ...]:
-    """The needed gradients of the six tensors from ``target`` to ``attention_vector``, by autograd."""
+    """The needed gradients of the seven tensors from ``target`` to ``attention_vector``, by autograd."""
     create_graph = torch.is_grad_enabled()
     passes = plain_passes(*tensors[-1].shape, negative_slope)
     with torch.enable_grad():
@@ -145,11 +150,12 @@ def _backward(
     edges: Tensor,
     gates: Tensor | None,
     labels: Tensor,
+    _mask: Tensor | None,  # masked sources have no weight, so no gradient passes through them
     attention_vector: Tensor,
     output: Tensor,
     weights: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of the six tensors from ``target`` to ``attention_vector``."""
+    """The gradients of the seven tensors from ``target`` to ``attention_vector``."""
     heads, channels = attention_vector.shape
     output_gradient = torch.zeros_like(output) if output_gradient is None else output_gradient
     # Σ_j weight · gradient, which the softmax's backward needs, equals gradient · output: no pass over pairs.
@@ -187,6 +193,7 @@ def _backward(
         through_messages.addcmul_(source_gradient, attention_vector).flatten(2),
         (edges_gradient * attention_vector).flatten(1),
         None if gates_gradient is None else gates_gradient.flatten(1),
+        None,
         None,
         attention_vector_gradient.whole.sum((0, 1)),
     )

@@ -56,6 +56,8 @@ def eager_attention_forward(
     activated = F.leaky_relu_(features, module.negative_slope)
     # Product and sum, because matrix products with so few columns take over twice as long (messages below, too).
     scores = (activated * module.attention_vector).sum(dim=-1)  # (B, n, n, H)
+    if graph.node_mask is not None:
+        scores = scores.masked_fill(~graph.node_mask[:, None, :, None], -torch.inf)
     # Softmax before the permutation, because PyTorch's softmax over a short contiguous dimension is slow.
     weights = scores.softmax(dim=2).permute(0, 3, 1, 2)  # (B, H, n, n)
     if gate_table is None:

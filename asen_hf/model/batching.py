@@ -42,16 +42,20 @@ def join(batches: Sequence[EmbeddedRows]) -> EmbeddedRows:
     """Concatenate the batches of multiple tasks, and their tables of orbital features; labels are shifted to match."""
     if len(batches) == 1:
         return batches[0]
-    labels, first_label = [], 0
+    labels, masks, first_label = [], [], 0
     for batch in batches:
-        rows = len(batch.node_features)
+        rows, mask = len(batch.node_features), batch.graph.node_mask
+        masks.append(torch.ones(batch.node_features.shape[:2], dtype=torch.bool) if mask is None else mask)
         labels.append((batch.graph.labels + first_label).expand(rows, -1, -1))
         first_label += len(batch.orbital_features)
+    node_features = torch.cat([batch.node_features for batch in batches])
+    is_masked = any(batch.graph.node_mask is not None for batch in batches)
+    mask = torch.cat([mask.to(node_features.device) for mask in masks]) if is_masked else None
     return EmbeddedRows(
-        torch.cat([batch.node_features for batch in batches]),
+        node_features,
         torch.cat([batch.orbital_features for batch in batches]),
         None,
-        OrbitGraph(batches[0].graph.num_nodes, torch.cat(labels)),
+        OrbitGraph(batches[0].graph.num_nodes, torch.cat(labels), node_mask=mask),
     )
 
 

@@ -230,7 +230,12 @@ class AsenConfig(PreTrainedConfig):
         if not kwargs.get("return_unused_kwargs"):
             unknown = sorted(kwargs.keys() - _INHERITED_KEYS - _LOADING_KEYS)
             require(not unknown, f"AsenConfig has no {', '.join(unknown)}; it has {', '.join(sorted(fields))}")
-        return super().from_dict({**config_dict, **own}, **kwargs)
+        config_dict = {**config_dict, **own}
+        if isinstance(config_dict.get("tasks"), dict):  # configs older than shared_rows shared none
+            tasks = config_dict["tasks"].items()
+            old = {name: {"shared_rows": False, **task} if isinstance(task, dict) else task for name, task in tasks}
+            config_dict["tasks"] = old
+        return super().from_dict(config_dict, **kwargs)
 
     def _repr_html_(self) -> str:
         return config_html(self)

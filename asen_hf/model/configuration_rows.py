@@ -8,6 +8,7 @@ import numpy as np
 
 from .configuration_statistics import LARGEST_NORMALIZED, normalized
 from .configuration_values import require
+from .twins import has_twin
 
 if TYPE_CHECKING:
     from .configuration_task import TaskConfig
@@ -56,6 +57,39 @@ def check_labels(task: TaskConfig, labels: np.ndarray, first_row: int = 0, where
         )
         allowed = ((labels >= 0) & (labels <= top)) | (labels == IGNORED_CLASS)
         _check_entries(labels, allowed, f"{what} in 0 … {top} (or -100)", first_row, f"{where}labels")
+
+
+def check_pairs(task: TaskConfig, pairs: np.ndarray, first_row: int = 0, where: str = "") -> None:
+    """As :meth:`TaskConfig.check_pairs`."""
+    require(task.has_pairs, f"{where}there are pairs, but the task states neither pair_vocab_size nor pair_features")
+    _check_shape(pairs, task.pair_shape(), f"{where}pairs")
+    if task.pair_vocab_size is None:
+        require(pairs.dtype.kind in "iuf", f"{where}pairs must be numbers (integers or floats), got {pairs.dtype}")
+        _check_entries(pairs, ~np.isinf(pairs), "a finite number, or NaN where missing", first_row, f"{where}pairs")
+    else:
+        expected = f"a category in 0 … {task.pair_vocab_size - 1} (or {MISSING_TOKEN} where missing)"
+        require(np.issubdtype(pairs.dtype, np.integer), f"{where}pairs must be integers, {expected}, got {pairs.dtype}")
+        allowed = ((pairs >= 0) & (pairs < task.pair_vocab_size)) | (pairs == MISSING_TOKEN)
+        _check_entries(pairs, allowed, expected, first_row, f"{where}pairs")
+
+
+def check_attention_mask(task: TaskConfig, mask: np.ndarray, first_row: int = 0, where: str = "") -> None:
+    """As :meth:`TaskConfig.check_attention_mask`."""
+    _check_shape(mask, (task.degree,), f"{where}attention_mask")
+    _check_entries(mask, (mask == 0) | (mask == 1), "1, or 0 for padding", first_row, f"{where}attention_mask")
+    is_present = mask.astype(bool)
+    for row in np.flatnonzero(~is_present.any(axis=1)):
+        raise ValueError(f"{where}attention_mask, row {first_row + row}: expected a node, got none")
+    if is_present.all():
+        return
+    require(task.symmetrization != "lift", f'{where}rows that lack nodes need symmetrization="average", got "lift"')
+    absent = ~is_present & ~has_twin(task)
+    for row, node in np.argwhere(absent):
+        raise ValueError(
+            f"{where}row {first_row + row} lacks node {node}, but no exchange of this node with just one other is in "
+            f"{task.group_name or 'the group'}: rows may be shorter only under groups that permute nodes freely, such "
+            "as S6, Young subgroups and their wreath products; give the node as missing (-1 or NaN) instead"
+        )
 
 
 def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:

@@ -15,7 +15,8 @@ from ._group_graphs import automorphisms, is_graph
 from ._messages import shown
 from .configuration_html import task_html
 from .configuration_outputs import check_outputs_declared, check_size
-from .configuration_rows import check_inputs, check_labels
+from .configuration_pairs import check_pairs_declared
+from .configuration_rows import check_attention_mask, check_inputs, check_labels, check_pairs
 from .configuration_statistics import Statistic, check_constant_on_orbits, checked_statistics, is_per_node
 from .configuration_symmetries import check_symmetric_fields, read_value_symmetries, seen_symmetry, value_group
 from .configuration_values import MAX_TEXT, require, with_value_errors
@@ -63,18 +64,38 @@ class TaskConfig:
             points only is a move that is averaged over instead of being seen by the network.
         symmetrization: how value symmetries enter, ``"average"`` (default) or ``"lift"``; both are exact (see
             :mod:`asen_hf.model.value_symmetries`).
+        relations: what a pair's colour says of the inputs of its nodes, besides its orbital: ``"equal"``, ``"order"``
+            (less, equal or greater), ``"sum"`` or ``"difference"`` of two tokens. They commute with all permutations,
+            so the network stays exactly equivariant. Tokens must mean the same at all nodes. ``"order"`` and
+            ``"equal"`` also compare one raw feature (with value symmetries, as normalised). Pairs with a missing input
+            have a colour of their own.
         orbital_names: names of the pair orbitals, one name per orbital in the order of the labels (``asen inspect``
             prints them), such as ``["itself", "same block", "other block"]`` for a wreath product. With
             ``add_task(…, init_from=…)``, an orbital is initialised from the donor's orbital of the same name. The
             number of names is checked when a model is built.
-        point_order: whether points 0 … n-1 lie on a ``"line"``, on a ``"ring"``, or have no order (``None``). Used only
-            by ``add_task(…, init_from=…)``, to distinguish a shift by 1 from a shift by 3; the network does not use it.
-        node_coordinates: positions of the nodes for maps, one pair ``[x, y]`` per node, such as longitude and latitude;
-            the network does not use them.
+        point_order: whether points 0 … n-1 lie on a ``"line"``, on a ``"ring"``, on a ``"grid"`` (at their
+            ``node_coordinates``), or have no order (``None``). Used by ``shared_rows`` and by
+            ``add_task(…, init_from=…)``, to distinguish a shift by 1 from a shift by 3.
+        shared_rows: whether orbitals of equal offsets in the ``point_order``, or of one name if ``orbital_names``
+            repeat, share a row of the table, plus a row each that starts at zero, so that few rows of data teach all of
+            them and they can still learn to differ. ``None`` for the default, no.
+        node_coordinates: positions of the nodes, one pair ``[x, y]`` per node, such as longitude and latitude, for maps
+            and for ``point_order="grid"``.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids (-1 where missing); exclusive with
             ``num_features``.
         num_features: number of features F per node, for inputs ``(B, n, F)`` of floats (NaN where missing).
-        output_level: ``"node"`` (one output per node, equivariant) or ``"graph"`` (one per sample, invariant).
+        shared_token_embedding: whether all tokens have the same embedding, so that only ``relations`` tell them apart.
+            With ``relations=["equal"]``, renaming tokens then changes nothing.
+        pair_vocab_size: number of categories, for ``pairs`` ``(B, n, n)``, such as bond types (-1 where missing): every
+            row gives them beside its inputs, row = target, column = source. Exclusive with ``pair_features``.
+        pair_features: number of features P per pair, for ``pairs`` ``(B, n, n)`` or ``(B, n, n, P)`` of floats (NaN
+            where missing), such as distances.
+        pair_buckets: number of learned vectors per pair feature, at its quantiles; between them is interpolated.
+        pair_quantiles: the increasing numbers at which they lie, one list per pair feature; ``None`` until training
+            computes them from its rows.
+        output_level: ``"node"`` (one output per node, equivariant), ``"pair"`` (one per ordered pair of nodes, row =
+            target, column = source, equivariant) or ``"graph"`` (one per sample, invariant).
+        symmetric_outputs: whether the outputs of (i, j) and (j, i) are equal, by their mean, at ``"pair"`` level.
         pooling: how the node states of a graph-level task become one graph state: ``"mean"``, ``"sum"`` or ``"max"``;
             ``None`` for the model's.
         pool_by_orbit: whether each node orbit is pooled by itself, so that the head of a graph-level task can tell
@@ -118,12 +139,20 @@ class TaskConfig:
     symmetry_breaking: Literal["nodes", "pairs", "triples"] = "pairs"
     value_symmetries: Any = dataclasses.field(default_factory=list)
     symmetrization: Literal["average", "lift"] | None = None
+    relations: list[str] = dataclasses.field(default_factory=list)
     orbital_names: list[str] | None = None
     point_order: PointOrder | None = None
+    shared_rows: bool | None = None
     node_coordinates: list | None = None
     vocab_size: int | None = None
     num_features: int | None = None
-    output_level: Literal["node", "graph"] = "node"
+    shared_token_embedding: bool = False
+    pair_vocab_size: int | None = None
+    pair_features: int | None = None
+    pair_buckets: int = 16
+    pair_quantiles: list | None = None
+    output_level: Literal["node", "pair", "graph"] = "node"
+    symmetric_outputs: bool = False
     pooling: Literal["mean", "sum", "max"] | None = None
     pool_by_orbit: bool = False
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] = _CLASSIFICATION
@@ -145,6 +174,7 @@ class TaskConfig:
         self._check_symmetry()
         self._check_inputs_declared()
         check_outputs_declared(self)
+        check_pairs_declared(self)
         self._check_value_symmetries()
 
     def _read_group(self, group: Any) -> None:
@@ -177,6 +207,10 @@ class TaskConfig:
         )
         if self.node_coordinates is not None:
             self._read_coordinates()
+        require(
+            self.point_order != "grid" or self.node_coordinates is not None,
+            'point_order="grid" needs node_coordinates: the place of every node',
+        )
 
     def _check_triples(self, degree: int) -> None:
         require(
@@ -298,14 +332,27 @@ class TaskConfig:
         """Shape of one row's inputs: ``(n,)`` tokens or ``(n, F)`` features."""
         return (self.degree,) if self.num_features is None else (self.degree, self.num_features)
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether rows give data per pair of nodes."""
+        return self.pair_vocab_size is not None or self.pair_features is not None
+
+    def pair_shape(self) -> tuple[int, ...]:
+        """Shape of one row's pairs: ``(n, n)`` categories or numbers, or ``(n, n, P)`` for P > 1 numbers."""
+        pairs = (self.degree, self.degree)
+        return pairs if (self.pair_features or 1) == 1 else (*pairs, self.pair_features or 1)
+
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the places of one row's outputs: ``(n,)`` nodes, ``(n, n)`` pairs or ``()``."""
+        return {"node": (self.degree,), "pair": (self.degree, self.degree), "graph": ()}[self.output_level]
+
     def label_shape(self) -> tuple[int, ...]:
-        """Shape of one row's labels: ``(n,)`` or ``()``; ``(…, K)`` for K > 1 regressed values or any number of labels.
+        """Shape of one row's labels: that of outputs, and ``(…, K)`` for K > 1 regressed values or several labels.
 
         With several labels, each of the K is 0 or 1.
         """
-        nodes = (self.degree,) if self.output_level == "node" else ()
         has_outputs = self.is_multi_label or (self.is_regression and self.output_size > 1)
-        return (*nodes, self.output_size) if has_outputs else nodes
+        return (*self.output_shape(), self.output_size) if has_outputs else self.output_shape()
 
     def check_inputs(self, inputs: np.ndarray, first_row: int = 0, where: str = "") -> None:
         """Check that inputs are valid for this task.
@@ -334,6 +381,32 @@ class TaskConfig:
                 ``label_mean`` for float32.
         """
         check_labels(self, labels, first_row, where)
+
+    def check_pairs(self, pairs: np.ndarray, first_row: int = 0, where: str = "") -> None:
+        """Check that pair inputs are valid for this task.
+
+        Args:
+            pairs: ``(N,) + pair_shape()``; integer categories, -1 where missing, or numbers, NaN where missing.
+            first_row, where: as in :meth:`check_inputs`.
+
+        Raises:
+            ValueError: the task has no pair inputs, wrong shape or dtype, a category outside -1 … pair_vocab_size-1, or
+                an infinite number.
+        """
+        check_pairs(self, pairs, first_row, where)
+
+    def check_attention_mask(self, mask: np.ndarray, first_row: int = 0, where: str = "") -> None:
+        """Check that rows may lack the nodes that a mask leaves out.
+
+        Args:
+            mask: ``(N, n)``, 1 for the nodes that a row has and 0 for padding.
+            first_row, where: as in :meth:`check_inputs`.
+
+        Raises:
+            ValueError: wrong shape, other entries, a row without nodes, or a row that lacks nodes which the group does
+                not exchange freely with others.
+        """
+        check_attention_mask(self, mask, first_row, where)
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can store and ``TaskConfig(**…)`` accepts."""

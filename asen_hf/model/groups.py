@@ -66,8 +66,8 @@ __all__ = [
 Cycles = Sequence[Sequence[Sequence[int]]]
 """Generators as JSON holds them: a list of generators, each a list of disjoint cycles, each a list of points."""
 
-PointOrder = Literal["line", "ring"]
-"""How points 0 … n-1 lie in their domain: along a line, or around a ring where n-1 and 0 are neighbours."""
+PointOrder = Literal["line", "ring", "grid"]
+"""How points 0 … n-1 lie in their domain: along a line, around a ring where n-1 and 0 are neighbours, or on a grid."""
 
 
 def trivial(n: int) -> PermutationGroup:

@@ -35,27 +35,57 @@ def pooling_of(config: AsenConfig, task: TaskConfig) -> str:
     return task.pooling or config.pooling
 
 
-def pool(states: Tensor, how: str, orbits: Sequence[Sequence[int]] | None = None) -> Tensor:
+def pool(states: Tensor, how: str, orbits: Sequence[Sequence[int]] | None = None, mask: Tensor | None = None) -> Tensor:
     """Node states ``(B, n, d)`` to a graph state, invariant to every permutation that maps each orbit to itself.
 
     Args:
         states: ``(B, n, d)``.
         how: ``"sum"``, ``"mean"`` or ``"max"``.
         orbits: the nodes of each of k orbits, pooled by themselves; ``None`` to pool all nodes together.
+        mask: bool ``(B, n)``, the nodes to pool; ``None`` for all. Without any, the result is 0.
 
     Returns:
         ``(B, d)``, or with orbits ``(B, k · d)``.
     """
     if orbits is not None:
-        return torch.cat([pool(states[:, list(nodes)], how) for nodes in orbits], dim=-1)
+        masks = [None if mask is None else mask[:, list(nodes)] for nodes in orbits]
+        parts = zip(orbits, masks, strict=True)
+        return torch.cat([pool(states[:, list(nodes)], how, None, part) for nodes, part in parts], dim=-1)
+    if mask is not None:
+        return _pool_masked(states, how, mask.bool().unsqueeze(-1))
     if how == "max":
         return states.amax(dim=1)
     return states.sum(dim=1) if how == "sum" else states.mean(dim=1)
 
 
+def _pool_masked(states: Tensor, how: str, mask: Tensor) -> Tensor:
+    if how == "max":
+        largest = torch.where(mask, states, -torch.inf).amax(dim=1)
+        return torch.where(mask.any(dim=1), largest, 0)
+    total = torch.where(mask, states, 0).sum(dim=1)
+    return total if how == "sum" else total / mask.sum(dim=1).clamp(min=1)
+
+
 def is_known(task: TaskConfig, labels: Tensor) -> Tensor:
     """Boolean mask of the labels' shape: false for labels to ignore, the class -100 and the value NaN."""
     return ~labels.isnan() if task.is_regression else labels != IGNORED_CLASS
+
+
+def without_padding(task: TaskConfig, labels: Tensor, mask: Tensor) -> Tensor:
+    """Labels or predictions, with -100 or NaN at nodes (or pairs of nodes) that a row lacks.
+
+    Args:
+        task: its config.
+        labels: ``(B,) + task.label_shape()``.
+        mask: ``(B, n)``, 1 for the nodes that a row has.
+    """
+    if task.output_level == "graph":
+        return labels
+    known = mask.bool()
+    if task.output_level == "pair":
+        known = known.unsqueeze(2) & known.unsqueeze(1)
+    known = known.reshape(*known.shape, *[1] * (labels.ndim - known.ndim))
+    return torch.where(known, labels, torch.nan if task.is_regression else IGNORED_CLASS)
 
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .configuration_pairs import num_colours, relation_sizes
 from .configuration_symmetries import seen_symmetry
 from .configuration_task import TaskConfig
 from .orbital_matching import OrbitalMatch, match_orbitals
@@ -48,8 +49,8 @@ def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     has_all_pairs = "edge_index" not in labels and "edge_index" not in donor_labels  # a weak support is in the labels
     has_equal_support = has_all_pairs or _are_equal("edge_index", labels, donor_labels)
     order = new.task.point_order if new.task.point_order == donor.task.point_order else None
-    if "lift" in (new.task.symmetrization, donor.task.symmetrization):
-        order = None  # the points of a lift do not lie on the line or ring of the nodes
+    if order == "grid" or "lift" in (new.task.symmetrization, donor.task.symmetrization):
+        order = None  # signatures know lines and rings, and the points of a lift do not lie on that of the nodes
     rows: dict[str, Rows] = {}
     sentences = []
 
@@ -80,6 +81,21 @@ def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     return DonorRows(rows, ". ".join(filter(None, sentences)))
 
 
+def colour_rows(rows: Rows, new: TaskConfig, donor: TaskConfig) -> Rows | None:
+    """Donor rows of orbitals to donor rows of their colours, orbital by orbital.
+
+    Every colour takes the row of the donor's same colour, or of a donor without colours, which is as good a start for
+    all of them; ``None`` if the donor has other colours.
+    """
+    kind, donor_kind = ((task.relations, task.pair_vocab_size, relation_sizes(task)) for task in (new, donor))
+    number, has_colours = num_colours(new), num_colours(donor) > 1
+    if has_colours and kind != donor_kind:
+        return None
+    if not has_colours:
+        return rows.repeat(number)
+    return np.where(rows[:, None] < 0, -1, rows[:, None] * number + np.arange(number)).ravel()
+
+
 @torch.no_grad()
 def copy_rows(table: nn.Embedding, donor: nn.Embedding, rows: Rows) -> None:
     """Copy the donor's rows into a table; rows of the table where ``rows`` is -1 stay unchanged."""
@@ -87,9 +103,37 @@ def copy_rows(table: nn.Embedding, donor: nn.Embedding, rows: Rows) -> None:
     table.weight[known.to(table.weight.device)] = donor.weight[torch.from_numpy(rows)[known].to(donor.weight.device)]
 
 
+@torch.no_grad()
+def copy_orbitals(table: nn.Embedding, shared: nn.Embedding | None, classes: Tensor, donor: Tensor, rows: Rows) -> None:
+    """Copy a donor's vectors of orbitals and colours into a table, or into the sum of a table and of shared rows.
+
+    Args:
+        table: ``(rank · colours, d)``.
+        shared: ``(number of classes · colours, d)``; ``None`` if the task shares no rows.
+        classes: int64 ``(rank · colours,)``, the row of ``shared`` that is added to each row of ``table``.
+        donor: ``(donor's rank · colours, d)``.
+        rows: donor rows, or -1 for rows that stay unchanged.
+    """
+    known = torch.from_numpy(rows >= 0).to(table.weight.device)
+    vectors = donor[torch.from_numpy(rows).to(donor.device)[known]].to(table.weight)
+    if shared is not None:
+        members = classes[known]
+        sums = torch.zeros_like(shared.weight).index_add_(0, members, vectors)
+        counts = members.bincount(minlength=len(sums)).unsqueeze(-1)
+        shared.weight.copy_(torch.where(counts > 0, sums / counts.clamp(min=1), shared.weight))
+        vectors = vectors - shared.weight[members]
+    table.weight[known] = vectors
+
+
 def has_equal_inputs(new: TaskConfig, donor: TaskConfig) -> bool:
-    """Whether both tasks take equally many tokens, or equally many features."""
-    return (new.vocab_size, new.num_features) == (donor.vocab_size, donor.num_features)
+    """Whether both tasks take equally many tokens, or equally many features, and embed them alike."""
+    fields = ("vocab_size", "num_features", "shared_token_embedding")
+    return all(getattr(new, field) == getattr(donor, field) for field in fields)
+
+
+def has_equal_pairs(new: TaskConfig, donor: TaskConfig) -> bool:
+    """Whether both tasks take equally many pair features, between equally many quantiles."""
+    return (new.pair_features, new.pair_buckets) == (donor.pair_features, donor.pair_buckets)
 
 
 def equal_outputs(new: TaskConfig, donor: TaskConfig) -> list[int] | None:

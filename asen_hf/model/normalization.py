@@ -24,7 +24,7 @@ class FeatureEmbedder(nn.Linear):
 def input_embedder(task: TaskConfig, hidden_size: int) -> nn.Embedding | FeatureEmbedder:
     """The embedder of a task's tokens or features, for :func:`embed_inputs`."""
     if task.vocab_size is not None:
-        return nn.Embedding(task.vocab_size, hidden_size)
+        return nn.Embedding(1 if task.shared_token_embedding else task.vocab_size, hidden_size)
     return FeatureEmbedder(task.input_shape()[-1], hidden_size)
 
 
@@ -46,7 +46,8 @@ def embed_inputs(task: TaskConfig, embedder: nn.Module, missing: nn.Module, inpu
     vectors = missing(torch.arange(task.num_features or 1, device=inputs.device))
     if task.vocab_size is not None:
         is_known = (inputs >= 0).unsqueeze(-1)
-        return torch.where(is_known, embedder(inputs.long().clamp(min=0)), vectors)
+        tokens = inputs.long().clamp(min=0)
+        return torch.where(is_known, embedder(tokens * 0 if task.shared_token_embedding else tokens), vectors)
     is_missing = inputs.isnan()
     known = torch.where(is_missing, 0, inputs).to(embedder.weight.dtype)  # type: ignore[arg-type]
     return embedder(known) + is_missing.to(vectors.dtype) @ vectors
@@ -86,19 +87,23 @@ def raw_values(task: TaskConfig, values: Tensor, inputs: Tensor) -> Tensor:
     return values.float() if fits_float32 else values
 
 
-def to_tensor(inputs: Any, device: torch.device) -> Tensor:
-    """A tensor unchanged; an array or lists as a tensor on the device.
+def to_columns(device: torch.device, **columns: Any) -> dict[str, Tensor]:
+    """The columns that are not ``None``, as tensors: tensors unchanged; arrays or lists, on the device.
 
     Raises:
         ValueError: neither, or lists of unequal length.
     """
-    if isinstance(inputs, Tensor):
-        return inputs
+    return {name: _to_tensor(name, column, device) for name, column in columns.items() if column is not None}
+
+
+def _to_tensor(name: str, column: Any, device: torch.device) -> Tensor:
+    if isinstance(column, Tensor):
+        return column
     try:
-        array = np.asarray(inputs)
-        return to_device({"inputs": torch.from_numpy(np.ascontiguousarray(array))}, device)["inputs"]
+        array = np.asarray(column)
+        return to_device({name: torch.from_numpy(np.ascontiguousarray(array))}, device)[name]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"expected a tensor or an array of inputs, got {shown(inputs)}: {one_line(error)}") from error
+        raise ValueError(f"expected a tensor or an array of {name}, got {shown(column)}: {one_line(error)}") from error
 
 
 def in_float64(tensor: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from ._uploaded_code import carried_code
 from .attention import GATv2Attention
 from .checkpoints import find_checkpoint
 from .configuration_asen import AsenConfig
-from .configuration_names import module_key
 from .heads import Head
 from .linear_skip import LinearSkip
 from .normalization import FeatureEmbedder, MissingEmbedder
@@ -56,7 +55,8 @@ class AsenPreTrainedModel(PreTrainedModel):
         FeatureEmbedder     weight and bias N(0, 1)
         Head                weight Xavier uniform / 50, and / degree where pooling sums states; bias 0
         nn.Linear           weight Xavier uniform, bias 0 (projections)
-        Embedding           N(0, 1): tokens, node orbits, orbitals, orbits on triples
+        Embedding           N(0, 1): tokens, node orbits, orbitals, orbits on triples, classes of orbitals, quantiles of
+                            pair features; 0 for orbitals that have classes
         LayerNorm           weight 1, bias 0
         GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
         MissingEmbedder     0: a missing feature starts at its mean, a missing token as none
@@ -78,7 +78,10 @@ class AsenPreTrainedModel(PreTrainedModel):
             for tensor in module.state_dict(keep_vars=True).values():
                 init.zeros_(tensor)
         elif isinstance(module, nn.Embedding):
-            init.normal_(module.weight)
+            if getattr(module, "is_correction", False):
+                init.zeros_(module.weight)
+            else:
+                init.normal_(module.weight)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
@@ -124,7 +127,7 @@ class AsenPreTrainedModel(PreTrainedModel):
             ) from error
         model, info = loaded
         # A checkpoint of AsenModel has no heads, so all heads may be new. Any missing tensor besides would be random.
-        heads = {f"heads.{module_key(name)}.{kind}" for name in model.config.tasks for kind in ("weight", "bias")}
+        heads = {key for key in model.state_dict() if key.startswith("heads.")}
         # Checkpoints older than the vectors of missing inputs get zeros, which is how the vectors start.
         missing = {key for key in info["missing_keys"] if "missing_embedders." not in key}
         # The head of an adapter is left over in AsenModel, as those of the checkpoint are.

@@ -56,6 +56,12 @@ class RowAction:
             return torch.where(moved == MISSING_TOKEN, moved, images.to(moved.dtype))
         return _affine(moved, self._sources, self._signs, self._offsets, maps)
 
+    def pairs(self, pairs: Tensor, chosen: Tensor) -> Tensor:
+        """Values of pairs of nodes ``(B, n, n, …)``, moved only: pairs move with their nodes."""
+        nodes = self._nodes[chosen]
+        rows = torch.arange(len(pairs), device=pairs.device)[:, None, None]
+        return pairs[rows, nodes.unsqueeze(2), nodes.unsqueeze(1)]
+
     def labels(self, labels: Tensor, chosen: Tensor) -> Tensor:
         """Labels in raw units, ``(B,) + task.label_shape()``, row b changed by element ``chosen[b]``."""
         task = self.task
@@ -79,7 +85,11 @@ class RowAction:
     def _outputs(self, outputs: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs, moved if they are of nodes, and the numbers of the value maps that are to change them."""
         maps = self._maps[chosen]
-        return (self.nodes(outputs, chosen), maps) if self.task.output_level == "node" else (outputs, maps[:, 0])
+        if self.task.output_level == "node":
+            return self.nodes(outputs, chosen), maps
+        if self.task.output_level == "pair":
+            return self.pairs(outputs, chosen), maps[:, :1, None].expand(-1, *outputs.shape[1:3])
+        return outputs, maps[:, 0]
 
     def nodes(self, values: Tensor, chosen: Tensor) -> Tensor:
         """Values of nodes ``(B, n, …)``, moved only."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .configuration_asen import TaskConfig
 from .configuration_symmetries import seen_symmetry
 from .groups import from_cycles, symmetric
+from .orbital_classes import classes_by_name, orbital_classes, pair_offsets
 from .orbits import orbit_labels, refine_by_support
 
 
@@ -26,15 +27,17 @@ class OrbitGraph:
     Attributes:
         num_nodes: number of nodes n.
         labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), or ``(B, n, n)`` if every
-            row of a batch has its own graph; ``(E,)`` on a sparse support.
+            row of a batch has its own graph; ``(E,)`` or ``(B, E)`` on a sparse support.
         edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
         triple_labels: int64 ``(n, n, n)``, target first; ``None`` if triples carry no messages.
+        node_mask: bool ``(B, n)``, the nodes that a row has; ``None`` if every row has all. Others send no messages.
     """
 
     num_nodes: int
     labels: Tensor
     edge_index: Tensor | None = None
     triple_labels: Tensor | None = None
+    node_mask: Tensor | None = None
 
     def to_edges(self) -> tuple[Tensor, Tensor, Tensor]:
         """Targets, sources and labels of all pairs as int64 ``(E,)``, row-major on the complete support.
@@ -76,6 +79,8 @@ class SymmetryBreaker(ComputedBuffers):
         num_node_orbits, num_triple_orbits: number of node and triple labels; 0 if the task has none.
         orbits: int64 ``(n,)``, the node orbits of the group, of a task that tells them apart outside the backbone.
         members: the nodes of each of them, as lists.
+        row_classes: int64 ``(rank,)``, the class of each pair label, of a task whose classes share a row.
+        num_classes: their number; 0 if the task has none.
 
     Raises:
         ValueError: the number of ``orbital_names`` differs from the number of pair labels.
@@ -86,17 +91,18 @@ class SymmetryBreaker(ComputedBuffers):
     node_labels: Tensor | None
     triple_labels: Tensor | None
     orbits: Tensor | None
+    row_classes: Tensor | None
 
     def __init__(self, task: TaskConfig):
         super().__init__(task)
         self.degree = seen_symmetry(task).degree
         buffers = self.compute_buffers()
-        for name in ("labels", "edge_index", "node_labels", "triple_labels", "orbits"):
+        for name in ("labels", "edge_index", "node_labels", "triple_labels", "orbits", "row_classes"):
             self.register_buffer(name, buffers.get(name), persistent=False)
         # From the computed tensors, because from_pretrained may place the buffers on the meta device.
-        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits, num_orbits = (
+        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits, num_orbits, self.num_classes = (
             int(buffers[name].max()) + 1 if name in buffers else 0
-            for name in ("labels", "node_labels", "triple_labels", "orbits")
+            for name in ("labels", "node_labels", "triple_labels", "orbits", "row_classes")
         )
         self.members: list[list[int]] = [[] for _ in range(num_orbits)]
         for node, orbit in enumerate(buffers["orbits"].tolist() if num_orbits else []):
@@ -114,7 +120,10 @@ class SymmetryBreaker(ComputedBuffers):
         has_orbits = task.pool_by_orbit or task.linear_skip
         seen = dataclasses.astuple(seen_symmetry(task))
         key = json.dumps([*seen, task.support, task.symmetry_breaking, has_orbits])
-        return {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
+        arrays = {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
+        if task.shared_rows and seen_symmetry(task).degree == task.degree:  # points of a lift have no order
+            arrays["row_classes"] = torch.from_numpy(_row_classes(task, arrays["labels"].numpy()))
+        return arrays
 
     def forward(self) -> OrbitGraph:
         return OrbitGraph(self.degree, self.labels, self.edge_index, self.triple_labels)
@@ -141,8 +150,35 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(array, dtype=np.int64) for name, array in arrays.items()}
 
 
+def _row_classes(task: TaskConfig, labels: np.ndarray) -> np.ndarray:
+    """The class of every pair label: by name, where names repeat, else by offset in the order of the points."""
+    names = task.orbital_names
+    if names is not None and len(set(names)) < len(names):
+        return classes_by_name(names)
+    if task.point_order is None:
+        return np.arange(int(labels.max()) + 1)
+    offsets = pair_offsets(task.point_order, task.degree, task.node_coordinates)
+    if task.seen_edges is not None:
+        targets, sources = np.array(task.seen_edges, dtype=np.int64).reshape(-1, 2).T
+        if task.support == "weak":
+            offsets = 2 * (offsets - offsets.min())
+            offsets[targets, sources] += 1
+        else:
+            offsets = offsets[targets, sources]
+    return orbital_classes(labels.ravel(), offsets.ravel())
+
+
 class EdgeEmbedder(nn.Embedding):
-    """One learned d-vector per orbital, or per orbit on triples (paper Section 5, *EdgeEmbedder*)."""
+    """One learned d-vector per orbital, or per orbit on triples (paper Section 5, *EdgeEmbedder*).
+
+    Args:
+        num_orbits, hidden_size: the size of the table.
+        is_correction: whether the vectors are added to others, and start at zero.
+    """
+
+    def __init__(self, num_orbits: int, hidden_size: int, is_correction: bool = False):
+        super().__init__(num_orbits, hidden_size)
+        self.is_correction = is_correction
 
     def forward(self, orbits: Tensor | None = None) -> Tensor:
         """The vectors ``(num_orbits, d)`` of these orbits, int64 ``(num_orbits,)``, or the whole table.

@@ -124,6 +124,17 @@ class ValueSheets(ComputedBuffers):
             mapped = _gather(values, self.input_sources[inverses], self.input_signs[inverses])
         return mapped.flatten(0, 1)
 
+    def expand_nodes(self, values: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Values of nodes ``(B, n)`` that no value map changes, as :meth:`expand`."""
+        nodes = _rows(self.nodes, chosen)
+        return values[torch.arange(values.shape[0], device=values.device)[:, None, None], nodes].flatten(0, 1)
+
+    def expand_pairs(self, pairs: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Pair inputs ``(B, n, n, …)``, which move with their nodes, as :meth:`expand`: ``(B · R, N, N, …)``."""
+        nodes = _rows(self.nodes, chosen)
+        rows = torch.arange(pairs.shape[0], device=pairs.device)[:, None, None, None]
+        return pairs[rows, nodes.unsqueeze(3), nodes.unsqueeze(2)].flatten(0, 1)
+
     def expand_labels(self, labels: Tensor) -> Tensor:
         """Normalised labels ``(B, n, K)`` or ``(B, K)`` of a regression to the rows of all cosets, ``(B · R, …)``."""
         is_node = labels.ndim == 3
@@ -143,6 +154,16 @@ class ValueSheets(ComputedBuffers):
         if chosen is None:
             return self._mean(mapped)
         return mapped.take_along_dim(self.nodes[chosen].argsort(dim=-1).unsqueeze(-1), dim=1)
+
+    def pair_outputs(self, outputs: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Outputs ``(B · R, N, N, K)`` of pairs of points to outputs ``(B, n, n, K)``; of an average over cosets."""
+        nodes = _rows(self.nodes, chosen)
+        outputs = outputs.unflatten(0, (-1, nodes.shape[1]))
+        maps = _rows(self.maps, chosen)[..., 0, None, None]  # outputs of pairs have one map for all
+        mapped = _gather(outputs, self.output_sources[maps], self.output_signs[maps])
+        points = nodes.argsort(dim=-1)  # in every coset, the point of every node
+        mapped = mapped.take_along_dim(points[..., None, None], dim=2).take_along_dim(points[..., None, :, None], dim=3)
+        return mapped.mean(dim=1)
 
     def graph_outputs(self, states: Tensor, read: Callable[[Tensor], Tensor], chosen: Tensor | None = None) -> Tensor:
         """States ``(B · R, N, d)`` of the points to outputs ``(B, K)`` of the graph.

@@ -125,7 +125,7 @@ class MetrLa:
         for split, size in sizes.items():
             rows = slice(start, start + size)
             references = {} if split == "train" else {name: column[rows] for name, column in averages.items()}
-            splits[split] = to_dataset(self.config, self._inputs(rows), self._labels[rows], references)
+            splits[split] = to_dataset(self.config, self._inputs(rows), self._labels[rows], predictions=references)
             start += size
         return splits
 
