@@ -44,6 +44,8 @@ class TaskRecipe:
         time_column: the table's column of times: the earliest rows are for training, the latest for testing.
         value_symmetries, symmetrization: instead of the task's own; ``[]`` for none. ``generators`` replaces the whole
             group, so that the task's own value symmetries go, too.
+        changes: fields of the TaskConfig that replace the source's own, such as ``{relations: [order]}``; for its group
+            and support there are the fields above.
         augmentation: a group, in notation, whose random elements are applied to every training row; or ``own``, the
             task's own group with its value symmetries, whatever group this recipe gives the network.
 
@@ -68,6 +70,7 @@ class TaskRecipe:
     close_support: bool = False
     value_symmetries: list | None = None
     symmetrization: Literal["average", "lift"] | None = None
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
@@ -128,7 +131,8 @@ class TaskRecipe:
         return read_task_config(self.task_config) if self.dataset is not None else self._task().config
 
     def _changed(self, config: TaskConfig) -> TaskConfig:
-        return self._with_support(self._with_value_symmetries(self._with_generators(config)))
+        config = self._with_support(self._with_value_symmetries(self._with_generators(config)))
+        return TaskConfig.from_dict({**config.to_dict(), **self.changes}) if self.changes else config
 
     def _with_generators(self, config: TaskConfig) -> TaskConfig:
         if self.generators is None:
