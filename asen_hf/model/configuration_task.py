@@ -78,7 +78,7 @@ class TaskConfig:
             ``add_task(…, init_from=…)``, to distinguish a shift by 1 from a shift by 3.
         shared_rows: whether orbitals of equal offsets in the ``point_order``, or of one name if ``orbital_names``
             repeat, share a row of the table, plus a row each that starts at zero, so that few rows of data teach all of
-            them and they can still learn to differ. ``None`` for the default, no.
+            them and they can still learn to differ. By default, they do if there is an order or if names repeat.
         node_coordinates: positions of the nodes, one pair ``[x, y]`` per node, such as longitude and latitude, for maps
             and for ``point_order="grid"``.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids (-1 where missing); exclusive with
@@ -173,6 +173,9 @@ class TaskConfig:
             self._read_group(group)
         self._check_symmetry()
         self._check_inputs_declared()
+        if self.shared_rows is None:
+            names = self.orbital_names or []
+            self.shared_rows = self.point_order is not None or len(set(names)) < len(names)
         check_outputs_declared(self)
         check_pairs_declared(self)
         self._check_value_symmetries()

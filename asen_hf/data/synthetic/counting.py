@@ -63,6 +63,7 @@ class LongestPalindrome(SequenceTask):
     All labels that can occur are equally frequent; every row is a fresh draw. ``label_scale`` is the length.
     """
 
+    relations = ("equal",)
     length: int = 8
     vocabulary: int = 10
 

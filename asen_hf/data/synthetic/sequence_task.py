@@ -69,6 +69,7 @@ class SequenceTask(ABC):
 
     name: ClassVar[str]
     point_order: ClassVar[PointOrder | None] = None  # as in TaskConfig
+    relations: ClassVar[tuple[str, ...]] = ()
     length: int
     vocabulary: int
     group: GroupOption | None = None
@@ -92,6 +93,7 @@ class SequenceTask(ABC):
             group_name=group_name,
             symmetry_breaking=self.symmetry_breaking,
             point_order=self.point_order,
+            relations=list(self.relations),
             vocab_size=self.vocabulary,
             **self.output(),
         )

@@ -58,6 +58,7 @@ def in_another_set(sought: np.ndarray, sequences: np.ndarray, num_sets: int) -> 
 class Intersect(SetsTask):
     """1 where the token also occurs in another set."""
 
+    relations = ("equal",)
     length: int = 10
     vocabulary: int = 7
 
@@ -73,6 +74,7 @@ class Intersect(SetsTask):
 class SymmetricDifference(SetsTask):
     """1 where the token occurs in no other set."""
 
+    relations = ("equal",)
     length: int = 10
     vocabulary: int = 7
 
@@ -104,6 +106,7 @@ class TargetSum(SetsTask):
 class IntersectionSize(SetsTask):
     """Number of distinct tokens that all sets hold. ``label_scale`` is the length."""
 
+    relations = ("equal",)
     length: int = 8
     vocabulary: int = 10
 

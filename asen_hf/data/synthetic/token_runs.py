@@ -64,6 +64,8 @@ def palindromic_windows(sequences: np.ndarray, window: int) -> np.ndarray:
 class PalindromeTask(BlockTask):
     """The block is a random palindrome (ABBA); no palindromic window appears unless one was written."""
 
+    relations = ("equal",)
+
     def blocks(self, rng: np.random.Generator, num_rows: int) -> np.ndarray:
         start = rng.integers(self.vocabulary, size=(num_rows, (self.window + 1) // 2))
         return np.concatenate([start, start[:, : self.window // 2][:, ::-1]], axis=1)
@@ -145,6 +147,8 @@ class MonotoneRun(RunTask):
     Ascending blocks start at 0 … v-w-1, descending ones at w-1 … v-1 (0–5 and 3–9 at the defaults, as published).
     """
 
+    relations = ("order",)
+
     def check_options(self) -> None:
         super().check_options()
         self._require(
@@ -169,6 +173,8 @@ class MonotoneRun(RunTask):
 @dataclass(kw_only=True)
 class ConstantRun(RunTask):
     """Runs of equal tokens."""
+
+    relations = ("equal",)
 
     def output(self) -> dict[str, Any]:
         return node_classes("outside", "constant run")
