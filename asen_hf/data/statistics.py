@@ -199,7 +199,7 @@ def _column_name(task: TaskConfig, kind: str, index: int) -> str:
 
 def _shown(value: float | list) -> str:
     if isinstance(value, list) and isinstance(value[0], list):
-        return f"{_shown(value[0])} … per node orbit"
+        return f"{_shown(value[0])}{' … and so on' * (len(value) > 1)}"
     if not isinstance(value, list):
         return f"{value:.6g}"
     return f"[{', '.join(f'{number:.6g}' for number in value[:4])}{', …' * (len(value) > 4)}]"

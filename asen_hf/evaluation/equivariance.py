@@ -21,14 +21,18 @@ from ..model.row_actions import RowAction
 from ..model.symmetry import SymmetryBreaker
 from ..model.value_maps import Element
 
+Columns = dict[str, Tensor]
+
 
 def equivariance_error(
-    model_or_callable: AsenPreTrainedModel | Callable[[Tensor], Tensor],
+    model_or_callable: AsenPreTrainedModel | Callable[..., Tensor],
     inputs: Tensor | ArrayLike,
     task: str | TaskConfig | None = None,
     group: PermutationGroup | None = None,
     num_elements: int = 20,
     seed: int = 0,
+    pairs: Tensor | ArrayLike | None = None,
+    attention_mask: Tensor | ArrayLike | None = None,
 ) -> float:
     """The largest ``max|f(gx) - g f(x)| / max|f(x)|`` over sampled elements g of a group, value symmetries included.
 
@@ -39,7 +43,8 @@ def equivariance_error(
         model_or_callable: ``AsenForMultitask`` (f = logits), ``AsenModel`` (f = last hidden states), or any function of
             a tensor ``(B, n, …)``. Modules are evaluated without dropout. A function's output of shape ``(B, n, …)``
             moves with the nodes, and one of any other shape ``(B, …)`` must stay as it is: *the second dimension
-            decides*. A function with n outputs for the whole row returns them as ``(B, 1, n)`` to be told apart.
+            decides*. A function with n outputs for the whole row returns them as ``(B, 1, n)`` to be told apart. A
+            function with outputs of pairs ``(B, n, n, …)`` needs a task that says so.
         inputs: samples ``(B, n)`` or ``(B, n, F)``; for a function ``(B, n, …)``.
         task: a model's task; ``None`` if it has only one. For a function, a :class:`TaskConfig` whose group and value
             symmetries act on its inputs and on its outputs ``(B, n, K)`` or ``(B, K)``, as on logits.
@@ -47,57 +52,67 @@ def equivariance_error(
             task.
         num_elements: how many elements to draw.
         seed: of the draw.
+        pairs: pair inputs ``(B, n, n, …)``, which move with their nodes; a function gets them as second argument.
+        attention_mask: ``(B, n)``, the nodes that each row has, which moves with them; of a model.
 
     Raises:
         ValueError: unknown task, inputs of the wrong shape, a group of another degree, a function without a group or
             with a task, or an output that is not ``(B, …)``.
     """
-    try:
-        inputs = torch.as_tensor(inputs)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"inputs must be a tensor or an array, got {shown(inputs)}") from error
-    if inputs.ndim == 0 or not inputs.numel():
-        raise ValueError(f"inputs must hold at least one row, got shape {tuple(inputs.shape)}")
+    columns = {
+        name: _tensor(name, column)
+        for name, column in (("inputs", inputs), ("pairs", pairs), ("attention_mask", attention_mask))
+        if column is not None
+    }
+    rows = columns["inputs"]
     if isinstance(model_or_callable, AsenPreTrainedModel):
         function, config, subject = _model_function(model_or_callable, task)
-        is_node: bool | None = isinstance(model_or_callable, AsenModel) or config.output_level == "node"
+        level: str | None = "node" if isinstance(model_or_callable, AsenModel) else config.output_level
     else:
-        function, config = _checked_function(model_or_callable, inputs, task, group)
-        subject, is_node = "the function's task", None if task is None else config.output_level == "node"
+        function, config = _checked_function(model_or_callable, rows, task, group)
+        subject, level = "the function's task", None if task is None else config.output_level
     if group is not None and group.degree != config.degree:
         raise ValueError(f"{subject} has degree {config.degree}, the group {group.degree}")
     changes_values = group is None and bool(config.value_symmetries)
-    chosen = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
+    chosen = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
     errors = [0.0]
     with evaluating(model_or_callable) if isinstance(model_or_callable, nn.Module) else torch.no_grad():
-        outputs = function(inputs)
-        if is_node is None:
-            is_node = outputs.ndim > 1 and outputs.shape[1] == config.degree
+        outputs = function(columns)
+        if level is None:
+            level = "node" if outputs.ndim > 1 and outputs.shape[1] == config.degree else "graph"
         scale = float(outputs.abs().max())
         for element in _sampled(config, group, num_elements, seed):
-            action = RowAction(config, [element], inputs.device)
-            moved = action.inputs(inputs, chosen) if changes_values else action.nodes(inputs, chosen)
+            action = RowAction(config, [element], rows.device)
+            moved = {"inputs": action.inputs(rows, chosen) if changes_values else action.nodes(rows, chosen)}
+            moves = {"pairs": action.pairs, "attention_mask": action.nodes}
+            moved |= {name: move(columns[name], chosen) for name, move in moves.items() if name in columns}
             if changes_values and not isinstance(model_or_callable, AsenModel):
                 expected = action.logits(outputs, chosen)
             else:
-                expected = action.nodes(outputs, chosen) if is_node else outputs
+                expected = {"node": action.nodes, "pair": action.pairs, "graph": lambda values, _: values}[level](
+                    outputs, chosen
+                )
             errors.append(_ratio(float((function(moved) - expected).abs().max()), scale))
     return float(np.max(errors))  # unlike Python's max, it returns NaN if any error is NaN
 
 
 def assert_equivariant(
-    model_or_callable: AsenPreTrainedModel | Callable[[Tensor], Tensor],
+    model_or_callable: AsenPreTrainedModel | Callable[..., Tensor],
     inputs: Tensor | ArrayLike,
     task: str | TaskConfig | None = None,
     group: PermutationGroup | None = None,
     num_elements: int = 20,
     tolerance: float = 1e-5,
+    pairs: Tensor | ArrayLike | None = None,
+    attention_mask: Tensor | ArrayLike | None = None,
 ) -> None:
     """Raise ``AssertionError`` if :func:`equivariance_error` exceeds ``tolerance``, or is NaN.
 
     The default suits float32; in float64 1e-12 does.
     """
-    error = equivariance_error(model_or_callable, inputs, task, group, num_elements)
+    error = equivariance_error(
+        model_or_callable, inputs, task, group, num_elements, pairs=pairs, attention_mask=attention_mask
+    )
     if not error <= tolerance:
         subject = "" if task is None else f" of task {task!r}"
         raise AssertionError(f"equivariance error {error:.2e}{subject} exceeds {tolerance:.0e}")
@@ -151,6 +166,16 @@ def find_outsider(breaker: SymmetryBreaker, tries: int = 100, seed: int = 0) -> 
     return None if outsider is None else from_array_form([outsider])
 
 
+def _tensor(name: str, column: Tensor | ArrayLike) -> Tensor:
+    try:
+        tensor = torch.as_tensor(column)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must be a tensor or an array, got {shown(column)}") from error
+    if tensor.ndim == 0 or not tensor.numel():
+        raise ValueError(f"{name} must hold at least one row, got shape {tuple(tensor.shape)}")
+    return tensor
+
+
 def _sampled(config: TaskConfig, group: PermutationGroup | None, num_elements: int, seed: int) -> list[Element]:
     if group is None:
         return value_group(config).random_elements(num_elements, seed)
@@ -159,24 +184,24 @@ def _sampled(config: TaskConfig, group: PermutationGroup | None, num_elements: i
 
 def _model_function(
     model: AsenPreTrainedModel, task: str | TaskConfig | None
-) -> tuple[Callable[[Tensor], Tensor], TaskConfig, str]:
+) -> tuple[Callable[[Columns], Tensor], TaskConfig, str]:
     if isinstance(task, TaskConfig):
         raise ValueError("a model has tasks of its own: give the name of one, not a TaskConfig")
     name, config = model.config.task(task)
 
-    def function(inputs: Tensor) -> Tensor:
-        output = model(inputs, task=name, return_dict=True)
+    def function(columns: Columns) -> Tensor:
+        output = model(task=name, return_dict=True, **columns)
         return output.last_hidden_state if isinstance(model, AsenModel) else output.logits
 
     return function, config, f"task {name!r}"
 
 
 def _checked_function(
-    function: Callable[[Tensor], Tensor],
+    function: Callable[..., Tensor],
     inputs: Tensor,
     task: str | TaskConfig | None,
     group: PermutationGroup | None,
-) -> tuple[Callable[[Tensor], Tensor], TaskConfig]:
+) -> tuple[Callable[[Columns], Tensor], TaskConfig]:
     if isinstance(task, str):
         raise ValueError(f"a function has no tasks, got task={task!r}: leave it out, or give a TaskConfig")
     if task is None:
@@ -186,8 +211,9 @@ def _checked_function(
     if inputs.ndim < 2 or inputs.shape[1] != task.degree:
         raise ValueError(f"inputs must have shape (B, {task.degree}, …), the group's degree, got {tuple(inputs.shape)}")
 
-    def checked(rows: Tensor) -> Tensor:
-        output = torch.as_tensor(function(rows))
+    def checked(columns: Columns) -> Tensor:
+        rows = columns["inputs"]
+        output = torch.as_tensor(function(*columns.values()))
         if output.ndim == 0 or len(output) != len(rows):
             raise ValueError(
                 f"the function must return one output per row, ({len(rows)}, …), got {tuple(output.shape)}"

@@ -49,6 +49,11 @@ class Reference(NamedTuple):
     reads_whole_rows: bool = False
 
 
+def _has_node_features(task: TaskConfig) -> bool:
+    """Whether outputs are of nodes or graphs, which features of nodes and rows can predict; those of pairs are not."""
+    return task.output_level != "pair"
+
+
 REFERENCES = {
     "majority": Reference("majority", lambda task: not task.is_regression, fit_majority),
     "constant": Reference("constant", lambda task: task.is_regression, fit_constant),
@@ -58,18 +63,18 @@ REFERENCES = {
         fit_linear,
     ),
     "persistence": Reference("persistence", lambda task: task.residual_feature is not None, fit_persistence),
-    "equivariant_ridge": Reference("equivariant ridge", lambda task: True, fit_equivariant_ridge),
+    "equivariant_ridge": Reference("equivariant ridge", _has_node_features, fit_equivariant_ridge),
     "structural_ridge": Reference(
         "structural features, ridge",
-        lambda task: task.vocab_size is not None,
+        lambda task: task.vocab_size is not None and _has_node_features(task),
         functools.partial(fit_equivariant_ridge, features=StructuralFeatures),
     ),
     "boosted_trees": Reference(
-        "boosted trees", lambda task: True, fit_trees, needs_sklearn=True, reads_whole_rows=True
+        "boosted trees", _has_node_features, fit_trees, needs_sklearn=True, reads_whole_rows=True
     ),
     "logistic_regression": Reference(
         "logistic regression",
-        lambda task: not task.is_regression,
+        lambda task: not task.is_regression and _has_node_features(task),
         fit_logistic,
         needs_sklearn=True,
         reads_whole_rows=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from datasets import DatasetDict
 
@@ -41,13 +41,15 @@ def scoreboard(
     board = ScoreTable()
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
-        inputs = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)["inputs"]
+        columns = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)
+        inputs = columns["inputs"]
+        others: dict[str, Any] = {key: columns[key] for key in ("pairs", "attention_mask") if key in columns}
         outsider = find_outsider(cast(SymmetryBreaker, model.asen.symmetry_breakers[name]))
         board[name] = dataclasses.replace(
             score_splits(model, {name: rows}, batch_size)[name],
             references=reference_scores(task, splits["train"], rows) if "train" in splits else {},
-            equivariance_error=equivariance_error(model, inputs, name, num_elements=_ELEMENTS),
-            outside_error=None if outsider is None else equivariance_error(model, inputs, name, outsider),
+            equivariance_error=equivariance_error(model, inputs, name, num_elements=_ELEMENTS, **others),
+            outside_error=None if outsider is None else equivariance_error(model, inputs, name, outsider, **others),
         )
     return board
 

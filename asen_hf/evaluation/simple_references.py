@@ -56,8 +56,7 @@ def fit_linear(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:
 
 
 def _always(task: TaskConfig, outputs: Array) -> Predictor:
-    nodes = (task.degree,) if task.output_level == "node" else ()
-    return lambda new: np.broadcast_to(outputs, (len(new), *nodes, len(outputs)))
+    return lambda new: np.broadcast_to(outputs, (len(new), *task.output_shape(), len(outputs)))
 
 
 def _known_columns(values: Array, statistic: Callable[[Array], Any]) -> Array:
