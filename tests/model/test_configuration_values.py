@@ -28,6 +28,9 @@ TASKS = [
     },
     {**TOKENS, "orbital_names": ["a"] * 16, "num_labels": 5, "class_weights": [1.0, 0.5, 2.0, 1.0, 0.25]},
     {**TOKENS, "output_level": "graph", "pooling": "max", "pool_by_orbit": True},
+    {**TOKENS, "relations": ["order", "sum"], "shared_rows": True, "shared_token_embedding": True},
+    {**TOKENS, "output_level": "pair", "symmetric_outputs": True, "pair_vocab_size": 3},
+    {**TOKENS, "pair_features": 2, "pair_buckets": 3, "pair_quantiles": [[0.0, 1.0], [0.5, 1.5]]},
     {"degree": 4, "num_features": 1, "problem_type": "regression", "linear_skip": True},
     {
         **{"degree": 4, "num_features": 2, "output_level": "graph", "symmetrization": "lift"},
