@@ -98,7 +98,10 @@ def test_numbers_and_points_inside_lists_become_plain_too():
     assert json.dumps(scale.to_dict()) and [type(value) for value in scale.input_scale] == [float, float]
 
 
-@pytest.mark.parametrize("settings", TASKS, ids=["features", "tokens", "graph", "linear", "values"])
+IDS = ["features", "tokens", "graph", "relations", "pairs", "pair numbers", "linear", "values"]
+
+
+@pytest.mark.parametrize("settings", TASKS, ids=IDS)
 def test_a_config_shares_no_value_with_whom_it_came_from(settings):
     """Lists, dicts and TaskConfigs that are changed afterwards change nothing in a config or a model."""
     given = copy.deepcopy(settings)
