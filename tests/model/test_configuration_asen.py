@@ -140,7 +140,7 @@ def test_task_finds_the_only_one_and_lists_those_known():
         ({"symmetry_breaking": "triples", "edges": [[0, 1]]}, "triples.*complete"),
         ({"symmetry_breaking": "triples", "degree": 65, "generators": []}, "triples.*at most 64.*got degree 65"),
         ({"symmetry_breaking": "edges"}, "'nodes', 'pairs', 'triples'.*got edges"),
-        ({"output_level": "edge"}, "output_level.*'node', 'graph'.*edge"),
+        ({"output_level": "edge"}, "output_level.*'node', 'pair', 'graph'.*edge"),
         ({"problem_type": "multi_label"}, "problem_type"),
         ({"vocab_size": None}, "exactly one of vocab_size .* and num_features"),
         ({"num_features": 2}, "exactly one of vocab_size .* and num_features"),

@@ -28,6 +28,9 @@ TASKS = [
     },
     {**TOKENS, "orbital_names": ["a"] * 16, "num_labels": 5, "class_weights": [1.0, 0.5, 2.0, 1.0, 0.25]},
     {**TOKENS, "output_level": "graph", "pooling": "max", "pool_by_orbit": True},
+    {**TOKENS, "relations": ["order", "sum"], "shared_rows": True, "shared_token_embedding": True},
+    {**TOKENS, "output_level": "pair", "symmetric_outputs": True, "pair_vocab_size": 3},
+    {**TOKENS, "pair_features": 2, "pair_buckets": 3, "pair_quantiles": [[0.0, 1.0], [0.5, 1.5]]},
     {"degree": 4, "num_features": 1, "problem_type": "regression", "linear_skip": True},
     {
         **{"degree": 4, "num_features": 2, "output_level": "graph", "symmetrization": "lift"},
@@ -95,7 +98,10 @@ def test_numbers_and_points_inside_lists_become_plain_too():
     assert json.dumps(scale.to_dict()) and [type(value) for value in scale.input_scale] == [float, float]
 
 
-@pytest.mark.parametrize("settings", TASKS, ids=["features", "tokens", "graph", "linear", "values"])
+IDS = ["features", "tokens", "graph", "relations", "pairs", "pair numbers", "linear", "values"]
+
+
+@pytest.mark.parametrize("settings", TASKS, ids=IDS)
 def test_a_config_shares_no_value_with_whom_it_came_from(settings):
     """Lists, dicts and TaskConfigs that are changed afterwards change nothing in a config or a model."""
     given = copy.deepcopy(settings)

@@ -1,0 +1,141 @@
+"""Rows that lack nodes: as the same network on fewer nodes, and only where the group permutes nodes freely."""
+
+import numpy as np
+import pytest
+import torch
+
+from asen_hf import TaskConfig, equivariance_error, groups
+from asen_hf.data import collate
+from asen_hf.model.twins import has_twin
+from tests.conftest import make_model
+from tests.model.coloured_cases import columns_of, random_task
+from tests.model.value_cases import model_of
+
+LEVELS = [
+    *({"output_level": "graph", "pooling": pooling} for pooling in ("mean", "sum", "max")),
+    {"output_level": "node"},
+    {"output_level": "pair"},
+]
+FIELDS = {"relations": ["order"], "pair_features": 1, "vocab_size": 3, "pair_quantiles": [[-1.0, 0.0, 1.0]]}
+
+
+@pytest.mark.parametrize("fields", LEVELS, ids=str)
+@pytest.mark.parametrize("implementation", ["eager", "gatv2_chunked", "gatv2_pyg"])
+def test_a_padded_row_is_a_row_of_a_smaller_task(fields, implementation):
+    large, small = (TaskConfig(group=group, **FIELDS, **fields) for group in ("S6", "S4"))
+    model = model_of(large, attn_implementation=implementation)
+    smaller = model_of(small, attn_implementation=implementation)
+    smaller.load_state_dict(model.state_dict())  # S_n has two orbitals for every n
+    columns = columns_of(small)
+    padding = (0, 2, 0, 2)
+    padded = {
+        "inputs": torch.nn.functional.pad(columns["inputs"], (0, 2), value=1),
+        "pairs": torch.nn.functional.pad(columns["pairs"], padding, value=0.7),
+        "attention_mask": torch.tensor([[1, 1, 1, 1, 0, 0]] * 3),
+    }
+    with torch.no_grad():
+        found, expected = model(**padded).logits, smaller(**columns).logits
+        pooled, states = model.asen(**padded), smaller.asen(**columns)
+    if fields["output_level"] == "node":
+        found = found[:, :4]
+    if fields["output_level"] == "pair":
+        found = found[:, :4, :4]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(pooled.pooler_output, states.pooler_output, rtol=0, atol=1e-12)
+    assert not (pooled.attentions or ())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_move_with_their_nodes(seed):
+    task = TaskConfig(**random_task(seed, group="S3 wr S2", symmetry_breaking="pairs"))
+    model, columns = model_of(task, seed), columns_of(task, seed=seed, is_masked=True)
+    assert equivariance_error(model, task="t", **columns) < 1e-12
+    kept = {name: column for name, column in columns.items() if name != "attention_mask"}
+    with torch.no_grad():
+        assert (model(**columns).logits - model(**kept).logits).abs().max() > 1e-3
+
+
+def test_a_sparse_support_may_lose_all_sources_of_a_node():
+    edges = [[0, 1], [1, 0], [2, 0], [2, 1]]
+    model = model_of(TaskConfig(group="S2 x E1", vocab_size=2, edges=edges, output_level="graph"))
+    tokens, mask = torch.tensor([[0, 1, 1]]), torch.tensor([[1, 0, 1]])
+    with torch.no_grad():
+        logits = model(tokens, attention_mask=mask).logits
+        other = model(torch.tensor([[0, 0, 1]]), attention_mask=mask).logits
+    assert logits.isfinite().all() and torch.equal(logits, other)
+
+
+def test_orbits_that_are_pooled_apart_may_be_empty():
+    task = TaskConfig(group="S2 x S3", vocab_size=2, output_level="graph", pooling="max", pool_by_orbit=True)
+    model = model_of(task)
+    tokens, mask = torch.tensor([[0, 1, 1, 0, 1]]), torch.tensor([[1, 1, 0, 0, 0]])
+    assert model(tokens, attention_mask=mask).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("level", ["node", "pair"])
+def test_padding_has_no_part_in_loss_and_gradient(level):
+    task = TaskConfig(group="S4", vocab_size=2, output_level=level)
+    model = model_of(task)
+    columns = columns_of(task, is_masked=True, missing=0)
+    labels = torch.from_numpy(np.random.default_rng(1).integers(2, size=(3, *task.label_shape())))
+    mask = columns["attention_mask"]
+    known = mask if level == "node" else mask[:, :, None] & mask[:, None]
+    results = []
+    for filled in (labels, torch.where(known, labels, 1 - labels)):
+        loss = model(**columns, labels=filled).loss
+        results.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+    collated = collate(task, {**columns, "labels": labels})
+    assert (collated["labels"][~known] == -100).all() and torch.equal(collated["labels"][known], labels[known])
+    predicted = model.predict(**columns)
+    assert (predicted[~known] == -100).all() and (predicted[known] >= 0).all()
+
+
+def test_twins_are_the_points_that_a_transposition_of_the_group_moves():
+    for text in ("S5", "S2 x S3", "S3 wr S2", "C5", "D4", "S2 x E2", "E1", "S1 x S3", "A5", "R4", "C4 wr S2"):
+        task = TaskConfig(group=text, vocab_size=2)
+        closure = groups.from_array_form(
+            [
+                [j if k == i else i if k == j else k for k in range(task.degree)]
+                for i in range(task.degree)
+                for j in range(i)
+                if _is_automorphism(task, i, j)
+            ]
+            or [list(range(task.degree))]
+        )
+        moved = {point for generator in closure.generators for point in generator.support()}
+        assert set(np.flatnonzero(has_twin(task))) == moved, text
+
+
+def _is_automorphism(task, i, j):
+    from asen_hf import orbit_labels
+
+    labels = orbit_labels(task.permutation_group())
+    image = np.arange(task.degree)
+    image[[i, j]] = image[[j, i]]
+    return np.array_equal(labels[image][:, image], labels)
+
+
+@pytest.mark.parametrize(
+    ("group", "mask", "message"),
+    [
+        ("C4", [[1, 1, 1, 0]], "row 0 lacks node 3, but no exchange of this node"),
+        ("S3 x E1", [[1, 1, 0, 1], [1, 1, 1, 0]], "row 1 lacks node 3"),
+        ("S4", [[0, 0, 0, 0]], "row 0: expected a node, got none"),
+        ("S4", [[2, 1, 1, 1]], "row 0: expected 1, or 0 for padding"),
+        ("S4", [[1, 1, 1]], r"attention_mask must have shape \(rows, 4\)"),
+    ],
+    ids=str,
+)
+def test_bad_masks_are_refused(group, mask, message):
+    model = make_model({"t": TaskConfig(group=group, vocab_size=2)})
+    with pytest.raises(ValueError, match=message):
+        model(torch.zeros(len(mask), 4, dtype=torch.long), attention_mask=torch.tensor(mask))
+
+
+def test_a_lift_takes_no_masks():
+    symmetry = {"inputs": [1, 0], "outputs": [1, 0]}
+    task = TaskConfig(group="S4", vocab_size=2, value_symmetries=[symmetry], symmetrization="lift")
+    with pytest.raises(ValueError, match='need symmetrization="average"'):
+        make_model({"t": task})(torch.zeros(1, 4, dtype=torch.long), attention_mask=torch.tensor([[1, 1, 1, 0]]))
