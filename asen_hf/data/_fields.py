@@ -30,8 +30,8 @@ class Rows(NamedTuple):
 class Field:
     """How the inputs, the labels, the pairs or the mask of a task stand in columns of cells.
 
-    A cell of a whole row may hold fewer nodes than the task has, ``m < n``, along all of its node axes. The rest, behind
-    its own, is then ``unknown``.
+    A cell of a whole row may hold fewer nodes than the task has, along all of its node axes. The nodes behind its own
+    are then ``unknown``.
 
     Attributes:
         name: ``"inputs"``, ``"labels"``, ``"pairs"`` or ``"attention_mask"``.
@@ -175,7 +175,8 @@ class Field:
             if short is None or refusal:
                 found = "x".join(map(str, values.shape)) + " values" if values.ndim else "one value"
                 raise ValueError(
-                    f"{where}: expected {self._expected(shape)}, got {found}: {shown(cell)}" + f"; {refusal}" * bool(refusal)
+                    f"{where}: expected {self._expected(shape)}, got {found}: {shown(cell)}"
+                    + f"; {refusal}" * bool(refusal)
                 )
             shape = short
         wrong = ~self._allowed(values)

@@ -1,4 +1,4 @@
-"""A task's columns, read together: rows that lack nodes are padded at the end, and a mask says which nodes they have."""
+"""A task's columns, read together: rows of fewer nodes are padded at the end, and a mask says which nodes they have."""
 
 from __future__ import annotations
 
@@ -101,17 +101,15 @@ def _existing(config: TaskConfig, columns: Mapping[str, Any], where: str, is_bou
 
 def _common_sizes(config: TaskConfig, found: Mapping[str, Rows], where: str, first_row: int) -> np.ndarray:
     """The number of nodes of every row ``(N,)``, on which all columns that have nodes agree."""
-    sizes = {
-        field.name: np.full(len(found[field.name].values), config.degree)
-        if found[field.name].sizes is None
-        else found[field.name].sizes
-        for field in task_fields(config)
-        if field.num_node_axes
-    }
+    sizes: dict[str, np.ndarray] = {}
+    for field in task_fields(config):
+        values, own = found[field.name]
+        if field.num_node_axes:
+            sizes[field.name] = np.full(len(values), config.degree) if own is None else own
     inputs = sizes.pop("inputs")
     for name, other in sizes.items():
         for row in np.flatnonzero(inputs != other):
             raise ValueError(
                 f"{where}, row {first_row + row}: inputs have {inputs[row]} nodes, but {name} have {other[row]}"
             )
-    return np.asarray(inputs)
+    return inputs

@@ -33,7 +33,7 @@ def to_splits(
     Args:
         config: the task.
         data: a ``DatasetDict`` with a split train; a ``Dataset``; an ``IterableDataset`` or ``IterableDatasetDict``,
-            which is written into a file first; a DataFrame, as in :func:`asen_hf.load_table`; or ``(inputs, labels)`` of
+            which is written into a file first; a DataFrame, as in :func:`asen_hf.load_table`; or ``(inputs, labels)``,
             arrays or DataFrames, ``(N,) + input_shape()`` and ``(N,) + label_shape()`` in raw units; for a task with
             pair inputs ``(inputs, labels, pairs)``, these ``(N,) + pair_shape()``. Lists of arrays may hold rows of
             fewer nodes, and columns lists of unequal lengths, as in :func:`asen_hf.load_table`.
@@ -104,7 +104,9 @@ def to_rows(config: TaskConfig, data: Any) -> Dataset:
 def _from_arrays(config: TaskConfig, data: tuple | list) -> Dataset:
     fields = task_fields(config, is_bounded=False)
     if len(data) != len(fields):
-        expected, why = ("inputs, labels, pairs", "pair inputs") if config.has_pairs else ("inputs, labels", "no pair inputs")
+        expected, why = (
+            ("inputs, labels, pairs", "pair inputs") if config.has_pairs else ("inputs, labels", "no pair inputs")
+        )
         raise ValueError(f"data: expected arrays ({expected}) of a task with {why}, got {len(data)} of them")
     given = {field.name: _as_array(field, values, config) for field, values in zip(fields, data, strict=True)}
     if any(_lacks_nodes(field, given[field.name]) for field in fields):

@@ -84,9 +84,7 @@ def _files(config: TaskConfig, names: Sequence[str]) -> dict[str, _SplitFile]:
     return {name: _SplitFile(folder / name, config) for name in names}
 
 
-def _read(
-    config: TaskConfig, stream: IterableDataset, where: str
-) -> Iterator[tuple[int, dict[str, Any], Arrays]]:
+def _read(config: TaskConfig, stream: IterableDataset, where: str) -> Iterator[tuple[int, dict[str, Any], Arrays]]:
     """The number of the first row, the columns and what the task reads of them, of some rows at a time."""
     for first_row, columns in _batches(stream, where):
         yield first_row, columns, read_rows(config, columns, where, first_row=first_row)
@@ -151,7 +149,9 @@ class _SplitFile:
         for name, values in {**columns, MASK: mask}.items():
             dtype = self.types.setdefault(name, values.dtype)
             # Lists of unequal lengths are read as float64, whatever their type.
-            if not np.can_cast(values.dtype, dtype) and not np.array_equal(values.astype(dtype), values, equal_nan=True):
+            if not np.can_cast(values.dtype, dtype) and not np.array_equal(
+                values.astype(dtype), values, equal_nan=True
+            ):
                 raise ValueError(
                     f"data: {name} are {dtype} in the first rows and {values.dtype} in later ones: give all "
                     "rows of a stream one type, by IterableDataset.cast"

@@ -80,7 +80,7 @@ def load_table(
 
 def load_rows(source: Any, config: TaskConfig) -> Dataset:
     """All rows of a single table, unsplit, with the columns of :func:`load_table`. ``ValueError`` as there."""
-    names = {"inputs": _DEFAULT_INPUTS, "labels": _DEFAULT_LABELS}
+    names: dict[str, tuple[str, ...]] = {"inputs": _DEFAULT_INPUTS, "labels": _DEFAULT_LABELS}
     return to_dataset(config, **_read_splits(read_tables(source), config, names)["train"])
 
 
@@ -134,9 +134,7 @@ def split_values(table: Table, by: Mapping[str, str]) -> dict[str, np.ndarray]:
     return values
 
 
-def _found_inputs(
-    field: Field, table: Table, names: tuple[str, ...], others: Sequence[str]
-) -> tuple[str, ...]:
+def _found_inputs(field: Field, table: Table, names: tuple[str, ...], others: Sequence[str]) -> tuple[str, ...]:
     """The names given; without a column ``inputs``, all columns without another purpose, if their number is right."""
     if names != _DEFAULT_INPUTS or "inputs" in table.columns:
         return names

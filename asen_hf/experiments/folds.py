@@ -45,7 +45,9 @@ class Fold:
         columns = [name for name in splits["train"].column_names if name in splits["validation"].column_names]
         rows = concatenate_datasets([splits[name].select_columns(columns) for name in ("train", "validation")])
         seen = [name for name in ("inputs", "pairs") if name in columns]
-        inputs = np.concatenate([np.nan_to_num(read_column(rows, name)).reshape(len(rows), -1) for name in seen], axis=1)
+        inputs = np.concatenate(
+            [np.nan_to_num(read_column(rows, name)).reshape(len(rows), -1) for name in seen], axis=1
+        )
         group = np.unique(inputs, axis=0, return_inverse=True)[1].reshape(-1)
         num_groups = int(group.max()) + 1
         if num_groups < self.of:

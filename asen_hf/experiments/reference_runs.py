@@ -7,7 +7,7 @@ import torch
 from datasets import DatasetDict
 from numpy.typing import NDArray
 
-from ..data import collate
+from ..data.collator import MASK, collate
 from ..evaluation.reference_predictions import REFERENCES, fit_reference
 from ..evaluation.row_outcomes import RowOutcomes
 from ..evaluation.scores import Score, score_predictions
@@ -46,7 +46,10 @@ def run_reference(
         train = augmented(task, train, training.seed)
     predict = fit_reference(task, name, train)
     columns = {split: collate(task, splits[split]) for split in ("validation", "test")}
-    predicted = {split: predict({name: column.numpy() for name, column in held_out.items()}) for split, held_out in columns.items()}
+    predicted = {
+        split: predict({name: column.numpy() for name, column in held_out.items()})
+        for split, held_out in columns.items()
+    }
     scores = {
         split: score_predictions(task, predicted[split], held_out["labels"]) for split, held_out in columns.items()
     }
