@@ -116,7 +116,7 @@ class Field:
                     known[cell] = values
             if values.shape != shape:
                 sizes[number] = len(values)
-                values = self._padded(values[None], shape)[0]
+                values = self.padded(values[None])[0]
             rows[number] = values
         return Rows(rows, sizes if shape == self.shape and self.num_node_axes else None)
 
@@ -130,7 +130,7 @@ class Field:
             cell = cell.tolist() if hasattr(cell, "tolist") else cell
             self.read_cell(cell, shape, where, first_row + row, name)
 
-        whole, sizes = shape, None
+        sizes = None
         if not self.fits(array.shape[1:], shape):
             short = self._short(array.shape[1:], shape)
             if short is None or self.refusal(first_row, short[0]):
@@ -151,7 +151,7 @@ class Field:
                 result[start : start + num_rows] = (
                     np.where(np.isnan(values), self.unknown, values) if is_float else values
                 )
-        return Rows(result if shape == whole else self._padded(result, whole), sizes)
+        return Rows(self.padded(result), sizes)
 
     def read_cell(self, cell: Any, shape: tuple[int, ...], where: str, row: int, name: str) -> np.ndarray:
         """One cell as an array of this shape, or of a shorter one if the row may lack nodes.
@@ -200,10 +200,15 @@ class Field:
         short = (size,) * self.num_node_axes + shape[self.num_node_axes :]
         return short if self.fits(found, short) else None
 
-    def _padded(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Rows ``(N, m, …)`` as ``(N,) + shape``, unknown behind the nodes that they have."""
-        padded = np.full((len(rows), *shape), self.unknown, rows.dtype)
-        size = rows.shape[1]
+    def padded(self, rows: np.ndarray) -> np.ndarray:
+        """Rows ``(N, m, …)`` of fewer nodes as ``(N,) + shape``, unknown behind their own nodes; others unchanged."""
+        size = rows.shape[1] if rows.ndim > 1 else 0
+        short = (size,) * self.num_node_axes + self.shape[self.num_node_axes :]
+        if rows.shape[1:] != short or not 0 < size < self.shape[0] or rows.dtype.kind not in "iuf":
+            return rows
+        if rows.dtype.kind != "f":  # no unsigned integer is -1, and none is NaN
+            rows = rows.astype(np.float64 if math.isnan(self.unknown) else np.int64)
+        padded = np.full((len(rows), *self.shape), self.unknown, rows.dtype)
         padded[(slice(None), *(slice(size),) * self.num_node_axes)] = rows
         if self.repeated is not None:
             padded[:, size:, self.repeated] = rows[:, :1, self.repeated]

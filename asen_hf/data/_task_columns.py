@@ -57,21 +57,38 @@ def read_rows(
     if len(set(counts.values())) > 1:
         raise ValueError(f"{where}: columns must have equally many rows, got {counts}")
     sizes = _common_sizes(config, found, where, first_row)
+    given = mask_field(config).read(columns, [MASK], where, first_row).values if MASK in columns else None
+    if given is not None and len(given) != len(sizes):
+        raise ValueError(f"{where}: columns must have equally many rows, got {counts | {MASK: len(given)}}")
+    mask = checked_mask(config, sizes, given, f"{where}, ", first_row)
+    return rows if given is None and mask.all() else {**rows, MASK: mask}
+
+
+def checked_mask(
+    config: TaskConfig, sizes: np.ndarray, given: np.ndarray | None, where: str = "", first_row: int = 0
+) -> np.ndarray:
+    """The nodes that rows have, bool ``(N, n)``: those that a mask gives, or else the first ones.
+
+    Args:
+        config: the task.
+        sizes: ``(N,)``, how many nodes the rows' inputs have.
+        given: ``(N, n)``, 0 or 1; ``None`` for no mask.
+        where, first_row: as in :meth:`TaskConfig.check_inputs`.
+
+    Raises:
+        ValueError: a mask of a node that the inputs lack, or of nodes that rows may not lack.
+    """
     mask = np.arange(config.degree) < sizes[:, None]
-    if MASK in columns:
-        given = mask_field(config).read(columns, [MASK], where, first_row).values.astype(bool)
-        if len(given) != len(mask):
-            raise ValueError(f"{where}: columns must have equally many rows, got {counts | {MASK: len(given)}}")
-        for row in np.flatnonzero((given & ~mask).any(axis=1)):
+    if given is not None:
+        config.check_attention_mask(given, first_row=first_row, where=where)
+        for row in np.flatnonzero((given.astype(bool) & ~mask).any(axis=1)):
             raise ValueError(
-                f"{where}, row {first_row + row}: inputs have {sizes[row]} nodes, but attention_mask says that there "
-                f"is a node {int(np.flatnonzero(given[row])[-1])}"
+                f"{where}row {first_row + row}: inputs have {sizes[row]} nodes, but attention_mask has a node "
+                f"{int(np.flatnonzero(given[row])[-1])}"
             )
-        mask = given
-    elif mask.all():
-        return rows
-    config.check_attention_mask(mask, first_row=first_row, where=f"{where}, ")
-    return {**rows, MASK: mask}
+        return given.astype(bool)
+    config.check_attention_mask(mask, first_row=first_row, where=where)
+    return mask
 
 
 def has_stray_pairs(config: TaskConfig, names: Iterable[str], where: str) -> bool:
