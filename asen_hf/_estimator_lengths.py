@@ -58,7 +58,7 @@ def padded_outputs(y: Any, mask: np.ndarray | None) -> Any:
     sizes = None if mask is None else _lengths(y)
     if mask is None or sizes is None or len(y) != len(mask) or (sizes == mask.shape[1]).all():
         return y
-    for row in np.flatnonzero(sizes != mask.sum(axis=1)):
+    for row in np.flatnonzero(sizes != mask.sum(axis=1)).tolist():
         raise ValueError(f"y, row {row}: expected {mask[row].sum()} outputs, one per node of X, got {sizes[row]}")
     cells = [np.asarray(cell) for cell in y]
     if all(cell.dtype.kind == "f" for cell in cells):
@@ -95,9 +95,9 @@ def pair_inputs(pairs: Any, sizes: np.ndarray, degree: int, is_category: bool | 
         return stacked
     numbers = np.where(np.isnan(stacked), MISSING_TOKEN, stacked)
     categories = numbers.astype(np.int64)
-    for row in np.flatnonzero((categories != numbers).reshape(len(numbers), -1).any(axis=1)):
-        wrong = numbers[row][categories[row] != numbers[row]][0]
-        raise ValueError(f"pairs, row {row}: expected integer categories, got {wrong}; floats are pair_features")
+    for number in np.flatnonzero((categories != numbers).reshape(len(numbers), -1).any(axis=1)):
+        wrong = numbers[number][categories[number] != numbers[number]][0]
+        raise ValueError(f"pairs, row {number}: expected integer categories, got {wrong}; floats are pair_features")
     return categories
 
 
@@ -143,5 +143,9 @@ def _stacked(rows: Any, sizes: np.ndarray, degree: int, num_node_axes: int, name
                 f"{name}, row {row}: expected numbers of shape {(size, *trailing)}, got {cell.dtype} of shape "
                 f"{cell.shape}: {shown(cell.tolist())}"
             )
-        stacked[(row, *(slice(size),) * num_node_axes)] = cell
+        own = slice(int(size))
+        if num_node_axes == 2:
+            stacked[row, own, own] = cell
+        else:
+            stacked[row, own] = cell
     return stacked

@@ -146,5 +146,6 @@ def _undisturbed() -> Iterator[None]:
 def outputs(model: AsenForMultitask, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Probabilities of classes or labels ``(rows, …, K)``, or values in raw units in the shape of the labels."""
     is_regression = model.config.tasks[TASK].is_regression
-    found = model.predict(task=TASK, **columns) if is_regression else model.predict_proba(task=TASK, **columns)
+    rows: dict[str, Any] = {**columns}
+    found = model.predict(task=TASK, **rows) if is_regression else model.predict_proba(task=TASK, **rows)
     return found.double().cpu().numpy()
