@@ -62,6 +62,8 @@ def collect(grid: Grid, rows: list[dict[str, str]], measure: str) -> Scores:
     scores: Scores = defaultdict(dict)
     in_order = {tuple(cell.values()): place for place, cell in enumerate(grid.cells)}
     for row in sorted(rows, key=lambda row: in_order[tuple(grid.cell_of(row).values())]):
+        if math.isnan(float(row[measure])):  # a reference prediction has no loss
+            continue
         scores[_subject(grid, row), row[grid.report.compare], _column(grid, row)][row["seed"]] = float(row[measure])
     subjects = list(dict.fromkeys(subject for subject, _, _ in scores))
     if len(subjects) > 1 and (measure == "loss" or len({row["metric"] for row in rows}) == 1):

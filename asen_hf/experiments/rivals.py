@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ..model.batching import EmbeddedRows
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.configuration_values import with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, normalized_inputs
+from ..model.outputs import BackboneOutput
 from ..model.pretrained_asen import AsenPreTrainedModel
+from ..model.symmetry import OrbitGraph
 from ..model.task_modules import TaskModules
 
 
@@ -58,13 +61,19 @@ class Encoder(nn.Module):
 
     def __init__(self, config: RivalConfig, name: str, task: TaskConfig):
         super().__init__()
+        if task.has_pairs or task.output_level == "pair":
+            raise ValueError("a rival network reads nodes and rows: it has neither pair inputs nor outputs of pairs")
         self.config, self.name = config, name
         self.layers = ARCHITECTURES[config.architecture](config, task)
 
-    def run(
-        self, inputs: Mapping[str, Tensor], chosen: Mapping[str, Tensor] | None = None
-    ) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
-        return {name: ([self.layers(rows)], []) for name, rows in inputs.items()}
+    def run(self, batch: Mapping[str, Mapping[str, Tensor]]) -> dict[str, BackboneOutput]:
+        outputs = {}
+        for name, columns in batch.items():
+            states = self.layers(columns["inputs"])
+            no_labels = torch.zeros((states.shape[1],) * 2, dtype=torch.long, device=states.device)
+            rows = EmbeddedRows(states, states[0, :0], None, OrbitGraph(states.shape[1], no_labels))
+            outputs[name] = BackboneOutput([states], [], rows)
+        return outputs
 
     def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
         return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))

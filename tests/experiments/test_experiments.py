@@ -458,20 +458,19 @@ def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in EXPERIMENTS.glob("*/grid.yaml")))
 def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "repository").mkdir()
+    if (ROOT / "../shared").exists():  # users' files, which grids name by their paths from the repository
+        (tmp_path / "shared").symlink_to((ROOT / "../shared").resolve())
+    monkeypatch.chdir(tmp_path / "repository")
     grid = Grid.read(shutil.copytree(EXPERIMENTS / name, tmp_path / name))  # pretraining adds to a store
     grid.pending()  # the committed store is that grid's
     if grid.retired:
-        assert not grid.pending()
         return
-    options = grid.base.get("task", {}).get("options", {})
-    if "data_path" in options:  # a user's file, by the path that it has seen from the repository
-        path = (ROOT / options["data_path"]).resolve()
-        if not path.exists():
-            pytest.skip(f"needs {path}")
-        options["data_path"] = str(path)
     grid.check()
-    cell = grid.cells[-1]
+    cell = next(cell for cell in reversed(grid.cells) if grid.reference(cell) is None)
+    path = grid.sections(cell)["task"].get("options", {}).get("data_path")
+    if path is not None and not (ROOT / path).exists():
+        pytest.skip(f"needs {(ROOT / path).resolve()}")
     row = runner.run_cell(grid, cell, **TOY_SIZE)
     assert row["steps"] == (0 if grid.start(cell).zero_shot else 2) and row["loss"] > 0
     json.dumps(row)
