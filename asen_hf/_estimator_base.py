@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
 from ._estimator_files import read_estimator, write_estimator
+from ._estimator_lengths import padded_outputs, padded_rows, pair_fields, pair_inputs
 from ._estimator_rows import Targets, degree_of, node_inputs, restored
 from ._estimator_training import TASK, Member, Start, fit_member, outputs
 from .data.frames import is_frame
 from .model.configuration_task import TaskConfig
+from .model.heads import without_padding
 
 
 class Estimator(BaseEstimator):
@@ -22,15 +26,19 @@ class Estimator(BaseEstimator):
 
     _learnt: tuple[str, ...] = ("n_features_in_", "feature_names_in_")  # attributes that are saved, where there are any
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, pairs: Any = None) -> Any:
         """Train ``n_estimators`` networks.
 
         Args:
             X: one row per sample: an array ``(rows, n)`` or ``(rows, n, …)``; ``(rows, n · F)``, the features of node 0
                 first; or a DataFrame with a column per node, or per node and feature (names such as ``s3_x`` say
-                which). NaN is missing.
-            y: outputs per row or per node, see ``output_level``.
+                which). NaN is missing. If the group exchanges nodes freely, rows may have fewer of them: a list of
+                arrays ``(m,)`` or ``(m, F)``.
+            y: outputs per row or per node, see ``output_level``; per node, a list of arrays if ``X`` is one.
             sample_weight: ``(rows,)``, factors of the rows' losses; rows of weight 0 are left out.
+            pairs: what is given per pair of nodes: integers ``(rows, n, n)`` are categories, such as bond types, -1
+                where missing; floats ``(rows, n, n)`` or ``(rows, n, n, P)`` are numbers, such as distances, NaN where
+                missing. Row = target, column = source. A list of arrays if ``X`` is one.
 
         Returns:
             The estimator.
@@ -40,24 +48,32 @@ class Estimator(BaseEstimator):
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X, mask = padded_rows(X, restored(self.group), self.degree)
         X = self._checked(X, is_new=True)
         check_consistent_length(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         degree = degree_of(restored(self.group), self.degree, X.shape)
-        inputs = node_inputs(X, degree, self.vocab_size)
+        is_stated = self.pair_vocab_size is not None or self.pair_features is not None
+        is_category = self.pair_vocab_size is not None if is_stated else None
+        columns = self._columns(X, pairs, mask, degree, is_category)
+        given, y = y, padded_outputs(y, mask)
+        level = "node" if y is not given and self.output_level == "auto" else self.output_level
         y = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
         if weights is not None:
             kept = weights > 0
-            inputs, y, weights = inputs[kept], y[kept], weights[kept]
-        targets = self._targets(y, degree)
-        task = self._task(degree, inputs, targets)
+            columns, y, weights = {name: rows[kept] for name, rows in columns.items()}, y[kept], weights[kept]
+        targets = self._targets(y, degree, level)
+        task = self._task(degree, columns, targets)
+        if mask is not None:
+            labels = without_padding(task, *map(torch.from_numpy, (targets.labels, columns["attention_mask"])))
+            targets = dataclasses.replace(targets, labels=labels.numpy())
         if not isinstance(self.n_estimators, int | np.integer) or self.n_estimators < 1:
             raise ValueError(f"n_estimators must be an integer of at least 1, got {self.n_estimators!r}")
         members = [
             fit_member(
                 self._start(),
                 task,
-                inputs,
+                columns,
                 targets.labels,
                 weights,
                 {**self._training(), "seed": int(seed)},
@@ -68,7 +84,7 @@ class Estimator(BaseEstimator):
         ]
         self.models_ = [member.model for member in members]
         self.validation_scores_ = [member.score for member in members]
-        self._learn(targets, inputs, members)
+        self._learn(targets, columns, members)
         return self
 
     @property
@@ -123,20 +139,43 @@ class Estimator(BaseEstimator):
             ensure_min_samples=2 if is_new else 1,
         )
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """The outputs of all networks, ``(n_estimators, rows, …)``."""
+    def _outputs(self, X: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """The outputs of all networks, ``(n_estimators, rows, …)``, and the mask ``(rows, n)`` if a row lacks nodes."""
         check_is_fitted(self, "models_")
-        inputs = node_inputs(self._checked(X, is_new=False), self.task_.degree, self.vocab_size)
-        return np.stack([outputs(model, inputs) for model in self.models_])
+        task = self.task_
+        X, mask = padded_rows(X, restored(self.group), self.degree)
+        if task.has_pairs and pairs is None:
+            raise ValueError("the networks were trained with pairs: give them beside X, pairs=…")
+        if not task.has_pairs and pairs is not None:
+            raise ValueError(
+                "there are pairs, but the networks were trained without them: leave them out, or fit with them"
+            )
+        is_category = task.pair_vocab_size is not None
+        columns = self._columns(self._checked(X, is_new=False), pairs, mask, task.degree, is_category)
+        return np.stack([outputs(model, columns) for model in self.models_]), mask
 
-    def _task(self, degree: int, inputs: np.ndarray, targets: Targets) -> TaskConfig:
+    def _columns(
+        self, X: Any, pairs: Any, mask: np.ndarray | None, degree: int, is_category: bool | None
+    ) -> dict[str, np.ndarray]:
+        """The rows as the task takes them, by column."""
+        columns = {"inputs": node_inputs(X, degree, self.vocab_size)}
+        if pairs is not None:
+            sizes = np.full(len(X), degree) if mask is None else mask.sum(axis=1)
+            columns["pairs"] = pair_inputs(pairs, sizes, degree, is_category)
+        return columns if mask is None else {**columns, "attention_mask": mask}
+
+    def _task(self, degree: int, columns: dict[str, np.ndarray], targets: Targets) -> TaskConfig:
         given = dict(self.task_options or {})
-        kind = {"num_features": inputs.shape[-1]} if self.vocab_size is None else {"vocab_size": self.vocab_size}
+        num_features = columns["inputs"].shape[-1]
+        kind = {"num_features": num_features} if self.vocab_size is None else {"vocab_size": self.vocab_size}
+        stated = {"pair_vocab_size": self.pair_vocab_size, "pair_features": self.pair_features}
         fields = {
             "degree": degree,
             "group": restored(self.group),
             "value_symmetries": self.value_symmetries or [],
             **kind,
+            **pair_fields(columns.get("pairs"), stated),
+            **({} if self.relations is None else {"relations": list(self.relations)}),
             **targets.fields,
             **self._task_fields(targets),
         }
@@ -173,10 +212,10 @@ class Estimator(BaseEstimator):
         """Fields of the task that only one of the estimators sets."""
         return {}
 
-    def _targets(self, y: np.ndarray, degree: int) -> Targets:
+    def _targets(self, y: np.ndarray, degree: int, output_level: str) -> Targets:
         raise NotImplementedError
 
-    def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
+    def _learn(self, targets: Targets, columns: dict[str, np.ndarray], members: list[Member]) -> None:
         """Set the attributes that only one of the estimators has."""
         raise NotImplementedError
 

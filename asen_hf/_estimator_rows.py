@@ -118,8 +118,11 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
         return Targets(y.astype(np.int64), fields, np.arange(y.shape[1]))
     if level == "graph" and not known.all():
         raise ValueError("Input y contains NaN: leave out rows without a class")
-    check_classification_targets(y[known])
-    classes, numbers = np.unique(y[known], return_inverse=True)
+    values = y[known]
+    if values.dtype.kind == "O" and all(isinstance(value, int | np.integer) for value in values):
+        values = values.astype(np.int64)  # integers beside unknown classes
+    check_classification_targets(values)
+    classes, numbers = np.unique(values, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"a classifier needs at least 2 classes in y, got {len(classes)} class: {classes.tolist()}")
     labels = np.full(y.shape, IGNORED_CLASS)

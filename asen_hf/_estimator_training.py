@@ -67,7 +67,7 @@ class Start:
 def fit_member(
     start: Start,
     task: TaskConfig,
-    inputs: np.ndarray,
+    columns: Mapping[str, np.ndarray],
     labels: np.ndarray,
     weights: np.ndarray | None,
     training: Mapping[str, Any],
@@ -79,7 +79,8 @@ def fit_member(
     Args:
         start: where the weights come from.
         task: its statistics are computed from the training rows where it states none.
-        inputs, labels: as the task takes them.
+        columns: inputs and, if there are any, pairs and attention_mask, as the task takes them.
+        labels: as the task takes them.
         weights: ``(rows,)``, factors of the rows' losses; ``None`` for equal ones.
         training: fields of :class:`~asen_hf.training.recipe.TrainingRecipe`, with the seed.
         validation_fraction: share of the rows that are held out.
@@ -90,7 +91,7 @@ def fit_member(
             {**training, "output_dir": folder}, start.init_from, from_scratch=start.checkpoint is None
         )
         parts = split(task, labels, validation_fraction, settings.seed)
-        data = {TASK: DatasetDict({name: _rows(task, inputs, labels, weights, part) for name, part in parts.items()})}
+        data = {TASK: DatasetDict({name: _rows(task, columns, labels, weights, part) for name, part in parts.items()})}
         if settings.eval_steps == 0:
             settings.eval_steps = math.ceil(total_steps(settings, len(parts["train"]), 1) / _VALIDATIONS)
         set_seed(settings.seed)
@@ -101,9 +102,13 @@ def fit_member(
 
 
 def _rows(
-    task: TaskConfig, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, part: np.ndarray
+    task: TaskConfig,
+    columns: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    part: np.ndarray,
 ) -> Dataset:
-    rows = to_dataset(task, inputs[part], labels[part])
+    rows = to_dataset(task, labels=labels[part], **{name: column[part] for name, column in columns.items()})
     return rows if weights is None else rows.add_column("weights", weights[part])
 
 
@@ -138,8 +143,9 @@ def _undisturbed() -> Iterator[None]:
         np.random.set_state(states[1])
 
 
-def outputs(model: AsenForMultitask, inputs: np.ndarray) -> np.ndarray:
+def outputs(model: AsenForMultitask, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Probabilities of classes or labels ``(rows, …, K)``, or values in raw units in the shape of the labels."""
     is_regression = model.config.tasks[TASK].is_regression
-    found = model.predict(inputs, TASK) if is_regression else model.predict_proba(inputs, TASK)
+    rows: dict[str, Any] = {**columns}
+    found = model.predict(task=TASK, **rows) if is_regression else model.predict_proba(task=TASK, **rows)
     return found.double().cpu().numpy()

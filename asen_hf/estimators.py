@@ -28,12 +28,13 @@ except ImportError as error:
     ) from error
 
 from ._estimator_base import Estimator
+from ._estimator_lengths import padded_outputs, per_row
+from ._estimator_quantiles import mixed_quantiles
 from ._estimator_rows import Targets, class_targets, value_targets
 from ._estimator_training import Member, outputs
 from .model.configuration_rows import IGNORED_CLASS
 
 _LEVELS = np.linspace(0, 1, 101)  # of the quantiles that stand for the errors on held-out rows
-_MIXED = 2**22  # numbers that a mixture of predictions and errors may hold at once
 
 
 class AsenClassifier(ClassifierMixin, Estimator):
@@ -52,6 +53,9 @@ class AsenClassifier(ClassifierMixin, Estimator):
             network are then the checkpoint's. ``None`` for random weights.
         init_from: a task of the checkpoint to start from, see ``AsenForMultitask.add_task``.
         vocab_size: number of tokens, if ``X`` holds integers 0 … vocab_size - 1 that are names, not amounts.
+        relations: how the inputs of two nodes are compared, such as ``["equal"]``; see ``TaskConfig``.
+        pair_vocab_size, pair_features: number of categories, or of numbers, per pair of nodes, if rows have ``pairs``;
+            by default, integers are categories 0 … their largest, and floats are numbers.
         output_level: ``"graph"`` for one output per row, ``"node"`` for one per node, or ``"auto"``: by the shape of
             ``y``, where ``(rows,)`` means rows and ``(rows, n)`` nodes, unless it can also mean n outputs per row.
         class_weight: ``None``, ``"balanced"``, or a dict of the classes' weights in the loss.
@@ -90,6 +94,9 @@ class AsenClassifier(ClassifierMixin, Estimator):
         checkpoint: Any = None,
         init_from: str | None = None,
         vocab_size: int | None = None,
+        relations: Sequence[str] | None = None,
+        pair_vocab_size: int | None = None,
+        pair_features: int | None = None,
         output_level: str = "auto",
         class_weight: Mapping[Any, float] | str | None = None,
         hidden_size: int = 64,
@@ -115,6 +122,9 @@ class AsenClassifier(ClassifierMixin, Estimator):
         self.checkpoint = checkpoint
         self.init_from = init_from
         self.vocab_size = vocab_size
+        self.relations = relations
+        self.pair_vocab_size = pair_vocab_size
+        self.pair_features = pair_features
         self.output_level = output_level
         self.class_weight = class_weight
         self.hidden_size = hidden_size
@@ -134,27 +144,40 @@ class AsenClassifier(ClassifierMixin, Estimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable classes, ``(rows,)`` or ``(rows, n)``; of several labels ``(rows, K)``, 1 if probable."""
-        probabilities = self.predict_proba(X)
-        if self.task_.is_multi_label:
-            return (probabilities > 0.5).astype(np.int64)
-        return self.classes_[probabilities.argmax(axis=-1)]
+    def predict(self, X: Any, pairs: Any = None) -> Any:
+        """The most probable classes, ``(rows,)`` or ``(rows, n)``; of several labels ``(rows, K)``, 1 if probable.
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities ``(rows, K)`` or ``(rows, n, K)``, in the order of ``classes_``; of several labels, of each."""
-        return self._outputs(X).mean(axis=0)
+        If ``X`` has rows of fewer nodes, what is given per node is a list of arrays, one per row.
+        """
+        classes, mask = self._classes(X, pairs)
+        return per_row(classes, mask, self.task_.output_level)
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def predict_proba(self, X: Any, pairs: Any = None) -> Any:
+        """Probabilities ``(rows, K)`` or ``(rows, n, K)``, in the order of ``classes_``; of several labels, of each.
+
+        If ``X`` has rows of fewer nodes, what is given per node is a list of arrays, one per row.
+        """
+        probabilities, mask = self._outputs(X, pairs)
+        return per_row(probabilities.mean(axis=0), mask, self.task_.output_level)
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
         """Share of right classes, of rows or of nodes whose class is known; of several labels, all must be right."""
+        predicted, mask = self._classes(X, pairs)
         if self.task_.output_level == "graph":
-            return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
-        y = np.asarray(y)
-        is_right, known = self.predict(X) == y, np.isin(y, self.classes_)
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        y = np.asarray(padded_outputs(y, mask))
+        is_right, known = predicted == y, np.isin(y, self.classes_)
         return float(np.average(is_right[known], weights=_per_node(sample_weight, y)[known]))
 
-    def _targets(self, y: np.ndarray, degree: int) -> Targets:
-        return class_targets(y, degree, self.output_level)
+    def _classes(self, X: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        probabilities, mask = self._outputs(X, pairs)
+        probabilities = probabilities.mean(axis=0)
+        if self.task_.is_multi_label:
+            return (probabilities > 0.5).astype(np.int64), mask
+        return self.classes_[probabilities.argmax(axis=-1)], mask
+
+    def _targets(self, y: np.ndarray, degree: int, output_level: str) -> Targets:
+        return class_targets(y, degree, output_level)
 
     def _task_fields(self, targets: Targets) -> dict[str, Any]:
         if self.class_weight is None:
@@ -166,7 +189,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         weights = compute_class_weight(self.class_weight, classes=classes, y=classes[numbers])
         return {"class_weights": weights.tolist()}
 
-    def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
+    def _learn(self, targets: Targets, columns: dict[str, np.ndarray], members: list[Member]) -> None:
         assert targets.classes is not None
         self.classes_ = targets.classes
 
@@ -200,6 +223,9 @@ class AsenRegressor(RegressorMixin, Estimator):
         checkpoint: Any = None,
         init_from: str | None = None,
         vocab_size: int | None = None,
+        relations: Sequence[str] | None = None,
+        pair_vocab_size: int | None = None,
+        pair_features: int | None = None,
         output_level: str = "auto",
         loss: str = "mse",
         linear_skip: bool = True,
@@ -226,6 +252,9 @@ class AsenRegressor(RegressorMixin, Estimator):
         self.checkpoint = checkpoint
         self.init_from = init_from
         self.vocab_size = vocab_size
+        self.relations = relations
+        self.pair_vocab_size = pair_vocab_size
+        self.pair_features = pair_features
         self.output_level = output_level
         self.loss = loss
         self.linear_skip = linear_skip
@@ -246,26 +275,28 @@ class AsenRegressor(RegressorMixin, Estimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: Any, return_std: bool = False, pairs: Any = None) -> Any:
         """Values in raw units, the mean of the networks: ``(rows,)``, ``(rows, K)``, ``(rows, n)`` or ``(rows, n, K)``.
 
         Args:
-            X: rows as for :meth:`fit`.
+            X, pairs: rows as for :meth:`fit`. If they have fewer nodes, what is given per node is a list of arrays, one
+                per row.
             return_std: return ``(mean, std)``, with the standard deviation over the networks.
         """
         if return_std and self.n_estimators < 2:
             raise ValueError("return_std measures how far networks disagree: set n_estimators to at least 2")
-        values = self._outputs(X)
-        return (values.mean(axis=0), values.std(axis=0)) if return_std else values.mean(axis=0)
+        values, mask = self._outputs(X, pairs)
+        mean, std = (per_row(each, mask, self.task_.output_level) for each in (values.mean(axis=0), values.std(axis=0)))
+        return (mean, std) if return_std else mean
 
-    def predict_quantiles(self, X: Any, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> np.ndarray:
+    def predict_quantiles(self, X: Any, quantiles: Sequence[float] = (0.1, 0.5, 0.9), pairs: Any = None) -> Any:
         """Quantiles of what is to be expected: each network's prediction with the errors it made on held-out rows.
 
         The errors are taken to be alike in all rows. They are somewhat too small, since the weights were chosen by the
         same rows, and coarse where few rows were held out.
 
         Args:
-            X: rows as for :meth:`fit`.
+            X, pairs: rows as for :meth:`fit`.
             quantiles: levels in 0 … 1.
 
         Returns:
@@ -277,44 +308,40 @@ class AsenRegressor(RegressorMixin, Estimator):
         levels = np.asarray(quantiles, dtype=np.float64)
         if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
             raise ValueError(f"quantiles must be a list of numbers in 0 … 1, got {quantiles!r}")
-        values = self._outputs(X)
+        values, mask = self._outputs(X, pairs)
         errors = self.residual_quantiles_  # (members, levels, K)
-        if self.task_.output_size == 1:
-            values = values[..., None]
-        members, shape = len(values), values.shape[1:]
-        flat = values.reshape(members, -1, shape[-1])
-        step = max(1, _MIXED // (errors.size))
-        found = [
-            np.quantile(flat[:, start : start + step, None] + errors[:, None], levels, axis=(0, 2))
-            for start in range(0, flat.shape[1], step)
-        ]
-        result = np.moveaxis(np.concatenate(found, axis=1), 0, -1).reshape(*shape, len(levels))
-        return result[..., 0, :] if self.task_.output_size == 1 else result
+        is_single = self.task_.output_size == 1
+        result = mixed_quantiles(values[..., None] if is_single else values, errors, levels)
+        result = result[..., 0, :] if is_single else result
+        return per_row(result, mask, self.task_.output_level)
 
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
         """R², the mean over the K values; over all nodes whose value is known, where outputs are of nodes."""
-        predicted, y = self.predict(X), np.asarray(y, dtype=np.float64)
+        values, mask = self._outputs(X, pairs)
+        predicted, y = values.mean(axis=0), np.asarray(padded_outputs(y, mask), dtype=np.float64)
         if self.task_.output_level == "graph":
             return float(r2_score(y.reshape(predicted.shape), predicted, sample_weight=sample_weight))
         y = y.reshape(predicted.shape)
         weights = _per_node(sample_weight, y[:, :, 0] if y.ndim > 2 else y).reshape(-1)
         columns = zip(y.reshape(len(weights), -1).T, predicted.reshape(len(weights), -1).T, strict=True)
         scores = [
-            r2_score(values[~np.isnan(values)], guess[~np.isnan(values)], sample_weight=weights[~np.isnan(values)])
+            r2_score(values[known], guess[known], sample_weight=weights[known])
             for values, guess in columns
+            for known in [~np.isnan(values) & ~np.isnan(guess)]  # no guess of nodes that a row lacks
         ]
         return float(np.mean(scores))
 
-    def _targets(self, y: np.ndarray, degree: int) -> Targets:
-        return value_targets(y, degree, self.output_level)
+    def _targets(self, y: np.ndarray, degree: int, output_level: str) -> Targets:
+        return value_targets(y, degree, output_level)
 
     def _task_fields(self, targets: Targets) -> dict[str, Any]:
         return {"loss": self.loss, **({"linear_skip": True} if self.linear_skip else {})}
 
-    def _learn(self, targets: Targets, inputs: np.ndarray, members: list[Member]) -> None:
+    def _learn(self, targets: Targets, columns: dict[str, np.ndarray], members: list[Member]) -> None:
         found = []
         for member in members:
-            values = outputs(member.model, inputs[member.held_out])
+            rows = {name: column[member.held_out] for name, column in columns.items()}
+            values = outputs(member.model, rows)
             errors = (targets.labels[member.held_out] - values).reshape(-1, self.task_.output_size)
             found.append(np.nanquantile(errors, _LEVELS, axis=0))
         self.residual_quantiles_ = np.stack(found)

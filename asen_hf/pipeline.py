@@ -13,6 +13,8 @@ from torch import Tensor
 from transformers import Pipeline
 
 from ._auto_classes import PIPELINE_TASK
+from .data._fields import input_field, mask_field, pair_field
+from .data._task_columns import MASK, PAIRS, checked_mask
 from .data.features import exact
 from .model._messages import check_nesting, shown
 from .model.configuration_asen import TaskConfig
@@ -60,7 +62,10 @@ class AsenPredictionPipeline(Pipeline):
         Args:
             inputs: a row ``{"inputs": …, "task": name}``, or a list, dataset or generator of rows. The inputs of a row
                 are tokens ``(n,)`` or features ``(n, F)`` in raw units, as lists, an array or a tensor. The task is
-                optional if the model has only one. All remaining keys, such as labels, are ignored.
+                optional if the model has only one. A task with pair inputs needs ``"pairs"`` too, ``(n, n)`` or
+                ``(n, n, P)``. A row may have fewer nodes than the task, if the group exchanges them freely; or all
+                nodes, and an ``"attention_mask"`` ``(n,)``, 0 at the nodes that it lacks. All remaining keys, such as
+                labels, are ignored.
             batch_size: number of rows per batch, 1 by default; the rows of a task in a batch are predicted together.
             top_k: for classification, as in transformers' text classification: an integer returns a list of the
                 ``top_k`` most probable classes, ``None`` a list of all classes.
@@ -69,12 +74,14 @@ class AsenPredictionPipeline(Pipeline):
             One result for a row, a list for a list, otherwise an iterator that computes results on demand. The result
             of a classification is ``{"label": name, "score": probability}``, or with ``top_k`` a list of such dicts.
             The result of a regression is a number, or ``{name: number}`` for more than one value. Node tasks return a
-            list with one result per node. Several labels are a list of ``{"label", "score"}``, the most probable first.
-            Without ``label_names``, outputs are named ``"LABEL_0"``, ``"LABEL_1"``, …
+            list with one result per node that the row has, tasks on pairs a list of lists, row = target. Several labels
+            are a list of ``{"label", "score"}``, the most probable first. Without ``label_names``, outputs are named
+            ``"LABEL_0"``, ``"LABEL_1"``, …
 
         Raises:
-            ValueError: a row is not a dict with inputs, its task is unknown, or its inputs have the wrong shape or
-                dtype, are out of vocabulary or infinite; the message has the number of the row, counted from 0.
+            ValueError: a row is not a dict with inputs, its task is unknown, or its inputs or pairs have the wrong
+                shape or dtype, are out of range or infinite, or pairs are missing or not wanted; the message has the
+                number of the row, counted from 0.
         """
         if isinstance(inputs, list | tuple) and not inputs:
             return []
@@ -118,23 +125,24 @@ class AsenPredictionPipeline(Pipeline):
                 positions.setdefault(row["task"], []).append(position)
             results: dict[int, Any] = {}
             for name, places in positions.items():
-                stacked = {"inputs": torch.cat([batch[place]["inputs"] for place in places])}
+                columns = [name for name in batch[places[0]] if name != "task"]  # the same in all rows of a task
+                stacked = {name: torch.cat([batch[place][name] for place in places]) for name in columns}
+                if stacked[MASK].all():
+                    del stacked[MASK]
                 output = self.forward({"task": name, **to_device(stacked, self.device)}, **forward_params)
                 results |= zip(places, self._results(output, **postprocess_params), strict=True)
             yield from (results[place] for place in range(len(batch)))
 
     def preprocess(self, row: Any, number: int = 0) -> dict[str, Any]:  # type: ignore[override]
-        """Check a row; return its task and its inputs as a batch of one."""
+        """Check a row; return its task, its inputs, its pairs if the task has any, and its mask as a batch of one."""
         if not isinstance(row, Mapping) or "inputs" not in row:
             got = f"a dict with {', '.join(map(str, row))}" if isinstance(row, Mapping) else type(row).__name__
             raise ValueError(f'row {number}: expected a dict {{"inputs": …, "task": name}}, got {got}')
         try:
             name, task = self.model.config.task(row.get("task"))
-            inputs = _to_array(row["inputs"])[None]
-            task.check_inputs(inputs, first_row=number, where=f"task {name!r}: ")
+            return {"task": name, **_tensors(task, row, number, f"task {name!r}: ")}
         except (TypeError, ValueError) as error:
             raise ValueError(f"row {number}: {error}") from None
-        return {"task": name, "inputs": torch.from_numpy(exact(inputs, task.vocab_size is None))}
 
     def _forward(self, batch: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         with evaluating(self.model):
@@ -153,20 +161,57 @@ class AsenPredictionPipeline(Pipeline):
             flat = _classes(task, logits, **parameters)
         if task.output_level == "graph":
             return flat
-        return [flat[first : first + task.degree] for first in range(0, len(flat), task.degree)]
+        shape = (len(output["inputs"]), task.degree)
+        mask = output[MASK].cpu().numpy() if MASK in output else np.ones(shape, dtype=bool)
+        nodes = [np.flatnonzero(row).tolist() for row in mask]
+        if task.output_level == "node":
+            return [[flat[row * task.degree + node] for node in own] for row, own in enumerate(nodes)]
+        return [
+            [[flat[(row * task.degree + target) * task.degree + source] for source in own] for target in own]
+            for row, own in enumerate(nodes)
+        ]
 
 
-def _to_array(inputs: Any) -> np.ndarray:
+def _tensors(task: TaskConfig, row: Mapping[str, Any], number: int, where: str) -> dict[str, Tensor]:
+    """A row's columns as a batch of one, padded to all nodes of the task."""
+    checked = {"inputs": task.check_inputs} | ({PAIRS: task.check_pairs} if PAIRS in row or task.has_pairs else {})
+    if absent := [name for name in checked if name not in row]:
+        raise ValueError(f"{where}the task has pair inputs: give {absent[0]} {task.pair_shape()} beside inputs")
+    given = {name: _to_array(row[name], name)[None] for name in checked}
+    size = min(given["inputs"].shape[1] if given["inputs"].ndim > 1 else 0, task.degree)
+    field = input_field(task)
+    if 0 < size < task.degree and (refusal := field.refusal(number, size)):
+        try:
+            task.check_inputs(given["inputs"], first_row=number, where=where)
+        except ValueError as error:
+            raise ValueError(f"{error}; {refusal}") from None
+    given["inputs"] = field.padded(given["inputs"])
+    if task.has_pairs:
+        if given[PAIRS].shape[1:3] != (size, size):
+            raise ValueError(f"{where}inputs have {size} nodes, but pairs have shape {given[PAIRS].shape[1:]}")
+        given[PAIRS] = pair_field(task).padded(given[PAIRS])
+    for name, check in checked.items():
+        check(given[name], first_row=number, where=where)
+    mask = None if row.get(MASK) is None else _to_array(row[MASK], MASK)[None]
+    if mask is not None:
+        mask = mask_field(task).padded(mask.astype(np.int64) if mask.dtype == bool else mask)
+    mask = checked_mask(task, np.array([size]), mask, where, number)
+    numbers = {"inputs": task.vocab_size is None, PAIRS: task.pair_features is not None}
+    tensors = {name: torch.from_numpy(exact(array, numbers[name])) for name, array in given.items()}
+    return {**tensors, MASK: torch.from_numpy(mask)}
+
+
+def _to_array(values: Any, name: str) -> np.ndarray:
     """A copy as an array of the same dtype; lists of numbers become int64 or float64."""
-    if isinstance(inputs, Tensor):
-        if inputs.is_meta:
-            raise ValueError("inputs are a tensor on the meta device, which has no values")
-        inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).numpy(force=True)
-    check_nesting(inputs, "inputs")
+    if isinstance(values, Tensor):
+        if values.is_meta:
+            raise ValueError(f"{name} are a tensor on the meta device, which has no values")
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy(force=True)
+    check_nesting(values, name)
     try:
-        array = np.array(inputs, order="C")
-    except ValueError:  # lists of unequal length: check_inputs reports shape and dtype
-        array = np.array(inputs, dtype=object)
+        array = np.array(values, order="C")
+    except ValueError:  # lists of unequal length: the task's check reports shape and dtype
+        array = np.array(values, dtype=object)
     return array
 
 

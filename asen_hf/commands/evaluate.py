@@ -96,9 +96,12 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
 
     task = model.config.tasks[name]
     columns = collate(task, rows)
-    inputs = to_device(columns, model.device)["inputs"]
+    given = {key: column for key, column in columns.items() if key in ("inputs", "pairs", "attention_mask")}
+    given = to_device(given, model.device)
+    starts = range(0, len(rows), options.batch_size)
+    batches = [{key: column[start : start + options.batch_size] for key, column in given.items()} for start in starts]
     with evaluating(model):  # once, for predictions and probabilities alike
-        logits = torch.cat([model(batch, task=name).logits.cpu() for batch in inputs.split(options.batch_size)])
+        logits = torch.cat([model(**batch, task=name).logits.cpu() for batch in batches])
     pictures = write_pictures(
         str(options.plots),
         name,
@@ -107,17 +110,22 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
         columns["labels"],
         source.edges,
         None if task.is_regression else probabilities(task, logits),
-        _attributions(model, name, inputs[:_EXPLAINED_ROWS]) if options.explain else None,
+        _attributions(model, name, {key: column[:_EXPLAINED_ROWS] for key, column in given.items()})
+        if options.explain
+        else None,
     )
     for path, shown in pictures.items():
         print(f"{path}: {shown}")
 
 
-def _attributions(model: AsenForMultitask, name: str, inputs: torch.Tensor) -> tuple[Attribution, Attribution]:
+def _attributions(
+    model: AsenForMultitask, name: str, columns: dict[str, torch.Tensor]
+) -> tuple[Attribution, Attribution]:
     """Of nodes and of pairs: to the predicted class, or to the first of several values."""
     task = model.config.tasks[name]
     target = None if task.problem_type == "single_label_classification" else 0
+    inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
     return (
-        node_attribution(model, inputs, name, target=target),
-        pair_attribution(model, inputs, name, target=target),
+        node_attribution(model, inputs, name, target=target, pairs=pairs, attention_mask=mask),
+        pair_attribution(model, inputs, name, target=target, pairs=pairs, attention_mask=mask),
     )

@@ -34,6 +34,16 @@ def task_features(
     return Features({name: _shaped(feature, shape, with_lists) for name, (feature, shape) in shapes.items()})
 
 
+def column_features(config: TaskConfig, types: Mapping[str, np.dtype], with_lists: bool = False) -> Features:
+    """Types of the columns that are there: as :func:`task_features`, numbers as they are, and ``attention_mask``."""
+    features = task_features(config, types["inputs"].name, types["labels"].name, with_lists)
+    if "pairs" in types:
+        features["pairs"] = _shaped(Value(types["pairs"].name), config.pair_shape(), with_lists)
+    if "attention_mask" in types:
+        features["attention_mask"] = _shaped(Value("int8"), (config.degree,), with_lists)
+    return Features({name: features[name] for name in types})
+
+
 def exact(array: np.ndarray, is_number: bool) -> np.ndarray:
     """Valid tokens or classes in int64; numbers in float32 if that holds every value of their type, else in float64.
 
@@ -84,13 +94,11 @@ def to_table(
     """
     predictions = predictions or {}
     arrays = {"inputs": exact(inputs, config.vocab_size is None), "labels": exact(labels, config.is_regression)}
-    features = task_features(config, arrays["inputs"].dtype.name, arrays["labels"].dtype.name)
     if pairs is not None:
         arrays["pairs"] = exact(pairs, config.pair_vocab_size is None)
-        features["pairs"] = _shaped(Value(arrays["pairs"].dtype.name), config.pair_shape(), False)
     if attention_mask is not None:
         arrays["attention_mask"] = np.ascontiguousarray(attention_mask, dtype=np.int8)
-        features["attention_mask"] = _shaped(Value("int8"), (config.degree,), False)
+    features = column_features(config, {name: array.dtype for name, array in arrays.items()})
     schema = Features({**features, **dict.fromkeys(predictions, features["labels"])}).arrow_schema
     arrays |= {name: array.astype(arrays["labels"].dtype, copy=False) for name, array in predictions.items()}
     return pa.table([to_arrow(array, schema.field(name).type) for name, array in arrays.items()], schema=schema)

@@ -9,7 +9,8 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict,
 
 from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
-from ._fields import Field, input_field, label_field
+from ._fields import Field
+from ._task_columns import MASK, PAIRS, has_stray_pairs, read_rows, task_fields
 from .collator import collate
 from .features import read_cells, to_dataset
 from .frames import frame_columns, frame_to_array, is_frame, is_series, series_cells
@@ -32,8 +33,10 @@ def to_splits(
     Args:
         config: the task.
         data: a ``DatasetDict`` with a split train; a ``Dataset``; an ``IterableDataset`` or ``IterableDatasetDict``,
-            which is written into a file first; a DataFrame, as in :func:`asen_hf.load_table`; or a pair ``(inputs,
-            labels)`` of arrays or DataFrames, ``(N,) + input_shape()`` and ``(N,) + label_shape()`` in raw units.
+            which is written into a file first; a DataFrame, as in :func:`asen_hf.load_table`; or ``(inputs, labels)``,
+            arrays or DataFrames, ``(N,) + input_shape()`` and ``(N,) + label_shape()`` in raw units; for a task with
+            pair inputs ``(inputs, labels, pairs)``, these ``(N,) + pair_shape()``. Lists of arrays may hold rows of
+            fewer nodes, and columns lists of unequal lengths, as in :func:`asen_hf.load_table`.
         seed: seed of the shuffle before rows are split.
         split_column, time_column: as in :func:`asen_hf.load_table`.
 
@@ -54,19 +57,21 @@ def to_splits(
         raise ValueError(f"data: expected a split train, found {', '.join(map(str, given)) or 'no split'}")
     if isinstance(data, IterableDatasetDict):
         return write_splits(config, {split: given[split] for split in SPLITS if split in given}, seed, by)
-    splits, inputs = {}, None
+    splits: dict[str, Dataset] = {}
+    seen: dict[str, np.ndarray] = {}
     for split in [split for split in SPLITS if split in given]:
         try:
             splits[split] = to_rows(config, given[split])
             columns = collate(unbounded(config), splits[split])
-            inputs = columns["inputs"].numpy() if inputs is None else inputs  # of train
+            if split == "train":
+                seen = {name: tensor.numpy() for name, tensor in columns.items()}
         except ValueError as error:
             raise _prefixed(error, f"data, {split} split" if len(given) > 1 else "data") from error
     train = splits["train"]
     if by or len(splits) < len(SPLITS):
         try:
             values = split_values(Table("data", dataset_columns(train)), by)
-            chosen = choose_rows(np.asarray(inputs), list(splits), seed, **values)
+            chosen = choose_rows(seen["inputs"], list(splits), seed, **values, pairs=seen.get(PAIRS))
         except ValueError as error:
             raise _prefixed(error, "data") from error
         splits |= {split: train.select(numbers.tolist()) for split, numbers in chosen.items()}
@@ -74,44 +79,74 @@ def to_splits(
 
 
 def to_rows(config: TaskConfig, data: Any) -> Dataset:
-    """One split from a ``Dataset``, a stream, a DataFrame or a pair of arrays, as in :func:`to_splits`.
+    """One split from a ``Dataset``, a stream, a DataFrame or arrays, as in :func:`to_splits`.
 
-    A ``Dataset`` is returned unchanged if its rows have the task's types and shapes; other columns are kept.
+    A ``Dataset`` is returned unchanged if its rows have the task's types and shapes; other columns are kept, but for
+    pairs that the task does not read.
 
     Raises:
         ValueError: another type, or a cell that is neither a number nor the name of a class.
     """
-    fields = (input_field(config, is_bounded=False), label_field(config, is_bounded=False))
     if isinstance(data, Dataset):
-        return _converted(config, data, fields)
+        return _converted(config, data)
     if is_frame(data):
         return load_rows(data, config)
     if isinstance(data, IterableDataset):
         return write_rows(config, data)
-    if isinstance(data, tuple | list) and len(data) == 2:
-        pair = {field.name: _as_array(field, values, config) for field, values in zip(fields, data, strict=True)}
-        columns = collate(unbounded(config), pair)
-        return to_dataset(config, columns["inputs"].numpy(), columns["labels"].numpy())
+    if isinstance(data, tuple | list) and len(data) in (2, 3):
+        return _from_arrays(config, data)
     raise ValueError(
-        "data: expected the path of a table, a DatasetDict, a Dataset, a DataFrame or a pair of arrays (inputs, labels)"
-        f", found {type(data).__name__}"
+        "data: expected the path of a table, a DatasetDict, a Dataset, a DataFrame, or arrays (inputs, labels) or "
+        f"(inputs, labels, pairs), found {type(data).__name__}"
     )
 
 
-def _converted(config: TaskConfig, rows: Dataset, fields: tuple[Field, Field]) -> Dataset:
+def _from_arrays(config: TaskConfig, data: tuple | list) -> Dataset:
+    fields = task_fields(config, is_bounded=False)
+    if len(data) != len(fields):
+        expected, why = (
+            ("inputs, labels, pairs", "pair inputs") if config.has_pairs else ("inputs, labels", "no pair inputs")
+        )
+        raise ValueError(f"data: expected arrays ({expected}) of a task with {why}, got {len(data)} of them")
+    given = {field.name: _as_array(field, values, config) for field, values in zip(fields, data, strict=True)}
+    if any(_lacks_nodes(field, given[field.name]) for field in fields):
+        cells = {name: values if isinstance(values, np.ndarray) else list(values) for name, values in given.items()}
+        return to_dataset(config, **read_rows(config, cells, "data", first_row=0, is_bounded=False))
+    columns = collate(unbounded(config), given)
+    return to_dataset(config, **{name: column.numpy() for name, column in columns.items()})
+
+
+def _converted(config: TaskConfig, rows: Dataset) -> Dataset:
+    fields = task_fields(config, is_bounded=False)
+    if has_stray_pairs(config, rows.column_names, "data"):
+        rows = rows.remove_columns(PAIRS)
     if any(field.name not in rows.column_names for field in fields) or not len(rows):
         return rows  # collate says so
     cells = {field.name: read_cells(rows, field.name) for field in fields}
     if all(_is_ready(field, cells[field.name]) for field in fields):
         return rows
-    inputs, labels = (_as_array(field, cells[field.name], config) for field in fields)
-    if not all(isinstance(array, np.ndarray) and array.dtype.kind in "biuf" for array in (inputs, labels)):
+    given = {field.name: _as_array(field, cells[field.name], config) for field in fields}
+    if any(_lacks_nodes(field, given[field.name]) for field in fields):
+        if MASK in rows.column_names:
+            cells[MASK] = read_cells(rows, MASK)
+        given = dict(read_rows(config, cells, "data", first_row=0, is_bounded=False))
+    if not all(isinstance(array, np.ndarray) and array.dtype.kind in "biuf" for array in given.values()):
         return rows
-    converted = to_dataset(config, inputs, labels)
-    others = [name for name in rows.column_names if name not in ("inputs", "labels")]
+    converted = to_dataset(config, **given)
+    others = [name for name in rows.column_names if name not in given]
     if not others:
         return converted
     return concatenate_datasets([converted, rows.select_columns(others).flatten_indices()], axis=1)
+
+
+def _lacks_nodes(field: Field, values: Any) -> bool:
+    """Whether rows have fewer nodes than the task, or unequally many."""
+    if not field.num_node_axes or is_frame(values) or not hasattr(values, "__len__"):
+        return False
+    if hasattr(values, "shape") and len(values.shape) > 1:
+        return bool(values.shape[1] < field.shape[0])
+    sizes = {len(cell) if hasattr(cell, "__len__") and not isinstance(cell, str) else -1 for cell in values}
+    return len(sizes) > 1 or (len(sizes) == 1 and 0 < min(sizes) < field.shape[0])
 
 
 def _as_array(field: Field, values: Any, config: TaskConfig) -> Any:
@@ -121,7 +156,7 @@ def _as_array(field: Field, values: Any, config: TaskConfig) -> Any:
             values = frame_to_array(values, config.degree, config.num_features)
         else:
             columns = frame_columns(values)
-            return field.read(columns, list(columns), "data", first_row=0)
+            return field.read(columns, list(columns), "data", first_row=0).values
     if is_series(values):
         values = series_cells(values)
     if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "biuf":
@@ -143,7 +178,7 @@ def _as_array(field: Field, values: Any, config: TaskConfig) -> Any:
         return values
     if is_number and field.top is not None and array.dtype.kind == "f" and not np.isnan(array).any():
         return values  # tokens and classes are integers
-    return field.read({field.name: array if is_number else list(array)}, [field.name], "data", first_row=0)
+    return field.read({field.name: array if is_number else list(array)}, [field.name], "data", first_row=0).values
 
 
 def _is_ready(field: Field, values: Any) -> bool:

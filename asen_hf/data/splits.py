@@ -93,13 +93,21 @@ def _cut(keys: np.ndarray, held_out: Sequence[str], what: str, seed: int | None)
     return dict(zip(sizes, np.split(np.argsort(rank, kind="stable"), cuts), strict=True))
 
 
-def row_keys(inputs: np.ndarray) -> np.ndarray:
-    """A number per row ``(N,)``, equal for rows of equal inputs, whatever their type; missing entries are equal."""
-    width = max(1, inputs[:1].size)
+def row_keys(inputs: np.ndarray, pairs: np.ndarray | None = None) -> np.ndarray:
+    """A number per row ``(N,)``, equal for rows of equal inputs and pairs, whatever their type.
+
+    Missing entries are equal.
+    """
+    columns = [inputs] if pairs is None else [inputs, pairs]
+    widths = [max(1, column[:1].size) for column in columns]
     keys = np.empty(len(inputs), np.uint64)
-    num_rows = max(1, 2**22 // width)  # at a time, for memory
+    num_rows = max(1, 2**22 // sum(widths))  # at a time, for memory
     for start in range(0, len(inputs), num_rows):
-        rows = inputs[start : start + num_rows].reshape(-1, width).astype(np.float64) + 0.0  # -0.0 becomes 0.0
+        parts = [
+            column[start : start + num_rows].reshape(-1, width).astype(np.float64)
+            for column, width in zip(columns, widths, strict=True)
+        ]
+        rows = np.concatenate(parts, axis=1) + 0.0  # -0.0 becomes 0.0
         rows[np.isnan(rows)] = np.nan  # of one bit pattern
         keys[start : start + num_rows] = pandas.util.hash_pandas_object(pandas.DataFrame(rows), index=False)
     return keys
@@ -193,15 +201,17 @@ def choose_rows(
     seed: int,
     groups: np.ndarray | None = None,
     times: np.ndarray | None = None,
+    pairs: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Row numbers of the train split and of every split that is not given, all from the rows of train.
 
     Args:
-        inputs: ``(N, …)``; without groups and times, rows of equal inputs go together.
+        inputs: ``(N, …)``; without groups and times, rows of equal inputs and pairs go together.
         given: splits that exist already.
         seed: of the random choice.
         groups: :func:`group_texts`; rows of one group go together, or the texts name the rows' splits.
         times: :func:`read_times`; the earliest rows are for training, the latest for testing.
+        pairs: ``(N, n, n, …)``, of a task with pair inputs.
 
     Raises:
         ValueError: nothing to split, too few rows, or a column that does not suit.
@@ -214,7 +224,7 @@ def choose_rows(
     if times is not None:
         return split_by_time(times, held_out)
     if groups is None:
-        return split_rows(row_keys(inputs), held_out, seed)
+        return split_rows(row_keys(inputs, pairs), held_out, seed)
     named = named_splits(groups)
     if named is None:
         return split_rows(groups, held_out, seed, "groups")
@@ -224,5 +234,6 @@ def choose_rows(
     if not held_out:
         return named
     train = named["train"]
-    drawn = split_rows(row_keys(inputs[train]), held_out, seed)
+    keys = row_keys(inputs[train], None if pairs is None else pairs[train])
+    drawn = split_rows(keys, held_out, seed)
     return named | {split: train[rows] for split, rows in drawn.items()}

@@ -14,7 +14,7 @@ from ..model.configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATIST
 from ..model.configuration_task import TaskConfig
 from ..model.orbits import orbit_labels
 from ._symmetric_statistics import symmetric_features, symmetric_labels
-from .collator import collate
+from .collator import MASK, collate
 from .features import evenly_spaced
 
 logger = logging.get_logger(__name__)
@@ -73,6 +73,9 @@ def pair_quantiles(task: TaskConfig, train: Dataset) -> list[list[float]]:
     """
     columns = collate(unbounded(task), evenly_spaced(train, task))
     values = columns["pairs"].double().numpy().reshape(-1, task.degree, task.degree, task.pair_features or 1)
+    if MASK in columns:
+        has_node = columns[MASK].numpy()[..., None]
+        values = np.where((has_node[:, :, None] & has_node[:, None]), values, np.nan)
     values = values[:, ~np.eye(task.degree, dtype=bool) if task.degree > 1 else np.ones((1, 1), dtype=bool)]
     found = []
     for feature in range(values.shape[-1]):
@@ -154,6 +157,8 @@ def _values(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:
     rows = evenly_spaced(train, task)
     columns = {name: column.double().numpy() for name, column in collate(task, rows).items()}
     inputs, labels = columns["inputs"], columns["labels"]
+    if MASK in columns and task.num_features is not None:
+        inputs = np.where(columns[MASK][..., None] > 0, inputs, np.nan)
     if task.is_regression:
         labels = labels.reshape(len(labels), *task.output_shape(), task.output_size)
     if task.residual_feature is not None:

@@ -21,8 +21,8 @@ from datasets.fingerprint import get_temporary_cache_files_directory
 from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
 from ._arrow_columns import to_cells
-from ._fields import input_field, label_field
-from .features import exact, task_features, to_arrow
+from ._task_columns import MASK, PAIRS, Arrays, read_rows, taken
+from .features import column_features, exact, to_arrow
 from .seeding import random_generator
 from .splits import HELD_OUT_PERCENT, SPLITS, group_texts, named_splits, row_keys
 
@@ -58,12 +58,12 @@ def write_splits(
     files = _files(config, SPLITS)
     for split, stream in streams.items():
         where = f"data, {split} split"
-        for first_row, columns, inputs, labels in _read(config, stream, where):
-            chosen = {split: np.arange(len(inputs))}
+        for first_row, columns, arrays in _read(config, stream, where):
+            chosen = {split: np.arange(len(arrays["inputs"]))}
             if split == "train" and held_out:
-                chosen = _chosen(inputs, columns, held_out, seed, by, where, first_row)
+                chosen = _chosen(arrays, columns, held_out, seed, by, where, first_row)
             for name, rows in chosen.items():
-                files[name].append(inputs[rows], labels[rows])
+                files[name].append(taken(arrays, rows))
     if empty := [split for split in SPLITS if not files[split].num_rows]:
         raise ValueError(f"data: no rows for {', '.join(empty)}: the streams are too short to be split")
     return DatasetDict({split: files[split].close() for split in SPLITS})
@@ -72,8 +72,8 @@ def write_splits(
 def write_rows(config: TaskConfig, stream: IterableDataset) -> Dataset:
     """Write one stream into a file, unsplit. ``ValueError`` as for :func:`write_splits`."""
     (file,) = _files(config, ["all"]).values()
-    for _, _, inputs, labels in _read(config, stream, "data"):
-        file.append(inputs, labels)
+    for _, _, arrays in _read(config, stream, "data"):
+        file.append(arrays)
     if not file.num_rows:
         raise ValueError("data: no rows")
     return file.close()
@@ -84,14 +84,10 @@ def _files(config: TaskConfig, names: Sequence[str]) -> dict[str, _SplitFile]:
     return {name: _SplitFile(folder / name, config) for name in names}
 
 
-def _read(
-    config: TaskConfig, stream: IterableDataset, where: str
-) -> Iterator[tuple[int, dict[str, Any], np.ndarray, np.ndarray]]:
-    """The number of the first row, the columns, the inputs and the labels of some rows at a time."""
-    fields = (input_field(config), label_field(config))
+def _read(config: TaskConfig, stream: IterableDataset, where: str) -> Iterator[tuple[int, dict[str, Any], Arrays]]:
+    """The number of the first row, the columns and what the task reads of them, of some rows at a time."""
     for first_row, columns in _batches(stream, where):
-        inputs, labels = (field.read(columns, [field.name], where, first_row) for field in fields)
-        yield first_row, columns, inputs, labels
+        yield first_row, columns, read_rows(config, columns, where, first_row=first_row)
 
 
 def _batches(stream: IterableDataset, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -107,7 +103,7 @@ def _batches(stream: IterableDataset, where: str) -> Iterator[tuple[int, dict[st
 
 
 def _chosen(
-    inputs: np.ndarray,
+    arrays: Arrays,
     columns: Mapping[str, Any],
     held_out: Sequence[str],
     seed: int,
@@ -116,7 +112,7 @@ def _chosen(
     first_row: int,
 ) -> dict[str, np.ndarray]:
     """Row numbers by split; equal keys come into one split."""
-    keys = row_keys(inputs)
+    keys = row_keys(arrays["inputs"], arrays.get(PAIRS))
     if by:
         name = by["groups"]
         if name not in columns:
@@ -137,39 +133,52 @@ class _SplitFile:
     def __init__(self, path: Path, config: TaskConfig):
         self.path, self.config, self.num_rows = path, config, 0
         self.types: dict[str, np.dtype] = {}
+        self.is_masked = False
 
-    def append(self, inputs: np.ndarray, labels: np.ndarray) -> None:
+    def append(self, rows: Arrays) -> None:
         """Append rows."""
-        are_numbers = {"inputs": self.config.vocab_size is None, "labels": self.config.is_regression}
-        for (name, is_number), values in zip(are_numbers.items(), (inputs, labels), strict=True):
-            values = exact(values, is_number)
-            if not np.can_cast(values.dtype, self.types.setdefault(name, values.dtype)):
+        are_numbers = {
+            "inputs": self.config.vocab_size is None,
+            "labels": self.config.is_regression,
+            PAIRS: self.config.pair_features is not None,
+        }
+        num_rows = len(rows["inputs"])
+        self.is_masked |= MASK in rows
+        mask = rows.get(MASK, np.ones((num_rows, self.config.degree))).astype(np.int8)  # later rows may need one
+        columns = {name: exact(values, are_numbers[name]) for name, values in rows.items() if name != MASK}
+        for name, values in {**columns, MASK: mask}.items():
+            dtype = self.types.setdefault(name, values.dtype)
+            # Lists of unequal lengths are read as float64, whatever their type.
+            if not np.can_cast(values.dtype, dtype) and not np.array_equal(
+                values.astype(dtype), values, equal_nan=True
+            ):
                 raise ValueError(
-                    f"data: {name} are {self.types[name]} in the first rows and {values.dtype} in later ones: give all "
+                    f"data: {name} are {dtype} in the first rows and {values.dtype} in later ones: give all "
                     "rows of a stream one type, by IterableDataset.cast"
                 )
             with self._raw(name).open("ab") as file:
-                values.astype(self.types[name], copy=False).tofile(file)
-        self.num_rows += len(inputs)
+                values.astype(dtype, copy=False).tofile(file)
+        self.num_rows += num_rows
 
     def close(self) -> Dataset:
         """Turn the columns into a memory-mapped dataset."""
-        shapes = {"inputs": self.config.input_shape(), "labels": self.config.label_shape()}
-        inputs_type, labels_type = (self.types[name].name for name in shapes)
-        features = task_features(self.config, inputs_type, labels_type, with_lists=True)
-        schema = features.arrow_schema
+        config = self.config
+        shapes = {"inputs": config.input_shape(), "labels": config.label_shape()}
+        shapes |= {PAIRS: config.pair_shape(), MASK: (config.degree,)}
+        kept = {name: dtype for name, dtype in self.types.items() if name != MASK or self.is_masked}
+        schema = column_features(config, kept, with_lists=True).arrow_schema
         columns = [
             to_arrow(
-                np.memmap(self._raw(name), dtype=self.types[name], mode="r", shape=(self.num_rows, *shape)),
+                np.memmap(self._raw(name), dtype=dtype, mode="r", shape=(self.num_rows, *shapes[name])),
                 schema.field(name).type,
             )
-            for name, shape in shapes.items()
+            for name, dtype in kept.items()
         ]
         path = self.path.with_suffix(".arrow")
         with path.open("wb") as file, pa.ipc.new_stream(file, schema) as writer:
             writer.write_batch(pa.record_batch(columns, schema=schema))  # of views: Arrow copies from file to file
         del columns
-        for name in shapes:
+        for name in self.types:
             self._raw(name).unlink()
         return Dataset.from_file(str(path))
 

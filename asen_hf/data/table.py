@@ -9,7 +9,8 @@ from datasets import Dataset, DatasetDict
 
 from ..model._messages import one_line, shown
 from ..model.configuration_task import TaskConfig
-from ._fields import Field, input_field, label_field
+from ._fields import Field, input_field
+from ._task_columns import MASK, PAIRS, Arrays, read_rows, taken
 from .features import to_dataset
 from .splits import SPLITS, choose_rows, group_texts, read_times
 from .table_files import Table, read_tables
@@ -37,61 +38,63 @@ def load_table(
             JSON list or numbers separated by blanks or commas. With several names there is one column per node (in
             order), one per node and feature (arranged as :mod:`asen_hf.data.frames` says), or one per label value if a
             row has several. In a table without a column ``inputs``, all columns without another purpose are inputs, if
-            their number is right.
+            their number is right. A task with pair inputs needs a column ``pairs`` too, lists of lists ``(n, n)`` or
+            ``(n, n, P)``; without, the column is not read, and a warning says so.
         seed: seed of the shuffle before rows are split.
         split_column: a column of groups; rows of one group go into one split. If its values are train, validation and
             test, they are the splits.
         time_column: a column of numbers or dates: the earliest rows are for training, the latest for testing.
 
     Returns:
-        Splits train, validation and test with typed columns ``inputs`` and ``labels``. Splits of the source are kept;
-        missing ones are taken from its train split, 15 % of the rows each: by ``split_column`` or ``time_column``, or
-        at random, equal inputs together. Inputs ``(n, …)`` of any shape are flattened to ``(n, F)``. A missing input
-        (an empty cell, NaN, a text such as ``NA`` or ``?``) is NaN, or -1 among tokens; a missing regressed value is
-        NaN, and an unknown class is -100. Classes are numbers, or texts among ``config.label_names``.
+        Splits train, validation and test with typed columns ``inputs``, ``labels`` and, where there are any, ``pairs``
+        and ``attention_mask``. Splits of the source are kept; missing ones are taken from its train split, 15 % of the
+        rows each: by ``split_column`` or ``time_column``, or at random, equal inputs together. Inputs ``(n, …)`` of any
+        shape are flattened to ``(n, F)``. A missing input (an empty cell, NaN, a text such as ``NA`` or ``?``) is NaN,
+        or -1 among tokens and categories of pairs; a missing regressed value is NaN, and an unknown class is -100.
+        Classes are numbers, or texts among ``config.label_names``. A row whose inputs are a list of fewer nodes is
+        padded at the end, labels and pairs alike, and ``attention_mask`` is 1 for the nodes that it has; a column
+        ``attention_mask`` of the source is taken as it is. The group must exchange freely the nodes that a row lacks.
 
     Raises:
         ValueError: a source, split or column that does not exist, or a cell that is not a number, has the wrong length,
             is out of range, infinite or beyond ±1e18; names the file, the row (1 = the first row of data), the column,
             the expected and the found value.
     """
-    names = (_names(inputs_columns), _names(labels_columns))
-    by = split_by(split_column, time_column, [*names[0], *names[1]])
+    names = {"inputs": _names(inputs_columns), "labels": _names(labels_columns)}
+    by = split_by(split_column, time_column, [name for columns in names.values() for name in columns])
     tables = read_tables(source)
-    arrays = _read_splits(tables, config, *names, others=[*by.values()])
+    arrays = _read_splits(tables, config, names, others=[*by.values()])
     where = str(source) if isinstance(source, str | Path) else tables["train"].where
-    inputs, labels = arrays["train"]
+    train = arrays["train"]
     try:
-        rows = choose_rows(inputs, list(arrays), seed, **split_values(tables["train"], by))
+        rows = choose_rows(
+            train["inputs"], list(arrays), seed, **split_values(tables["train"], by), pairs=train.get(PAIRS)
+        )
     except ValueError as error:
         message = str(error)
         raise ValueError(message if message.startswith(where) else f"{where}: {message}") from error
-    splits = {split: to_dataset(config, *arrays[split]) for split in arrays if split != "train"}
-    splits |= {split: to_dataset(config, inputs[chosen], labels[chosen]) for split, chosen in rows.items()}
+    splits = {split: to_dataset(config, **columns) for split, columns in arrays.items() if split != "train"}
+    splits |= {split: to_dataset(config, **taken(train, chosen)) for split, chosen in rows.items()}
     return DatasetDict({split: splits[split] for split in SPLITS})
 
 
 def load_rows(source: Any, config: TaskConfig) -> Dataset:
     """All rows of a single table, unsplit, with the columns of :func:`load_table`. ``ValueError`` as there."""
-    tables = read_tables(source)
-    return to_dataset(config, *_read_splits(tables, config, _DEFAULT_INPUTS, _DEFAULT_LABELS)["train"])
+    names: dict[str, tuple[str, ...]] = {"inputs": _DEFAULT_INPUTS, "labels": _DEFAULT_LABELS}
+    return to_dataset(config, **_read_splits(read_tables(source), config, names)["train"])
 
 
 def _read_splits(
     tables: Mapping[str, Table],
     config: TaskConfig,
-    inputs_columns: tuple[str, ...],
-    labels_columns: tuple[str, ...],
+    names: dict[str, tuple[str, ...]],
     others: Sequence[str] = (),
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Inputs and labels by split; ``others`` are columns that are no inputs."""
-    inputs, labels = input_field(config), label_field(config)
-    names = _found_inputs(inputs, tables["train"], inputs_columns, labels_columns, others)
+) -> dict[str, Arrays]:
+    """The rows by split; ``others`` are columns that are no inputs."""
+    taken_names = [*names["labels"], *others, MASK, *[PAIRS] * config.has_pairs]
+    inputs = _found_inputs(input_field(config), tables["train"], names["inputs"], taken_names)
     return {
-        split: (
-            inputs.read(table.columns, names, table.where),
-            labels.read(table.columns, labels_columns, table.where),
-        )
+        split: read_rows(config, table.columns, table.where, {**names, "inputs": inputs})
         for split, table in tables.items()
     }
 
@@ -131,13 +134,11 @@ def split_values(table: Table, by: Mapping[str, str]) -> dict[str, np.ndarray]:
     return values
 
 
-def _found_inputs(
-    field: Field, table: Table, names: tuple[str, ...], labels: tuple[str, ...], others: Sequence[str]
-) -> tuple[str, ...]:
+def _found_inputs(field: Field, table: Table, names: tuple[str, ...], others: Sequence[str]) -> tuple[str, ...]:
     """The names given; without a column ``inputs``, all columns without another purpose, if their number is right."""
     if names != _DEFAULT_INPUTS or "inputs" in table.columns:
         return names
-    rest = tuple(name for name in table.columns if name not in labels and name not in others)
+    rest = tuple(name for name in table.columns if name not in others)
     return rest if len(rest) > 1 and field.takes_columns(len(rest)) else names
 
 

@@ -106,7 +106,8 @@ def fit_equivariant_ridge(
 
     Args:
         task: its config.
-        inputs: rows in raw units, ``(N, n)`` tokens or ``(N, n, F)`` features; -1 or NaN where missing.
+        inputs: rows in raw units, ``(N, n)`` tokens or ``(N, n, F)`` features; -1 or NaN where missing; or
+            :class:`~asen_hf.evaluation.paired_rows.PairedRows`, for features that read pairs.
         targets: float64 ``(N, n, K)`` or ``(N, K)``, NaN where unknown (see
             :func:`~asen_hf.evaluation.targets.to_targets`).
         features: what the map is linear in.

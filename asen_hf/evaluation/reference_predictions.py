@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
 from .equivariant_ridge import fit_equivariant_ridge
 from .metrics import METRICS
+from .paired_rows import PairedRows, without_padding
 from .simple_references import fit_constant, fit_linear, fit_majority, fit_persistence
 from .sklearn_references import fit_logistic, fit_trees, has_sklearn
 from .structural_features import StructuralFeatures
@@ -27,7 +28,7 @@ from .targets import to_predictions, to_targets
 
 logger = logging.get_logger(__name__)
 
-Outputs = Callable[[NDArray], NDArray]
+Outputs = Callable[[Any], NDArray]
 
 
 class Reference(NamedTuple):
@@ -40,13 +41,15 @@ class Reference(NamedTuple):
             a function from inputs to outputs of the targets' shape. ``ValueError``: it would be too large.
         needs_sklearn: whether it is left out where scikit-learn is not installed.
         reads_whole_rows: whether its graph outputs are those of flattened rows, without the group's symmetry.
+        reads_pairs: whether it gets :class:`~asen_hf.evaluation.paired_rows.PairedRows` for inputs, if rows have pairs.
     """
 
     title: str
     suits: Callable[[TaskConfig], bool]
-    fit: Callable[[TaskConfig, NDArray, NDArray], Outputs]
+    fit: Callable[[TaskConfig, Any, NDArray], Outputs]
     needs_sklearn: bool = False
     reads_whole_rows: bool = False
+    reads_pairs: bool = False
 
 
 def _has_node_features(task: TaskConfig) -> bool:
@@ -66,8 +69,9 @@ REFERENCES = {
     "equivariant_ridge": Reference("equivariant ridge", _has_node_features, fit_equivariant_ridge),
     "structural_ridge": Reference(
         "structural features, ridge",
-        lambda task: task.vocab_size is not None and _has_node_features(task),
+        lambda task: (task.vocab_size is not None or task.has_pairs) and _has_node_features(task),
         functools.partial(fit_equivariant_ridge, features=StructuralFeatures),
+        reads_pairs=True,
     ),
     "boosted_trees": Reference(
         "boosted trees", _has_node_features, fit_trees, needs_sklearn=True, reads_whole_rows=True
@@ -94,7 +98,9 @@ def reference_predictions(
     - ``persistence``, for a task with a ``residual_feature``: that feature itself.
     - ``equivariant_ridge``: the least-squares equivariant map, with penalties chosen by generalised cross-validation;
       for graph outputs, a linear map of linear and quadratic invariants. Classes are regressed on as indicators.
-    - ``structural_ridge``, for tokens: the same on counts of equal, larger and fixed-sum partners per orbital.
+    - ``structural_ridge``, for tokens and pair inputs: the same on counts of equal, larger and fixed-sum partners per
+      orbital and category of pairs, and on histograms of the numbers of pairs per orbital. The other ones do not see
+      pairs. All take nodes that a row lacks as missing.
     - ``boosted_trees`` and ``logistic_regression``, with scikit-learn installed.
     - every column of the test split that is not part of the task: predictions that came with the data.
 
@@ -118,7 +124,7 @@ def reference_predictions(
     for name in REFERENCES if names is None else names:
         if unsuited(task, name) is None:
             try:
-                guesses[name] = fit_reference(task, name, fit)(held_out["inputs"])
+                guesses[name] = fit_reference(task, name, fit)(held_out)
             except ValueError as error:
                 logger.warning(f"reference prediction {name} is left out: {error}")
     if names is not None:
@@ -161,34 +167,46 @@ def unsuited(task: TaskConfig, name: str) -> str | None:
     return None
 
 
-def fit_reference(task: TaskConfig, name: str, train: Mapping[str, NDArray]) -> Callable[[NDArray], Tensor]:
+def fit_reference(
+    task: TaskConfig, name: str, train: Mapping[str, NDArray]
+) -> Callable[[Mapping[str, NDArray]], Tensor]:
     """Fit one reference prediction.
 
     Args:
         task: config of the rows' task, which the prediction suits (see :func:`unsuited`).
         name: a key of ``REFERENCES``.
-        train: arrays ``inputs`` and ``labels``, in raw units.
+        train: arrays ``inputs``, ``labels`` and, if rows have them, ``pairs`` and ``attention_mask``, in raw units.
 
     Returns:
-        A function from inputs in raw units to predictions of the labels' shape, as from :func:`reference_predictions`.
+        A function from arrays of rows, without labels, to predictions of the labels' shape, as from
+        :func:`reference_predictions`.
 
     Raises:
         ValueError: fitting would take more than seconds; says what is too large.
     """
+    train = without_padding(task, train)
     targets = to_targets(task, train["inputs"], train["labels"])
-    outputs = REFERENCES[name].fit(task, train["inputs"], targets)
+    outputs = REFERENCES[name].fit(task, _seen(name, train), targets)
     if note := getattr(outputs, "note", ""):
         logger.info(f"reference prediction {name}: {note}")
     medians = fit_constant(task, train["inputs"], targets) if task.is_regression else None
 
-    def predict(inputs: NDArray) -> Tensor:
-        predicted = to_predictions(task, inputs, outputs(inputs))
+    def predict(rows: Mapping[str, NDArray]) -> Tensor:
+        rows = without_padding(task, rows)
+        inputs = rows["inputs"]
+        predicted = to_predictions(task, inputs, outputs(_seen(name, rows)))
         if medians is not None and np.isnan(predicted).any():  # where the residual feature is missing
             known = np.nan_to_num(inputs) if task.residual_feature is not None else inputs
             predicted = np.where(np.isnan(predicted), to_predictions(task, known, medians(known)), predicted)
         return torch.from_numpy(np.ascontiguousarray(predicted))
 
     return predict
+
+
+def _seen(name: str, rows: Mapping[str, NDArray]) -> NDArray | PairedRows:
+    """What a reference prediction sees of rows."""
+    has_pairs = REFERENCES[name].reads_pairs and "pairs" in rows
+    return PairedRows(rows["inputs"], rows["pairs"]) if has_pairs else rows["inputs"]
 
 
 def _arrays(task: TaskConfig, rows: Dataset) -> dict[str, NDArray]:

@@ -37,14 +37,17 @@ class Fold:
 
         Args:
             splits: train, validation and test; test stays as it is. Columns that train or validation lack are dropped.
-            seed: of the division, in which rows with equal inputs are in one fold.
+            seed: of the division, in which rows with equal inputs and pairs are in one fold.
 
         Raises:
             ValueError: there are fewer different inputs than folds.
         """
         columns = [name for name in splits["train"].column_names if name in splits["validation"].column_names]
         rows = concatenate_datasets([splits[name].select_columns(columns) for name in ("train", "validation")])
-        inputs = np.nan_to_num(read_column(rows, "inputs")).reshape(len(rows), -1)
+        seen = [name for name in ("inputs", "pairs") if name in columns]
+        inputs = np.concatenate(
+            [np.nan_to_num(read_column(rows, name)).reshape(len(rows), -1) for name in seen], axis=1
+        )
         group = np.unique(inputs, axis=0, return_inverse=True)[1].reshape(-1)
         num_groups = int(group.max()) + 1
         if num_groups < self.of:

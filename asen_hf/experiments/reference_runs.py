@@ -7,7 +7,7 @@ import torch
 from datasets import DatasetDict
 from numpy.typing import NDArray
 
-from ..data import collate
+from ..data.collator import MASK, collate
 from ..evaluation.reference_predictions import REFERENCES, fit_reference
 from ..evaluation.row_outcomes import RowOutcomes
 from ..evaluation.scores import Score, score_predictions
@@ -46,7 +46,10 @@ def run_reference(
         train = augmented(task, train, training.seed)
     predict = fit_reference(task, name, train)
     columns = {split: collate(task, splits[split]) for split in ("validation", "test")}
-    predicted = {split: predict(held_out["inputs"].numpy()) for split, held_out in columns.items()}
+    predicted = {
+        split: predict({name: column.numpy() for name, column in held_out.items()})
+        for split, held_out in columns.items()
+    }
     scores = {
         split: score_predictions(task, predicted[split], held_out["labels"]) for split, held_out in columns.items()
     }
@@ -66,4 +69,8 @@ def augmented(task: TaskConfig, train: dict[str, NDArray], seed: int) -> dict[st
     repeated = {name: torch.from_numpy(np.concatenate([column] * copies)) for name, column in train.items()}
     repeated["inputs"] = action.inputs(repeated["inputs"], chosen)
     repeated["labels"] = action.labels(repeated["labels"], chosen)
+    if "pairs" in repeated:
+        repeated["pairs"] = action.pairs(repeated["pairs"], chosen)
+    if MASK in repeated:
+        repeated[MASK] = action.nodes(repeated[MASK], chosen)
     return {name: np.concatenate([column, repeated[name].numpy()]) for name, column in train.items()}

@@ -22,6 +22,7 @@ from ..model.configuration_html import group_text, value_maps_text
 from ..model.configuration_symmetries import seen_symmetry
 from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
+from ..model.twins import has_twin
 from ..training._checkpoints import load_config
 from ..training.recipe import Recipe, TrainingRecipe
 from ..training.task_recipe import TaskRecipe
@@ -105,7 +106,9 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
         num_sources=len(recipe.tasks),
         tasks_from_files=[code(task.name) for task in recipe.tasks if _reads_a_file(task)],
         example_in_python=json.dumps(example, ensure_ascii=False),
-        example_inputs=_example_inputs(task),
+        example_inputs=_example(task.vocab_size, task.input_shape()),
+        example_pairs=_example(task.pair_vocab_size, task.pair_shape()) if task.has_pairs else "",
+        has_shorter_rows=any(has_twin(task).any() and task.symmetrization != "lift" for task in tasks.values()),
         example_shape=(_EXAMPLE_ROWS, *task.label_shape()),
     )
 
@@ -174,6 +177,10 @@ def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None, has_v
         order = "unknown" if known is None else order_text(known)
         is_two_closed = {None: "unknown", True: "yes", False: "no"}[report.is_two_closed]
     inputs = f"{task.num_features} features" if task.vocab_size is None else f"one of {task.vocab_size} tokens"
+    if task.pair_vocab_size is not None:
+        inputs += f"; per pair one of {task.pair_vocab_size} categories"
+    elif task.pair_features is not None:
+        inputs += f"; per pair {task.pair_features} number{'s' * (task.pair_features > 1)}"
     kind = "classes" if not task.is_regression else "value" if task.output_size == 1 else "values"
     outputs = f"{task.output_size} {kind} per {task.output_level}"
     value_maps = [value_maps_text(task) or "-"] if has_value_maps else []
@@ -212,6 +219,6 @@ def _reads_a_file(task: TaskRecipe) -> bool:
     return task.dataset is not None or "data_path" in task.options
 
 
-def _example_inputs(task: TaskConfig) -> str:
-    shape = (_EXAMPLE_ROWS, *task.input_shape())
-    return f"torch.randn{shape}" if task.vocab_size is None else f"torch.randint({task.vocab_size}, {shape})"
+def _example(num_categories: int | None, row_shape: tuple[int, ...]) -> str:
+    shape = (_EXAMPLE_ROWS, *row_shape)
+    return f"torch.randn{shape}" if num_categories is None else f"torch.randint({num_categories}, {shape})"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from ..data import collate
+from ..data.collator import MASK, collate
 from ..evaluation.ridge import fit_ridge
 from ..model.linear_skip import LinearSkip
 from ..model.modeling_asen import AsenForMultitask
@@ -41,6 +41,8 @@ def _fit(model: AsenForMultitask, name: str, skip: LinearSkip, rows: Dataset) ->
     columns = collate(task, rows)
     features = normalized_features(task, columns["inputs"])
     targets = normalized_labels(task, columns["labels"], columns["inputs"])
+    if MASK in columns:
+        features = torch.where(columns[MASK].unsqueeze(-1), features, 0)  # as the model does
     if (sheets := model.asen.sheets(name)) is not None:  # the map's outputs are averaged over cosets
         features, targets = sheets.expand(features), sheets.expand_labels(targets)
     inputs, labels = features.nan_to_num(0).numpy(), targets.numpy()

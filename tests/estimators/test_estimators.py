@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from asen_hf import AsenClassifier, AsenForMultitask, AsenRegressor, groups
-from asen_hf.estimators import _MIXED
+from asen_hf._estimator_quantiles import _MIXED
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "max_steps": 30, "random_state": 0}
 TURN, SWAP = np.roll(np.arange(6), 1), np.array([1, 0, 2, 3, 4, 5])  # in D6, and not
@@ -198,7 +198,7 @@ def test_quantiles_cover_what_was_held_out(monkeypatch):
     low, middle, high = model.predict_quantiles(inputs[1200:], [0.1, 0.5, 0.9]).T
     covered = (low <= values[1200:]) & (values[1200:] <= high)
     assert 0.74 < covered.mean() < 0.86 and (low < middle).all() and (middle < high).all()
-    monkeypatch.setattr("asen_hf.estimators._MIXED", _MIXED // 2**12)
+    monkeypatch.setattr("asen_hf._estimator_quantiles._MIXED", _MIXED // 2**12)
     assert np.array_equal(model.predict_quantiles(inputs[1200:], [0.1, 0.5, 0.9]).T, [low, middle, high])
     with pytest.raises(ValueError, match=r"numbers in 0 … 1"):
         model.predict_quantiles(inputs, [50])

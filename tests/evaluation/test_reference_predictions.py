@@ -48,7 +48,7 @@ def test_holes_in_inputs_and_labels_leave_no_hole_in_predictions(task, name):
     if unsuited(config, name) is not None:
         assert not REFERENCES[name].suits(config)
         return
-    predicted = fit_reference(config, name, arrays(config))(arrays(config, seed=1)["inputs"]).numpy()
+    predicted = fit_reference(config, name, arrays(config))(arrays(config, seed=1)).numpy()
     assert predicted.shape == (60, *config.label_shape())
     assert np.isfinite(predicted).all()
     if not config.is_regression and config.metric == "accuracy":
@@ -85,18 +85,22 @@ def test_trees_learn_what_one_node_shows_about_another():
     config = TaskConfig(degree=5, group="S2 x S3", num_features=1, problem_type="regression")
     inputs = np.random.default_rng(0).normal(size=(400, 5, 1))
     labels = np.concatenate([inputs[:, 1::-1, 0] * 3, inputs[:, 2:, 0]], axis=1)  # one orbit's nodes show each other
-    guess = fit_reference(config, "boosted_trees", {"inputs": inputs[:300], "labels": labels[:300]})(inputs[300:])
+    guess = fit_reference(config, "boosted_trees", {"inputs": inputs[:300], "labels": labels[:300]})(
+        {"inputs": inputs[300:]}
+    )
     assert np.abs(guess.numpy() - labels[300:]).mean() < 0.3
     wide = TaskConfig(degree=5, group="D5", num_features=200, problem_type="regression")  # orbitals not told apart
     rows = arrays(wide, 20)
-    assert fit_reference(wide, "boosted_trees", rows)(rows["inputs"]).shape == (20, 5)
+    assert fit_reference(wide, "boosted_trees", rows)(rows).shape == (20, 5)
 
 
 def test_logistic_regression_separates_rows():
     config = TaskConfig(degree=5, group="D5", vocab_size=3, output_level="graph")
     inputs = np.random.default_rng(0).integers(3, size=(300, 5))
     labels = (inputs.sum(axis=1) > 5).astype(int)
-    guess = fit_reference(config, "logistic_regression", {"inputs": inputs[:200], "labels": labels[:200]})(inputs[200:])
+    guess = fit_reference(config, "logistic_regression", {"inputs": inputs[:200], "labels": labels[:200]})(
+        {"inputs": inputs[200:]}
+    )
     assert (guess.numpy() == labels[200:]).mean() > 0.9
 
 
@@ -106,7 +110,7 @@ def test_one_class_alone_is_predicted_throughout(task, name):
     config = CONFIGS[task]
     rows = arrays(config, holes=0)
     rows["labels"][:] = 1
-    predicted = fit_reference(config, name, rows)(rows["inputs"])
+    predicted = fit_reference(config, name, rows)(rows)
     assert (predicted == 1).all()
 
 
@@ -115,7 +119,7 @@ def test_rows_beyond_the_bound_are_left_out(monkeypatch):
     config = CONFIGS["one node value"]
     rows = arrays(config, holes=0)
     rows["labels"][1:-1] = np.nan  # of 5 rows that are spaced evenly, the first and the last are two
-    seen = fit_reference(config, "boosted_trees", rows)(rows["inputs"])
+    seen = fit_reference(config, "boosted_trees", rows)(rows)
     assert np.isfinite(seen.numpy()).all()
     assert sklearn_references._spaced(60, 5).tolist() == [0, 15, 30, 44, 59]
     assert sklearn_references._spaced(3, 0).tolist() == [0]
@@ -151,7 +155,7 @@ def test_predictions_that_came_with_the_data_are_kept():
     config = CONFIGS["one node value"]
     rows = arrays(config, holes=0)
     mine = rows["labels"] + 1
-    split = to_dataset(config, rows["inputs"], rows["labels"], {"mine": mine})
+    split = to_dataset(config, rows["inputs"], rows["labels"], predictions={"mine": mine})
     found = reference_predictions(config, split, split)
     torch.testing.assert_close(found["mine"], torch.from_numpy(mine))
     assert list(found)[-1] == "mine"

@@ -51,7 +51,7 @@ def test_folds_are_of_nearly_equal_size_and_depend_on_the_seed():
 def test_predictions_that_only_held_out_rows_have_are_dropped():
     inputs = np.arange(9).reshape(3, 3) % 3
     plain = to_dataset(TASK, inputs, np.zeros(3, int))
-    extra = to_dataset(TASK, inputs[::-1], np.zeros(3, int), {"mine": np.zeros(3, int)})
+    extra = to_dataset(TASK, inputs[::-1], np.zeros(3, int), predictions={"mine": np.zeros(3, int)})
     fold = Fold(0, 2)
     with pytest.raises(ValueError, match="1 different inputs are too few for 2 folds"):
         fold.apply(DatasetDict({"train": plain, "validation": extra, "test": extra}), 0)

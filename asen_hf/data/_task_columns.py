@@ -1,0 +1,132 @@
+"""A task's columns, read together: rows of fewer nodes are padded at the end, and a mask says which nodes they have."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..model._messages import one_line
+from ..model.configuration_task import TaskConfig
+from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field
+
+PAIRS, MASK = "pairs", "attention_mask"
+Arrays = dict[str, np.ndarray]
+"""Valid rows by column: inputs, labels and, where there are any, pairs and attention_mask, each ``(N, …)``."""
+
+
+def task_fields(config: TaskConfig, is_bounded: bool = True) -> list[Field]:
+    """The columns that rows of a task must have; ``is_bounded`` as for :func:`~asen_hf.data._fields.input_field`."""
+    fields = [input_field(config, is_bounded), label_field(config, is_bounded)]
+    return [*fields, pair_field(config, is_bounded)] if config.has_pairs else fields
+
+
+def read_rows(
+    config: TaskConfig,
+    columns: Mapping[str, Any],
+    where: str,
+    names: Mapping[str, Sequence[str]] | None = None,
+    first_row: int = 1,
+    is_bounded: bool = True,
+) -> Arrays:
+    """All rows of a table, checked cell by cell.
+
+    Args:
+        config: the task.
+        columns: arrays of numbers ``(N, …)``, or sequences of cells, by name.
+        where: origin of the columns, for messages.
+        names: the columns of inputs and labels; by default those named so.
+        first_row: number of the first row, for messages.
+        is_bounded: refuse numbers that statistics of the rows cannot include.
+
+    Returns:
+        The arrays. A column ``attention_mask`` is there if the table has it, or if a row has fewer nodes than the task.
+
+    Raises:
+        ValueError: a column that does not exist, a cell that the task cannot take, a row whose columns differ in their
+            number of nodes, or that lacks nodes which the group does not exchange freely.
+    """
+    found = {
+        field.name: field.read(columns, (names or {}).get(field.name, [field.name]), where, first_row)
+        for field in _existing(config, columns, where, is_bounded)
+    }
+    rows = {name: read.values for name, read in found.items()}
+    counts = {name: len(values) for name, values in rows.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"{where}: columns must have equally many rows, got {counts}")
+    sizes = _common_sizes(config, found, where, first_row)
+    given = mask_field(config).read(columns, [MASK], where, first_row).values if MASK in columns else None
+    if given is not None and len(given) != len(sizes):
+        raise ValueError(f"{where}: columns must have equally many rows, got {counts | {MASK: len(given)}}")
+    mask = checked_mask(config, sizes, given, f"{where}, ", first_row)
+    return rows if given is None and mask.all() else {**rows, MASK: mask}
+
+
+def checked_mask(
+    config: TaskConfig, sizes: np.ndarray, given: np.ndarray | None, where: str = "", first_row: int = 0
+) -> np.ndarray:
+    """The nodes that rows have, bool ``(N, n)``: those that a mask gives, or else the first ones.
+
+    Args:
+        config: the task.
+        sizes: ``(N,)``, how many nodes the rows' inputs have.
+        given: ``(N, n)``, 0 or 1; ``None`` for no mask.
+        where, first_row: as in :meth:`TaskConfig.check_inputs`.
+
+    Raises:
+        ValueError: a mask of a node that the inputs lack, or of nodes that rows may not lack.
+    """
+    mask = np.arange(config.degree) < sizes[:, None]
+    if given is not None:
+        config.check_attention_mask(given, first_row=first_row, where=where)
+        for row in np.flatnonzero((given.astype(bool) & ~mask).any(axis=1)):
+            raise ValueError(
+                f"{where}row {first_row + row}: inputs have {sizes[row]} nodes, but attention_mask has a node "
+                f"{int(np.flatnonzero(given[row])[-1])}"
+            )
+        return given.astype(bool)
+    config.check_attention_mask(mask, first_row=first_row, where=where)
+    return mask
+
+
+def has_stray_pairs(config: TaskConfig, names: Iterable[str], where: str) -> bool:
+    """Whether there is a column ``pairs`` that the task does not read; a warning says so."""
+    is_stray = not config.has_pairs and PAIRS in names
+    if is_stray:
+        warnings.warn(
+            f"{where}: the column pairs is not read, because the task states neither pair_vocab_size nor pair_features",
+            stacklevel=3,
+        )
+    return is_stray
+
+
+def taken(rows: Arrays, chosen: np.ndarray) -> Arrays:
+    """The chosen rows of every column."""
+    return {name: values[chosen] for name, values in rows.items()}
+
+
+def _existing(config: TaskConfig, columns: Mapping[str, Any], where: str, is_bounded: bool) -> list[Field]:
+    has_stray_pairs(config, columns, where)
+    if config.has_pairs and PAIRS not in columns:
+        known = ", ".join(one_line(name, 100) for name in columns) or "none"
+        field = "pair_vocab_size" if config.pair_features is None else "pair_features"
+        raise ValueError(f"{where}: no column pairs, which a task with {field} needs; there are {known}")
+    return task_fields(config, is_bounded)
+
+
+def _common_sizes(config: TaskConfig, found: Mapping[str, Rows], where: str, first_row: int) -> np.ndarray:
+    """The number of nodes of every row ``(N,)``, on which all columns that have nodes agree."""
+    sizes: dict[str, np.ndarray] = {}
+    for field in task_fields(config):
+        values, own = found[field.name]
+        if field.num_node_axes:
+            sizes[field.name] = np.full(len(values), config.degree) if own is None else own
+    inputs = sizes.pop("inputs")
+    for name, other in sizes.items():
+        for row in np.flatnonzero(inputs != other):
+            raise ValueError(
+                f"{where}, row {first_row + row}: inputs have {inputs[row]} nodes, but {name} have {other[row]}"
+            )
+    return inputs
