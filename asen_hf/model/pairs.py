@@ -8,7 +8,6 @@ the network can be differentiated by them. Several numbers add their vectors.
 from __future__ import annotations
 
 import dataclasses
-from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +59,7 @@ def add_pair_vectors(
 def _shares(task: TaskConfig, values: Tensor, feature: int) -> Tensor:
     """The weights ``(…, buckets + 1)`` of a feature's vectors for numbers ``(…)``; the last is for missing ones."""
     values = in_float64(values)
-    knots = values.new_tensor(_quantiles(task, feature))
+    knots = _quantiles(task, feature, values)
     is_missing = values.isnan()
     known = torch.where(is_missing, knots[0], values).clamp(knots[0], knots[-1])
     upper = torch.searchsorted(knots, known.detach().contiguous()).clamp(1, max(1, len(knots) - 1))
@@ -77,9 +76,9 @@ def _shares(task: TaskConfig, values: Tensor, feature: int) -> Tensor:
     return torch.cat([shares, is_missing.to(shares).unsqueeze(-1)], dim=-1)
 
 
-def _quantiles(task: TaskConfig, feature: int) -> list[float]:
-    """The stated quantiles, or those of a standard normal distribution."""
+def _quantiles(task: TaskConfig, feature: int, like: Tensor) -> Tensor:
+    """The stated quantiles, or those of a standard normal distribution, with the dtype and device of ``like``."""
     if task.pair_quantiles is not None:
-        return list(task.pair_quantiles[feature])
-    normal = NormalDist()
-    return [normal.inv_cdf((place + 0.5) / task.pair_buckets) for place in range(task.pair_buckets)]
+        return like.new_tensor(task.pair_quantiles[feature])
+    shares = (torch.arange(task.pair_buckets, dtype=like.dtype, device=like.device) + 0.5) / task.pair_buckets
+    return torch.special.ndtri(shares)  # not by Python's NormalDist, which torch.compile cannot trace

@@ -6,6 +6,7 @@ import torch
 from asen_hf import TaskConfig
 from asen_hf.training.objective import MultitaskObjective
 from tests.conftest import make_model
+from tests.model.coloured_cases import columns_of
 
 TASKS = {
     "dihedral": TaskConfig(group="D6", vocab_size=5),
@@ -14,8 +15,14 @@ TASKS = {
     "longer": TaskConfig(group="C7", vocab_size=5),
     "sparse": TaskConfig(group="C6", vocab_size=5, edges=[[i, (i + 1) % 6] for i in range(6)]),
     "triples": TaskConfig(group="A6", vocab_size=5, symmetry_breaking="triples"),
+    "relations": TaskConfig(group="R6", vocab_size=4, relations=["order"], point_order="line"),
+    "padded": TaskConfig(group="S6", vocab_size=3, pair_features=2, output_level="graph", pooling="max"),
+    "pairs": TaskConfig(group="C6", vocab_size=3, pair_vocab_size=2, output_level="pair"),
 }
-ROWS = {"dihedral": 2, "trivial": 5, "nodes": 1, "longer": 2, "sparse": 3, "triples": 2}
+ROWS = {
+    **{"dihedral": 2, "trivial": 5, "nodes": 1, "longer": 2, "sparse": 3, "triples": 2},
+    **{"relations": 3, "padded": 2, "pairs": 2},
+}
 
 
 def make_batch(model):
@@ -23,11 +30,9 @@ def make_batch(model):
     batch = {}
     for name, rows in ROWS.items():
         task = model.config.tasks[name]
-        shape = (rows, task.degree)
-        inputs = torch.randn(*shape, 2).double() if task.vocab_size is None else torch.randint(task.vocab_size, shape)
-        shape = shape if task.output_level == "node" else (rows,)
+        shape = (rows, *task.label_shape())
         labels = torch.randn(shape).double() if task.is_regression else torch.randint(task.num_labels, shape)
-        batch[name] = {"inputs": inputs, "labels": labels}
+        batch[name] = {**columns_of(task, rows, missing=0, is_masked=name == "padded"), "labels": labels}
     return batch
 
 
@@ -53,7 +58,7 @@ def test_tasks_of_equal_degree_on_complete_supports_pass_the_layers_once():
     passes = []
     model.asen.backbone.register_forward_pre_hook(lambda _, arguments: passes.append(len(arguments[0].node_features)))
     MultitaskObjective(model)(make_batch(model))
-    assert sorted(passes) == sorted([2 + 5 + 1, 2, 3, 2])
+    assert sorted(passes) == sorted([2 + 5 + 1 + 3 + 2 + 2, 2, 3, 2])
 
 
 def test_a_task_is_refused_by_its_name():

@@ -1,6 +1,7 @@
 """Relations between inputs, categories and numbers of pairs: exact, alike in all implementations, and as defined."""
 
 import itertools
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.groups import from_array_form
 from asen_hf.model.relations import refine
 from asen_hf.model.symmetry import SymmetryBreaker
+from tests.conftest import make_model
+from tests.model import value_cases
 from tests.model.coloured_cases import RELATIONS, columns_of, permuted, random_task
 from tests.model.value_cases import model_of
 
@@ -63,6 +66,29 @@ def test_value_symmetries_move_pairs_with_their_nodes(symmetrization, level):
     assert equivariance_error(model, task="t", group=from_array_form([[2, 3, 0, 1, 4]]), **columns) > 1e-3
 
 
+def test_random_value_symmetries_of_coloured_pairs_are_exact():
+    """On top of relations of tokens, categories and numbers, by either construction, for outputs of each level."""
+    levels = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        fields = value_cases.random_task(seed, **[{"pair_vocab_size": 2}, {"pair_features": 1}][rng.integers(2)])
+        if "vocab_size" in fields:
+            fields["relations"] = RELATIONS[rng.integers(len(RELATIONS))]
+        is_per_node = any(isinstance(part, list) for part in fields["value_symmetries"][0].get("outputs") or [])
+        fields["symmetrization"] = str(rng.choice(["average", "lift"]))
+        if fields["output_level"] == "node" and fields["symmetrization"] == "average" and not is_per_node:
+            fields["output_level"] = str(rng.choice(["node", "pair"]))
+        try:
+            task = TaskConfig(**fields)
+        except ValueError as error:
+            assert "over 64" in str(error)
+            continue
+        model, columns = model_of(task, seed), columns_of(task, seed=seed)
+        assert equivariance_error(model, task="t", num_elements=6, seed=seed, **columns) < 1e-12, seed
+        levels.add((task.output_level, task.symmetrization))
+    assert levels == {*itertools.product(["node", "graph"], ["average", "lift"]), ("pair", "average")}
+
+
 def test_nodes_moved_without_their_pairs_are_no_symmetry():
     task = TaskConfig(group="S5", vocab_size=3, pair_features=1)
     model, columns = model_of(task), columns_of(task)
@@ -86,6 +112,16 @@ def test_tokens_with_one_embedding_are_renamed_at_will(relations):
     with torch.no_grad():
         change = (model(renamed).logits - model(inputs).logits).abs().max()
     assert change == 0 if relations else change > 1e-3
+
+
+def test_an_order_is_kept_by_increasing_names_and_by_no_others():
+    task = TaskConfig(group="C5", vocab_size=8, relations=["order"], shared_token_embedding=True)
+    model, inputs = model_of(task), columns_of(TaskConfig(group="C5", vocab_size=4))["inputs"]
+    with torch.no_grad():
+        expected = model(inputs).logits
+        increased, reversed_ = (torch.where(inputs < 0, -1, each) for each in (2 * inputs + 1, 3 - inputs))
+        assert torch.equal(model(increased).logits, expected)
+        assert (model(reversed_).logits - expected).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("relations", RELATIONS, ids=str)
@@ -127,6 +163,15 @@ def test_small_types_of_tokens_hold_large_colours(fields, dtype):
     small = {name: column.to(dtype) for name, column in columns.items()}
     with torch.no_grad():
         assert torch.equal(model(**small).logits, model(**columns).logits)
+
+
+def test_quantiles_that_no_one_states_are_those_of_a_normal_distribution():
+    fields = {"group": "S2", "vocab_size": 2, "pair_features": 1, "pair_buckets": 7}
+    stated = [[NormalDist().inv_cdf((place + 0.5) / 7) for place in range(7)]]
+    models = [model_of(TaskConfig(**fields, pair_quantiles=quantiles)) for quantiles in (None, stated)]
+    columns = columns_of(TaskConfig(**fields), number=20)
+    ours, theirs = (model(**columns).logits for model in models)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_numbers_are_interpolated_between_the_vectors_of_quantiles():
@@ -179,8 +224,6 @@ def test_tasks_that_share_a_batch_are_computed_as_alone():
         "order": TaskConfig(group="D5", vocab_size=4, relations=["order"], point_order="ring"),
         "numbers": TaskConfig(group="S5", vocab_size=3, pair_features=2, output_level="graph"),
     }
-    from tests.conftest import make_model
-
     model = make_model(tasks, spread=0.3).double()
     batch = {
         name: {**columns_of(task, number=2 + number, is_masked=name == "numbers")}

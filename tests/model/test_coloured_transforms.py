@@ -1,4 +1,4 @@
-"""PyTorch's transforms of models whose rows have relations, pairs and masks: torch.export, torch.func, torch.compile."""
+"""torch.export, torch.func and torch.compile of models whose rows have relations, pairs and masks."""
 
 import pytest
 import torch
@@ -91,7 +91,7 @@ def test_derivatives_by_numbers_of_pairs(implementation, is_masked):
 
 
 @pytest.mark.slow
-@every_kind
+@pytest.mark.parametrize("kind", ["numbers", "sparse", "values"])
 def test_dynamo_traces_the_model_in_one_graph(kind):
     model = model_of(kind, gated_messages=True)
     columns = rows_of(model, 3, kind == "numbers")

@@ -72,6 +72,44 @@ def test_orbits_that_are_pooled_apart_may_be_empty():
     assert model(tokens, attention_mask=mask).logits.isfinite().all()
 
 
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
+def test_orbits_that_are_pooled_apart_are_those_of_a_smaller_task(pooling):
+    fields = {**FIELDS, "output_level": "graph", "pooling": pooling, "pool_by_orbit": True}
+    large, small = (TaskConfig(group=group, **fields) for group in ("S4 x S3", "S2 x S3"))
+    model, smaller = model_of(large), model_of(small)
+    smaller.load_state_dict(model.state_dict())
+    columns = columns_of(large)
+    kept = [0, 3, 4, 5, 6]
+    mask = torch.zeros(3, 7).index_fill(1, torch.tensor(kept), 1)
+    few = {"inputs": columns["inputs"][:, kept], "pairs": columns["pairs"][:, kept][:, :, kept]}
+    with torch.no_grad():
+        found, expected = model(**columns, attention_mask=mask).logits, smaller(**few).logits
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_rows_are_predicted_alike_in_batches_of_any_size():
+    task = TaskConfig(group="S5", **FIELDS)
+    model, columns = model_of(task), columns_of(task, number=7, is_masked=True)
+    whole = model.predict(**columns)
+    assert torch.equal(model.predict(**columns, batch_size=2), whole)
+    arrays = {name: column.numpy() for name, column in columns.items()}
+    assert torch.equal(model.predict(**arrays), whole)
+    probabilities = model.predict_proba(**columns, batch_size=3)
+    mask = columns["attention_mask"]
+    assert torch.equal(probabilities.argmax(dim=-1)[mask], whole[mask])
+
+
+@pytest.mark.parametrize("level", ["node", "pair", "graph"])
+@pytest.mark.parametrize("moves", [True, False], ids=["moves", "stays"])
+def test_masks_go_with_value_symmetries(level, moves):
+    points = {"points": [[0, 3], [1, 4], [2, 5]]} if moves else {}
+    entry = {**points, "inputs": [2, 1, 0], "outputs": [1, 0]}
+    task = TaskConfig(group="S3 x S3", **FIELDS, output_level=level, value_symmetries=[entry])
+    model, columns = model_of(task), columns_of(task, is_masked=True)
+    assert equivariance_error(model, task="t", **columns) < 1e-12
+    assert equivariance_error(model.asen, task="t", **columns) < 1e-12
+
+
 @pytest.mark.parametrize("level", ["node", "pair"])
 def test_padding_has_no_part_in_loss_and_gradient(level):
     task = TaskConfig(group="S4", vocab_size=2, output_level=level)
