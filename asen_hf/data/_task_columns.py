@@ -102,6 +102,14 @@ def has_stray_pairs(config: TaskConfig, names: Iterable[str], where: str) -> boo
     return is_stray
 
 
+def check_has_pairs(config: TaskConfig, names: Iterable[str], where: str) -> None:
+    """Raise ``ValueError`` if the task has pair inputs and there is no column ``pairs``."""
+    if config.has_pairs and PAIRS not in names:
+        known = ", ".join(one_line(name, 100) for name in names) or "none"
+        field = "pair_vocab_size" if config.pair_features is None else "pair_features"
+        raise ValueError(f"{where}: no column pairs, which a task with {field} needs; there are {known}")
+
+
 def taken(rows: Arrays, chosen: np.ndarray) -> Arrays:
     """The chosen rows of every column."""
     return {name: values[chosen] for name, values in rows.items()}
@@ -109,10 +117,7 @@ def taken(rows: Arrays, chosen: np.ndarray) -> Arrays:
 
 def _existing(config: TaskConfig, columns: Mapping[str, Any], where: str, is_bounded: bool) -> list[Field]:
     has_stray_pairs(config, columns, where)
-    if config.has_pairs and PAIRS not in columns:
-        known = ", ".join(one_line(name, 100) for name in columns) or "none"
-        field = "pair_vocab_size" if config.pair_features is None else "pair_features"
-        raise ValueError(f"{where}: no column pairs, which a task with {field} needs; there are {known}")
+    check_has_pairs(config, columns, where)
     return task_fields(config, is_bounded)
 
 
