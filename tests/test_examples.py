@@ -17,6 +17,7 @@ PRINTED = {
     "own_table": "test accuracy",
     "dna": "largest difference between the two strands' logits: 0.00",
     "pose": "mean error per joint",
+    "reachable": "the more frequent answer",
     "robot": "equivariance error to this group 0.00000",
     "sudoku": "of the puzzles solved",
     "traffic": "'persistence'",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .forecasts import plot_forecast
     from .nodes import plot_node_errors, plot_node_orbits
     from .orbitals import plot_orbital_distances, plot_orbital_features, plot_orbitals
+    from .pairs import plot_pair_outputs
     from .poses import plot_pose
     from .predictions import write_pictures
     from .tables import plot_calibration, plot_confusion, plot_truth
@@ -28,6 +29,7 @@ _ADDRESSES = {
     "plot_orbital_features": "orbitals",
     "plot_orbitals": "orbitals",
     "plot_pair_attribution": "attributions",
+    "plot_pair_outputs": "pairs",
     "plot_pose": "poses",
     "plot_truth": "tables",
     "row_errors": "errors",
@@ -46,6 +48,7 @@ __all__ = [
     "plot_orbital_features",
     "plot_orbitals",
     "plot_pair_attribution",
+    "plot_pair_outputs",
     "plot_pose",
     "plot_truth",
     "row_errors",

@@ -21,6 +21,7 @@ from .attributions import plot_node_attribution, plot_pair_attribution
 from .errors import checked_known
 from .forecasts import draw_forecasts
 from .nodes import Edges, map_height, plot_node_errors, plot_node_orbits
+from .pairs import draw_pair_outputs
 from .poses import draw_poses, is_pose
 from .tables import plot_calibration, plot_confusion, plot_truth
 
@@ -58,6 +59,7 @@ def write_pictures(
     ``truth``         regressions
     ``nodes``         node-level tasks without ``node_coordinates``: errors as bars
     ``map``           node-level tasks with ``node_coordinates``: node orbits, and errors
+    ``pairs``         tasks with outputs of pairs; see :func:`plot_pair_outputs`
     ``poses``         places in space: the metric is ``mpjpe`` or ``p_mpjpe``; see :func:`plot_pose`
     ``forecasts``     tasks with a ``residual_feature``; rows must be in the order of time
     ``attribution``   any task, if attributions are given: which nodes and which pairs mattered
@@ -128,6 +130,12 @@ def _pictures(
             "map",
             "nodes where they lie, by orbit and by error",
             lambda: _draw_map(name, task, predicted, labels, edges),
+        )
+    if task.output_level == "pair":
+        yield Picture(
+            "pairs",
+            "true and predicted outputs of pairs, from the best row to the worst",
+            lambda: draw_pair_outputs(name, task, predicted, labels),
         )
     if is_pose(task):
         yield Picture(

@@ -1,0 +1,64 @@
+"""Outputs of pairs of nodes: the matrix of a row, true and predicted."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..model.configuration_task import TaskConfig
+from ..model.heads import is_known
+from ._axes import ACCENT, axes_or_new, name_ticks, wrapped
+from .errors import row_errors, spread_over_quantiles
+
+_ROWS = 3
+
+
+def plot_pair_outputs(
+    task: TaskConfig, values: Tensor, ax: Axes | None = None, label: int = 0, truth: Tensor | None = None
+) -> Axes:
+    """One row's classes or values of all pairs: targets down, sources across; unknown ones stay blank.
+
+    Args:
+        task: a task with outputs of pairs.
+        values: ``task.label_shape()``, labels or predictions in raw units.
+        ax: axes to draw into; ``None`` for those of a new pyplot figure.
+        label: which of several labels to draw.
+        truth: labels of the same shape; classes that differ from them are marked.
+
+    Raises:
+        ValueError: a task without outputs of pairs, or values of another shape.
+    """
+    if task.output_level != "pair" or values.shape != task.label_shape():
+        raise ValueError(f"expected the outputs of pairs of one row, {task.label_shape()}, got {tuple(values.shape)}")
+    drawn, known = (part if values.ndim == 2 else part[..., label] for part in (values, is_known(task, values)))
+    ax = axes_or_new(ax)
+    low, high = (None, None) if task.is_regression else (0, task.top_class)
+    image = ax.imshow(np.where(known, drawn.double(), np.nan), cmap="viridis", vmin=low, vmax=high)
+    if task.is_regression:
+        ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    elif truth is not None:
+        wrong = (values != truth) & is_known(task, truth)
+        rows, columns = np.nonzero((wrong if values.ndim == 2 else wrong[..., label]).numpy())
+        ax.plot(columns, rows, "x", color=ACCENT, markersize=5)
+    for axis, name in ((ax.xaxis, "source"), (ax.yaxis, "target")):
+        name_ticks(axis, range(task.degree))
+        axis.set_label_text(name)
+    return ax
+
+
+def draw_pair_outputs(name: str, task: TaskConfig, predicted: Tensor, labels: Tensor) -> Figure:
+    """The truth above the prediction, of rows from the best to the worst."""
+    errors = row_errors(task, predicted, labels)
+    sign = 1 if task.is_regression else -1  # of classes, the metric grows with success
+    chosen = spread_over_quantiles(sign * errors - np.nanmin(sign * errors), _ROWS)
+    figure = Figure(figsize=(3.4 * len(chosen) + 0.6, 6.6), layout="compressed")
+    grid = figure.subplots(2, len(chosen), squeeze=False)
+    for column, (row, _) in enumerate(chosen):
+        plot_pair_outputs(task, labels[row], grid[0, column])
+        plot_pair_outputs(task, predicted[row], grid[1, column], truth=labels[row])
+        grid[0, column].set_title(f"row {row}: true")
+        grid[1, column].set_title(f"predicted, {task.metric} {errors[row]:.3g}")
+    figure.suptitle(wrapped(name, 30 * len(chosen)), fontsize=11)
+    return figure
