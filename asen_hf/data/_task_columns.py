@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
+from ..model.heads import without_padding
 from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field
 
 PAIRS, MASK = "pairs", "attention_mask"
@@ -42,7 +44,8 @@ def read_rows(
         is_bounded: refuse numbers that statistics of the rows cannot include.
 
     Returns:
-        The arrays. A column ``attention_mask`` is there if the table has it, or if a row has fewer nodes than the task.
+        The arrays. A column ``attention_mask`` is there if the table has it, or if a row has fewer nodes than the task;
+        labels are then unknown where a row lacks a node.
 
     Raises:
         ValueError: a column that does not exist, a cell that the task cannot take, a row whose columns differ in their
@@ -61,7 +64,10 @@ def read_rows(
     if given is not None and len(given) != len(sizes):
         raise ValueError(f"{where}: columns must have equally many rows, got {counts | {MASK: len(given)}}")
     mask = checked_mask(config, sizes, given, f"{where}, ", first_row)
-    return rows if given is None and mask.all() else {**rows, MASK: mask}
+    if given is None and mask.all():
+        return rows
+    labels = without_padding(config, torch.tensor(rows["labels"]), torch.from_numpy(mask))
+    return {**rows, "labels": labels.numpy(), MASK: mask}
 
 
 def checked_mask(
