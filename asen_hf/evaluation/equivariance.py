@@ -15,6 +15,7 @@ from ..model._messages import shown
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
 from ..model.groups import from_array_form, random_elements
+from ..model.heads import fill_padding
 from ..model.modeling_asen import AsenModel
 from ..model.pretrained_asen import AsenPreTrainedModel, evaluating
 from ..model.row_actions import RowAction
@@ -36,8 +37,8 @@ def equivariance_error(
 ) -> float:
     """The largest ``max|f(gx) - g f(x)| / max|f(x)|`` over sampled elements g of a group, value symmetries included.
 
-    Both maxima are over all rows and outputs. Where f(x) is zero throughout, the error is 0 if f(gx) is zero too, and
-    infinite otherwise. It is NaN where an output is NaN.
+    Both maxima are over all rows and outputs, but not over outputs of nodes that a row lacks. Where f(x) is zero
+    throughout, the error is 0 if f(gx) is zero too, and infinite otherwise. It is NaN where an output is NaN.
 
     Args:
         model_or_callable: ``AsenForMultitask`` (f = logits), ``AsenModel`` (f = last hidden states), or any function of
@@ -53,11 +54,12 @@ def equivariance_error(
         num_elements: how many elements to draw.
         seed: of the draw.
         pairs: pair inputs ``(B, n, n, …)``, which move with their nodes; a function gets them as second argument.
-        attention_mask: ``(B, n)``, the nodes that each row has, which moves with them; of a model.
+        attention_mask: ``(B, n)``, the nodes that each row has, which moves with them; a function gets it as last
+            argument. A model refuses it where an element of another ``group`` moves it to nodes that rows may not lack.
 
     Raises:
         ValueError: unknown task, inputs of the wrong shape, a group of another degree, a function without a group or
-            with a task, or an output that is not ``(B, …)``.
+            with a task, an output that is not ``(B, …)`` or not as its task says, or a mask that the model refuses.
     """
     columns = {
         name: _tensor(name, column)
@@ -80,6 +82,7 @@ def equivariance_error(
         outputs = function(columns)
         if level is None:
             level = "node" if outputs.ndim > 1 and outputs.shape[1] == config.degree else "graph"
+        outputs = _without_padding(level, outputs, columns)
         scale = float(outputs.abs().max())
         for element in _sampled(config, group, num_elements, seed):
             action = RowAction(config, [element], rows.device)
@@ -92,7 +95,8 @@ def equivariance_error(
                 expected = {"node": action.nodes, "pair": action.pairs, "graph": lambda values, _: values}[level](
                     outputs, chosen
                 )
-            errors.append(_ratio(float((function(moved) - expected).abs().max()), scale))
+            found = _without_padding(level, function(moved), moved)
+            errors.append(_ratio(float((found - expected).abs().max()), scale))
     return float(np.max(errors))  # unlike Python's max, it returns NaN if any error is NaN
 
 
@@ -176,6 +180,11 @@ def _tensor(name: str, column: Tensor | ArrayLike) -> Tensor:
     return tensor
 
 
+def _without_padding(level: str, outputs: Tensor, columns: Columns) -> Tensor:
+    mask = columns.get("attention_mask")
+    return outputs if mask is None else fill_padding(level, outputs, mask, 0)
+
+
 def _sampled(config: TaskConfig, group: PermutationGroup | None, num_elements: int, seed: int) -> list[Element]:
     if group is None:
         return value_group(config).random_elements(num_elements, seed)
@@ -202,6 +211,7 @@ def _checked_function(
     task: str | TaskConfig | None,
     group: PermutationGroup | None,
 ) -> tuple[Callable[[Columns], Tensor], TaskConfig]:
+    places: tuple[int, ...] = () if task is None or isinstance(task, str) else task.output_shape()
     if isinstance(task, str):
         raise ValueError(f"a function has no tasks, got task={task!r}: leave it out, or give a TaskConfig")
     if task is None:
@@ -217,6 +227,11 @@ def _checked_function(
         if output.ndim == 0 or len(output) != len(rows):
             raise ValueError(
                 f"the function must return one output per row, ({len(rows)}, …), got {tuple(output.shape)}"
+            )
+        if output.shape[1 : 1 + len(places)] != places:
+            raise ValueError(
+                f'the function must return {(len(rows), *places)} and values, for output_level="{task.output_level}", '
+                f"got shape {tuple(output.shape)}"
             )
         return output
 

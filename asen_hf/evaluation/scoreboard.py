@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from datasets import DatasetDict
 
@@ -42,14 +42,16 @@ def scoreboard(
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
         columns = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)
-        inputs = columns["inputs"]
-        others: dict[str, Any] = {key: columns[key] for key in ("pairs", "attention_mask") if key in columns}
+        inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
         outsider = find_outsider(cast(SymmetryBreaker, model.asen.symmetry_breakers[name]))
         board[name] = dataclasses.replace(
             score_splits(model, {name: rows}, batch_size)[name],
             references=reference_scores(task, splits["train"], rows) if "train" in splits else {},
-            equivariance_error=equivariance_error(model, inputs, name, num_elements=_ELEMENTS, **others),
-            outside_error=None if outsider is None else equivariance_error(model, inputs, name, outsider, **others),
+            equivariance_error=equivariance_error(
+                model, inputs, name, num_elements=_ELEMENTS, pairs=pairs, attention_mask=mask
+            ),
+            # Without the mask, because rows may lack no nodes but those that the group exchanges.
+            outside_error=None if outsider is None else equivariance_error(model, inputs, name, outsider, pairs=pairs),
         )
     return board
 

@@ -79,13 +79,18 @@ def without_padding(task: TaskConfig, labels: Tensor, mask: Tensor) -> Tensor:
         labels: ``(B,) + task.label_shape()``.
         mask: ``(B, n)``, 1 for the nodes that a row has.
     """
-    if task.output_level == "graph":
-        return labels
+    return fill_padding(task.output_level, labels, mask, torch.nan if task.is_regression else IGNORED_CLASS)
+
+
+def fill_padding(output_level: str, outputs: Tensor, mask: Tensor, value: float) -> Tensor:
+    """Outputs ``(B, n, …)`` of nodes, or ``(B, n, n, …)`` of pairs, with a value where a row lacks nodes."""
+    if output_level == "graph":
+        return outputs
     known = mask.bool()
-    if task.output_level == "pair":
+    if output_level == "pair":
         known = known.unsqueeze(2) & known.unsqueeze(1)
-    known = known.reshape(*known.shape, *[1] * (labels.ndim - known.ndim))
-    return torch.where(known, labels, torch.nan if task.is_regression else IGNORED_CLASS)
+    known = known.reshape(*known.shape, *[1] * (outputs.ndim - known.ndim))
+    return torch.where(known, outputs, value)
 
 
 def predictions(task: TaskConfig, logits: Tensor, inputs: Tensor) -> Tensor:

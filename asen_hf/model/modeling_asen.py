@@ -104,7 +104,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
             donor = self.heads[init_from].state_dict()
             if donor["weight"].shape == self.heads[name].weight.shape:  # else it pools another number of orbits
-                self.heads[name].load_state_dict({key: rows[outputs] for key, rows in donor.items()})
+                of_outputs = {key: donor[key][outputs] for key in ("weight", "bias")}
+                self.heads[name].load_state_dict({**donor, **of_outputs})
 
     def drop_task(self, name: str) -> None:
         """Remove a task and its head. Raises as :meth:`AsenModel.drop_task`."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ._messages import one_line, shown
+from ._precision import in_float64
 from .configuration_statistics import Statistic, resolved_by_float32
 from .configuration_task import TaskConfig
 
@@ -104,11 +105,6 @@ def _to_tensor(name: str, column: Any, device: torch.device) -> Tensor:
         return to_device({name: torch.from_numpy(np.ascontiguousarray(array))}, device)[name]
     except (TypeError, ValueError) as error:
         raise ValueError(f"expected a tensor or an array of {name}, got {shown(column)}: {one_line(error)}") from error
-
-
-def in_float64(tensor: Tensor) -> Tensor:
-    """The tensor in float64, or in float32 on Apple's GPUs, which have no float64."""
-    return tensor.float() if tensor.device.type == "mps" else tensor.double()
 
 
 def to_device(columns: dict[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:

@@ -13,8 +13,8 @@ from statistics import NormalDist
 import torch
 from torch import Tensor, nn
 
+from ._precision import in_float64
 from .configuration_task import TaskConfig
-from .normalization import in_float64
 from .relations import at_pairs
 from .symmetry import OrbitGraph
 

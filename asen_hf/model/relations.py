@@ -32,8 +32,9 @@ def refine(task: TaskConfig, graph: OrbitGraph, inputs: Tensor, pairs: Tensor | 
     """
     if num_colours(task) == 1:
         return graph
-    values = inputs if inputs.ndim == 2 else inputs.squeeze(-1)
-    is_known = values >= 0 if task.vocab_size is not None else ~values.isnan()
+    # In int64, because colours may be too large for the tokens' own type.
+    values = inputs.squeeze(-1) if task.vocab_size is None else inputs.long()
+    is_known = ~values.isnan() if task.vocab_size is None else values >= 0
     labels = graph.labels
     for relation, size in zip(task.relations, relation_sizes(task), strict=True):
         (target, source), (target_known, source_known) = _of_pairs(graph, values), _of_pairs(graph, is_known)
@@ -41,7 +42,7 @@ def refine(task: TaskConfig, graph: OrbitGraph, inputs: Tensor, pairs: Tensor | 
         labels = labels * size + torch.where(target_known & source_known, related, size - 1)
     if task.pair_vocab_size is not None and pairs is not None:
         size = task.pair_vocab_size + 1
-        categories = at_pairs(graph, pairs)
+        categories = at_pairs(graph, pairs).long()
         labels = labels * size + torch.where(categories < 0, size - 1, categories)
     return dataclasses.replace(graph, labels=labels)
 

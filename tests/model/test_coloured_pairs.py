@@ -116,6 +116,19 @@ def test_labels_are_as_a_plain_loop_makes_them(relations, edges):
     assert found.labels.max() < (max(labels) + 1) * num_colours(task)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32], ids=str)
+@pytest.mark.parametrize("fields", [*({"relations": each} for each in RELATIONS), {"pair_vocab_size": 300}], ids=str)
+def test_small_types_of_tokens_hold_large_colours(fields, dtype):
+    task = TaskConfig(group="E4", vocab_size=100, **fields)
+    columns = columns_of(task, number=20, missing=0 if dtype == torch.uint8 else 0.2)
+    if "pairs" in columns:
+        columns["pairs"] = columns["pairs"].clamp(max=127)
+    model = model_of(task)
+    small = {name: column.to(dtype) for name, column in columns.items()}
+    with torch.no_grad():
+        assert torch.equal(model(**small).logits, model(**columns).logits)
+
+
 def test_numbers_are_interpolated_between_the_vectors_of_quantiles():
     task = TaskConfig(group="S2", vocab_size=1, pair_features=1, pair_buckets=4, pair_quantiles=[[0.0, 1.0, 3.0]])
     model = model_of(task)

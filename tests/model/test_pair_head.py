@@ -62,3 +62,15 @@ def test_partners_of_equal_tokens_are_learned(tmp_path):
     again = type(model).from_pretrained(result.output_dir)
     predicted = again.predict(rows[:3], task="match")
     assert torch.equal(predicted, torch.from_numpy(labels[:3])) and predicted.shape == (3, 6, 6)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]], ids=["same", "permuted"])
+@pytest.mark.parametrize("is_symmetric", [True, False])
+def test_a_head_of_pairs_is_copied_from_the_donor(order, is_symmetric):
+    names = ["none", "single", "double"]
+    fields = {"group": "C5", "vocab_size": 3, "output_level": "pair", "symmetric_outputs": is_symmetric}
+    model = make_model({"old": TaskConfig(**fields, label_names=names)}, spread=0.3)
+    model.add_task("new", TaskConfig(**fields, label_names=[names[place] for place in order]), init_from="old")
+    rows = torch.randint(3, (4, 5))
+    with torch.no_grad():
+        torch.testing.assert_close(model(rows, task="new").logits, model(rows, task="old").logits[..., order])
