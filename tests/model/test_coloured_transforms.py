@@ -1,4 +1,4 @@
-"""PyTorch's transforms of models whose rows have relations, pairs and masks: torch.export, torch.func, torch.compile."""
+"""PyTorch's transforms of models with relations, pairs and masks: torch.export, torch.func, torch.compile."""
 
 import pytest
 import torch
