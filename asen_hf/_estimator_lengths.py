@@ -35,6 +35,8 @@ def padded_rows(X: Any, group: Any, degree: int | None) -> tuple[Any, np.ndarray
     is_uneven = len(np.unique(sizes)) > 1
     if not is_uneven and sizes[0] >= task.degree:
         return X, None
+    for row in np.flatnonzero(sizes > task.degree).tolist():
+        raise ValueError(f"X, row {row}: expected at most {task.degree} nodes, as the group has, got {sizes[row]}")
     mask = np.arange(task.degree) < sizes[:, None]
     try:
         task.check_attention_mask(mask, where="X, ")

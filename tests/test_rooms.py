@@ -25,9 +25,12 @@ ROOMS = [
         *("model.named_groups", "model._finite_fields", "model.value_maps", "model.value_groups"),
     ],
     ["model.checkpoints", "model.configuration_*", "model.twins", "model._uploaded_code"],
-    ["model.symmetry", "model.value_symmetries", "model.relations", "model.pairs", "model._precision"],
+    [
+        *("model.symmetry", "model.value_symmetries", "model.relations", "model.pairs", "model._precision"),
+        "model.normalization",
+    ],
     ["model.attention", "model._gatv2_*", "model._onednn_linear", "model._transforms"],
-    ["model", "model.*"],  # backbone, heads, normalization, the model
+    ["model", "model.*"],  # backbone, heads, the model
     ["closures", "closures.*"],
     ["data", "data.*"],
     ["evaluation", "evaluation.*"],

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
+from ..model.heads import without_padding
 from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field
 
 PAIRS, MASK = "pairs", "attention_mask"
@@ -42,7 +44,8 @@ def read_rows(
         is_bounded: refuse numbers that statistics of the rows cannot include.
 
     Returns:
-        The arrays. A column ``attention_mask`` is there if the table has it, or if a row has fewer nodes than the task.
+        The arrays. A column ``attention_mask`` is there if the table has it, or if a row has fewer nodes than the task;
+        labels are then unknown where a row lacks a node.
 
     Raises:
         ValueError: a column that does not exist, a cell that the task cannot take, a row whose columns differ in their
@@ -61,7 +64,10 @@ def read_rows(
     if given is not None and len(given) != len(sizes):
         raise ValueError(f"{where}: columns must have equally many rows, got {counts | {MASK: len(given)}}")
     mask = checked_mask(config, sizes, given, f"{where}, ", first_row)
-    return rows if given is None and mask.all() else {**rows, MASK: mask}
+    if given is None and mask.all():
+        return rows
+    labels = without_padding(config, torch.tensor(rows["labels"]), torch.from_numpy(mask))
+    return {**rows, "labels": labels.numpy(), MASK: mask}
 
 
 def checked_mask(
@@ -102,6 +108,14 @@ def has_stray_pairs(config: TaskConfig, names: Iterable[str], where: str) -> boo
     return is_stray
 
 
+def check_has_pairs(config: TaskConfig, names: Iterable[str], where: str) -> None:
+    """Raise ``ValueError`` if the task has pair inputs and there is no column ``pairs``."""
+    if config.has_pairs and PAIRS not in names:
+        known = ", ".join(one_line(name, 100) for name in names) or "none"
+        field = "pair_vocab_size" if config.pair_features is None else "pair_features"
+        raise ValueError(f"{where}: no column pairs, which a task with {field} needs; there are {known}")
+
+
 def taken(rows: Arrays, chosen: np.ndarray) -> Arrays:
     """The chosen rows of every column."""
     return {name: values[chosen] for name, values in rows.items()}
@@ -109,10 +123,7 @@ def taken(rows: Arrays, chosen: np.ndarray) -> Arrays:
 
 def _existing(config: TaskConfig, columns: Mapping[str, Any], where: str, is_bounded: bool) -> list[Field]:
     has_stray_pairs(config, columns, where)
-    if config.has_pairs and PAIRS not in columns:
-        known = ", ".join(one_line(name, 100) for name in columns) or "none"
-        field = "pair_vocab_size" if config.pair_features is None else "pair_features"
-        raise ValueError(f"{where}: no column pairs, which a task with {field} needs; there are {known}")
+    check_has_pairs(config, columns, where)
     return task_fields(config, is_bounded)
 
 

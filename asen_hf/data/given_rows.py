@@ -10,7 +10,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict,
 from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
 from ._fields import Field
-from ._task_columns import MASK, PAIRS, has_stray_pairs, read_rows, task_fields
+from ._task_columns import MASK, PAIRS, check_has_pairs, has_stray_pairs, read_rows, task_fields
 from .collator import collate
 from .features import read_cells, to_dataset
 from .frames import frame_columns, frame_to_array, is_frame, is_series, series_cells
@@ -120,6 +120,7 @@ def _converted(config: TaskConfig, rows: Dataset) -> Dataset:
     fields = task_fields(config, is_bounded=False)
     if has_stray_pairs(config, rows.column_names, "data"):
         rows = rows.remove_columns(PAIRS)
+    check_has_pairs(config, rows.column_names, "data")
     if any(field.name not in rows.column_names for field in fields) or not len(rows):
         return rows  # collate says so
     cells = {field.name: read_cells(rows, field.name) for field in fields}

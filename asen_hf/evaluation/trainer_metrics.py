@@ -16,7 +16,9 @@ def trainer_metrics(task: TaskConfig) -> Callable[[EvalPrediction], dict[str, fl
     """A ``compute_metrics`` for ``transformers.Trainer``.
 
     Its ``loss`` becomes the Trainer's ``eval_loss``: the mean over all labels of the split, as in training. Trainer's
-    own ``eval_loss`` is a mean of the batches' means, and depends on the batch size where labels are missing.
+    own ``eval_loss`` is a mean of the batches' means, and depends on the batch size where labels are missing. Trainer
+    does not show the mask of rows of fewer nodes here: their labels must be -100 or NaN at padding, as ``load_table``
+    and ``collate`` make them.
 
     Args:
         task: the task that is evaluated. One with ``residual_feature`` needs

@@ -170,8 +170,9 @@ class AsenModel(AsenPreTrainedModel):
         coloured = colour_rows(rows, tasks[name], tasks[donor])
         if coloured is None:
             warnings.warn(
-                f"task {name!r}, initialised from {donor!r}: the donor has other relations or categories of pairs, so "
-                "orbitals start fresh",
+                f"task {name!r}, initialised from {donor!r}: orbitals start fresh, because the donor colours pairs "
+                f"otherwise: it has relations={tasks[donor].relations} and pair_vocab_size="
+                f"{tasks[donor].pair_vocab_size}, which the task may declare too",
                 stacklevel=4,
             )
             return

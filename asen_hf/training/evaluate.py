@@ -45,8 +45,9 @@ def evaluate(
             committed checkpoint's name.
         data: ``None`` for the rows that the checkpoint's recipe.yaml names, split as in its training, so that test rows
             are unseen. Else ``{task: rows}``, or the rows of ``task`` or of the model's only task: a ``DatasetDict``; a
-            ``Dataset``, a stream, a DataFrame or a pair of arrays ``(inputs, labels)``, scored in full; or the path of
-            a table or the id of a dataset on the Hub, whose ``split`` is scored (see :func:`asen_hf.load_table`).
+            ``Dataset``, a stream, a DataFrame or arrays ``(inputs, labels)`` or ``(inputs, labels, pairs)``, scored in
+            full; or the path of a table or the id of a dataset on the Hub, whose ``split`` is scored (see
+            :func:`asen_hf.load_table`).
         task: score this task only.
         split: the split of a ``DatasetDict``, a table or a recipe to score: train, validation or test.
         batch_size: batch size of the forward passes.

@@ -68,10 +68,11 @@ def finetune(
             columns ``inputs`` and ``labels``); a DataFrame (a column ``labels``, and a column per node, or per node and
             feature, arranged as :mod:`asen_hf.data.frames` says); a ``DatasetDict``; a ``Dataset``; an
             ``IterableDataset`` or ``IterableDatasetDict``, which is first written into a file that need not fit into
-            memory; or a pair of arrays ``(inputs, labels)``, tokens ``(N, n)`` or features ``(N, n, F)`` in raw units
-            with labels ``(N,)`` or ``(N, n)``, with a trailing ``(K,)`` for K > 1 regressed values; DataFrames will
-            do, too. Without splits of their own, rows are split 70/15/15 into train, validation and test. ``None`` for
-            a registered task's own rows.
+            memory; or arrays ``(inputs, labels)``, tokens ``(N, n)`` or features ``(N, n, F)`` in raw units with labels
+            ``(N,)`` or ``(N, n)``, with a trailing ``(K,)`` for K > 1 regressed values; DataFrames will do, too. A task
+            with pair inputs needs a column ``pairs``, or arrays ``(inputs, labels, pairs)``. Rows may have fewer nodes
+            if the group exchanges them freely, see :func:`asen_hf.load_table`. Without splits of their own, rows are
+            split 70/15/15 into train, validation and test. ``None`` for a registered task's own rows.
         name: the task's name in the model; by default the registered name, the JSON file's name, or ``"task"``.
         split_column, time_column: a column of ``data`` by which rows are split, as in :func:`asen_hf.load_table`.
         init_from: a task of the model. The new task starts from its head and from the embeddings of its most similar

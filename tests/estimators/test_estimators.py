@@ -272,6 +272,7 @@ def test_a_checkpoint_and_a_donor_task_give_tokens_a_start():
         "S7 wr S2",
         checkpoint="asen-sequence-base",
         init_from="equivariant/intersect-16",
+        relations=["equal"],
         vocab_size=7,
         output_level="node",
         max_steps=10,

@@ -269,3 +269,63 @@ def test_without_captum_the_error_says_what_to_install(model, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=r'pip install "asen-hf\[explain\]"'):
         node_attribution(model, rows_of(TASKS["tokens"]), "tokens")
+
+
+PAIR_TASKS = {
+    "bonds": TaskConfig(group="S6", vocab_size=4, pair_vocab_size=3, relations=["equal"], num_labels=3),
+    "distances": TaskConfig(
+        group="S2 x S4",
+        num_features=1,
+        pair_features=2,
+        relations=["order"],
+        output_level="graph",
+        problem_type="regression",
+    ),
+    "links": TaskConfig(group="S6", num_features=2, output_level="pair"),
+}
+
+
+@pytest.fixture(scope="module")
+def pair_model():
+    return small_model(**PAIR_TASKS)
+
+
+def columns_of(task):
+    generator = torch.Generator().manual_seed(2)
+    columns = {"attention_mask": torch.tensor([[1] * 6, [1] * 5 + [0], [1] * 4 + [0, 0]], dtype=torch.bool)}
+    if task.pair_vocab_size is not None:
+        columns["pairs"] = torch.randint(3, (3, 6, 6), generator=generator)
+    elif task.pair_features is not None:
+        columns["pairs"] = torch.randn(3, 6, 6, 2, generator=generator, dtype=torch.float64)
+    return columns
+
+
+@pytest.mark.parametrize("name", PAIR_TASKS)
+@pytest.mark.parametrize("attribute", [node_attribution, pair_attribution])
+def test_pairs_relations_and_masks_stay_what_they_are_along_the_line(pair_model, name, attribute):
+    task, inputs = PAIR_TASKS[name], rows_of(PAIR_TASKS[name])
+    columns = columns_of(task)
+    found = attribute(pair_model, inputs, name, num_steps=600, **columns)
+    change = (found.output - found.baseline_output).abs().max()
+    assert change > 0.05 and found.completeness_error.max() < 0.05 * change  # a sum over 36 pairs has many kinks
+    absent = ~columns["attention_mask"]
+    assert found.values[absent].abs().max() == 0  # of a pair: messages to nodes that are not there
+    element = np.array([1, 0, 4, 3, 5, 2])
+    inverse = np.argsort(element)
+    moved = {key: column[:, inverse] for key, column in columns.items()}
+    if "pairs" in moved:
+        moved["pairs"] = moved["pairs"][:, :, inverse]
+    image = attribute(pair_model, inputs[:, inverse], name, num_steps=8, **moved).values
+    expected = attribute(pair_model, inputs, name, num_steps=8, **columns).values[:, inverse]
+    expected = expected[:, :, inverse] if attribute is pair_attribution else expected
+    torch.testing.assert_close(image, expected)
+
+
+def test_averages_over_a_group_move_pairs_too(pair_model):
+    inputs, columns = rows_of(PAIR_TASKS["bonds"]), columns_of(PAIR_TASKS["bonds"])
+    baseline = torch.arange(6) % 4  # moved by the group, so values are averaged over it
+    found = node_attribution(
+        pair_model, inputs, "bonds", baseline=baseline, group=cyclic(6), num_steps=200, pairs=columns["pairs"]
+    )
+    change = (found.output - found.baseline_output).abs().max()
+    assert found.completeness_error.max() < 0.05 * change

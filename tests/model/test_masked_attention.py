@@ -1,4 +1,4 @@
-"""A layer on rows with graphs of their own that lack nodes: the formula in loops over the nodes that are there."""
+"""A layer on rows with own graphs that lack nodes: the formula in plain loops over the nodes that are there."""
 
 import dataclasses
 

@@ -255,3 +255,43 @@ def test_example_learns(tmp_path, monkeypatch, capsys):
     assert float(re.search(r"test accuracy (\S+)", out).group(1)) > 0.9
     model = AsenForMultitask.from_pretrained(tmp_path / "runs" / "necklace")
     assert model.predict(torch.tensor([[0, 1] * 6])).shape == (1, 12)
+
+
+PAIR_TASKS = {
+    "bonds": TaskConfig(group="S5", vocab_size=3, num_labels=3, pair_vocab_size=4),
+    "distances": TaskConfig(
+        group="S5", output_level="graph", pair_features=2, pair_quantiles=[[-1.0, 0.0, 1.0]] * 2, **VALUES
+    ),
+}
+
+
+def rows_with_pairs(task, count=48, seed=0):
+    """Rows of three to five nodes."""
+    rng = np.random.default_rng(seed)
+    mask = np.arange(5) < rng.integers(3, 6, size=count)[:, None]
+    both = mask[:, :, None] & mask[:, None]
+    if task.vocab_size is not None:
+        inputs, pairs = np.where(mask, rng.integers(3, size=mask.shape), -1), rng.integers(4, size=both.shape)
+        labels = np.where(mask, inputs, -100)
+        return to_dataset(task, inputs, labels, pairs=np.where(both, pairs, -1), attention_mask=mask)
+    inputs = np.where(mask[..., None], rng.normal(size=(*mask.shape, 2)), np.nan)
+    pairs = np.where(both[..., None], rng.normal(size=(*both.shape, 2)), np.nan)
+    labels = 30 + 5 * np.nanmean(pairs[..., 0], axis=(1, 2))
+    return to_dataset(task, inputs, labels, pairs=pairs, attention_mask=mask)
+
+
+@pytest.mark.parametrize("name", PAIR_TASKS)
+def test_pairs_and_masks_are_columns_like_any_other_and_padding_counts_for_nothing(name, tmp_path):
+    task = PAIR_TASKS[name]
+    rows, held_out = rows_with_pairs(task), rows_with_pairs(task, 21, seed=1)
+    model = make_model({name: task})
+    trainer = make_trainer(model, tmp_path, rows, num_train_epochs=6, per_device_eval_batch_size=4)
+    trainer.compute_metrics = trainer_metrics(task)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert np.mean(losses[-6:]) < np.mean(losses[:3])
+    scores, expected = trainer.evaluate(held_out), score_splits(model, {name: held_out})[name]
+    assert scores["eval_loss"] == pytest.approx(expected.loss, rel=1e-5)
+    assert scores[f"eval_{task.metric}"] == pytest.approx(expected.value, rel=1e-5)
+    output, batch = trainer.predict(held_out), collate(task, held_out)
+    np.testing.assert_allclose(output.predictions, model(**batch).logits.detach().numpy(), rtol=1e-4, atol=1e-5)
