@@ -75,7 +75,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         )
         self.post_init()
 
-    def _new_head(self, name: str) -> Head:
+    def _new_head(self, name: str) -> Head | PairHead:
         task = self.config.tasks[name]
         if task.output_level == "pair":
             return PairHead(self.config, task)
@@ -102,10 +102,11 @@ class AsenForMultitask(AsenPreTrainedModel):
         if new.linear_skip:
             self.linear_skips[name] = self._ready(self._new_skip(name))
         if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
-            donor = self.heads[init_from].state_dict()
-            if donor["weight"].shape == self.heads[name].weight.shape:  # else it pools another number of orbits
-                of_outputs = {key: donor[key][outputs] for key in ("weight", "bias")}
-                self.heads[name].load_state_dict({**donor, **of_outputs})
+            head, donor = self.heads[name].state_dict(), self.heads[init_from].state_dict()
+            last = {key for key in donor if key.removeprefix("output.") in ("weight", "bias")}
+            if all(head[key].shape == donor[key].shape for key in last):  # else it pools another number of orbits
+                rows = {key: weights[outputs] if key in last else weights for key, weights in donor.items()}
+                self.heads[name].load_state_dict(rows)
 
     def drop_task(self, name: str) -> None:
         """Remove a task and its head. Raises as :meth:`AsenModel.drop_task`."""

@@ -48,6 +48,7 @@ TARGETS = {
     "all-linear": "all-linear",
     "backbone": r".*\.backbone\.(.*projection|input_layers\.2)",
     **{role: rf".*\b{role}s\.[^.]+" for role in ROLES},
+    "head": r".*\bheads\.((?!on_classes)[^.]+|on_classes\.(output|.*projection))",  # a head of pairs has four layers
 }
 
 
@@ -65,9 +66,9 @@ def trained(name, lora, **settings):
     """The base with an adapter, after three steps on one task."""
     model = peft.get_peft_model(make_base(**settings), lora)
     optimizer = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=0.05)
-    inputs, labels = batch(name)
+    columns, labels = batch(name)
     for _ in range(3):
-        model(inputs, task=name, labels=labels).loss.backward()
+        model(**columns, task=name, labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     return model.eval()
@@ -78,15 +79,18 @@ def batch(name, rows=6):
     if task.vocab_size is None:
         features = torch.randn(rows, 5, 2, generator=generator) * torch.tensor([10, 0.5]) + torch.tensor([50, -20])
         features[::2, 1] = torch.nan  # the vectors of missing inputs are trained too
-        return features, torch.randn(rows, 5, generator=generator)
+        return {"inputs": features}, torch.randn(rows, 5, generator=generator)
     inputs = torch.randint(task.vocab_size, (rows, task.degree), generator=generator)
     inputs[::2, 1] = -1
-    return inputs, torch.randint(task.output_size, (rows, *task.label_shape()), generator=generator)
+    columns = {"inputs": inputs}
+    if task.has_pairs:
+        columns["pairs"] = torch.randn(rows, *task.pair_shape(), generator=generator)
+    return columns, torch.randint(task.output_size, (rows, *task.label_shape()), generator=generator)
 
 
 def logits(model, name):
     with torch.no_grad():
-        return model(batch(name)[0], task=name).logits
+        return model(**batch(name)[0], task=name).logits
 
 
 @every_task
@@ -95,7 +99,8 @@ def test_the_adapter_and_the_task_learn_and_the_rest_is_frozen(name):
     after = {key.removeprefix("base_model.model."): value for key, value in model.state_dict().items()}
     for key, value in base.state_dict().items():
         wrapped = [each for each in (key, re.sub(r"\.(weight|bias)$", r".base_layer.\1", key)) if each in after]
-        trained = [each for each in after if each.startswith(key.rpartition(".")[0] + ".modules_to_save.")]
+        owner = ".".join(key.split(".")[: key.split(".").index(name) + 1]) if name in key.split(".") else key
+        trained = [each for each in after if each.startswith(f"{owner}.modules_to_save.")]
         assert bool(trained) == (name in key.split(".")), key
         assert all(torch.equal(after[each], value) for each in wrapped), key
     projections = [key for key, each in base.asen.backbone.named_modules() if "projection" in key.split(".")[-1]]
@@ -115,7 +120,7 @@ def test_merged_it_predicts_the_same_and_is_an_ordinary_checkpoint(name, tmp_pat
     merged.save_pretrained(tmp_path)
     reloaded = AsenForMultitask.from_pretrained(tmp_path)
     assert torch.equal(logits(reloaded, name), logits(merged, name))
-    assert equivariance_error(reloaded, batch(name)[0], name) < 1e-5
+    assert equivariance_error(reloaded, task=name, **batch(name)[0]) < 1e-5
 
 
 def test_every_role_is_a_target():
@@ -132,7 +137,7 @@ def test_every_role_is_a_target():
 @pytest.mark.parametrize("use_dora", [False, True], ids=["lora", "dora"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_merged_it_predicts_the_same_wherever_it_is_put(target, use_dora, name):
-    if target in ROLES[3:7] and name not in make_base().task_modules_by_role(target):
+    if target in ROLES[3:7] and target not in make_base().task_modules(name):
         pytest.skip("the task has no such modules")
     lora = peft.LoraConfig(r=2, target_modules=TARGETS[target], use_dora=use_dora)
     model = trained(name, lora, spread=0.1)  # DoRA divides by the norms of weights, and fresh gates are zero
@@ -157,7 +162,7 @@ def test_an_adapter_is_loaded_onto_the_base(name, tmp_path):
 
 def test_the_pipeline_takes_an_adapted_model():
     model, name = make_adapted("on_pairs"), "on_pairs"
-    rows = [{"inputs": row, "task": name} for row in batch(name)[0]]
+    rows = [{"inputs": row, "task": name} for row in batch(name)[0]["inputs"]]
     results = pipeline("asen-prediction", model=model, device="cpu")(rows, batch_size=6)
     scores = logits(model, name).softmax(dim=-1).max(dim=-1)
     assert [[node["label"] for node in row] for row in results] == [

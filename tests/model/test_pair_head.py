@@ -23,7 +23,7 @@ def test_logits_are_those_of_the_formula():
         for b, i, j in np.ndindex(3, 4, 4):
             mixed = head.target_projection(states[b, i]) + head.source_projection(states[b, j])
             mixed = head.norm(mixed + head.edge_projection(table[labels[i, j]])).relu()
-            torch.testing.assert_close(found[b, i, j], F.linear(mixed, head.weight, head.bias))
+            torch.testing.assert_close(found[b, i, j], F.linear(mixed, head.output.weight, head.output.bias))
 
 
 @pytest.mark.parametrize("is_symmetric", [True, False])
