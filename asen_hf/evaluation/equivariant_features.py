@@ -1,4 +1,4 @@
-"""Features that move with a task's group: sums of the inputs over orbitals, and their invariant products."""
+"""Features that move with a task's group: sums of the inputs over orbitals, and products of two nodes' inputs."""
 
 from __future__ import annotations
 
@@ -70,12 +70,13 @@ class EquivariantFeatures:
       linear map of them, shared by the nodes of an orbit, is the general order-1 equivariant map.
     - A row's features: the sum of x_i over each node orbit, and for each orbital and pair of channels (f, g) the sum
       of x_if · x_jg over its pairs, unless that makes more than ``max_features``.
+    - What is between nodes i and j: the products x_if · x_jg, under the same condition.
 
     Args:
         task: its config.
         colours: its colouring.
         inputs: training rows, in raw units, ``(N, n)`` tokens or ``(N, n, F)`` features.
-        max_features: most features of a row.
+        max_features: most features of a row, or of a pair.
 
     Attributes:
         note: what was left out and why, or "".
@@ -94,9 +95,13 @@ class EquivariantFeatures:
         numbers = [size * (size + 1) // 2 if transposes[label] == label else size**2 for label in kept]
         self._linear_width = colours.num_node_orbits * size
         self.graph_width = self._linear_width + sum(numbers)
+        self.pair_width = size**2
         self._orbitals: list[tuple[csr_array, bool]] = []
-        if task.output_level == "node":
+        if task.output_level != "graph":
             self.graph_width = self._linear_width
+            if task.output_level == "pair" and self.pair_width > max_features:
+                self.note = f"without products: they would make {size**2:,} features, more than {max_features:,}"
+                self.pair_width = 0
         elif self.graph_width > max_features:
             self.note = f"without products: they would make {self.graph_width:,} features, more than {max_features:,}"
             self.graph_width = self._linear_width
@@ -109,16 +114,24 @@ class EquivariantFeatures:
                 matrix = csr_array(entries, shape=(self.degree, self.degree))
                 self._orbitals.append((matrix, bool(transposes[label] == label)))
 
-    def node_width(self, orbit: NodeOrbit) -> int:
+    def orbit_width(self, orbit: NodeOrbit) -> int:
         return orbit.num_slots * self.channels.number
 
-    def node_design(self, orbit: NodeOrbit, inputs: NDArray) -> Array:
-        """Features ``(N, m, node_width(orbit))`` of the orbit's nodes."""
+    def orbit_design(self, orbit: NodeOrbit, inputs: NDArray) -> Array:
+        """Features ``(N, m, orbit_width(orbit))`` of the orbit's nodes."""
         if id(orbit) not in self._sums:
             self._sums[id(orbit)] = orbit.sums(self.degree)
         summed = self._sums[id(orbit)] @ self._by_node(self.channels(inputs))
         shape = (len(orbit.nodes), orbit.num_slots, len(inputs), self.channels.number)
         return summed.reshape(shape).transpose(2, 0, 1, 3).reshape(len(inputs), len(orbit.nodes), -1)
+
+    def pair_design(self, inputs: NDArray, targets: NDArray, sources: NDArray) -> Array:
+        """Features ``(N, m, pair_width)`` of what is between targets and sources ``(m,)``."""
+        shape = (len(inputs), len(targets), self.pair_width)
+        if not self.pair_width:
+            return np.empty(shape)
+        values = self.channels(inputs)
+        return (values[:, targets, :, None] * values[:, sources, None]).reshape(shape)
 
     def graph_design(self, inputs: NDArray) -> Array:
         """Features ``(N, graph_width)`` of the rows."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..model.configuration_task import TaskConfig
 from .equivariant_features import EquivariantFeatures
-from .pair_colours import NodeOrbit, PairColours, pair_colours
+from .output_features import Features, FeaturesFactory, Place, output_features
 from .ridge import Ridge, fit_ridge
 
 MAX_FEATURES = 6000
@@ -24,49 +24,32 @@ MIN_ROWS = 200
 _BLOCK = 2**22  # numbers per block of features: 32 MiB
 
 Array = NDArray[np.float64]
-Predictor = Callable[[NDArray], Array]
+Predictor = Callable[[Any], Array]
 """Inputs in raw units to outputs of the shape of targets."""
-
-
-class Features(Protocol):
-    """What a ridge regression is made on; see :class:`EquivariantFeatures`."""
-
-    depends_on_target: bool
-    note: str
-    graph_width: int
-
-    def node_width(self, orbit: NodeOrbit) -> int: ...
-
-    def node_design(self, orbit: NodeOrbit, inputs: NDArray) -> Array: ...
-
-    def graph_design(self, inputs: NDArray) -> Array: ...
-
-
-FeaturesFactory = Callable[[TaskConfig, PairColours, NDArray, int], Features]
 
 
 @dataclasses.dataclass(frozen=True)
 class EquivariantRidge:
-    """A fitted map; ``ridge(inputs)`` gives outputs ``(N, K)`` or ``(N, n, K)``.
+    """A fitted map; ``ridge(inputs)`` gives outputs ``(N, K)``, ``(N, n, K)`` or ``(N, n, n, K)``.
 
     Attributes:
         task: its config.
         features: what it is linear in.
         maps: for node outputs, pairs of an orbit and its ``Ridge``s, each with the outputs k that it predicts; for
-            graph outputs one entry, without an orbit.
+            pair outputs, those of every orbital; for graph outputs one entry, without an orbit.
         means: float64 ``(K,)``, mean of each target: the prediction where no label is known.
         note: what was left out and why, or "".
     """
 
     task: TaskConfig
     features: Features
-    maps: list[tuple[NodeOrbit | None, list[tuple[Ridge, NDArray[np.int64]]]]]
+    maps: list[tuple[Place, list[tuple[Ridge, NDArray[np.int64]]]]]
     means: Array
     note: str = ""
 
     def __call__(self, inputs: NDArray) -> Array:
-        shape = (len(inputs), *(self.task.degree,) * (self.task.output_level == "node"), len(self.means))
-        outputs = np.broadcast_to(self.means, shape).copy()
+        shape = (len(inputs), *self.task.output_shape(), len(self.means))
+        outputs = _in_one_row(np.broadcast_to(self.means, shape).copy())
         for orbit, ridges in self.maps:
             for rows in row_blocks(self.features, orbit, len(inputs)):
                 features = design(self.features, orbit, inputs[rows])
@@ -76,10 +59,10 @@ class EquivariantRidge:
                     if orbit is None:
                         outputs[rows, columns] = predicted
                     else:
-                        outputs[rows.start + np.arange(len(features))[:, None, None], orbit.nodes[:, None], columns] = (
-                            predicted
-                        )
-        return outputs
+                        outputs[
+                            rows.start + np.arange(len(features))[:, None, None], orbit.places[:, None], columns
+                        ] = predicted
+        return outputs.reshape(shape)
 
 
 @dataclasses.dataclass
@@ -91,7 +74,7 @@ class _Problem:
         columns: for each orbit the outputs k.
     """
 
-    orbits: list[NodeOrbit | None]
+    orbits: list[Place]
     columns: list[NDArray[np.int64]]
     known: NDArray[np.bool_]
 
@@ -102,13 +85,14 @@ def fit_equivariant_ridge(
     """Fit the least-squares equivariant map with penalties by generalised cross-validation.
 
     For node outputs there is one coefficient per orbital, channel and output, and one intercept per node orbit and
-    output; for graph outputs, one coefficient per invariant feature and an intercept.
+    output; for pair outputs, one regression per orbital, on the features of both nodes and of what is between them; for
+    graph outputs, one coefficient per invariant feature and an intercept.
 
     Args:
         task: its config.
         inputs: rows in raw units, ``(N, n)`` tokens or ``(N, n, F)`` features; -1 or NaN where missing; or
             :class:`~asen_hf.evaluation.paired_rows.PairedRows`, for features that read pairs.
-        targets: float64 ``(N, n, K)`` or ``(N, K)``, NaN where unknown (see
+        targets: float64 ``(N,) + output_shape() + (K,)``, NaN where unknown (see
             :func:`~asen_hf.evaluation.targets.to_targets`).
         features: what the map is linear in.
 
@@ -119,10 +103,9 @@ def fit_equivariant_ridge(
         ValueError: there are more features than ``MAX_FEATURES``, or so many that not even ``MIN_ROWS`` rows are
             affordable.
     """
-    colours = pair_colours(task)
-    made = features(task, colours, inputs, MAX_FEATURES)
-    is_node = task.output_level == "node"
-    problems = list(_problems(made, colours.orbits if is_node else [None], targets))
+    made, places = output_features(task, inputs, MAX_FEATURES, features)
+    targets = _in_one_row(targets)
+    problems = list(_problems(made, places, targets))
     widest = max((width(made, problem.orbits[0]) for problem in problems), default=0)
     if widest > MAX_FEATURES:
         raise ValueError(f"{widest:,} features are more than {MAX_FEATURES:,} (MAX_FEATURES)")
@@ -130,7 +113,7 @@ def fit_equivariant_ridge(
     note = made.note
     if len(kept) < len(inputs):
         note = "; ".join(filter(None, [note, f"fitted on {len(kept):,} of {len(inputs):,} rows"]))
-    maps: dict[int, tuple[NodeOrbit | None, list[tuple[Ridge, NDArray[np.int64]]]]] = {}
+    maps: dict[int, tuple[Place, list[tuple[Ridge, NDArray[np.int64]]]]] = {}
     for problem in problems:
         ridge = _solve(made, problem, inputs[kept], targets[kept], problem.known[kept])
         if ridge is None:
@@ -154,28 +137,33 @@ def fit_equivariant_ridge(
     return EquivariantRidge(task, made, list(maps.values()), means, note)
 
 
-def width(features: Features, orbit: NodeOrbit | None) -> int:
-    """Number of features of a node of the orbit, or of a row."""
-    return features.graph_width if orbit is None else features.node_width(orbit)
+def width(features: Features, orbit: Place) -> int:
+    """Number of features of a node of the orbit, of a pair of the orbital, or of a row."""
+    return features.graph_width if orbit is None else features.orbit_width(orbit)
 
 
-def design(features: Features, orbit: NodeOrbit | None, inputs: NDArray) -> Array:
-    """Features ``(N, m, p)`` of the orbit's nodes, or ``(N, p)`` of the rows."""
-    return features.graph_design(inputs) if orbit is None else features.node_design(orbit, inputs)
+def design(features: Features, orbit: Place, inputs: Any) -> Array:
+    """Features ``(N, m, p)`` of the orbit's nodes or the orbital's pairs, or ``(N, p)`` of the rows."""
+    return features.graph_design(inputs) if orbit is None else features.orbit_design(orbit, inputs)
 
 
-def row_blocks(features: Features, orbit: NodeOrbit | None, num_rows: int) -> Iterator[slice]:
+def row_blocks(features: Features, orbit: Place, num_rows: int) -> Iterator[slice]:
     """Slices of rows whose features fit into a block."""
-    numbers = width(features, orbit) * (1 if orbit is None else len(orbit.nodes))
+    numbers = width(features, orbit) * (1 if orbit is None else len(orbit.places))
     step = max(_BLOCK // numbers, 1)
     for start in range(0, num_rows, step):
         yield slice(start, start + step)
 
 
-def _problems(features: Features, orbits: list[NodeOrbit] | list[None], targets: Array) -> Iterator[_Problem]:
+def _in_one_row(values: Array) -> Array:
+    """Outputs of pairs ``(N, n, n, K)`` as ``(N, n², K)``; all else as it is."""
+    return values.reshape(len(values), -1, values.shape[-1]) if values.ndim > 3 else values
+
+
+def _problems(features: Features, orbits: Sequence[Place], targets: Array) -> Iterator[_Problem]:
     found: dict[tuple, _Problem] = {}
     for number, orbit in enumerate(orbits):
-        own = targets if orbit is None else targets[:, orbit.nodes]
+        own = targets if orbit is None else targets[:, orbit.places]
         groups: dict[bytes, list[int]] = defaultdict(list)
         masks: dict[bytes, NDArray[np.bool_]] = {}
         known = ~np.isnan(own)
@@ -201,7 +189,7 @@ def _affordable_rows(features: Features, problems: list[_Problem], num_rows: int
         total = 0.0
         for problem in problems:
             orbit = problem.orbits[0]
-            samples = rows * (1 if orbit is None else len(orbit.nodes))
+            samples = rows * (1 if orbit is None else len(orbit.places))
             p = width(features, orbit)
             small = min(samples, p)
             total += 2.0 * samples * small * (p + sum(map(len, problem.columns))) + 8.0 * small**2 * p
@@ -230,7 +218,7 @@ def _solve(
             if not known[rows].any():
                 continue
             labels = [
-                (targets[rows] if member is None else targets[rows][:, member.nodes])[..., columns]
+                (targets[rows] if member is None else targets[rows][:, member.places])[..., columns]
                 for member, columns in zip(problem.orbits, problem.columns, strict=True)
             ]
             yield design(features, orbit, inputs[rows])[known[rows]], np.concatenate(labels, axis=-1)[known[rows]]

@@ -41,9 +41,37 @@ class NodeOrbit:
         return csr_array((np.ones(len(rows)), (rows, self.sources)), shape=shape)
 
     @property
+    def places(self) -> Integers:
+        """Numbers of the orbit's outputs among the n outputs of a row: its nodes."""
+        return self.nodes
+
+    @property
     def key(self) -> bytes:
         """Equal for orbits of which each node sees the same groups of sources, such as all fixed points of a group."""
         return np.concatenate([self.targets, self.sources, self.slots]).tobytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class Orbital:
+    """The pairs of one orbital, as outputs of pairs.
+
+    Attributes:
+        targets, sources: int64 ``(m,)``, nodes, row-major.
+        degree: number of nodes n.
+    """
+
+    targets: Integers
+    sources: Integers
+    degree: int
+
+    @property
+    def places(self) -> Integers:
+        """Numbers of the orbital's outputs among the n² outputs of a row."""
+        return self.targets * self.degree + self.sources
+
+    @property
+    def key(self) -> bytes:
+        return self.places.tobytes()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +97,12 @@ class PairColours:
     @property
     def num_orbitals(self) -> int:
         return int(self.labels.max()) + 1
+
+    def orbitals(self) -> list[Orbital]:
+        """The pairs of every orbital."""
+        order = np.argsort(self.labels, kind="stable")
+        parts = np.split(order, np.cumsum(np.bincount(self.labels))[:-1])
+        return [Orbital(self.targets[part], self.sources[part], len(self.node_labels)) for part in parts]
 
     def transposes(self) -> Integers:
         """For each orbital, the orbital of its reversed pairs, or -1 if they are not in the support; ``(rank,)``."""

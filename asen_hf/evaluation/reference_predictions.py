@@ -21,7 +21,7 @@ from ..model.heads import is_known
 from .equivariant_ridge import fit_equivariant_ridge
 from .metrics import METRICS
 from .paired_rows import PairedRows, without_padding
-from .simple_references import fit_constant, fit_linear, fit_majority, fit_persistence
+from .simple_references import fit_by_orbital, fit_constant, fit_linear, fit_majority, fit_persistence
 from .sklearn_references import fit_logistic, fit_trees, has_sklearn
 from .structural_features import StructuralFeatures
 from .targets import to_predictions, to_targets
@@ -41,7 +41,8 @@ class Reference(NamedTuple):
             a function from inputs to outputs of the targets' shape. ``ValueError``: it would be too large.
         needs_sklearn: whether it is left out where scikit-learn is not installed.
         reads_whole_rows: whether its graph outputs are those of flattened rows, without the group's symmetry.
-        reads_pairs: whether it gets :class:`~asen_hf.evaluation.paired_rows.PairedRows` for inputs, if rows have pairs.
+        reads_pairs: for which tasks it gets :class:`~asen_hf.evaluation.paired_rows.PairedRows` for inputs, if rows
+            have pairs.
     """
 
     title: str
@@ -49,39 +50,50 @@ class Reference(NamedTuple):
     fit: Callable[[TaskConfig, Any, NDArray], Outputs]
     needs_sklearn: bool = False
     reads_whole_rows: bool = False
-    reads_pairs: bool = False
+    reads_pairs: Callable[[TaskConfig], bool] = lambda task: False
 
 
-def _has_node_features(task: TaskConfig) -> bool:
-    """Whether outputs are of nodes or graphs, which features of nodes and rows can predict; those of pairs are not."""
-    return task.output_level != "pair"
+def _is_of_pairs(task: TaskConfig) -> bool:
+    return task.output_level == "pair"
 
 
 REFERENCES = {
     "majority": Reference("majority", lambda task: not task.is_regression, fit_majority),
     "constant": Reference("constant", lambda task: task.is_regression, fit_constant),
+    "orbital_majority": Reference(
+        "majority, orbital by orbital", lambda task: _is_of_pairs(task) and not task.is_regression, fit_by_orbital
+    ),
+    "orbital_constant": Reference(
+        "constant, orbital by orbital", lambda task: _is_of_pairs(task) and task.is_regression, fit_by_orbital
+    ),
     "linear": Reference(
         "linear map, node by node",
         lambda task: task.is_regression and task.num_features is not None and task.output_level == "node",
         fit_linear,
     ),
     "persistence": Reference("persistence", lambda task: task.residual_feature is not None, fit_persistence),
-    "equivariant_ridge": Reference("equivariant ridge", _has_node_features, fit_equivariant_ridge),
+    "equivariant_ridge": Reference("equivariant ridge", lambda task: True, fit_equivariant_ridge),
     "structural_ridge": Reference(
         "structural features, ridge",
-        lambda task: (task.vocab_size is not None or task.has_pairs) and _has_node_features(task),
+        lambda task: task.vocab_size is not None or task.has_pairs,
         functools.partial(fit_equivariant_ridge, features=StructuralFeatures),
-        reads_pairs=True,
+        reads_pairs=lambda task: True,
     ),
     "boosted_trees": Reference(
-        "boosted trees", _has_node_features, fit_trees, needs_sklearn=True, reads_whole_rows=True
+        "boosted trees",
+        lambda task: True,
+        fit_trees,
+        needs_sklearn=True,
+        reads_whole_rows=True,
+        reads_pairs=_is_of_pairs,
     ),
     "logistic_regression": Reference(
         "logistic regression",
-        lambda task: not task.is_regression and _has_node_features(task),
+        lambda task: not task.is_regression,
         fit_logistic,
         needs_sklearn=True,
         reads_whole_rows=True,
+        reads_pairs=_is_of_pairs,
     ),
 }
 """All kinds, in the order of score tables."""
@@ -93,18 +105,22 @@ def reference_predictions(
     """Predictions made without a network.
 
     - ``majority`` (classes): the most frequent class; ``constant`` (values): the train median of each regressed value.
+    - ``orbital_majority`` and ``orbital_constant``, for pair outputs: the same for each orbital by itself, the best
+      equivariant prediction without inputs.
     - ``linear``, for node regression on continuous features: one least-squares map from a node's features to its
       labels, shared by all nodes (on a time series: a shared autoregression).
     - ``persistence``, for a task with a ``residual_feature``: that feature itself.
     - ``equivariant_ridge``: the least-squares equivariant map, with penalties chosen by generalised cross-validation;
-      for graph outputs, a linear map of linear and quadratic invariants. Classes are regressed on as indicators.
+      for graph outputs, a linear map of linear and quadratic invariants; for pair outputs, per orbital, of the features
+      of both nodes and of products of their inputs. Classes are regressed on as indicators.
     - ``structural_ridge``, for tokens and pair inputs: the same on counts of equal, larger and fixed-sum partners per
-      orbital and category of pairs, and on histograms of the numbers of pairs per orbital. The other ones do not see
-      pairs. All take nodes that a row lacks as missing.
+      orbital and category of pairs, and on histograms of the numbers of pairs per orbital; for pair outputs also on
+      the pair's own comparison, category and numbers, and on numbers of paths of two steps by category.
     - ``boosted_trees`` and ``logistic_regression``, with scikit-learn installed.
     - every column of the test split that is not part of the task: predictions that came with the data.
 
-    A prediction that would take more than seconds is left out; the log says why.
+    Only ``structural_ridge``, and for pair outputs those by scikit-learn, see pairs. All take nodes that a row lacks as
+    missing. A prediction that would take more than seconds is left out; the log says why.
 
     Args:
         task: config of the splits' task.
@@ -186,7 +202,7 @@ def fit_reference(
     """
     train = without_padding(task, train)
     targets = to_targets(task, train["inputs"], train["labels"])
-    outputs = REFERENCES[name].fit(task, _seen(name, train), targets)
+    outputs = REFERENCES[name].fit(task, _seen(task, name, train), targets)
     if note := getattr(outputs, "note", ""):
         logger.info(f"reference prediction {name}: {note}")
     medians = fit_constant(task, train["inputs"], targets) if task.is_regression else None
@@ -194,7 +210,7 @@ def fit_reference(
     def predict(rows: Mapping[str, NDArray]) -> Tensor:
         rows = without_padding(task, rows)
         inputs = rows["inputs"]
-        predicted = to_predictions(task, inputs, outputs(_seen(name, rows)))
+        predicted = to_predictions(task, inputs, outputs(_seen(task, name, rows)))
         if medians is not None and np.isnan(predicted).any():  # where the residual feature is missing
             known = np.nan_to_num(inputs) if task.residual_feature is not None else inputs
             predicted = np.where(np.isnan(predicted), to_predictions(task, known, medians(known)), predicted)
@@ -203,9 +219,9 @@ def fit_reference(
     return predict
 
 
-def _seen(name: str, rows: Mapping[str, NDArray]) -> NDArray | PairedRows:
+def _seen(task: TaskConfig, name: str, rows: Mapping[str, NDArray]) -> NDArray | PairedRows:
     """What a reference prediction sees of rows."""
-    has_pairs = REFERENCES[name].reads_pairs and "pairs" in rows
+    has_pairs = REFERENCES[name].reads_pairs(task) and "pairs" in rows
     return PairedRows(rows["inputs"], rows["pairs"]) if has_pairs else rows["inputs"]
 
 

@@ -1,7 +1,7 @@
-"""The simplest reference predictions: majority, constant, a linear map of each node, persistence.
+"""The simplest reference predictions: majority, constant, both by orbital, a linear map of each node, persistence.
 
-Each function takes the task, training inputs in raw units and targets ``(N, K)`` or ``(N, n, K)``, NaN where unknown
-(see :func:`asen_hf.evaluation.targets.to_targets`), and returns a function from inputs to outputs like the targets.
+Each function takes the task, training inputs in raw units and targets ``(N,) + output_shape() + (K,)``, NaN where
+unknown (see :func:`asen_hf.evaluation.targets.to_targets`), and returns a function from inputs to such outputs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..model.configuration_task import TaskConfig
 from .equivariant_ridge import Predictor
+from .pair_colours import pair_colours
 from .targets import residual
 
 Array = NDArray[np.float64]
@@ -30,6 +31,22 @@ def fit_constant(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor
     medians = _known_columns(targets + offset, np.median)
     always = _always(task, medians)
     return lambda new: always(new) - residual(task, new)
+
+
+def fit_by_orbital(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:
+    """For pair outputs: the share of each class, or the median of each regressed value, over each orbital by itself.
+
+    The best equivariant map that reads no inputs. An orbital without a known label has those of all pairs.
+    """
+    statistic = np.median if task.is_regression else np.mean
+    of_all = _known_columns(targets, statistic)
+    by_pair = targets.reshape(len(targets), -1, targets.shape[-1])
+    outputs = np.empty(by_pair.shape[1:])
+    for orbital in pair_colours(task).orbitals():
+        own = by_pair[:, orbital.places]
+        outputs[orbital.places] = np.where(np.isnan(own).all(axis=(0, 1)), of_all, _known_columns(own, statistic))
+    outputs = outputs.reshape(targets.shape[1:])
+    return lambda new: np.broadcast_to(outputs, (len(new), *outputs.shape))
 
 
 def fit_persistence(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:

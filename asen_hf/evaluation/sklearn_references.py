@@ -2,9 +2,10 @@
 
 - Trees on graph outputs read whole rows, one column per node and feature. Trees on node outputs read one sample per
   node: its own inputs, its node orbit, and the mean over each orbital that starts at it (over all nodes and over its
-  edges, where there are many orbitals): what a practitioner would tabulate.
+  edges, where there are many orbitals): what a practitioner would tabulate. Trees on pair outputs read one sample per
+  pair: the lines of both nodes, the pair's orbital, and the structural features of what is between the two.
 - Logistic regression reads whole rows, tokens as indicators; for node outputs, it is fitted per node orbit on the
-  features of the equivariant ridge.
+  features of the equivariant ridge, and for pair outputs, per orbital on the structural features.
 
 Both are bounded: rows beyond ``MAX_SAMPLES`` samples are left out, evenly spaced.
 """
@@ -12,7 +13,9 @@ Both are bounded: rows beyond ``MAX_SAMPLES`` samples are left out, evenly space
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,10 +25,13 @@ from scipy.sparse import csr_array
 from ..model.configuration_task import TaskConfig
 from .equivariant_features import Channels, EquivariantFeatures
 from .equivariant_ridge import MAX_FEATURES, Predictor, row_blocks
-from .pair_colours import NodeOrbit, PairColours, pair_colours
+from .output_features import FeaturesFactory, output_features
+from .pair_colours import NodeOrbit, Orbital, PairColours, pair_colours
+from .paired_rows import PairedRows
+from .structural_features import StructuralFeatures
 
 MAX_SAMPLES = 20_000
-"""Most samples of one fit; a node output's rows have one sample per node."""
+"""Most samples of one fit; the rows of node outputs have one sample per node, those of pair outputs one per pair."""
 MAX_COLUMNS = 256
 """Most columns of the trees' table of nodes, beyond which orbitals are not told apart."""
 MAX_MODELS = 64
@@ -47,8 +53,9 @@ def fit_trees(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:
 
     Args:
         task: its config.
-        inputs: rows in raw units, ``(N, n)`` tokens or ``(N, n, F)`` features; -1 or NaN where missing.
-        targets: float64 ``(N, K)`` or ``(N, n, K)``, NaN where unknown.
+        inputs: rows in raw units, ``(N, n)`` tokens or ``(N, n, F)`` features; -1 or NaN where missing; for pair
+            outputs of rows with pairs, :class:`~asen_hf.evaluation.paired_rows.PairedRows`.
+        targets: float64 ``(N,) + output_shape() + (K,)``, NaN where unknown.
 
     Returns:
         A function of inputs to outputs of the targets' shape.
@@ -58,8 +65,8 @@ def fit_trees(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    table = _NodeTable(task) if task.output_level == "node" else _flat
-    rows = _spaced(len(inputs), MAX_SAMPLES // (task.degree if task.output_level == "node" else 1))
+    table = _table(task, inputs)
+    rows = _spaced(len(inputs), MAX_SAMPLES // math.prod(task.output_shape()))
     settings: dict[str, Any] = {"max_iter": ITERATIONS, "random_state": 0}
     if task.is_regression:
         settings["loss"] = "absolute_error" if task.loss == "l1" else "squared_error"
@@ -70,7 +77,7 @@ def fit_trees(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:
     outputs = _fit_outputs(task, estimator, table(inputs[rows]), targets[rows].reshape(-1, targets.shape[-1]))
 
     def predict(new: NDArray) -> Array:
-        step = max(int(MAX_NUMBERS) // (task.degree * MAX_COLUMNS), 1)
+        step = max(int(MAX_NUMBERS) // (task.degree ** max(len(task.output_shape()), 1) * MAX_COLUMNS), 1)
         parts = [outputs(table(new[start : start + step])) for start in range(0, len(new), step)]
         return np.concatenate(parts).reshape(len(new), *targets.shape[1:])
 
@@ -87,7 +94,7 @@ def fit_logistic(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor
         A function of inputs to probabilities of the targets' shape.
 
     Raises:
-        ValueError: there are more than ``MAX_MODELS`` node orbits, or more features than ``MAX_FEATURES``.
+        ValueError: there are more than ``MAX_MODELS`` node orbits or orbitals, or more features than ``MAX_FEATURES``.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -96,9 +103,8 @@ def fit_logistic(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor
     def estimator() -> Any:
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=ITERATIONS))
 
-    colours = pair_colours(task)
     if task.output_level == "graph":
-        channels = Channels(task, colours, inputs)
+        channels = Channels(task, pair_colours(task), inputs)
 
         def whole(new: NDArray) -> Array:
             return channels(new).reshape(len(new), -1)
@@ -107,28 +113,39 @@ def fit_logistic(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor
         rows = _spaced(len(inputs), min(MAX_SAMPLES, int(MAX_NUMBERS) // (task.degree * channels.number)))
         outputs = _fit_outputs(task, estimator, whole(inputs[rows]), targets[rows])
         return lambda new: outputs(whole(new))
-    features = EquivariantFeatures(task, colours, inputs, MAX_FEATURES)
-    if len(colours.orbits) > MAX_MODELS:
-        raise ValueError(f"{len(colours.orbits):,} node orbits are more than {MAX_MODELS} (MAX_MODELS)")
-    fitted: list[tuple[NodeOrbit, Any]] = []
-    for orbit in colours.orbits:
-        p = features.node_width(orbit)
+    make: FeaturesFactory = StructuralFeatures if task.output_level == "pair" else EquivariantFeatures
+    features, places = output_features(task, inputs, MAX_FEATURES, make)
+    if len(places) > MAX_MODELS:
+        kind = "orbitals" if task.output_level == "pair" else "node orbits"
+        raise ValueError(f"{len(places):,} {kind} are more than {MAX_MODELS} (MAX_MODELS)")
+    fitted: list[tuple[NodeOrbit | Orbital, Any]] = []
+    by_place = targets.reshape(len(targets), -1, targets.shape[-1])
+    for orbit in places:
+        assert orbit is not None
+        p = features.orbit_width(orbit)
         _refuse_wide(p)
-        rows = _spaced(len(inputs), min(MAX_SAMPLES, int(MAX_NUMBERS) // p) // len(orbit.nodes))
-        design = features.node_design(orbit, inputs[rows]).reshape(-1, p)
-        labels = targets[rows][:, orbit.nodes].reshape(-1, targets.shape[-1])
+        rows = _spaced(len(inputs), min(MAX_SAMPLES, int(MAX_NUMBERS) // p) // len(orbit.places))
+        design = features.orbit_design(orbit, inputs[rows]).reshape(-1, p)
+        labels = by_place[rows][:, orbit.places].reshape(-1, targets.shape[-1])
         fitted.append((orbit, _fit_outputs(task, estimator, design, labels)))
 
     def predict(new: NDArray) -> Array:
-        result = np.empty((len(new), task.degree, targets.shape[-1]))
+        result = np.empty((len(new), *by_place.shape[1:]))
         for orbit, outputs in fitted:
             for rows in row_blocks(features, orbit, len(new)):
-                design = features.node_design(orbit, new[rows])
+                design = features.orbit_design(orbit, new[rows])
                 probabilities = outputs(design.reshape(-1, design.shape[-1]))
-                result[rows, orbit.nodes] = probabilities.reshape(len(design), len(orbit.nodes), -1)
-        return result
+                result[rows, orbit.places] = probabilities.reshape(len(design), len(orbit.places), -1)
+        return result.reshape(len(new), *targets.shape[1:])
 
     return predict
+
+
+def _table(task: TaskConfig, inputs: NDArray | PairedRows) -> Callable[[Any], Array]:
+    """What the trees read: a function of rows to one line per output."""
+    if task.output_level == "graph":
+        return _flat
+    return _NodeTable(task) if task.output_level == "node" else _PairTable(task, inputs)
 
 
 class _NodeTable:
@@ -155,6 +172,25 @@ class _NodeTable:
             means = np.where(count > 0, (matrix @ filled) / np.where(count > 0, count, 1), np.nan)
             parts.append(means.reshape(degree, rows, size).transpose(1, 0, 2))
         return np.concatenate(parts, axis=-1).reshape(rows * degree, -1)
+
+
+class _PairTable:
+    """One line per pair of nodes of every row: what the trees read for pair outputs."""
+
+    def __init__(self, task: TaskConfig, rows: NDArray | PairedRows):
+        self.nodes = _NodeTable(task)
+        colours, self.degree = self.nodes.colours, task.degree
+        self.between = StructuralFeatures(task, colours, rows, MAX_FEATURES)
+        _refuse_wide(self.between.pair_width)
+        self.targets, self.sources, self.labels = colours.targets, colours.sources, colours.labels
+
+    def __call__(self, rows: NDArray | PairedRows) -> Array:
+        inputs = rows.inputs if isinstance(rows, PairedRows) else rows
+        lines = self.nodes(inputs).reshape(len(inputs), self.degree, -1)
+        orbital = np.broadcast_to(self.labels[:, None].astype(np.float64), (len(inputs), len(self.labels), 1))
+        between = self.between.pair_design(rows, self.targets, self.sources)
+        table = np.concatenate([lines[:, self.targets], lines[:, self.sources], orbital, between], axis=-1)
+        return table.reshape(-1, table.shape[-1])
 
 
 def _slot_means(colours: PairColours, slots: int) -> list[csr_array]:

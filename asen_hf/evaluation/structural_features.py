@@ -12,6 +12,8 @@ from .paired_rows import PairedRows
 Array = NDArray[np.float64]
 BUCKETS = 8
 """Into how many parts the numbers of pairs are divided."""
+MAX_PATHS = 100
+"""Most kinds of paths of two steps that are counted."""
 
 
 class StructuralFeatures:
@@ -23,6 +25,10 @@ class StructuralFeatures:
     are the sums of its nodes' counts: numbers of pairs per orbital. The diagonal's sums count which token a node has
     itself. A missing token (-1) has no partners, a missing number no place, and a missing category is one of its own.
 
+    What is between two nodes, for outputs of pairs: how the two compare, by category, and the place of each number; if
+    there are pair inputs, also in the other direction; and for every two categories the number of nodes k such that
+    pair (i, k) has the first and (k, j) the second, such as common neighbours (at most ``MAX_PATHS``, or none).
+
     Args:
         task: its config, with ``vocab_size`` or pair inputs.
         colours: its colouring.
@@ -30,7 +36,7 @@ class StructuralFeatures:
         max_features: not read; as for :class:`~asen_hf.evaluation.equivariant_features.EquivariantFeatures`.
 
     Attributes:
-        note: empty: nothing is left out.
+        note: what was left out and why, or "".
     """
 
     depends_on_target = True
@@ -47,15 +53,35 @@ class StructuralFeatures:
         is_directed = task.has_pairs  # the two directions of a pair may differ
         self._kept = np.flatnonzero((np.arange(len(transposes)) <= transposes) | (transposes < 0) | is_directed)
         self.graph_width = len(self._kept) * self.num_counts
+        self._num_paths = 0 if task.pair_vocab_size is None else self._num_categories**2
+        if self._num_paths > MAX_PATHS:
+            if task.output_level == "pair":
+                self.note = f"without paths of two steps: there are {self._num_paths:,} kinds, more than {MAX_PATHS}"
+            self._num_paths = 0
+        self.pair_width = self.num_counts * (1 + is_directed) + self._num_paths
 
-    def node_width(self, orbit: NodeOrbit) -> int:
+    def orbit_width(self, orbit: NodeOrbit) -> int:
         return orbit.num_slots * self.num_counts
 
-    def node_design(self, orbit: NodeOrbit, rows: NDArray | PairedRows) -> Array:
-        """Features ``(N, m, node_width(orbit))`` of the orbit's nodes."""
+    def orbit_design(self, orbit: NodeOrbit, rows: NDArray | PairedRows) -> Array:
+        """Features ``(N, m, orbit_width(orbit))`` of the orbit's nodes."""
         bins = orbit.targets * orbit.num_slots + orbit.slots
         counts = self._counts(rows, orbit.nodes[orbit.targets], orbit.sources, bins)
-        return counts.reshape(len(rows), len(orbit.nodes), self.node_width(orbit))
+        return counts.reshape(len(rows), len(orbit.nodes), self.orbit_width(orbit))
+
+    def pair_design(self, rows: NDArray | PairedRows, targets: NDArray, sources: NDArray) -> Array:
+        """Features ``(N, m, pair_width)`` of what is between targets and sources ``(m,)``."""
+        each = np.arange(len(targets))
+        parts = [self._counts(rows, targets, sources, each)]
+        if self.task.has_pairs:
+            parts.append(self._counts(rows, sources, targets, each))
+        if self._num_paths:
+            assert isinstance(rows, PairedRows)
+            categories = np.where(rows.pairs < 0, self._num_categories - 1, rows.pairs)
+            steps = [(categories == category).astype(np.float64) for category in range(self._num_categories)]
+            paths = [_paths(first, second, targets, sources) for first in steps for second in steps]
+            parts.append(np.stack(paths, axis=-1))
+        return np.concatenate(parts, axis=-1)
 
     def graph_design(self, rows: NDArray | PairedRows) -> Array:
         """Features ``(N, graph_width)`` of the rows."""
@@ -114,6 +140,13 @@ def _quantiles(task: TaskConfig, pairs: NDArray) -> list[Array]:
         for column in columns
         if not np.isnan(column).all()
     ]
+
+
+def _paths(first: Array, second: Array, targets: NDArray, sources: NDArray) -> Array:
+    """Numbers ``(N, m)`` of paths of two steps, of which each is 0 or 1 for all pairs ``(N, n, n)``."""
+    if len(targets) > first.shape[1]:
+        return (first @ second)[:, targets, sources]
+    return np.einsum("rmk,rkm->rm", first[:, targets], second[:, :, sources])
 
 
 def _hats(values: NDArray, knots: Array) -> list[tuple[int, Array]]:

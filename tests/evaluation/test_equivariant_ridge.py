@@ -172,7 +172,7 @@ def test_structural_counts_are_those_of_a_loop():
     colours = pair_colours(config)
     features = StructuralFeatures(config, colours, inputs, 10**6)
     for orbit in colours.orbits:
-        found = features.node_design(orbit, inputs).reshape(5, len(orbit.nodes), orbit.num_slots, 9)
+        found = features.orbit_design(orbit, inputs).reshape(5, len(orbit.nodes), orbit.num_slots, 9)
         expected = np.zeros_like(found)
         for row, (a, j, slot) in itertools.product(
             range(5), zip(orbit.targets, orbit.sources, orbit.slots, strict=True)

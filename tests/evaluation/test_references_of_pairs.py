@@ -99,7 +99,7 @@ def test_counts_by_pairs_are_those_of_a_loop(kind, tokens):
     knots = [] if kind == "categories" else features._quantiles
     assert features.num_counts == categories * comparisons + sum(map(len, knots))
     for orbit in colours.orbits:
-        found = features.node_design(orbit, PairedRows(rows["inputs"], rows["pairs"]))
+        found = features.orbit_design(orbit, PairedRows(rows["inputs"], rows["pairs"]))
         found = found.reshape(6, len(orbit.nodes), orbit.num_slots, -1)
         expected = np.zeros_like(found)
         for row in range(6):
