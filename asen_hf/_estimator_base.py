@@ -34,7 +34,8 @@ class Estimator(BaseEstimator):
                 first; or a DataFrame with a column per node, or per node and feature (names such as ``s3_x`` say
                 which). NaN is missing. If the group exchanges nodes freely, rows may have fewer of them: a list of
                 arrays ``(m,)`` or ``(m, F)``.
-            y: outputs per row or per node, see ``output_level``; per node, a list of arrays if ``X`` is one.
+            y: outputs per row, node or pair of nodes, see ``output_level``; of nodes and pairs a list of arrays, if
+                ``X`` is one.
             sample_weight: ``(rows,)``, factors of the rows' losses; rows of weight 0 are left out.
             pairs: what is given per pair of nodes: integers ``(rows, n, n)`` are categories, such as bond types, -1
                 where missing; floats ``(rows, n, n)`` or ``(rows, n, n, P)`` are numbers, such as distances, NaN where
@@ -56,7 +57,7 @@ class Estimator(BaseEstimator):
         is_stated = self.pair_vocab_size is not None or self.pair_features is not None
         is_category = self.pair_vocab_size is not None if is_stated else None
         columns = self._columns(X, pairs, mask, degree, is_category)
-        given, y = y, padded_outputs(y, mask)
+        given, y = y, padded_outputs(y, mask, self.output_level)
         level = "node" if y is not given and self.output_level == "auto" else self.output_level
         y = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
         if weights is not None:

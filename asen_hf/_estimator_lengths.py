@@ -47,12 +47,16 @@ def padded_rows(X: Any, group: Any, degree: int | None) -> tuple[Any, np.ndarray
     return _stacked(X, sizes, task.degree, 1, "X"), mask
 
 
-def padded_outputs(y: Any, mask: np.ndarray | None) -> Any:
-    """Outputs of nodes, given as one array per row, as an array ``(N, n, …)``: NaN or ``None`` behind a row's nodes.
+def padded_outputs(y: Any, mask: np.ndarray | None, output_level: str) -> Any:
+    """Outputs of nodes or pairs, given as one array per row, as one array: NaN or ``None`` behind a row's nodes.
 
     Args:
-        y: a list of arrays ``(m,)`` or ``(m, K)``; all else is returned as it is.
+        y: a list of arrays ``(m,)`` or ``(m, K)``, of pairs ``(m, m)`` or ``(m, m, K)``; all else is returned as it is.
         mask: of the rows; ``None`` if all have all nodes.
+        output_level: what the outputs are of; ``"auto"`` for nodes.
+
+    Returns:
+        ``(N, n, …)``, or ``(N, n, n, …)`` of pairs.
 
     Raises:
         ValueError: another number of outputs than of nodes.
@@ -62,12 +66,15 @@ def padded_outputs(y: Any, mask: np.ndarray | None) -> Any:
         return y
     for row in np.flatnonzero(sizes != mask.sum(axis=1)).tolist():
         raise ValueError(f"y, row {row}: expected {mask[row].sum()} outputs, one per node of X, got {sizes[row]}")
-    cells = [np.asarray(cell) for cell in y]
+    cells, num_axes = [np.asarray(cell) for cell in y], 2 if output_level == "pair" else 1
+    for row, (cell, size) in enumerate(zip(cells, sizes.tolist(), strict=True)):
+        if cell.shape[:num_axes] != (size,) * num_axes or cell.shape[num_axes:] != cells[0].shape[num_axes:]:
+            raise ValueError(f"y, row {row}: expected shape {(size,) * num_axes}, got {cell.shape}")
     if all(cell.dtype.kind == "f" for cell in cells):
-        return _stacked(cells, sizes, mask.shape[1], 1, "y")
-    padded = np.full((*mask.shape, *cells[0].shape[1:]), None, dtype=object)
+        return _stacked(cells, sizes, mask.shape[1], num_axes, "y")
+    padded = np.full((len(mask), *mask.shape[1:] * num_axes, *cells[0].shape[num_axes:]), None, dtype=object)
     for row, cell in enumerate(cells):
-        padded[row, : len(cell)] = cell
+        padded[row][(slice(len(cell)),) * num_axes] = cell
     return padded
 
 
@@ -118,10 +125,11 @@ def pair_fields(pairs: np.ndarray | None, stated: Mapping[str, int | None]) -> d
 
 
 def per_row(values: np.ndarray, mask: np.ndarray | None, output_level: str) -> Any:
-    """Outputs of nodes ``(N, n, …)`` as one array per row, of the nodes that it has, if any row lacks nodes."""
+    """Outputs of nodes or pairs as one array per row, of the nodes that it has, if any row lacks nodes."""
     if mask is None or output_level == "graph":
         return values
-    return [row[own] for row, own in zip(values, mask, strict=True)]
+    is_of_pairs = output_level == "pair"
+    return [row[own][:, own] if is_of_pairs else row[own] for row, own in zip(values, mask, strict=True)]
 
 
 def _lengths(rows: Any) -> np.ndarray | None:

@@ -94,12 +94,13 @@ def _tokens(features: np.ndarray, vocab_size: int) -> np.ndarray:
 
 
 def class_targets(y: Any, degree: int, output_level: str) -> Targets:
-    """Classes of rows ``(rows,)``, of nodes ``(rows, n)``, or an indicator matrix ``(rows, K)`` of several labels.
+    """Classes of rows, nodes or pairs, ``(rows,)``, ``(rows, n)`` or ``(rows, n, n)``, or indicators ``(rows, K)``.
 
     Args:
-        y: classes of any type that can be sorted. Of nodes, NaN and ``None`` are unknown.
+        y: classes of any type that can be sorted, or 0 and 1 of several labels. Of nodes and pairs, NaN and ``None``
+            are unknown.
         degree: number of nodes n.
-        output_level: ``"auto"``, ``"node"`` or ``"graph"``.
+        output_level: ``"auto"``, ``"node"``, ``"pair"`` or ``"graph"``.
 
     Raises:
         ValueError: ``y`` does not suit the level, could mean two levels, is continuous, or holds a single class.
@@ -107,7 +108,7 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
     y = _array(y, output_level)
     known = ~_is_unknown(y)
     is_indicator = y.ndim == 2 and bool(known.all()) and type_of_target(y) == "multilabel-indicator"
-    level = _level(y, degree, output_level, may_be_graph=is_indicator)
+    level = _level(y, degree, output_level, may_be_graph=is_indicator, may_have_values=False)
     if level == "graph" and y.ndim == 2:
         if not is_indicator:
             raise ValueError(
@@ -135,26 +136,26 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
 
 
 def value_targets(y: Any, degree: int, output_level: str) -> Targets:
-    """Regressed values of rows ``(rows,)`` or ``(rows, K)``, or of nodes ``(rows, n)`` or ``(rows, n, K)``.
+    """Regressed values of rows, nodes or pairs, ``(rows,)``, ``(rows, n)`` or ``(rows, n, n)``, or with a last axis K.
 
     Args:
-        y: numbers. Of nodes, NaN is unknown.
+        y: numbers. Of nodes and pairs, NaN is unknown.
         degree, output_level: as for :func:`class_targets`.
 
     Raises:
         ValueError: ``y`` does not suit the level, could mean two levels, or is not numbers.
     """
     y = _array(y, output_level)
-    level = _level(y, degree, output_level, may_be_graph=y.ndim < 3)
+    level = _level(y, degree, output_level, may_be_graph=y.ndim < 3, may_have_values=True)
     y = check_array(
         y,
         ensure_2d=False,
         allow_nd=True,
         dtype=np.float64,
-        ensure_all_finite="allow-nan" if level == "node" else True,
+        ensure_all_finite=True if level == "graph" else "allow-nan",
         input_name="y",
     )
-    has_several = y.ndim > (2 if level == "node" else 1)
+    has_several = y.ndim > {"graph": 1, "node": 2, "pair": 3}[level]
     labels = y[..., 0] if has_several and y.shape[-1] == 1 else y
     fields = {"output_level": level, "problem_type": "regression", "num_labels": y.shape[-1] if has_several else 1}
     return Targets(labels, fields)
@@ -165,29 +166,44 @@ def _array(y: Any, output_level: str) -> np.ndarray:
     y = check_array(
         y, ensure_2d=False, allow_nd=True, dtype=None, ensure_all_finite=False, ensure_min_samples=0, input_name="y"
     )
-    if y.ndim == 2 and y.shape[1] == 1 and output_level != "node":
+    is_of_rows = output_level in ("auto", "graph")
+    if y.ndim == 2 and y.shape[1] == 1 and is_of_rows:
         y = column_or_1d(y, warn=True)
-    if y.ndim == 1 and y.dtype.kind in "fO" and output_level != "node":
+    if y.ndim == 1 and y.dtype.kind in "fO" and is_of_rows:
         check_array(y, ensure_2d=False, dtype=None, input_name="y")  # with its message for NaN and infinity
     return y
 
 
-def _level(y: np.ndarray, degree: int, asked: str, may_be_graph: bool) -> str:
-    """The output level that ``asked`` and the shape of ``y`` agree on."""
-    if asked not in ("auto", "node", "graph"):
-        raise ValueError(f'output_level must be "auto", "node" or "graph", got {shown(asked)}')
-    may_be_node = y.ndim in (2, 3) and y.shape[1] == degree
-    may_be_graph = may_be_graph or y.ndim == 1
-    if asked == "auto" and may_be_node and may_be_graph:
+def _level(y: np.ndarray, degree: int, asked: str, may_be_graph: bool, may_have_values: bool) -> str:
+    """The output level that ``asked`` and the shape of ``y`` agree on; ``y`` may have a last axis of values."""
+    shapes = {"graph": (), "node": (degree,), "pair": (degree, degree)}
+    if asked not in ("auto", *shapes):
+        raise ValueError(f'output_level must be "auto", "node", "pair" or "graph", got {shown(asked)}')
+    fits = {
+        level: y.shape[1 : 1 + len(shape)] == shape and y.ndim in (1 + len(shape), 1 + len(shape) + may_have_values)
+        for level, shape in shapes.items()
+    }
+    fits["graph"] = fits["graph"] or may_be_graph
+    possible = [level for level in ("node", "pair", "graph") if fits[level]]
+    if asked == "auto" and len(possible) > 1:
+        meanings = {
+            "node": "one output per node" if y.ndim < 3 else f"{degree} outputs per node",
+            "pair": "one output per pair of nodes",
+            "graph": f"{degree} outputs per row",
+        }
         raise ValueError(
-            f"y of shape {y.shape} may hold one output per node or {degree} outputs per row: set output_level to "
-            '"node" or "graph"'
+            f"y of shape {y.shape} may hold {' or '.join(meanings[level] for level in possible)}: set output_level to "
+            + " or ".join(f'"{level}"' for level in possible)
         )
-    if asked == "node" and not may_be_node:
-        raise ValueError(f'output_level="node" needs y of shape (rows, {degree}) or (rows, {degree}, K), got {y.shape}')
-    if y.ndim > 2 and not may_be_node:
-        raise ValueError(f"y must have shape (rows,), (rows, K) or (rows, {degree}, K), got {y.shape}")
-    return "node" if asked == "node" or (asked == "auto" and may_be_node) else "graph"
+    if asked in ("node", "pair") and not fits[asked]:
+        shape = ", ".join(["rows", *map(str, shapes[asked])])
+        values = f" or ({shape}, K)" if may_have_values else ""
+        raise ValueError(f'output_level="{asked}" needs y of shape ({shape}){values}, got {y.shape}')
+    if y.ndim > 2 and (asked == "graph" or not possible):
+        raise ValueError(
+            f"y must have shape (rows,), (rows, K), (rows, {degree}, …) or (rows, {degree}, {degree}, …), got {y.shape}"
+        )
+    return asked if asked != "auto" else possible[0] if possible else "graph"
 
 
 def _is_unknown(y: np.ndarray) -> np.ndarray:

@@ -56,8 +56,9 @@ class AsenClassifier(ClassifierMixin, Estimator):
         relations: how the inputs of two nodes are compared, such as ``["equal"]``; see ``TaskConfig``.
         pair_vocab_size, pair_features: number of categories, or of numbers, per pair of nodes, if rows have ``pairs``;
             by default, integers are categories 0 … their largest, and floats are numbers.
-        output_level: ``"graph"`` for one output per row, ``"node"`` for one per node, or ``"auto"``: by the shape of
-            ``y``, where ``(rows,)`` means rows and ``(rows, n)`` nodes, unless it can also mean n outputs per row.
+        output_level: ``"graph"`` for one output per row, ``"node"`` for one per node, ``"pair"`` for one per ordered
+            pair of nodes (row = target, column = source), or ``"auto"``: by the shape of ``y``, where ``(rows,)`` means
+            rows, ``(rows, n)`` nodes and ``(rows, n, n)`` pairs, unless it can also mean n outputs per row or node.
         class_weight: ``None``, ``"balanced"``, or a dict of the classes' weights in the loss.
         hidden_size, num_hidden_layers, num_attention_heads, hidden_dropout_prob: see ``AsenConfig``.
         num_epochs: passes over the training rows.
@@ -145,29 +146,29 @@ class AsenClassifier(ClassifierMixin, Estimator):
         self.verbose = verbose
 
     def predict(self, X: Any, pairs: Any = None) -> Any:
-        """The most probable classes, ``(rows,)`` or ``(rows, n)``; of several labels ``(rows, K)``, 1 if probable.
+        """The most probable classes, in the shape of ``y``; of several labels ``(rows, K)``, 1 if probable.
 
-        If ``X`` has rows of fewer nodes, what is given per node is a list of arrays, one per row.
+        If ``X`` has rows of fewer nodes, what is given per node or pair is a list of arrays, one per row.
         """
         classes, mask = self._classes(X, pairs)
         return per_row(classes, mask, self.task_.output_level)
 
     def predict_proba(self, X: Any, pairs: Any = None) -> Any:
-        """Probabilities ``(rows, K)`` or ``(rows, n, K)``, in the order of ``classes_``; of several labels, of each.
+        """Probabilities with a last axis K, in the order of ``classes_``; of several labels, of each.
 
-        If ``X`` has rows of fewer nodes, what is given per node is a list of arrays, one per row.
+        If ``X`` has rows of fewer nodes, what is given per node or pair is a list of arrays, one per row.
         """
         probabilities, mask = self._outputs(X, pairs)
         return per_row(probabilities.mean(axis=0), mask, self.task_.output_level)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
-        """Share of right classes, of rows or of nodes whose class is known; of several labels, all must be right."""
+        """Share of right classes, of outputs whose class is known; of several labels, all must be right."""
         predicted, mask = self._classes(X, pairs)
         if self.task_.output_level == "graph":
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-        y = np.asarray(padded_outputs(y, mask))
+        y = np.asarray(padded_outputs(y, mask, self.task_.output_level))
         is_right, known = predicted == y, np.isin(y, self.classes_)
-        return float(np.average(is_right[known], weights=_per_node(sample_weight, y)[known]))
+        return float(np.average(is_right[known], weights=_per_output(sample_weight, y.shape)[known]))
 
     def _classes(self, X: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray | None]:
         probabilities, mask = self._outputs(X, pairs)
@@ -208,7 +209,7 @@ class AsenRegressor(RegressorMixin, Estimator):
     Args:
         loss: ``"mse"`` (predicts means) or ``"l1"`` (medians).
         linear_skip: set ``TaskConfig.linear_skip``: a linear equivariant map of the inputs, fitted by ridge regression
-            on the training rows, is added to the network, which learns the rest.
+            on the training rows, is added to the network, which learns the rest. Outputs of pairs have none.
     """
 
     residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows
@@ -276,11 +277,11 @@ class AsenRegressor(RegressorMixin, Estimator):
         self.verbose = verbose
 
     def predict(self, X: Any, return_std: bool = False, pairs: Any = None) -> Any:
-        """Values in raw units, the mean of the networks: ``(rows,)``, ``(rows, K)``, ``(rows, n)`` or ``(rows, n, K)``.
+        """Values in raw units, the mean of the networks, in the shape of ``y``.
 
         Args:
-            X, pairs: rows as for :meth:`fit`. If they have fewer nodes, what is given per node is a list of arrays, one
-                per row.
+            X, pairs: rows as for :meth:`fit`. If they have fewer nodes, what is given per node or pair is a list of
+                arrays, one per row.
             return_std: return ``(mean, std)``, with the standard deviation over the networks.
         """
         if return_std and self.n_estimators < 2:
@@ -316,13 +317,13 @@ class AsenRegressor(RegressorMixin, Estimator):
         return per_row(result, mask, self.task_.output_level)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
-        """R², the mean over the K values; over all nodes whose value is known, where outputs are of nodes."""
+        """R², the mean over the K values; over all nodes or pairs whose value is known, where outputs are of these."""
         values, mask = self._outputs(X, pairs)
-        predicted, y = values.mean(axis=0), np.asarray(padded_outputs(y, mask), dtype=np.float64)
+        predicted, y = values.mean(axis=0), np.asarray(padded_outputs(y, mask, self.task_.output_level), float)
         if self.task_.output_level == "graph":
             return float(r2_score(y.reshape(predicted.shape), predicted, sample_weight=sample_weight))
         y = y.reshape(predicted.shape)
-        weights = _per_node(sample_weight, y[:, :, 0] if y.ndim > 2 else y).reshape(-1)
+        weights = _per_output(sample_weight, (len(y), *self.task_.output_shape())).reshape(-1)
         columns = zip(y.reshape(len(weights), -1).T, predicted.reshape(len(weights), -1).T, strict=True)
         scores = [
             r2_score(values[known], guess[known], sample_weight=weights[known])
@@ -335,7 +336,8 @@ class AsenRegressor(RegressorMixin, Estimator):
         return value_targets(y, degree, output_level)
 
     def _task_fields(self, targets: Targets) -> dict[str, Any]:
-        return {"loss": self.loss, **({"linear_skip": True} if self.linear_skip else {})}
+        can_skip = targets.fields["output_level"] != "pair"
+        return {"loss": self.loss, **({"linear_skip": True} if self.linear_skip and can_skip else {})}
 
     def _learn(self, targets: Targets, columns: dict[str, np.ndarray], members: list[Member]) -> None:
         found = []
@@ -347,7 +349,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         self.residual_quantiles_ = np.stack(found)
 
 
-def _per_node(sample_weight: ArrayLike | None, y: np.ndarray) -> np.ndarray:
-    """The weight of every node of every row, ``(rows, n)``."""
-    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    return np.broadcast_to(weights[:, None], y.shape)
+def _per_output(sample_weight: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
+    """The weight of every node or pair of every row, ``(rows, n)`` or ``(rows, n, n)``."""
+    weights = np.ones(shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    return np.broadcast_to(weights.reshape(-1, *[1] * (len(shape) - 1)), shape)

@@ -13,7 +13,8 @@ if __name__ == "__main__":
         model, "graph/reachable", output_dir="runs/reachable", overwrite=True, max_steps=400, lr=2e-3
     )
     score = result.scores["graph/reachable"]
-    print(f"accuracy {score.value:.3f}, the more frequent answer {score.references['majority']:.3f}")
+    print(f"accuracy {score.value:.3f}", end="")
+    print("".join(f", {name} {value:.3f}" for name, value in score.references.items()))
 
     chain = torch.zeros(1, 8, 8, dtype=torch.long)
     chain[0, range(7), range(1, 8)] = 1  # 0 → 1 → … → 7

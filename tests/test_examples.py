@@ -11,13 +11,14 @@ from tests.snippets import two_steps
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
 SLOW = {"sudoku"}  # 729 nodes
 PRINTED = {
+    "brackets": "pairs that are wrong: network",
     "cards": "trivial: test accuracy",
     "code": "logical error rate after OSD-0",
     "molecule": "Aut(bonds) on pairs of atoms: mean absolute error",
     "own_table": "test accuracy",
     "dna": "largest difference between the two strands' logits: 0.00",
     "pose": "mean error per joint",
-    "reachable": "the more frequent answer",
+    "reachable": "boosted_trees",
     "robot": "equivariance error to this group 0.00000",
     "sudoku": "of the puzzles solved",
     "traffic": "'persistence'",

@@ -43,7 +43,7 @@ def check_outputs_declared(task: TaskConfig) -> None:
         _check_class_weights(task, task.class_weights)
     require(
         task.output_level == "graph" or (task.pooling is None and not task.pool_by_orbit),
-        'pooling and pool_by_orbit need output_level="graph": a node-level task pools nothing',
+        'pooling and pool_by_orbit need output_level="graph": outputs of nodes and of pairs pool nothing',
     )
     if task.label_names is not None:
         require(
@@ -66,8 +66,8 @@ def check_outputs_declared(task: TaskConfig) -> None:
         )
 
     require(
-        not task.linear_skip or (task.num_features is not None and task.is_regression),
-        "linear_skip needs a regression on continuous inputs",
+        not task.linear_skip or (task.num_features is not None and task.is_regression and task.output_level != "pair"),
+        "linear_skip needs a regression of nodes or graphs on continuous inputs",
     )
 
 

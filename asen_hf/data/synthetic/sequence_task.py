@@ -35,6 +35,11 @@ def node_classes(*names: str) -> dict[str, Any]:
     return {"output_level": "node", "problem_type": "single_label_classification", "label_names": list(names)}
 
 
+def pair_classes(*names: str) -> dict[str, Any]:
+    """Output of an equivariant task: one class per ordered pair of positions, labels int64 ``(N, n, n)``."""
+    return {"output_level": "pair", "problem_type": "single_label_classification", "label_names": list(names)}
+
+
 def graph_classes(*names: str) -> dict[str, Any]:
     """Output of an invariant task: one class per sequence, labels int64 ``(N,)``."""
     return {"output_level": "graph", "problem_type": "single_label_classification", "label_names": list(names)}
@@ -112,7 +117,7 @@ class SequenceTask(ABC):
 
     @abstractmethod
     def rule(self, sequences: np.ndarray) -> np.ndarray:
-        """Labels of valid int64 sequences ``(N, n)``: ``(N, n)`` or ``(N,)``, numbers or booleans."""
+        """Labels of valid int64 sequences ``(N, n)``: ``(N, n, n)``, ``(N, n)`` or ``(N,)``, numbers or booleans."""
 
     def check_options(self) -> None:
         """Raise ``ValueError`` if an option is out of range or contradicts another option."""
@@ -130,7 +135,7 @@ class SequenceTask(ABC):
             sequences: integers ``(N, n)`` in 0 … v-1, including sequences that the sampler never draws.
 
         Returns:
-            int64 classes or float32 values in raw units, ``(N, n)`` for a node task and ``(N,)`` for a graph task.
+            int64 classes or float32 values in raw units, ``(N,) + config.label_shape()``.
 
         Raises:
             ValueError: wrong shape or type, or a token outside the vocabulary.
