@@ -14,7 +14,7 @@ PRINTED = {
     "brackets": "pairs that are wrong: network",
     "cards": "trivial: test accuracy",
     "code": "logical error rate after OSD-0",
-    "molecule": "Aut(bonds) on pairs of atoms: mean absolute error",
+    "molecule": "mean absolute error",
     "own_table": "test accuracy",
     "dna": "largest difference between the two strands' logits: 0.00",
     "pose": "mean error per joint",
