@@ -123,9 +123,9 @@ def test_one_coset_per_row_is_not_equivariant_and_all_average_to_the_prediction(
         single = []
         for coset in range(count):
             chosen = torch.full((len(rows),), coset)
-            states = model.asen.run({"t": rows}, {"t": chosen})["t"][0][-1]
-            single.append(model._logits("t", states, rows, chosen))
-            losses = model.losses({"t": {"inputs": rows, "labels": labels, "cosets": chosen}})
+            columns = {"inputs": rows, "labels": labels, "cosets": chosen}
+            single.append(model._logits("t", model.asen.run({"t": columns})["t"], columns))
+            losses = model.losses({"t": columns})
             assert losses["t"].isfinite()
         torch.testing.assert_close(torch.stack(single).mean(dim=0), model(rows).logits, rtol=0, atol=1e-12)
     assert max(float((first - second).abs().max()) for first, second in itertools.combinations(single, 2)) > 1e-3
