@@ -50,6 +50,8 @@ def check_task_name(name: Any) -> None:
         f"a task cannot be named {name!r}: transformers or peft would rename tensors with "
         f"{found and found.group()!r} in their names on loading; choose another name",
     )
+    # transformers 5.23: dict_dtype_to_str writes what it finds under this key, in any part of a config, as text.
+    require(name != "dtype", "a task cannot be named 'dtype': transformers would take its config for a dtype")
     if is_torch_available():
         from torch.nn import ModuleDict
 

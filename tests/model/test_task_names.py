@@ -29,6 +29,7 @@ REFUSED = {
     "other characters": ["🙂", "e\u0301", "a;b", "a=b", "a@b", "a~b", "a!b", "a#b", "a%b", "a&b", "a'b", 'a"b', "a<b>"],
     "renamed by transformers": ["weight_g", "x/weight_v-2", "xweight_g", "LayerNorm_gamma", "my LayerNorm.beta"],
     "renamed with an adapter": ["lora_A", "flora_2", "a/lora_embedding_b", "default"],
+    "a key of configs": ["dtype"],
     "kept by ModuleDict": sorted({"train", "keys", "training", *dir(nn.ModuleDict())}),
     "too long": ["x" * (MAX_NAME + 1), "9" * 5000],
 }
