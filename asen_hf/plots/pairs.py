@@ -38,11 +38,11 @@ def plot_pair_outputs(
         raise ValueError(f"expected the outputs of pairs of one row, {task.label_shape()}, got {tuple(values.shape)}")
     drawn, known = (part if values.ndim == 2 else part[..., label] for part in (values, is_known(task, values)))
     ax = axes_or_new(ax)
-    low, high = (0.0, float(task.top_class))
-    if task.is_regression:
-        scale = values if truth is None or not is_known(task, truth).any() else truth
-        scale = scale if scale.ndim == 2 else scale[..., label]
-        low, high = (float(limit(scale.double())) for limit in (np.nanmin, np.nanmax))
+    low, high = (None, None) if task.is_regression else (0, task.top_class)
+    if task.is_regression and truth is not None:
+        true = truth if truth.ndim == 2 else truth[..., label]
+        true = true[~true.isnan()].double()
+        low, high = (float(true.min()), float(true.max())) if len(true) else (None, None)
     image = ax.imshow(np.where(known, drawn.double(), np.nan), cmap="viridis", vmin=low, vmax=high)
     if task.is_regression:
         ax.figure.colorbar(image, ax=ax, shrink=0.8)
