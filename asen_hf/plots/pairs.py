@@ -38,7 +38,8 @@ def plot_pair_outputs(
         raise ValueError(f"expected the outputs of pairs of one row, {task.label_shape()}, got {tuple(values.shape)}")
     drawn, known = (part if values.ndim == 2 else part[..., label] for part in (values, is_known(task, values)))
     ax = axes_or_new(ax)
-    low, high = (None, None) if task.is_regression else (0, task.top_class)
+    low: float | None = None if task.is_regression else 0
+    high: float | None = None if task.is_regression else task.top_class
     if task.is_regression and truth is not None:
         true = truth if truth.ndim == 2 else truth[..., label]
         true = true[~true.isnan()].double()
