@@ -6,6 +6,7 @@ Its input is node features, a graph whose pairs carry orbital labels, and one fe
 from __future__ import annotations
 
 from torch import Tensor, nn
+from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ._onednn_linear import Linear
@@ -17,7 +18,7 @@ from .triples import TripleMessages
 
 
 class AsenLayer(GradientCheckpointingLayer):
-    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → ReLU → residual sum."""
+    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → activation → sum."""
 
     triples: TripleMessages | None
 
@@ -28,6 +29,7 @@ class AsenLayer(GradientCheckpointingLayer):
         self.register_module("triples", TripleMessages(config.hidden_size) if config.has_triples else None)
         self.projection = Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.activation = ACT2FN[config.hidden_act]
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(
@@ -37,18 +39,21 @@ class AsenLayer(GradientCheckpointingLayer):
         update, weights = self.attention(hidden_states, orbital_features, graph)
         if self.triples is not None and triple_features is not None:
             update = update + self.triples(hidden_states, triple_features, graph.triple_labels)
-        update = self.norm(self.projection(update)).relu()
+        update = self.activation(self.norm(self.projection(update)))
         return hidden_states + self.dropout(update), weights
 
 
 class AsenBackbone(nn.Module):
-    """Input layers (LayerNorm → ReLU → Linear → LayerNorm) and the stack of :class:`AsenLayer`."""
+    """Input layers (LayerNorm → activation → Linear → LayerNorm) and the stack of :class:`AsenLayer`."""
 
     def __init__(self, config: AsenConfig):
         super().__init__()
         size, eps = config.hidden_size, config.layer_norm_eps
         self.input_layers = nn.Sequential(
-            nn.LayerNorm(size, eps=eps), nn.ReLU(), Linear(size, size), nn.LayerNorm(size, eps=eps)
+            nn.LayerNorm(size, eps=eps),
+            ACT2FN[config.hidden_act],
+            Linear(size, size),
+            nn.LayerNorm(size, eps=eps),
         )
         self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
 

@@ -69,6 +69,8 @@ class AsenConfig(PreTrainedConfig):
         num_hidden_layers: number of GATv2 layers.
         num_attention_heads: number of heads, whose outputs are concatenated; must divide ``hidden_size``.
         negative_slope: slope of GATv2's LeakyReLU.
+        hidden_act: ``"relu"`` (the paper's), ``"silu"`` or ``"gelu"``, after every layer's LayerNorm. A smooth one
+            suits smooth outputs, such as energies.
         hidden_dropout_prob: dropout probability of every layer's update, before the residual sum.
         layer_norm_eps: epsilon of every LayerNorm.
         gated_messages: whether orbital features also gate messages, ``(1 + g) ⊙ W_s h_j``. Plain GATv2 cannot express
@@ -87,6 +89,7 @@ class AsenConfig(PreTrainedConfig):
     num_hidden_layers: int = 4
     num_attention_heads: int = 8
     negative_slope: float | int = 0.2
+    hidden_act: Literal["relu", "silu", "gelu"] = "relu"
     hidden_dropout_prob: float | int = 0.0
     layer_norm_eps: float = 1e-5
     gated_messages: bool = False

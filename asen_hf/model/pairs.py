@@ -1,8 +1,8 @@
 """Numbers given per pair of nodes, such as distances, as a part of the pair's feature.
 
-A number is placed between quantiles of the training rows, and its vector is the linear interpolation of the vectors of
-its two neighbours (piecewise linear encoding, Gorishniy et al. 2022), so that nearby numbers have nearby vectors and
-the network can be differentiated by them. Several numbers add their vectors.
+A number adds a multiple of one vector, linear in the number, and a smooth correction: one vector per quantile of the
+training rows, weighted by a Gaussian bump around it. Corrections start at zero, so a fresh network is smooth in the
+number, and leaves the line where rows ask for it. Several numbers add their vectors.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from ._precision import in_float64
+from .configuration_statistics import LARGEST_NORMALIZED
 from .configuration_task import TaskConfig
 from .relations import at_pairs
 from .symmetry import OrbitGraph
 
+_WIDTH = 2.0  # standard deviation of a bump, in distances between neighbouring quantiles
+
 
 class PairEmbedder(nn.Embedding):
-    """For every pair feature, one learned vector per quantile, and one for a missing number.
+    """For every pair feature, a learned vector of the slope, one per quantile, and one for a missing number.
 
     Args:
         task: with ``pair_features``.
@@ -27,7 +30,14 @@ class PairEmbedder(nn.Embedding):
     """
 
     def __init__(self, task: TaskConfig, hidden_size: int):
-        super().__init__((task.pair_features or 0) * (task.pair_buckets + 1), hidden_size)
+        self.num_rows = task.pair_buckets + 2  # per feature
+        super().__init__((task.pair_features or 0) * self.num_rows, hidden_size)
+
+    def initial_weights(self) -> Tensor:
+        """N(0, 1), but 0 for quantiles."""
+        weights = torch.randn(self.weight.shape)
+        weights.unflatten(0, (-1, self.num_rows))[:, 1:-1] = 0
+        return weights
 
 
 def add_pair_vectors(
@@ -39,7 +49,7 @@ def add_pair_vectors(
         task: with ``pair_features`` P.
         graph: labels ``(n, n)``, ``(B, n, n)``, ``(E,)`` or ``(B, E)``.
         orbital_features: ``(rank, d)``.
-        vectors: ``(P · (buckets + 1), d)``, the rows of a :class:`PairEmbedder`.
+        vectors: ``(P · (buckets + 2), d)``, the rows of a :class:`PairEmbedder`.
         pairs: ``(B, n, n)``, or ``(B, n, n, P)``, in raw units, NaN where missing.
 
     Returns:
@@ -57,22 +67,17 @@ def add_pair_vectors(
 
 
 def _shares(task: TaskConfig, values: Tensor, feature: int) -> Tensor:
-    """The weights ``(…, buckets + 1)`` of a feature's vectors for numbers ``(…)``; the last is for missing ones."""
+    """The weights ``(…, buckets + 2)`` of a feature's vectors for numbers ``(…)``: slope, quantiles, missing."""
     values = in_float64(values)
-    knots = _quantiles(task, feature, values)
+    centres = _quantiles(task, feature, values)
     is_missing = values.isnan()
-    known = torch.where(is_missing, knots[0], values).clamp(knots[0], knots[-1])
-    upper = torch.searchsorted(knots, known.detach().contiguous()).clamp(1, max(1, len(knots) - 1))
-    if len(knots) == 1:
-        shares = torch.ones_like(known).unsqueeze(-1)
-    else:
-        low, high = knots[upper - 1], knots[upper]
-        share = ((known - low) / (high - low)).unsqueeze(-1)
-        places = torch.arange(len(knots), device=knots.device)
-        upper = upper.unsqueeze(-1)
-        shares = torch.where(places == upper, share, torch.where(places == upper - 1, 1 - share, 0))
-    padding = (0, task.pair_buckets - len(knots))
-    shares = torch.where(is_missing.unsqueeze(-1), 0, nn.functional.pad(shares, padding))
+    known = torch.where(is_missing, centres[0], values).unsqueeze(-1)
+    scale = centres.std(correction=0) if len(centres) > 1 else torch.ones_like(centres[0])
+    slope = ((known - centres.mean()) / scale).clamp(-LARGEST_NORMALIZED, LARGEST_NORMALIZED)
+    spacing = torch.gradient(centres)[0] if len(centres) > 1 else scale
+    bumps = torch.exp(-(((known - centres) / (_WIDTH * spacing)) ** 2) / 2)
+    bumps = nn.functional.pad(bumps, (0, task.pair_buckets - len(centres)))
+    shares = torch.where(is_missing.unsqueeze(-1), 0, torch.cat([slope, bumps], dim=-1))
     return torch.cat([shares, is_missing.to(shares).unsqueeze(-1)], dim=-1)
 
 

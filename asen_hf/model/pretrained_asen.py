@@ -22,6 +22,7 @@ from .configuration_asen import AsenConfig
 from .heads import Head
 from .linear_skip import LinearSkip
 from .normalization import FeatureEmbedder, MissingEmbedder
+from .pairs import PairEmbedder
 from .symmetry import ComputedBuffers
 from .task_modules import TaskModules
 
@@ -55,8 +56,9 @@ class AsenPreTrainedModel(PreTrainedModel):
         FeatureEmbedder     weight and bias N(0, 1)
         Head                weight Xavier uniform / 50, and / degree where pooling sums states; bias 0
         nn.Linear           weight Xavier uniform, bias 0 (projections)
-        Embedding           N(0, 1): tokens, node orbits, orbitals, orbits on triples, classes of orbitals, quantiles of
-                            pair features; 0 for orbitals that have classes
+        Embedding           N(0, 1): tokens, node orbits, orbitals, orbits on triples, classes of orbitals; 0 for
+                            orbitals that have classes
+        PairEmbedder        N(0, 1), and 0 for quantiles: a pair's feature starts linear in its numbers
         LayerNorm           weight 1, bias 0
         GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
         MissingEmbedder     0: a missing feature starts at its mean, a missing token as none
@@ -77,6 +79,8 @@ class AsenPreTrainedModel(PreTrainedModel):
         elif isinstance(module, MissingEmbedder | LinearSkip):
             for tensor in module.state_dict(keep_vars=True).values():
                 init.zeros_(tensor)
+        elif isinstance(module, PairEmbedder):
+            init.copy_(module.weight, module.initial_weights())
         elif isinstance(module, nn.Embedding):
             if getattr(module, "is_correction", False):
                 init.zeros_(module.weight)

@@ -36,6 +36,10 @@ class ModelRecipe:
         "Attention heads per layer; must divide hidden_size.", AsenConfig.num_attention_heads
     )
     negative_slope: float = described("Slope of GATv2's LeakyReLU below zero.", float(AsenConfig.negative_slope))
+    hidden_act: Literal["relu", "silu", "gelu"] = described(
+        "Activation after every layer's LayerNorm; a smooth one (silu, gelu) suits smooth outputs.",
+        AsenConfig.hidden_act,
+    )
     hidden_dropout_prob: float = described(
         "Dropout on every layer's update, before the residual sum.", float(AsenConfig.hidden_dropout_prob)
     )

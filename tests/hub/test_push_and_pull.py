@@ -49,7 +49,7 @@ commit, tokens = sys.argv[1], torch.tensor(json.loads(sys.argv[2]))
 
 def states(loader, *args, **kwargs):
     model = loader.from_pretrained(*args, **kwargs)
-    assert type(model).__module__ == "asen_hf.model.modeling_asen", type(model)
+    assert type(model).__module__.startswith("asen_hf.model.modeling_"), type(model)
     return model(tokens, output_hidden_states=True).hidden_states[-1].tolist()
 
 def refusal(*args, **kwargs):

@@ -174,7 +174,7 @@ def test_quantiles_that_no_one_states_are_those_of_a_normal_distribution():
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_numbers_are_interpolated_between_the_vectors_of_quantiles():
+def test_numbers_add_a_line_and_smooth_bumps_around_quantiles():
     task = TaskConfig(group="S2", vocab_size=1, pair_features=1, pair_buckets=4, pair_quantiles=[[0.0, 1.0, 3.0]])
     model = model_of(task)
     numbers = torch.tensor([0.0, 0.25, 1.0, 2.0, 3.0, -5.0, 9.0, np.nan], dtype=torch.float64)
@@ -182,8 +182,11 @@ def test_numbers_are_interpolated_between_the_vectors_of_quantiles():
     rows = model.asen._embed("t", {"inputs": torch.zeros(8, 2, dtype=torch.long), "pairs": pairs})
     assert isinstance(rows, EmbeddedRows)
     orbitals, vectors = model.asen.edge_embedders["t"].weight, model.asen.pair_embedders["t"].weight
-    shares = torch.tensor([[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1], [1, 0, 0], [0, 0, 1]])
-    expected = torch.cat([shares.double() @ vectors[:3], vectors[-1:]])
+    known = numbers[:-1, None]
+    widths = torch.tensor([2.0, 3.0, 4.0])  # twice the distances to the neighbours: 1, their mean, 2
+    bumps = (-0.5 * ((known - torch.tensor([0.0, 1.0, 3.0])) / widths) ** 2).exp()
+    slope = (known - 4 / 3) / np.std([0.0, 1.0, 3.0])
+    expected = torch.cat([slope @ vectors[:1] + bumps @ vectors[1:4], vectors[-1:]])
     found = rows.orbital_features[rows.graph.labels]  # (8, 2, 2, d)
     torch.testing.assert_close(found[:, 0, 1], expected + orbitals[1])
     torch.testing.assert_close(found[:, 1, 1], expected + orbitals[0])

@@ -18,7 +18,11 @@ OUTPUTS = {
     "squares": {"problem_type": "regression", "loss": "mse"},
     "distances": {"problem_type": "regression", "num_labels": 2},
 }
-INPUTS = {"tokens": {"vocab_size": 5}, "features": {"num_features": 3}}
+INPUTS = {
+    "tokens": {"vocab_size": 5},
+    "features": {"num_features": 3},
+    "pairs": {"vocab_size": 5, "relations": ["order"], "point_order": "line", "pair_features": 1},
+}
 
 
 def tasks_of(degree):
@@ -26,7 +30,7 @@ def tasks_of(degree):
         f"{level}/{output}/{kind}": TaskConfig(
             group=f"S{degree}", output_level=level, **OUTPUTS[output], **INPUTS[kind]
         )
-        for level in ("node", "graph")
+        for level in ("node", "pair", "graph")
         for output in OUTPUTS
         for kind in INPUTS
     }
@@ -37,7 +41,12 @@ def batch(task, rows):
     shape = (rows, *task.input_shape())
     inputs = torch.randint(task.vocab_size, shape) if task.vocab_size else torch.randn(shape)
     numbers = torch.arange(rows * math.prod(task.label_shape())).reshape(rows, *task.label_shape())
-    return {"inputs": inputs, "labels": numbers % 2 * 2.0 - 1 if task.is_regression else numbers % task.output_size}
+    pairs = {"pairs": torch.randn(rows, *task.pair_shape())} if task.has_pairs else {}
+    return {
+        "inputs": inputs,
+        **pairs,
+        "labels": numbers % 2 * 2.0 - 1 if task.is_regression else numbers % task.output_size,
+    }
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -365,6 +365,20 @@ def test_a_fresh_gated_model_is_the_ungated_one():
         torch.testing.assert_close(logits, expected[name], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu"])
+def test_layers_update_states_by_the_activation_of_the_config(activation):
+    model = make_model(hidden_act=activation)
+    backbone, normalised = model.asen.backbone, []
+    for norm in (backbone.input_layers[0], *(layer.norm for layer in backbone.layers)):
+        norm.register_forward_hook(lambda _, __, output: normalised.append(output))
+    states = model(make_inputs(TASKS["graph/classes"]), "graph/classes", output_hidden_states=True).hidden_states
+    activate = getattr(torch.nn.functional, activation)
+    first = backbone.input_layers[3](backbone.input_layers[2](activate(normalised[0])))
+    torch.testing.assert_close(states[0], first)
+    for before, after, update in zip(states, states[1:], normalised[1:], strict=False):
+        torch.testing.assert_close(after, before + activate(update))
+
+
 def test_parameter_names_tell_the_role():
     roles = "|".join(["token_embedders", "missing_embedders", "edge_embedders", "node_embedders"])
     task_names = "|".join(TASKS)

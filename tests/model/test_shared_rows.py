@@ -98,6 +98,28 @@ def test_a_task_started_from_its_like_computes_the_same(ours, donors, relations)
         torch.testing.assert_close(model(rows, task="new").logits, model(rows, task="old").logits)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"pair_vocab_size": 2, "relations": ["sum"]},
+        {"pair_features": 2, "pair_quantiles": [[0.0, 1.0], [0.5, 0.75]]},
+        {"edges": [[0, 1], [1, 2], [4, 4]]},
+        {"edges": [[0, 1], [1, 2], [4, 4]], "support": "weak"},
+        {"symmetry_breaking": "nodes"},
+        {"symmetry_breaking": "triples"},
+        {"output_level": "pair", "pair_features": 1},
+    ],
+    ids=str,
+)
+def test_so_does_one_with_pairs_on_any_support(fields):
+    fields = {"group": "R5", "vocab_size": 3, "point_order": "line", **fields}
+    model = make_model({"old": TaskConfig(**fields)}, spread=0.3)
+    model.add_task("new", TaskConfig(**fields, shared_rows=False), init_from="old")
+    columns = columns_of(model.config.tasks["old"])
+    with torch.no_grad():
+        torch.testing.assert_close(model(task="new", **columns).logits, model(task="old", **columns).logits)
+
+
 def test_colours_start_from_a_donor_without_any():
     model = make_model({"old": TaskConfig(group="C5", vocab_size=3)}, spread=0.3)
     model.add_task("new", TaskConfig(group="C5", vocab_size=3, relations=["order"]), init_from="old")
@@ -126,6 +148,28 @@ def test_configs_older_than_shared_rows_share_none():
         del fields["tasks"]["t"][field]
     assert AsenConfig.from_dict(fields).tasks["t"].shared_rows is False
     assert TaskConfig(group="R5", vocab_size=3, point_order="line").shared_rows is True
+
+
+def test_a_checkpoint_older_than_shared_rows_computes_the_same_also_beside_a_new_task(tmp_path):
+    fields = {"group": "R5", "vocab_size": 3, "point_order": "line", "shared_rows": False}
+    model = make_model({"old": TaskConfig(**fields)}, spread=0.3)
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    new = {"relations", "shared_rows", "shared_token_embedding", "pair_vocab_size", "pair_features", "pair_buckets"}
+    for field in new | {"pair_quantiles", "symmetric_outputs"}:
+        del config["tasks"]["old"][field]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    loaded = AsenForMultitask.from_pretrained(tmp_path)
+    rows = torch.randint(3, (4, 5))
+    with torch.no_grad():
+        expected = model(rows).logits
+        assert torch.equal(loaded(rows).logits, expected)
+        loaded.add_task("new", TaskConfig(**fields | {"shared_rows": None}), init_from="old")
+        assert torch.equal(loaded(rows, task="old").logits, expected)
+        torch.testing.assert_close(loaded(rows, task="new").logits, expected)
+    loaded.save_pretrained(tmp_path)
+    tasks = AsenForMultitask.from_pretrained(tmp_path).config.tasks
+    assert (tasks["old"].shared_rows, tasks["new"].shared_rows) == (False, True)
 
 
 @pytest.mark.parametrize("name", ["asen-sequence-base", "asen-sequence-invariant", "asen-sequence-tiny"])

@@ -40,6 +40,7 @@ OTHER = {
         "hidden_dropout_prob": 0.25,
         "layer_norm_eps": 1e-4,
         "gated_messages": True,
+        "hidden_act": "silu",
         "pooling": "mean",
     },
     **{"output_dir": "runs/of mine", "seed": 7, "num_epochs": 1.5, "max_steps": 9, "rows_per_task": 3},

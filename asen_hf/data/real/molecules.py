@@ -1,12 +1,12 @@
 """Molecules: the potential energy of one molecule from where its atoms are (QM-22, Bowman et al., J. Chem. Phys. 2022).
 
-Nodes are the pairs of atoms, with the feature exp(-r / 2 Å), so that turning and moving the molecule change nothing.
-Exchanging equal atoms changes no energy; the group permutes atoms, and through them their pairs.
+A row is the distances between atoms, so that turning, moving and reflecting the molecule change nothing. Exchanging
+equal atoms changes no energy; the group permutes atoms, and through them their distances.
 """
 
 import os
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from datasets import Dataset, DatasetDict
@@ -15,6 +15,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import action_on_subsets, to_cycles, young_subgroup
+from ...model.orbits import orbit_labels
 from .._array_table import Array, check_arrays
 from .._npz_files import read_arrays
 from ..features import to_dataset
@@ -29,7 +30,9 @@ _RADII = {  # covalent radii in ångström (Cordero et al., Dalton Trans. 2008)
 _BOND = 1.3  # longest bond, as a multiple of the sum of both radii; the next distances of a molecule are 1.6 and more
 _NEAREST = 0.7, 1.8  # ångström, range of the median distance between the two nearest atoms; in bohr it is 1.9 times it
 _TOO_NEAR = 0.3  # ångström
-_LENGTH = 2.0  # ångström, of the feature's decay
+_LENGTH, _POWERS = 2.0, 3  # ångström, of the first feature's decay; number of its powers
+_SCALE = 5.0  # of features, in standard deviations
+_BUCKETS = 8  # wide bumps, because energies are smooth
 _TEST, _VALIDATION = 0.3, 0.1  # 1,500 and 500 of the 5,000 rows, as in published figures
 GEOMETRIES = (
     Array(key="positions", shape=("rows", "atoms", 3), low=-100, high=100, unit="ångström"),
@@ -42,8 +45,11 @@ GEOMETRIES = (
 class Qm22:
     """Graph regression: the energy of a geometry in kcal/mol above the lowest, scored by mean absolute error.
 
-    The node of atoms i < j is number ``i, j`` in lexicographic order. Means and scales are not stated: training
-    computes them from its own rows, per orbit of pairs.
+    Nodes are atoms, their elements are tokens (in alphabetic order of the symbols), and pair inputs are distances in
+    ångström. Or nodes are pairs of atoms i < j in lexicographic order, with the features exp(-k r / 2 Å), k = 1, 2, 3,
+    and training starts from the pair potential that is linear in them (``linear_skip``); their scales are five times
+    their standard deviations, so that the network starts nearly linear, too. Statistics of energies and quantiles of
+    distances are not stated: training computes them from its own rows.
 
     Args:
         data_path: an ``.npz`` with ``symbols`` ``(atoms,)`` (chemical symbols), ``positions`` ``(N, atoms, 3)`` in
@@ -51,6 +57,8 @@ class Qm22:
         group: ``"bonds"`` (atoms that the bonds of the row of lowest energy cannot tell apart, such as the hydrogens of
             one methyl group), ``"like_atoms"`` (all atoms of an element: exact too, but most of its exchanges lead to
             geometries that no row comes near), ``"trivial"`` or any other group on the atoms.
+        nodes: ``"atoms"`` or ``"pairs"``. Pairs cost more, and predict energies better (docs/results/molecules.md).
+        train_rows: keep the first so many training rows, as published figures do; by default all.
 
     Raises:
         ValueError: a file that is missing, is not an ``.npz``, lacks a key or holds invalid values, such as positions
@@ -60,37 +68,57 @@ class Qm22:
     name: ClassVar[str]
     data_path: str | os.PathLike[str]
     group: GroupOption = "bonds"
+    nodes: Literal["atoms", "pairs"] = "atoms"
+    train_rows: int | None = None
     config: TaskConfig = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.nodes not in ("atoms", "pairs"):
+            raise ValueError(f"{self.name}: nodes must be atoms or pairs, got {self.nodes!r}")
         arrays = read_arrays(self.data_path)
         symbols = _symbols(arrays, self.data_path)
         sizes = {"atoms": (len(symbols), "symbols")}
         checked = check_arrays(arrays, GEOMETRIES, self.data_path, sizes)
         self._energies = checked["energy"]
-        distances = _distances(checked["positions"], f"{self.data_path}: positions")  # (N, pairs)
-        self._features = np.exp(-distances / _LENGTH)[..., None]
-        elements = np.unique(symbols, return_inverse=True)[1]
-        like_atoms = [np.flatnonzero(elements == element).tolist() for element in np.unique(elements)]
-        bonds = _bonds(symbols, distances[self._energies.argmin()])
+        self._rows = self._split_rows()
+        self._distances = _distances(checked["positions"], f"{self.data_path}: positions")  # (N, pairs)
+        self._elements = np.unique(symbols, return_inverse=True)[1]
+        like_atoms = [np.flatnonzero(self._elements == element).tolist() for element in np.unique(self._elements)]
+        bonds = _bonds(symbols, self._distances[self._energies.argmin()])
         offered = {
-            "bonds": (_automorphisms(bonds, elements), "Aut(bonds)"),
+            "bonds": (_automorphisms(bonds, self._elements), "Aut(bonds)"),
             "like_atoms": (young_subgroup(like_atoms), _product_name(like_atoms)),
         }
         try:
             group, group_name = resolve_group(self.group, len(symbols), offered)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
-        on_pairs = action_on_subsets(group, 2)
         self.config = TaskConfig(
-            degree=on_pairs.degree,
-            generators=to_cycles(on_pairs),
-            group_name=f"{group_name} on pairs of atoms" if group_name else "",
-            num_features=1,
+            **(self._of_atoms(group, group_name) if self.nodes == "atoms" else self._of_pairs(group, group_name)),
             output_level="graph",
+            pooling="sum",
             problem_type="regression",
+            loss="mse",
             label_names=["energy (kcal/mol)"],
         )
+
+    def _of_atoms(self, group: PermutationGroup, name: str) -> dict[str, Any]:
+        num_elements = int(self._elements.max()) + 1
+        fields = {"degree": group.degree, "generators": to_cycles(group), "group_name": name}
+        return {**fields, "vocab_size": num_elements, "pair_features": 1, "pair_buckets": _BUCKETS}
+
+    def _of_pairs(self, group: PermutationGroup, name: str) -> dict[str, Any]:
+        on_pairs = action_on_subsets(group, 2)
+        orbits = orbit_labels(on_pairs, order=1)
+        features = _decays(self._distances[self._rows["train"]])
+        parts = [features[:, orbits == orbit].reshape(-1, _POWERS) for orbit in range(orbits.max() + 1)]
+        return {
+            **{"degree": on_pairs.degree, "generators": to_cycles(on_pairs), "num_features": _POWERS},
+            "group_name": f"{name} on pairs of atoms" if name else "",
+            "input_mean": [parts[orbit].mean(axis=0).tolist() for orbit in orbits],
+            "input_scale": [(_SCALE * parts[orbit].std(axis=0)).tolist() for orbit in orbits],
+            "linear_skip": True,
+        }
 
     def load(self, num_rows: int | None = None, seed: int = 0) -> DatasetDict:
         """The rows shuffled by ``np.random.default_rng(0)``: the last 30 % for testing, the 10 % before for validation.
@@ -99,21 +127,39 @@ class Qm22:
         seeds share their test rows.
 
         Returns:
-            Splits with the columns ``inputs``, float32 ``(pairs, 1)``, and ``labels``, float64 numbers in kcal/mol.
+            Splits with the columns ``inputs``, int64 ``(atoms,)`` elements, ``pairs``, float64 ``(atoms, atoms)``, and
+            ``labels``, float64 numbers in kcal/mol; or of pairs of atoms, ``inputs``, float64 ``(pairs, 3)``.
 
         Raises:
             ValueError: more rows than there are, or too few for three splits.
         """
+        sizes = proportional_sizes(self.name, {split: len(rows) for split, rows in self._rows.items()}, num_rows)
+        return DatasetDict({split: self._split(self._rows[split][:size]) for split, size in sizes.items()})
+
+    def _split_rows(self) -> dict[str, np.ndarray]:
+        """The numbers of the rows of each split."""
         shuffled = np.random.default_rng(0).permutation(len(self._energies))
         num_test, num_validation = (round(share * len(shuffled)) for share in (_TEST, _VALIDATION))
         end = len(shuffled) - num_test
-        parts = np.split(shuffled, [end - num_validation, end])
-        rows = dict(zip(("train", "validation", "test"), parts, strict=True))
-        sizes = proportional_sizes(self.name, {split: len(chosen) for split, chosen in rows.items()}, num_rows)
-        return DatasetDict({split: self._split(rows[split][:size]) for split, size in sizes.items()})
+        train, validation, test = np.split(shuffled, [end - num_validation, end])
+        if self.train_rows is not None and not 1 <= self.train_rows <= len(train):
+            raise ValueError(f"{self.name}: train_rows must be in 1 … {len(train)}, got {self.train_rows}")
+        return {"train": train[: self.train_rows], "validation": validation, "test": test}
 
     def _split(self, rows: np.ndarray) -> Dataset:
-        return to_dataset(self.config, self._features[rows].astype(np.float32), self._energies[rows])
+        distances, energies = self._distances[rows], self._energies[rows]
+        if self.nodes == "pairs":
+            return to_dataset(self.config, _decays(distances), energies)
+        first, second = np.triu_indices(len(self._elements), 1)
+        pairs = np.zeros((len(rows), *self.config.pair_shape()))
+        pairs[:, first, second] = pairs[:, second, first] = distances
+        atoms = np.broadcast_to(self._elements, (len(rows), len(self._elements)))
+        return to_dataset(self.config, atoms, energies, pairs=pairs)
+
+
+def _decays(distances: np.ndarray) -> np.ndarray:
+    """Distances ``(N, pairs)`` to features ``(N, pairs, powers)``."""
+    return np.exp(-distances / _LENGTH)[..., None] ** np.arange(1, _POWERS + 1)
 
 
 def _symbols(arrays: dict[str, np.ndarray], path: str | os.PathLike[str]) -> np.ndarray:
