@@ -182,7 +182,7 @@ def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None, has_v
     elif task.pair_features is not None:
         inputs += f"; per pair {task.pair_features} number{'s' * (task.pair_features > 1)}"
     kind = "classes" if not task.is_regression else "value" if task.output_size == 1 else "values"
-    outputs = f"{task.output_size} {kind} per {task.output_level}"
+    outputs = f"{task.output_size} {kind} per {'unordered pair' if task.symmetric_outputs else task.output_level}"
     value_maps = [value_maps_text(task) or "-"] if has_value_maps else []
     cells = [group_text(task), *value_maps, f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _labelled(task)]
     return [code(name), *map(shown, cells), inputs, outputs]

@@ -91,7 +91,8 @@ def _inputs(task: TaskConfig) -> str:
 def _outputs(task: TaskConfig) -> str:
     kind = "value" if task.is_regression else "label" if task.is_multi_label else "class"
     plural = "" if task.output_size == 1 else "es" if kind == "class" else "s"
-    return f"{task.output_size:,} {kind}{plural} per {task.output_level}"
+    place = "unordered pair" if task.symmetric_outputs else task.output_level
+    return f"{task.output_size:,} {kind}{plural} per {place}"
 
 
 def _names(names: list[str] | None) -> str:

@@ -40,10 +40,10 @@ def node_errors(task: TaskConfig, predicted: Tensor, labels: Tensor) -> NDArray[
         ``(n,)``, in raw units; NaN for a node without known labels.
 
     Raises:
-        ValueError: a graph-level task, predictions or labels of another shape, or no known label.
+        ValueError: outputs of graphs or pairs, predictions or labels of another shape, or no known label.
     """
     if task.output_level != "node":
-        raise ValueError("a graph-level task has no error per node")
+        raise ValueError("outputs of graphs and of pairs have no error per node")
     known = checked_known(task, predicted, labels)
     errors = (predicted - labels).abs() if task.is_regression else (predicted != labels)
     by_node = errors.double().masked_fill(~known, float("nan")).reshape(len(labels), task.degree, -1)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from asen_hf import TaskConfig
 from asen_hf.plots import plot_pair_outputs, write_pictures
+from asen_hf.plots.pairs import draw_pair_outputs
 
 CLASSES = TaskConfig(group="S4", vocab_size=2, output_level="pair")
 VALUES = TaskConfig(group="S4", vocab_size=2, output_level="pair", problem_type="regression", num_labels=2)
@@ -32,6 +33,27 @@ def test_one_of_several_values_is_drawn():
         plot_pair_outputs(VALUES, values[:3], Figure().subplots())
     with pytest.raises(ValueError, match="expected the outputs of pairs"):
         plot_pair_outputs(TaskConfig(group="S4", vocab_size=2), torch.zeros(4), Figure().subplots())
+
+
+def test_predicted_values_are_coloured_as_the_true_ones():
+    truth = torch.linspace(-1, 3, 32).reshape(4, 4, 2)
+    truth[0] = torch.nan
+    ax = plot_pair_outputs(VALUES, 10 * truth.nan_to_num(5), Figure().subplots(), label=1, truth=truth)
+    expected = truth[1:, :, 1].min(), truth[..., 1].nan_to_num(-9).max()
+    np.testing.assert_allclose(ax.images[0].get_clim(), expected)
+    unknown = torch.full((4, 4, 2), torch.nan)
+    ax = plot_pair_outputs(VALUES, torch.ones(4, 4, 2), Figure().subplots(), truth=unknown)
+    np.testing.assert_allclose(ax.images[0].get_clim(), (0.9, 1.1))
+
+
+def test_classes_are_named_and_ticks_of_many_nodes_are_few():
+    task = TaskConfig(group="S30", vocab_size=2, output_level="pair", label_names=["apart", "joined"])
+    labels = torch.randint(2, (4, 30, 30))
+    figure = draw_pair_outputs("links", task, labels, labels)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["apart", "joined"]
+    assert all(len(ax.get_xticks()) < 12 for ax in figure.axes)
+    many = TaskConfig(group="S4", vocab_size=2, output_level="pair", num_labels=30)
+    assert not draw_pair_outputs("links", many, labels[:, :4, :4], labels[:, :4, :4]).legends
 
 
 @pytest.mark.parametrize("task", [CLASSES, VALUES], ids=["classes", "values"])
