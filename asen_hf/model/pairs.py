@@ -1,8 +1,8 @@
 """Numbers given per pair of nodes, such as distances, as a part of the pair's feature.
 
-A number adds a multiple of one vector, linear in the number, and a smooth correction: one vector per quantile of the
-training rows, weighted by a Gaussian bump around it. Corrections start at zero: a fresh network is smooth in the number,
-and leaves the line where rows ask for it. Several numbers add their vectors.
+A number adds a multiple of one vector and a smooth correction: one vector per quantile of the training rows, weighted
+by a Gaussian bump around it. Corrections start at zero, so that a fresh network is smooth in the number, and leaves the
+line where rows ask for it. Several numbers add their vectors.
 """
 
 from __future__ import annotations
