@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 from scipy.spatial.transform import Rotation
 
 from asen_hf.data import get_task
@@ -206,9 +206,9 @@ def _geometries(folder, arrays):
     order = np.arange(len(arrays["energy"]))
     np.random.default_rng(0).shuffle(order)
     rows = [rows_of(split) for split in splits.values()]
-    inputs, labels = (np.concatenate([part[column] for part in rows]) for column in ("inputs", "labels"))
+    pairs, labels = (np.concatenate([part[column] for part in rows]) for column in ("pairs", "labels"))
     distances = np.array([pdist(geometry) for geometry in np.asarray(arrays["positions"]).astype(float)])
-    np.testing.assert_allclose(inputs[..., 0], np.exp(-distances[order] / 2), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose([squareform(row) for row in pairs], distances[order], rtol=1e-6)
     np.testing.assert_allclose(labels, np.asarray(arrays["energy"]).astype(float)[order], rtol=1e-6)
 
 
