@@ -215,6 +215,8 @@ def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:
     unseen: dict[str, Any] = {"group_name": ""}
     if not task.shared_rows:
         unseen |= {"orbital_names": None, "point_order": None, "node_coordinates": None}
+    elif task.point_order != "grid":
+        unseen["node_coordinates"] = None
     for field in ("input_mean", "input_scale", "label_mean", "label_scale"):
         if getattr(task, field) is None:
             unseen[field] = 1.0 if field.endswith("scale") else 0.0
