@@ -14,6 +14,7 @@ PRINTED = {
     "brackets": "pairs that are wrong: network",
     "cards": "trivial: test accuracy",
     "code": "logical error rate after OSD-0",
+    "forces": "forces on a turned molecule differ from turned forces",
     "molecule": "mean absolute error",
     "own_table": "test accuracy",
     "dna": "largest difference between the two strands' logits: 0.00",
