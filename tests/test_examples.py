@@ -13,7 +13,8 @@ SLOW = {"sudoku"}  # 729 nodes
 PRINTED = {
     "cards": "trivial: test accuracy",
     "code": "logical error rate after OSD-0",
-    "molecule": "Aut(bonds) on pairs of atoms: mean absolute error",
+    "forces": "forces on a turned molecule differ from turned forces by",
+    "molecule": "Aut(bonds): mean absolute error",
     "own_table": "test accuracy",
     "dna": "largest difference between the two strands' logits: 0.00",
     "pose": "mean error per joint",
