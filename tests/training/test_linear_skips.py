@@ -88,7 +88,7 @@ def test_finetuning_is_no_worse_than_the_map_and_keeps_it(tmp_path):
 
 
 def test_it_needs_a_regression_on_features_of_bounded_size():
-    with pytest.raises(ValueError, match="linear_skip needs a regression on continuous inputs"):
+    with pytest.raises(ValueError, match="linear_skip needs a regression of nodes or graphs on continuous inputs"):
         TaskConfig(group="C4", vocab_size=3, linear_skip=True)
     large = TaskConfig(degree=2000, num_features=8, problem_type="regression", linear_skip=True)
     with pytest.raises(ValueError, match="linear_skip would need 32,000,000 coefficients"):

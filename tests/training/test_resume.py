@@ -109,7 +109,13 @@ def test_fewer_steps_than_were_done_are_refused(broken):
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelRecipe)])
 def test_another_backbone_is_refused_by_its_field(broken, field):
     recipe = make_recipe(broken, resume_from_checkpoint="latest", **SETTINGS)
-    other = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pooling": "mean"}
+    other = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "pooling": "mean",
+        "hidden_act": "silu",
+    }
     value = other.get(field, not getattr(recipe.model, field) if field == "gated_messages" else 0.01)
     recipe.model = dataclasses.replace(recipe.model, **{field: value})
     with pytest.raises(ValueError, match=rf"model\.{field} was"):
