@@ -76,7 +76,9 @@ def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path, select):
 def test_every_candidate_gets_the_learning_rate_that_suits_it(tmp_path):
     output = tmp_path / "out"
     arguments = ("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}")
-    select_in_processes(*arguments, "--max_steps=60", "--eval_steps=60", "--groups", "reversal", "--lrs", "1e-9", "1e-2")
+    select_in_processes(
+        *arguments, "--max_steps=60", "--eval_steps=60", "--groups", "reversal", "--lrs", "1e-9", "1e-2"
+    )
     [row] = ranking(output)
     assert row["lr"] == "0.01"
     with (output / "results.csv").open(encoding="utf-8") as file:
