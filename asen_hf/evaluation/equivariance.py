@@ -59,7 +59,8 @@ def equivariance_error(
 
     Raises:
         ValueError: unknown task, inputs of the wrong shape, a group of another degree, a function without a group or
-            with a task, no element, an output that is not ``(B, …)`` or not as its task says, or a mask that the model refuses.
+            with a task, no element, an output that is not ``(B, …)`` or not as its task says, or a mask that the model
+            refuses.
     """
     columns = {
         name: _tensor(name, column)
