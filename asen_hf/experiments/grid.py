@@ -39,6 +39,7 @@ MEASURED = (
 )
 SECTIONS = ("model", "task", "training", "rival", "fold", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
+EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 OUTCOMES_NAME = "validation_rows.npz"  # RowOutcomes in the folder of a run that is kept
 
 Cell = dict[str, str]  # name of an axis: name of its value
@@ -150,7 +151,9 @@ class Grid:
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        """The folder's path below training/experiments, such as ``real/poker``; elsewhere, its last part."""
+        folder, root = self.folder.resolve(), EXPERIMENTS.resolve()
+        return folder.relative_to(root).as_posix() if root in folder.parents else folder.name
 
     @property
     def cells(self) -> list[Cell]:
@@ -284,6 +287,11 @@ class Grid:
         """The cells that the store does not have yet, or not with the present recipe and data."""
         finished = [self.cell_of(row) for row in self.rows()]
         return [cell for cell in self.cells if cell not in finished]
+
+
+def find_grids(folder: Path) -> list[Path]:
+    """The folders with a grid.yaml, in order: this one and those below it, since a study may hold several grids."""
+    return sorted(path.parent for path in folder.rglob("grid.yaml"))
 
 
 def describe(cell: Cell) -> str:

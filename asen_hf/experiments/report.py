@@ -25,7 +25,7 @@ def write_report(grid: Grid) -> Path:
     rows = grid.rows(stale=True)
     stale = sum(not grid.explains(row) for row in rows)
     lines = [
-        f"# {grid.name.replace('_', ' ').capitalize()}",
+        f"# {grid.name.replace('_', ' ').replace('/', ': ').capitalize()}",
         "",
         grid.description.strip(),
         "",
