@@ -56,13 +56,26 @@ class AsenBackbone(nn.Module):
             nn.LayerNorm(size, eps=eps),
         )
         self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
+        self.config = config
 
     def forward(self, rows: EmbeddedRows) -> tuple[list[Tensor], list[Tensor]]:
-        """The states ``(B, n, d)`` at the input and after each layer, and each layer's attention weights."""
-        hidden_states = [self.input_layers(rows.node_features)]
-        attentions = []
-        for layer in self.layers:
-            states, weights = layer(hidden_states[-1], rows.orbital_features, rows.triple_features, rows.graph)
-            hidden_states.append(states)
-            attentions.append(weights)
+        """The states ``(B, n, d)`` at the input and after each layer of each pass, and their attention weights."""
+        states = inputs = self.input_layers(rows.node_features)
+        hidden_states, attentions = [inputs], []
+        for recurrence in range(self.config.num_recurrences):
+            if recurrence > 0:
+                states = self._restart(states, inputs)
+            for layer in self.layers:
+                states, weights = layer(states, rows.orbital_features, rows.triple_features, rows.graph)
+                hidden_states.append(states)
+                attentions.append(weights)
         return hidden_states, attentions
+
+    def _restart(self, states: Tensor, inputs: Tensor) -> Tensor:
+        import os
+        v = os.environ.get("RV", "normadd")
+        if v == "plain": return states
+        if v == "add": return states + inputs
+        if v == "norm": return nn.functional.layer_norm(states, states.shape[-1:], eps=self.config.layer_norm_eps)
+        if v == "addnorm": return inputs + nn.functional.layer_norm(states, states.shape[-1:], eps=self.config.layer_norm_eps)
+        return nn.functional.layer_norm(states + inputs, states.shape[-1:], eps=self.config.layer_norm_eps)
