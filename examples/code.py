@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import asen_hf
-from asen_hf.evaluation.decoding import is_logical_failure, ordered_statistics
+from asen_hf.data.real.decoding import is_logical_failure, ordered_statistics
 
 x, y = (np.roll(np.arange(36).reshape(6, 6), 1, axis).ravel() for axis in (0, 1))  # translations of 36 cells
 X, Y = np.eye(36, dtype=int)[x], np.eye(36, dtype=int)[y]

@@ -23,6 +23,7 @@ from ..model.pretrained_asen import evaluating
 from ..training._checkpoints import load_model
 from ..training._typed_fields import described
 from ..training.evaluate import check_split, recipe_rows
+from ..training.judging import judged
 from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet_libraries
 
 DESCRIPTION = """\
@@ -82,6 +83,7 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
         print(f"{name}: recipe.yaml does not say where its rows come from; left out", file=sys.stderr)
     check_split(rows.splits, options.split)
     board = scoreboard(model, rows.splits, options.split, options.batch_size)
+    board = judged(board, model, rows.sources, options.split, options.batch_size)
     print(format_scoreboard(model.config.tasks, board))
     if options.output is not None:
         ScoreRecord(options.split, rows.seed, board).write(options.output)

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from datasets import DatasetDict
+from numpy.typing import NDArray
 
 from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
@@ -18,6 +19,19 @@ class Task(Protocol):
 
     def load(self, num_rows: Any = ..., seed: int = ...) -> DatasetDict:
         """Splits train, validation and test with the typed columns ``inputs`` and ``labels``."""
+        ...
+
+
+Predictor = Callable[[NDArray], NDArray]
+"""Inputs ``(N, n)`` or ``(N, n, F)`` to probabilities ``(…, K)`` of the classes, or to values in raw units."""
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A registered task whose field has measures of its own, which no metric of rows and labels can compute."""
+
+    def judge(self, predict: Predictor) -> dict[str, float]:
+        """The measures, by name, of a predictor on the task's own test rows."""
         ...
 
 

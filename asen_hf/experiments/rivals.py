@@ -4,6 +4,7 @@ Their width is chosen to match a number of parameters (:func:`matched_width`), s
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -31,13 +32,14 @@ class RivalConfig(AsenConfig):
     """An AsenConfig of one task, and the architecture that replaces ASEN's layers.
 
     Args:
-        architecture: ``"mlp"``, on each node alone; ``"gcn"``, PyG's graph convolution on the task's edges;
-            ``"transformer"``, an encoder with learned positions; ``"diffusion_gru"``, the recurrent cell of DCRNN (Li
-            et al., ICLR 2018) on the task's edges, for forecasts from the features up to the residual one.
+        architecture: ``"mlp"``, on each node alone; ``"row_mlp"``, on all nodes of a row at once; ``"gcn"``, PyG's
+            graph convolution on the task's edges; ``"transformer"``, an encoder with learned positions;
+            ``"diffusion_gru"``, the recurrent cell of DCRNN (Li et al., ICLR 2018) on the task's edges, for forecasts
+            from the features up to the residual one.
     """
 
     model_type = "asen-rival"
-    architecture: Literal["mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
+    architecture: Literal["mlp", "row_mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
 
 
 class RivalForMultitask(AsenForMultitask):
@@ -120,6 +122,32 @@ class Mlp(nn.Module):
         for layer in self.layers:
             states = states + layer(states)
         return states
+
+
+class RowMlp(nn.Module):
+    """The plain multilayer perceptron (Linear → ReLU) on a row's flattened inputs, tokens as indicators.
+
+    Its last layer gives one state for a graph output, and a state per node for outputs of nodes.
+    """
+
+    def __init__(self, config: RivalConfig, task: TaskConfig):
+        super().__init__()
+        self.task, self.size = task, config.hidden_size
+        width = task.degree * (task.vocab_size or task.num_features or 0)
+        widths = [width, *[self.size] * config.num_hidden_layers]
+        self.layers = nn.Sequential(
+            *(part for pair in itertools.pairwise(widths) for part in (nn.Linear(*pair), nn.ReLU()))
+        )
+        self.states = nn.Identity() if task.output_level == "graph" else nn.Linear(self.size, task.degree * self.size)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        rows = normalized_inputs(self.task, inputs)
+        if self.task.vocab_size is not None:
+            tokens = torch.arange(self.task.vocab_size, device=rows.device)
+            rows = rows.unsqueeze(-1) == tokens  # a missing one: all zeros
+        rows = rows.flatten(1).to(next(self.parameters()).dtype)
+        states = self.states(self.layers(torch.where(rows.isnan(), 0, rows)))  # a missing feature: at the mean
+        return states.reshape(len(states), -1, self.size)
 
 
 class Gcn(nn.Module):
@@ -228,9 +256,10 @@ def _edges(task: TaskConfig) -> list:
     return task.edges
 
 
-ARCHITECTURES = {"mlp": Mlp, "gcn": Gcn, "transformer": Transformer, "diffusion_gru": DiffusionGru}
+ARCHITECTURES = {"mlp": Mlp, "row_mlp": RowMlp, "gcn": Gcn, "transformer": Transformer, "diffusion_gru": DiffusionGru}
 TITLES = {
     "mlp": "MLP, node by node",
+    "row_mlp": "MLP",
     "gcn": "GCN",
     "transformer": "Transformer with positions",
     "diffusion_gru": "Diffusion GRU (DCRNN)",

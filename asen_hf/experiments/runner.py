@@ -29,6 +29,7 @@ from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..training._statistics import with_training_statistics
 from ..training.finetune import prepare_model
+from ..training.judging import judged
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Cell, Grid, Start, describe
@@ -73,6 +74,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         else:
             shutil.rmtree(output)
     score = score_splits(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
+    score = judged({name: score}, model, recipe.tasks, batch_size=training.eval_batch_size)[name]
     made = {"parameters": model.num_parameters(), "rows": rows, "steps": steps, "best_step": best_step}
     return _line(cell, task, data[name], score, validation, content, start, made)
 

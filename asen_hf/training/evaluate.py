@@ -21,6 +21,7 @@ from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_model, locate
+from .judging import judged
 from .loop import subsample
 from .recipe import Recipe
 from .task_recipe import TaskRecipe
@@ -77,11 +78,11 @@ def evaluate(
         found = recipe_rows(model_or_checkpoint, model.config.tasks, task)
         for name in found.left_out:
             warnings.warn(f"{name}: recipe.yaml does not say where its rows come from; left out", stacklevel=2)
-        rows = found.splits
+        rows, sources = found.splits, found.sources
     else:
-        rows = given_rows(model, data, task, split, split_column, time_column)
+        rows, sources = given_rows(model, data, task, split, split_column, time_column), []
     check_split(rows, split)
-    return scoreboard(model, rows, split, batch_size)
+    return judged(scoreboard(model, rows, split, batch_size), model, sources, split, batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,7 @@ class RecipeRows:
         splits: rows by task; of the train split, those that the model was trained on.
         configs: the tasks as their sources define them, with all edges, for plots.
         left_out: tasks whose rows the recipe does not name.
+        sources: where the tasks' rows come from.
         seed: seed of the rows and their splits.
     """
 
@@ -99,6 +101,7 @@ class RecipeRows:
     configs: dict[str, TaskConfig]
     left_out: list[str]
     seed: int
+    sources: list[TaskRecipe]
 
 
 def recipe_rows(
@@ -124,7 +127,7 @@ def recipe_rows(
         raise ValueError(f"unknown task {task!r}; this model's tasks: {', '.join(tasks)}")
     recipe = Recipe.read(str(cached_file(locate(checkpoint), "recipe.yaml")))
     sources = {source.name: source for source in recipe.tasks}
-    rows = RecipeRows({}, {}, [], recipe.training.seed)
+    rows = RecipeRows({}, {}, [], recipe.training.seed, [])
     for name in tasks if task is None else [task]:
         if name not in sources and dataset is None:
             rows.left_out.append(name)
@@ -141,6 +144,7 @@ def recipe_rows(
         if (recipe.training.train_rows or 0) <= len(splits["train"]):
             splits = DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
         rows.splits[name] = splits
+        rows.sources.append(source)
     if not rows.splits:
         raise ValueError(
             f"recipe.yaml of {checkpoint} does not say where the rows of {', '.join(rows.left_out)} come from "

@@ -15,6 +15,7 @@ from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score
 from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
+from .judging import judged
 from .loop import subsample, train
 from .recipe import Recipe
 
@@ -48,7 +49,7 @@ def train_and_score(model: AsenForMultitask, data: Mapping[str, DatasetDict], re
             name: DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
             for name, splits in data.items()
         }
-        return scoreboard(best, fitted)
+        return judged(scoreboard(best, fitted), best, recipe.tasks, batch_size=recipe.training.eval_batch_size)
 
     return train(model, data, recipe, score)["test"].scores
 

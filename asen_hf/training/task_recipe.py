@@ -13,6 +13,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ..data import get_task, load_table
 from ..data._json import parse_json
+from ..data.registry import Judge, Predictor
 from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.group_notation import parse_group
@@ -111,6 +112,11 @@ class TaskRecipe:
             return self._changed(own)
         except ValueError as error:
             raise ValueError(f"task {shown(self.name)}: {error}") from error
+
+    def judge(self, predict: Predictor) -> dict[str, float]:
+        """The measures of the source's own field, see :class:`~asen_hf.data.registry.Judge`; empty of most sources."""
+        task = None if self.dataset is not None else self._task()
+        return task.judge(predict) if isinstance(task, Judge) else {}
 
     def changed_fields(self) -> dict[str, Any]:
         """The fields that are not at their defaults: what a recipe file says of the task."""

@@ -31,6 +31,7 @@ def test_each_architecture_sees_what_it_should():
     distances = np.abs(np.subtract.outer(range(6), range(6)))
     np.testing.assert_array_equal(influence(build("mlp")), distances == 0)
     np.testing.assert_array_equal(influence(build("gcn")), distances <= 2)  # one step per layer
+    assert influence(build("row_mlp")).all()
     assert influence(build("transformer")).all()
     assert influence(build("diffusion_gru")).all()
 
@@ -89,10 +90,25 @@ def test_a_saved_rival_is_loaded_as_it_was(architecture, tmp_path):
     torch.testing.assert_close(model.losses(batch)["it"], model(**batch["it"]).loss)
 
 
-def test_graph_tasks_and_tokens_are_taken():
+@pytest.mark.parametrize("architecture", ["mlp", "row_mlp", "transformer"])
+def test_graph_tasks_and_tokens_are_taken(architecture):
     task = {"degree": 6, "vocab_size": 3, "output_level": "graph"}
-    model = build("transformer", task)
-    assert model(torch.zeros(4, 6, dtype=torch.int64)).logits.shape == (4, 2)
+    model = build(architecture, task)
+    tokens = torch.randint(-1, 3, (4, 6))  # -1: missing
+    assert model(tokens).logits.shape == (4, 2) and model(tokens).logits.isfinite().all()
+
+
+def test_the_row_mlp_is_scikit_learns_on_indicators():
+    from sklearn.neural_network import MLPClassifier
+
+    model = build("row_mlp", {"degree": 6, "vocab_size": 3, "output_level": "graph", "num_labels": 3})
+    tokens = torch.randint(3, (20, 6))
+    indicators = np.eye(3)[tokens].reshape(20, -1)
+    oracle = MLPClassifier((8, 8)).partial_fit(indicators, np.arange(20) % 3, classes=range(3))
+    linears = [layer for layer in model.asen.layers.layers if isinstance(layer, torch.nn.Linear)] + [model.heads["it"]]
+    oracle.coefs_ = [layer.weight.detach().numpy().T for layer in linears]
+    oracle.intercepts_ = [layer.bias.detach().numpy() for layer in linears]
+    np.testing.assert_allclose(model.predict_proba(tokens).numpy(), oracle.predict_proba(indicators), atol=1e-5)
 
 
 def test_what_a_rival_lacks_is_said():

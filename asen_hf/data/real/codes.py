@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from datasets import Dataset, DatasetDict
+from numpy.typing import NDArray
 
 from ...model.configuration_asen import TaskConfig
 from ...model.configuration_rows import IGNORED_CLASS
@@ -18,9 +19,10 @@ from .._array_table import Array
 from .._npz_files import read_npz
 from ..features import to_dataset
 from ..group_option import GroupOption, NamedGroup, resolve_group
-from ..registry import register
+from ..registry import Predictor, register
 from ..seeding import random_generator
 from ..splits import proportional_sizes
+from .decoding import is_logical_failure, ordered_statistics
 
 QUBITS, CHECKS = 72, 36
 NODES = QUBITS + CHECKS
@@ -101,6 +103,7 @@ class BivariateBicycle72:
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
         parts = {"train": _PARTS[0], "validation": _PARTS[1], "test": f"test{{}}_{self.test_percent:02d}"}
+        self._test_parts = {percent: content.shots[f"test{{}}_{percent:02d}"] for percent in _PERCENTS}
         self._shots = {split: content.shots[part] for split, part in parts.items()}
         self.config = TaskConfig(
             degree=NODES,
@@ -127,12 +130,44 @@ class BivariateBicycle72:
         )
         return DatasetDict({split: self._split(split, size, seed) for split, size in sizes.items()})
 
+    def judge(self, predict: Predictor) -> dict[str, float]:
+        """Logical error rates on the file's three test parts, of hard decisions and after OSD-0.
+
+        Args:
+            predict: tokens ``(N, 108)`` to probabilities ``(N, 108, 2)``.
+
+        Returns:
+            ``{"LER at 5 %": …, "LER at 5 %, OSD-0": …, …}`` (see :mod:`asen_hf.data.real.decoding`), for 3, 5, 7 %.
+        """
+        return {
+            name: float(failures.mean())
+            for percent in _PERCENTS
+            for name, failures in self.logical_failures(predict, percent).items()
+        }
+
+    def logical_failures(self, predict: Predictor, percent: int) -> dict[str, NDArray[np.bool_]]:
+        """By name as in :meth:`judge`: on which shots of a test part a decoder fails, ``(N,)``."""
+        errors, syndromes = self._test_parts[percent]
+        probabilities = np.asarray(predict(_tokens(syndromes)))[:, :QUBITS, 1]
+        corrections = {
+            f"LER at {percent} %": probabilities > 0.5,
+            f"LER at {percent} %, OSD-0": ordered_statistics(self.parity_checks, syndromes, probabilities),
+        }
+        return {
+            name: is_logical_failure(self.parity_checks, self.logical_operators, errors, correction)
+            for name, correction in corrections.items()
+        }
+
     def _split(self, split: str, size: int, seed: int) -> Dataset:
         errors, syndromes = self._shots[split]
         chosen = np.sort(random_generator(seed, self.name, split).permutation(len(errors))[:size])
-        inputs = np.pad(1 + syndromes[chosen].astype(np.int64), ((0, 0), (QUBITS, 0)))
         labels = np.pad(errors[chosen].astype(np.int64), ((0, 0), (0, CHECKS)), constant_values=IGNORED_CLASS)
-        return to_dataset(self.config, inputs, labels)
+        return to_dataset(self.config, _tokens(syndromes[chosen]), labels)
+
+
+def _tokens(syndromes: np.ndarray) -> np.ndarray:
+    """Outcomes ``(N, 36)`` as tokens ``(N, 108)``: 0 for a qubit, 1 + outcome for a check."""
+    return np.pad(1 + syndromes.astype(np.int64), ((0, 0), (QUBITS, 0)))
 
 
 def read_code(path: str | os.PathLike[str]) -> CodeFile:

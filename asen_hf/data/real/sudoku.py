@@ -20,7 +20,7 @@ from .._array_table import Array
 from .._npz_files import read_npz
 from ..features import to_dataset
 from ..group_option import GroupOption, resolve_group
-from ..registry import register
+from ..registry import Predictor, register
 from ..seeding import random_generator
 from ..splits import proportional_sizes
 
@@ -83,8 +83,9 @@ class Sudoku:
         arrays = read_npz(self.data_path, PUZZLES)
         for part in _FILE_PARTS:
             _check(arrays[f"{part}_puzzle"], arrays[f"{part}_solution"], f"{self.data_path}: {part}")
+        self._parts = {part: (arrays[f"{part}_puzzle"], arrays[f"{part}_solution"]) for part in _FILE_PARTS}
         parts = {"train": "train", "validation": "valid", "test": self.test_part}
-        self._puzzles = {split: (arrays[f"{part}_puzzle"], arrays[f"{part}_solution"]) for split, part in parts.items()}
+        self._puzzles = {split: self._parts[part] for split, part in parts.items()}
         self.config = TaskConfig(
             degree=CELLS * SIDE,
             generators=to_cycles(group),
@@ -109,14 +110,40 @@ class Sudoku:
         )
         return DatasetDict({split: self._split(split, size, seed) for split, size in sizes.items()})
 
+    def judge(self, predict: Predictor) -> dict[str, float]:
+        """How much of the file's ``test`` and ``easy`` puzzles is solved, with every cell's most probable digit.
+
+        Args:
+            predict: tokens ``(N, 729)`` to probabilities ``(N, 729, 2)``.
+
+        Returns:
+            ``{"cells right, test": …, "puzzles solved, test": …, …}``: the share of the empty cells that are right, and
+            of the puzzles that are right in every cell.
+        """
+        found = {}
+        for part in ("test", "easy"):
+            puzzles, solutions = self._parts[part]
+            probabilities = np.asarray(predict(_tokens(puzzles)))[..., 1]
+            is_right = 1 + probabilities.reshape(-1, CELLS, SIDE).argmax(axis=2) == solutions
+            is_empty = puzzles == 0
+            found[f"cells right, {part}"] = float(is_right[is_empty].mean())
+            found[f"puzzles solved, {part}"] = float((is_right | ~is_empty).all(axis=1).mean())
+        return found
+
     def _split(self, split: str, size: int, seed: int) -> Dataset:
         puzzles, solutions = self._puzzles[split]
         chosen = np.sort(random_generator(seed, self.name, split).permutation(len(puzzles))[:size])
         digits = np.arange(1, SIDE + 1)
         given, solved = puzzles[chosen, :, None], solutions[chosen, :, None]
-        inputs = np.where(given == 0, _OPEN, np.where(given == digits, _GIVEN, _EXCLUDED))
         labels = np.where(given == 0, solved == digits, IGNORED_CLASS)
-        return to_dataset(self.config, inputs.reshape(size, -1), labels.reshape(size, -1).astype(np.int64))
+        return to_dataset(self.config, _tokens(puzzles[chosen]), labels.reshape(size, -1).astype(np.int64))
+
+
+def _tokens(puzzles: np.ndarray) -> np.ndarray:
+    """Puzzles ``(N, 81)`` as tokens ``(N, 729)``."""
+    given = puzzles[:, :, None]
+    tokens = np.where(given == 0, _OPEN, np.where(given == np.arange(1, SIDE + 1), _GIVEN, _EXCLUDED))
+    return tokens.reshape(len(puzzles), -1)
 
 
 def _cell_group() -> PermutationGroup:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, equivariance_error
 from asen_hf.closures import group_order
 from asen_hf.data import collate, get_task
-from asen_hf.evaluation.decoding import is_logical_failure, ordered_statistics
+from asen_hf.data.real.decoding import is_logical_failure, ordered_statistics
 from asen_hf.model.orbits import is_invariant_support
+from asen_hf.training.judging import predictor
 from tests.data.real.made_files import FORMATS, bicycle_checks, rows_of
 
 
@@ -115,3 +117,34 @@ def test_the_real_shots(shared_data):
     assert not is_logical_failure(task.parity_checks, task.logical_operators, flips, sure).any()
     unsure = ordered_statistics(task.parity_checks, outcomes, np.random.default_rng(0).random(flips.shape))
     assert is_logical_failure(task.parity_checks, task.logical_operators, flips, unsure).mean() > 0.8
+
+
+def test_a_decoder_is_judged_on_all_three_test_parts(save):
+    task = get_task("code/bb72", data_path=save())
+    _, checks, _ = bicycle_checks()
+    shots = {p: np.unpackbits(FORMATS["shots"].arrays[f"test_error_0{p}"], axis=1)[:, :72] for p in (3, 5, 7)}
+    scores = {p: np.random.default_rng(p).random(flips.shape) / 2 for p, flips in shots.items()}
+
+    def predict(inputs, certainty):
+        """Near the flips of the shots with these outcomes."""
+        [p] = [p for p, flips in shots.items() if np.array_equal(inputs[:, 72:], 1 + flips @ checks.T.astype(int) % 2)]
+        flipped = np.pad(certainty * shots[p] + (1 - certainty) * scores[p], ((0, 0), (0, 36)))
+        return np.stack([1 - flipped, flipped], axis=-1)
+
+    sure, vague = (task.judge(lambda inputs, c=certainty: predict(inputs, c)) for certainty in (1, 0))
+    for p, flips in shots.items():
+        assert sure[f"LER at {p} %"] == 0
+        assert vague[f"LER at {p} %"] == (flips != 0).any(axis=1).mean()  # nothing is above one half
+        corrections = ordered_statistics(checks, flips @ checks.T.astype(int) % 2, scores[p])
+        failures = is_logical_failure(checks, task.logical_operators, flips, corrections)
+        assert vague[f"LER at {p} %, OSD-0"] == failures.mean()
+
+
+def test_finetuning_and_evaluation_report_what_the_task_judges(save, tmp_path):
+    task = get_task("code/bb72", data_path=save())
+    model = AsenForMultitask(AsenConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
+    result = asen_hf.finetune(model, task, name="code", max_steps=1, output_dir=tmp_path / "run")
+    measures = result.scores["code"].details
+    assert measures["LER at 7 %, OSD-0"] == task.judge(predictor(result.model, "code"))["LER at 7 %, OSD-0"]
+    assert asen_hf.evaluate(tmp_path / "run")["code"].details == pytest.approx(measures)
+    assert not asen_hf.evaluate(tmp_path / "run", split="validation")["code"].details

@@ -118,3 +118,28 @@ def test_the_real_puzzles(shared_data):
         stated = from_array_form(arrays["generators729"].tolist())
     np.testing.assert_array_equal(orbit_labels(task.config.permutation_group()), orbit_labels(stated))
     assert orbit_labels(stated).max() == 11
+
+
+def test_a_solver_is_judged_by_its_most_probable_digits(save):
+    arrays = FORMATS["puzzles"].arrays
+    task = get_task("puzzle/sudoku", data_path=save())
+
+    def predict(inputs, wrong_cells=0):
+        part = next(
+            part
+            for part in ("test", "easy")
+            if len(arrays[f"{part}_puzzle"]) == len(inputs)
+            and np.array_equal((inputs.reshape(-1, 81, 9) == 0).all(axis=2), arrays[f"{part}_puzzle"] == 0)
+        )
+        solutions = arrays[f"{part}_solution"].copy()
+        empty = np.argwhere(arrays[f"{part}_puzzle"] == 0)[:wrong_cells]
+        solutions[tuple(empty.T)] = solutions[tuple(empty.T)] % 9 + 1
+        chosen = np.eye(9)[solutions - 1].reshape(len(inputs), 729)
+        return np.stack([1 - chosen, chosen], axis=-1)
+
+    assert set(task.judge(predict).values()) == {1.0}
+    measures = task.judge(lambda inputs: predict(inputs, wrong_cells=1))
+    for part in ("test", "easy"):
+        puzzles = arrays[f"{part}_puzzle"]
+        assert measures[f"cells right, {part}"] == pytest.approx(1 - 1 / (puzzles == 0).sum())
+        assert measures[f"puzzles solved, {part}"] == pytest.approx(1 - 1 / len(puzzles))

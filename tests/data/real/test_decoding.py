@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from asen_hf.evaluation.decoding import is_logical_failure, ordered_statistics
+from asen_hf.data.real.decoding import is_logical_failure, ordered_statistics
 from tests.data.real.made_files import bicycle_checks
 
 HAMMING = np.array([[1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]])
