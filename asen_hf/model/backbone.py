@@ -5,6 +5,7 @@ Its input is node features, a graph whose pairs carry orbital labels, and one fe
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -44,7 +45,11 @@ class AsenLayer(GradientCheckpointingLayer):
 
 
 class AsenBackbone(nn.Module):
-    """Input layers (LayerNorm → activation → Linear → LayerNorm) and the stack of :class:`AsenLayer`."""
+    """Input layers (LayerNorm → activation → Linear → LayerNorm) and the stack of :class:`AsenLayer`.
+
+    The stack is applied ``num_recurrences`` times with the same weights. Each pass after the first starts from the
+    normalised sum of the last states and the inputs.
+    """
 
     def __init__(self, config: AsenConfig):
         super().__init__()
@@ -60,22 +65,16 @@ class AsenBackbone(nn.Module):
 
     def forward(self, rows: EmbeddedRows) -> tuple[list[Tensor], list[Tensor]]:
         """The states ``(B, n, d)`` at the input and after each layer of each pass, and their attention weights."""
-        states = inputs = self.input_layers(rows.node_features)
+        inputs = self.input_layers(rows.node_features)
         hidden_states, attentions = [inputs], []
+        states = inputs
         for recurrence in range(self.config.num_recurrences):
             if recurrence > 0:
-                states = self._restart(states, inputs)
+                # The inputs again, as in recurrent relational networks (Palm et al. 2018), at a norm that does not grow
+                # with the number of passes. No weights, so that any model can be given another number of passes.
+                states = F.layer_norm(states + inputs, states.shape[-1:], eps=self.config.layer_norm_eps)
             for layer in self.layers:
                 states, weights = layer(states, rows.orbital_features, rows.triple_features, rows.graph)
                 hidden_states.append(states)
                 attentions.append(weights)
         return hidden_states, attentions
-
-    def _restart(self, states: Tensor, inputs: Tensor) -> Tensor:
-        import os
-        v = os.environ.get("RV", "normadd")
-        if v == "plain": return states
-        if v == "add": return states + inputs
-        if v == "norm": return nn.functional.layer_norm(states, states.shape[-1:], eps=self.config.layer_norm_eps)
-        if v == "addnorm": return inputs + nn.functional.layer_norm(states, states.shape[-1:], eps=self.config.layer_norm_eps)
-        return nn.functional.layer_norm(states + inputs, states.shape[-1:], eps=self.config.layer_norm_eps)

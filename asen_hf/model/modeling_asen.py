@@ -178,12 +178,15 @@ class AsenForMultitask(AsenPreTrainedModel):
         }
 
     def _read_outs(self, name: str, output: BackboneOutput, columns: Mapping[str, Tensor]) -> list[Tensor]:
-        """Logits after each pass that the loss reads, the last pass last: of the last half in training, else of one."""
-        number = (self.config.num_recurrences + 1) // 2 if self.training else 1
-        import os
-        if self.training and os.environ.get("RS"): number = min(int(os.environ["RS"]), self.config.num_recurrences)
-        ends = output.hidden_states[:: -self.config.num_hidden_layers][:number] if number > 1 else output.hidden_states[-1:]
-        return [self._logits(name, states, output, columns) for states in reversed(ends)]
+        """Logits after each pass that the loss reads, in order: the passes of the last half in training, else the last.
+
+        With one pass, these are the logits after the last layer.
+        """
+        states = output.hidden_states[-1:]
+        if self.training and self.config.num_recurrences > 1:
+            after_passes = output.hidden_states[self.config.num_hidden_layers :: self.config.num_hidden_layers]
+            states = after_passes[self.config.num_recurrences // 2 :]
+        return [self._logits(name, after_pass, output, columns) for after_pass in states]
 
     def _logits(self, name: str, states: Tensor, output: BackboneOutput, columns: Mapping[str, Tensor]) -> Tensor:
         task, head, chosen = self.config.tasks[name], self.heads[name], columns.get("cosets")
