@@ -3,6 +3,7 @@
 Their width is chosen to match a number of parameters (:func:`matched_width`), so that networks of equal size compete.
 """
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Mapping
@@ -281,9 +282,10 @@ def matched_width(config: RivalConfig, num_parameters: int) -> int:
     names = {field.name for field in dataclasses.fields(RivalConfig)} & {*AsenConfig.__annotations__, "architecture"}
     fields = {name: getattr(config, name) for name in names}
 
-    def distance(width: int) -> int:
+    def size(width: int) -> int:
         with torch.device("meta"):
-            model = RivalForMultitask(RivalConfig(**{**fields, "hidden_size": width}))
-        return abs(model.num_parameters() - num_parameters)
+            return RivalForMultitask(RivalConfig(**{**fields, "hidden_size": width})).num_parameters()
 
-    return min(range(config.num_attention_heads, 1025, config.num_attention_heads), key=distance)
+    widths = range(config.num_attention_heads, 1025, config.num_attention_heads)
+    place = bisect.bisect_left(widths, num_parameters, key=size)  # a wider network has more of them
+    return min(widths[max(place - 1, 0) : place + 1], key=lambda width: abs(size(width) - num_parameters))
