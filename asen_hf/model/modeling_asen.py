@@ -232,9 +232,7 @@ class AsenForMultitask(AsenPreTrainedModel):
             raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
         mask = columns.get("attention_mask")
         labels = labels if mask is None else without_padding(task, labels, mask)
-        losses = [
-            task_loss(task, logits, labels, inputs, num_labels, columns.get("weights")) for logits in read_outs
-        ]
+        losses = [task_loss(task, logits, labels, inputs, num_labels, columns.get("weights")) for logits in read_outs]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def predict(

@@ -40,7 +40,8 @@ class AsenMultitaskOutput(ModelOutput):
         logits: ``(B, n, num_labels)`` for node tasks, ``(B, n, n, num_labels)`` for pair tasks,
             ``(B, num_labels)`` for graph tasks, in normalised units.
         hidden_states: ``num_recurrences · num_hidden_layers + 1`` tensors ``(B, n, d)``, on request.
-        attentions: one tensor per layer and pass, ``(B, H, n, n)`` (row = target) or, if sparse, ``(B, H, E)``; on request.
+        attentions: one tensor per layer and pass, ``(B, H, n, n)`` (row = target) or, if sparse, ``(B, H, E)``, on
+            request.
     """
 
     loss: Tensor | None = None
