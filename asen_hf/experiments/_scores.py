@@ -128,9 +128,13 @@ def _from_files(grid: Grid, subject: str) -> dict[str, float | dict[str, float]]
 
 def column_phrase(grid: Grid, columns: list[str]) -> str:
     """Columns in words: "100, 300 and 1,000 rows", or "depth 2 and 3"."""
-    shown = [f"{int(column):,}" if column.isdigit() else column for column in columns]
-    axis, listed = grid.report.columns, listing(shown)
+    axis, listed = grid.report.columns, listing([thousands(column) for column in columns])
     return f"{listed} rows" if axis == "train_rows" else f"{axis} {listed}"
+
+
+def thousands(column: str) -> str:
+    """A whole number with its thousands set apart; other columns as they are."""
+    return f"{int(column):,}" if column.isdigit() else column
 
 
 def listing(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from ._scores import (
     Row,
     Scores,
     arms_of,
+    column_phrase,
     columns_of,
     larger_is_better,
     measure_name,
@@ -19,6 +20,7 @@ from ._scores import (
     standard_error,
     subject_of,
     subjects_of,
+    thousands,
 )
 from .grid import Grid
 
@@ -73,10 +75,10 @@ def first_reached(grid: Grid, rows: list[Row], scores: Scores, subject: str) -> 
             for column in known:
                 value = statistics.mean(scores[subject, arm, column].values())
                 if (value >= threshold) if is_better else (value <= threshold):
-                    reached.append(column)
+                    reached.append(thousands(column))
                     break
             else:
-                reached.append(f"> {known[-1]}")
+                reached.append(f"> {thousands(known[-1])}")
         body.append([arm, *reached])
     return body
 
@@ -125,23 +127,28 @@ def mean(seeds: dict[str, float]) -> str:
     if not seeds:
         return "–"
     value, error = statistics.mean(seeds.values()), standard_error(seeds)
-    return number(value) + ("" if math.isnan(error) else f" ± {error:.{_decimals(value)}f}")
+    if math.isnan(error):
+        return number(value)
+    decimals = _decimals(value) + (0 < error < 0.5 * 10 ** -_decimals(value))  # an error is not rounded to zero
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def number(value: float) -> str:
-    """Four decimals; of a number below .01, three digits."""
+    """Four decimals; from 10 on two, and below .01 three digits."""
     return f"{value:.{_decimals(value)}f}"
 
 
 def _decimals(value: float) -> int:
-    return 2 - math.floor(math.log10(abs(value))) if 0 < abs(value) < 0.01 else 4
+    if 0 < abs(value) < 0.01:
+        return 2 - math.floor(math.log10(abs(value)))
+    return 2 if abs(value) >= 10 else 4
 
 
 def _short_headings(grid: Grid) -> list[str]:
     """Headings of columns in a page: "1,000 rows"."""
     if grid.report.columns != "train_rows":
         return list(columns_of(grid).values())
-    return [f"{int(column):,} rows" if column.isdigit() else column for column in columns_of(grid)]
+    return [column_phrase(grid, [column]) for column in columns_of(grid)]
 
 
 def _difference(mean: float, p: float, count: int) -> str:

@@ -11,10 +11,21 @@ from pathlib import Path
 
 from ..evaluation.metrics import METRICS
 from ..training._yaml import read_yaml
-from ._scores import Row, arms_of, collect, larger_is_better, measure_name, published, reference_arm, subjects_of
+from ._scores import (
+    Row,
+    arms_of,
+    collect,
+    larger_is_better,
+    listing,
+    measure_name,
+    published,
+    reference_arm,
+    subjects_of,
+    thousands,
+)
 from ._tables import number, reached_table, subject_means, table
 from .grid import EXPERIMENTS, Grid
-from .report import hours
+from .report import has_picture, hours
 from .verdicts import compare, of_subject, remark
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +94,7 @@ def pictures(root: Path = ROOT) -> dict[Path, Path]:
     found = {}
     for entry in entries(root / "training/experiments"):
         grid = _grid(entry, root)
-        if grid is not None and grid.report.columns is not None and grid.rows(stale=True):
+        if grid is not None and has_picture(grid, grid.rows(stale=True)):
             found[root / "docs/images" / _picture(grid)] = grid.folder / "plot.png"
     return found
 
@@ -136,7 +147,7 @@ def _section(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
     lines += [sentences[subject] + "\n" for subject in sentences]
     lines += [remark(verdicts), ""] if verdicts else []
     lines += [grid.findings.strip(), ""] if grid.findings else []
-    if grid.report.columns is not None:
+    if has_picture(grid, rows):
         lines += [f"![Test scores against {grid.report.columns}](../images/{_picture(grid)})", ""]
     for subject in subjects_of(scores):
         name = measure_name(grid, rows, subject, measure)
@@ -148,12 +159,12 @@ def _section(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
             lines += [f"{start} until the mean over seeds reaches", "", *reached_table(grid, rows, scores, subject), ""]
     finished = f"{len(rows)} of {len(grid.cells)}" if len(rows) < len(grid.cells) else f"{len(rows)}"
     seeds = len({row["seed"] for row in rows})
-    choices = "".join(f", choices in `training/experiments/{Grid.read(path).name}`" for path in grid.choices)
+    chosen = listing([f"`training/experiments/{Grid.read(path).name}`" for path in grid.choices] or [""])
     threads = " or ".join(sorted({row["threads"] for row in rows}))
     lines += [
         f"{finished} cells over {seeds} seeds, {hours(rows):.2f} hours of wall time on {threads} thread each. "
         f"`python training/experiments.py {grid.name}`; "
-        f"all scores: `training/experiments/{grid.name}/report.md`{choices}.",
+        f"all scores: `training/experiments/{grid.name}/report.md`{f'; choices: {chosen}' if chosen else ''}.",
         "",
     ]
     return lines
@@ -197,8 +208,7 @@ def _grid_line(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
         best = (max if is_better else min)(meant, key=lambda arm: meant[arm]) if meant else None
         found.append((best, number(meant[best])) if best is not None else None)
     label = entry.label or measure_name(grid, rows, subject, measure)
-    size = f"{int(column):,}" if column.isdigit() else column
-    return [label, size, *_cells(found, is_better)]
+    return [label, thousands(column), *_cells(found, is_better)]
 
 
 def _kind(grid: Grid, arm: str) -> str:
@@ -227,7 +237,7 @@ def _ranking_line(entry: Entry, root: Path) -> list[str]:
         found.setdefault(kind, (line.get("candidate") or line["group"], line[column].split()[0]))
     cells = [found.get("group"), found.get("no symmetry"), None, found.get("rival")]
     metric = column.removeprefix("test ")
-    size = f"{int(max(sizes, key=int)):,}" if sizes else "–"
+    size = thousands(max(sizes, key=int))
     return [entry.label or metric, size, *_cells(cells, METRICS[metric].larger_is_better)]
 
 

@@ -61,12 +61,17 @@ def write_report(grid: Grid) -> Path:
         if grid.report.thresholds:
             lines += [f"## First {grid.report.columns} at which the mean over seeds reaches a threshold", ""]
             lines += reached_tables(grid, rows, collect(grid, rows, grid.report.metric))
-        if grid.report.columns is not None:
+        if has_picture(grid, rows):
             save_figure(draw(grid, rows), grid.folder / "plot.png")
             lines += [f"![Test {_title(grid)} against {grid.report.columns}](plot.png)", ""]
     path = grid.folder / "report.md"
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return path
+
+
+def has_picture(grid: Grid, rows: list[Row]) -> bool:
+    """Whether there are columns and scores to draw."""
+    return grid.report.columns is not None and bool(collect(grid, rows, grid.report.metric))
 
 
 def draw(grid: Grid, rows: list[Row], subjects: list[str] | None = None) -> Figure:

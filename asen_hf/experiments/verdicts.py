@@ -138,10 +138,12 @@ def remark(verdicts: list[Verdict]) -> str:
     p_values = {str(place): verdict.p for place, verdict in enumerate(verdicts) if not math.isnan(verdict.p)}
     below = sum(p < LEVEL for p in p_values.values())
     kept = sum(p < LEVEL for p in holm(p_values).values()) if p_values else 0
-    seeds = max(verdict.seeds for verdict in verdicts)
+    counts = sorted({verdict.seeds for verdict in verdicts})
+    seeds = " or ".join(map(str, counts)) if len(counts) < 3 else f"{counts[0]} to {counts[-1]}"
     comparisons = "One comparison" if len(verdicts) == 1 else f"{len(verdicts)} comparisons"
+    significant = f"{below} with p below .05, of which {kept} stay below" if below else "none with p below .05"
+    adjusted = " after Holm's adjustment for their number" if below else ""
     return (
-        f"{comparisons} by paired t-tests over {seeds} seeds or fewer; {below} with p below .05, of which {kept} stay "
-        "below after Holm's adjustment for their number. With few seeds the test has little power: “not told apart” is "
-        "no proof of equality."
+        f"{comparisons} by paired t-tests over {seeds} seeds; {significant}{adjusted}. "
+        "With few seeds the test has little power: “not told apart” is no proof of equality."
     )

@@ -16,6 +16,7 @@ from ._axes import axes_or_new, wrapped
 
 _PANELS = 4  # side by side
 _FAINT = "0.6"
+_COLORS = [f"C{number}" for number in (0, 1, 2, 3, 4, 5, 6, 8, 9)]  # without grey, which faint arms have
 _DASHES: tuple[Any, ...] = ((0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (1, 1)))
 Scores = Mapping[str, tuple[float, float]]  # column to mean and standard error, which may be NaN
 
@@ -190,7 +191,7 @@ def _styles(arms: Sequence[str], faint: Collection[str]) -> dict[str, dict[str, 
     bold = [arm for arm in arms if arm not in faint]
     pale = [arm for arm in arms if arm in faint]
     styles: dict[str, dict[str, Any]] = {
-        arm: {"color": f"C{place % 10}", **({"linewidth": 2.0, "zorder": 3} if place == 0 else {})}
+        arm: {"color": _COLORS[place % len(_COLORS)], **({"linewidth": 2.0, "zorder": 3} if place == 0 else {})}
         for place, arm in enumerate(bold)
     }
     for place, arm in enumerate(pale):
