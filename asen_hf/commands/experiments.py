@@ -54,7 +54,9 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError(f"--workers must be at least 1, got {options.workers}")
     quiet_libraries()
     folder = EXPERIMENTS / (options.name or "")
-    grids = [Grid.read(found) for found in find_grids(folder) or [folder]]
+    # The grid of `asen select` is reported by its ranking.
+    found = [path for path in find_grids(folder) if options.name or not (path / "ranking.csv").exists()]
+    grids = [Grid.read(path) for path in found or [folder]]
     if options.report:
         for grid in grids:
             print(write_report(grid))

@@ -42,7 +42,7 @@ def write_report(grid: Grid) -> Path:
         f"over {len(grid.axes['seed'])} seeds.",
     ]
     if choices := grid.choices:
-        links = [f"[{Grid.read(path).name}](../{path.name}/report.md)" for path in choices]
+        links = [f"[{Grid.read(path).name}](../{path.name})" for path in choices]
         lines += ["", f"What was chosen by validation, on other seeds: {', '.join(links)}."]
     if grid.retired:
         lines += ["", f"Its cells can no longer be run: {grid.retired.strip()}"]

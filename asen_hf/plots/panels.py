@@ -131,7 +131,8 @@ def draw_panels(
 ) -> Figure:
     """One panel of :func:`plot_columns` each, with one legend for all.
 
-    Errors that span more than a decade are drawn on a logarithmic axis, and so are shares near 1, as what is missing.
+    Errors that span more than a decade are drawn on a logarithmic axis, and so are shares near 1, as what is missing, if
+    all panels have such.
 
     Args:
         panels: at least one.
@@ -140,7 +141,9 @@ def draw_panels(
         faint: arms drawn as thin grey lines, such as reference predictions.
         arms: all arms, in an order that gives each its colour; ``None`` for that of the panels.
     """
-    panels = [panel.as_error() for panel in panels]
+    errors = [panel.as_error() for panel in panels]
+    if all(panel.is_logarithmic for panel in errors):  # else panels side by side would show different things
+        panels = errors
     arms = list(dict.fromkeys(arms or [arm for panel in panels for arm in panel.arms]))
     shown = [arm for arm in arms if any(panel.arms.get(arm) for panel in panels)]
     styles = _styles(arms, faint)
@@ -163,7 +166,7 @@ def draw_panels(
         plot_columns(columns, {arm: panel.arms.get(arm, {}) for arm in arms}, ax, styles)
         _plot_published(ax, panel, columns, dashes)
         if panel.is_logarithmic:
-            _make_logarithmic(ax)
+            _make_logarithmic(ax, panel.numbers())
         ax.set_title(wrapped(panel.title, 34) if panel.title else "", fontsize=9)
         if len(measures) > 1:
             ax.set_ylabel(panel.measure, fontsize=8)
@@ -212,9 +215,11 @@ def _plot_published(ax: Axes, panel: Panel, columns: Sequence[str], dashes: Mapp
             ax.axhline(numbers, **style)
 
 
-def _make_logarithmic(ax: Axes) -> None:
+def _make_logarithmic(ax: Axes, numbers: Sequence[float]) -> None:
+    """With limits from the means: a bar as long as its mean would reach to minus infinity."""
+    low, high = min(numbers) / 1.6, max(numbers) * 1.6
     ax.set_yscale("log", nonpositive="clip")
-    low, high = (max(limit, 1e-300) for limit in ax.get_ylim())
+    ax.set_ylim(low, high)
     few = math.log10(high / low) < 2
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -122,7 +122,7 @@ def test_a_report_links_to_the_grids_that_chose_its_settings(make_study, tmp_pat
     grid = make_study(tmp_path / "study", AHEAD)
     assert "chosen by validation" not in report.write_report(grid).read_text()
     make_study(tmp_path / "study_choice", AHEAD)
-    assert "[study_choice](../study_choice/report.md)" in report.write_report(grid).read_text()
+    assert "[study_choice](../study_choice)" in report.write_report(grid).read_text()
 
 
 def test_an_error_is_never_rounded_to_nothing():

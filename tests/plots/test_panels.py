@@ -86,3 +86,16 @@ def test_panels_of_different_measures_say_theirs():
     panels = [Panel(name, name, {"arm": {"10": (0.5, 0.1)}}) for name in ("accuracy", "AUC")]
     figure = draw_panels(panels, ["10"], "rows")
     assert [ax.get_ylabel() for ax in figure.axes] == ["accuracy", "AUC"] and not figure.get_supylabel()
+
+
+def test_panels_side_by_side_show_the_same_thing():
+    near_one = {"10": (0.5, 0.1), "20": (0.99, 0.1)}
+    panels = [Panel("", "accuracy", {"arm": scores}) for scores in (near_one, {"10": (0.5, 0.1)})]
+    figure = draw_panels(panels, ["10", "20"], "rows")
+    assert {ax.get_yscale() for ax in figure.axes} == {"linear"} and figure.get_supylabel() == "accuracy"
+
+
+def test_a_bar_as_long_as_its_mean_does_not_stretch_a_logarithmic_axis():
+    scores = {"10": (0.5, 0.1), "20": (0.01, 0.01)}
+    [ax] = draw_panels([Panel("", "error", {"arm": scores}, {}, False)], ["10", "20"], "rows").axes
+    assert 0.001 < ax.get_ylim()[0] < 0.01 and 0.5 < ax.get_ylim()[1] < 1
