@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..experiments.grid import EXPERIMENTS, Grid, find_grids
+from ..experiments.pages import entries, write_pages
 from ..experiments.report import write_report
 from ..experiments.runner import plan, run_jobs
 from ._command_line import quiet_libraries
@@ -21,7 +22,8 @@ training/experiments/NAME/ holds grid.yaml (keys: see asen_hf/experiments/grid.p
 finished cell, and report.md with its plot, which --report makes from grid.yaml and results.csv. To continue after an
 interruption, run the same command: cells that have a line are not run again. Weights are deleted unless the grid keeps
 them. Pretrained weights lie under runs/, with their lines in pretrainings.csv, and are trained again if they are
-missing. A study may hold several grids, in folders of its own: `real/poker` is one of them, `real` all, one after the
+missing. Reports of studies that real/page.yaml lists also render docs/results/real.md and the README's table of
+results. A study may hold several grids, in folders of its own: `real/poker` is one of them, `real` all, one after the
 other.
 """
 
@@ -52,10 +54,14 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError(f"--workers must be at least 1, got {options.workers}")
     quiet_libraries()
     folder = EXPERIMENTS / (options.name or "")
-    grids = [Grid.read(found) for found in find_grids(folder) or [folder]]
+    # The grid of `asen select` is reported by its ranking.
+    found = [path for path in find_grids(folder) if options.name or not (path / "ranking.csv").exists()]
+    grids = [Grid.read(path) for path in found or [folder]]
     if options.report:
         for grid in grids:
             print(write_report(grid))
+        if {entry.grid for entry in entries(EXPERIMENTS)} & {grid.name for grid in grids}:
+            print("\n".join(map(str, write_pages())))
         return
     for grid in grids:
         grid.check()
