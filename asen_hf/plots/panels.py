@@ -131,8 +131,8 @@ def draw_panels(
 ) -> Figure:
     """One panel of :func:`plot_columns` each, with one legend for all.
 
-    Errors that span more than a decade are drawn on a logarithmic axis, and so are shares near 1, as what is missing, if
-    all panels have such.
+    Errors that span more than a decade are drawn on a logarithmic axis, and so are shares near 1, as what is missing,
+    if all panels have such.
 
     Args:
         panels: at least one.
