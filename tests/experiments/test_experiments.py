@@ -1,6 +1,8 @@
 """Grids of small trainings, run as people run them: resumed, broken, reported; and the committed ones."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -24,6 +26,7 @@ from asen_hf.experiments import grid as grid_module
 from asen_hf.experiments import runner
 from asen_hf.experiments._scores import paired_test
 from asen_hf.experiments.grid import EXPERIMENTS, Grid, find_grids
+from tests.workers import workers_in_process
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = {
@@ -62,7 +65,7 @@ def axes(**changes):
 
 @pytest.fixture
 def call(monkeypatch, capfd):
-    """Runs the script's main in this process (its workers are others); returns status and output."""
+    """Runs the script's main in this process (its workers may be others); returns status and output."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     def run(*arguments):
@@ -74,6 +77,12 @@ def call(monkeypatch, capfd):
         return status, capfd.readouterr()
 
     return run
+
+
+@pytest.fixture
+def in_process():
+    with workers_in_process():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +156,7 @@ def test_running_again_does_nothing(toy, call):
     assert (toy / "results.csv").read_bytes() == before
 
 
-def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy, call):
+def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy, call, in_process):
     lines = (toy / "results.csv").read_text().splitlines(keepends=True)
     removed = lines.pop(5)
     (toy / "results.csv").write_text("".join(lines))
@@ -159,7 +168,7 @@ def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy
     assert again[-1].split(",")[:11] == removed.split(",")[:11]  # up to rows, scores among them
 
 
-def test_a_failing_cell_is_reported_while_the_others_are_finished(tmp_path, call, monkeypatch):
+def test_a_failing_cell_is_reported_while_the_others_are_finished(tmp_path, call, monkeypatch, in_process):
     monkeypatch.chdir(tmp_path)
     few = axes(task=None, train_rows=[4000, 20], arm={"paper": {"task": {"source": "equivariant/palindrome"}}})
     folder = write_grid(tmp_path / "toy", axes=few, report={"compare": "arm"})
@@ -275,12 +284,11 @@ PRETRAINED = {
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """A grid with pretraining, run once: its folder."""
-    folder = tmp_path_factory.mktemp("pretraining")
-    command = [sys.executable, ROOT / "training" / "experiments.py", write_grid(folder / "toy", **PRETRAINED)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "12 cells to run, of 12; 2 pretrainings" in done.stdout and "14/14" in done.stderr
+    folder, shown = tmp_path_factory.mktemp("pretraining"), io.StringIO()
+    arguments = [str(write_grid(folder / "toy", **PRETRAINED)), "--workers", "1"]
+    with contextlib.chdir(folder), workers_in_process(), contextlib.redirect_stdout(shown):
+        main(arguments)
+    assert "12 cells to run, of 12; 2 pretrainings" in shown.getvalue()
     return folder
 
 
@@ -312,7 +320,9 @@ def test_starts_differ_in_what_they_start_from(pretrained):
     assert len(set(losses.values())) == 6
 
 
-def test_a_missing_pretraining_is_made_again_for_the_cells_that_need_it(pretrained, tmp_path, call, monkeypatch):
+def test_a_missing_pretraining_is_made_again_for_the_cells_that_need_it(
+    pretrained, tmp_path, call, monkeypatch, in_process
+):
     monkeypatch.chdir(tmp_path)
     folder = shutil.copytree(pretrained / "toy", tmp_path / "toy")
     lines = (folder / "results.csv").read_text().splitlines(keepends=True)
