@@ -57,7 +57,7 @@ class Qm22:
         group: ``"bonds"`` (atoms that the bonds of the row of lowest energy cannot tell apart, such as the hydrogens of
             one methyl group), ``"like_atoms"`` (all atoms of an element: exact too, but most of its exchanges lead to
             geometries that no row comes near), ``"trivial"`` or any other group on the atoms.
-        nodes: ``"atoms"`` or ``"pairs"``. Pairs cost more, and predict energies better (docs/results/molecules.md).
+        nodes: ``"atoms"`` or ``"pairs"``. Pairs cost more, and predict energies better (docs/results/real.md).
         train_rows: keep the first so many training rows, as published figures do; by default all.
 
     Raises:
