@@ -23,7 +23,8 @@ from asen_hf.commands.experiments import main
 from asen_hf.commands.main import report_errors
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.experiments import grid as grid_module
-from asen_hf.experiments import report, runner
+from asen_hf.experiments import runner
+from asen_hf.experiments._scores import paired_test
 from asen_hf.experiments.grid import EXPERIMENTS, Grid, find_grids
 from tests.workers import workers_in_process
 
@@ -397,7 +398,7 @@ def test_a_report_says_which_lines_the_grid_no_longer_explains(toy, call):
 
 def test_alike_scores_have_no_p_value():
     alike = {"0": 1.0, "1": 1.0, "2": 1.0}
-    difference, p, count = report.paired_test(alike, alike)
+    difference, p, count = paired_test(alike, alike)
     assert (difference, p != p, count) == (0.0, True, 3)
 
 
