@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.batching import EmbeddedRows
 from ..model.configuration_asen import AsenConfig, TaskConfig
-from ..model.configuration_values import with_value_errors
+from ..model.configuration_values import require, with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, normalized_inputs
@@ -37,10 +37,20 @@ class RivalConfig(AsenConfig):
             graph convolution on the task's edges; ``"transformer"``, an encoder with learned positions;
             ``"diffusion_gru"``, the recurrent cell of DCRNN (Li et al., ICLR 2018) on the task's edges, for forecasts
             from the features up to the residual one.
+
+    Raises:
+        ValueError: as AsenConfig, or ``num_recurrences`` is not 1, because a rival applies its layers once.
     """
 
     model_type = "asen-rival"
     architecture: Literal["mlp", "row_mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        require(
+            self.num_recurrences == 1,
+            f"num_recurrences must be 1 for a rival network, which applies its layers once, got {self.num_recurrences}",
+        )
 
 
 class RivalForMultitask(AsenForMultitask):
