@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -20,46 +19,54 @@ _SAME = 0.98
 
 
 def is_a_known_task(structure: Structure, size: int, output: str, rule: Rule) -> bool:
-    """Whether a registered task on the same orbitals has this rule, or its opposite."""
+    """Whether a registered task on the same orbitals, of this or another length than its default, has this rule."""
     return any(max(share, 1 - share) >= _SAME for share in agreements(structure, size, output, rule).values())
 
 
 def agreements(structure: Structure, size: int, output: str, rule: Rule) -> dict[str, float]:
-    """By name, for every registered task on the same orbitals, vocabulary and kind of output: how often labels agree.
+    """By name, for every registered task on the same orbitals and with outputs alike: how often labels agree.
 
     Args:
-        structure, size, output, rule: as in :class:`~asen_hf.data.synthetic.prior.PriorTask`, of any length.
+        structure, size, output, rule: a task as in :class:`~asen_hf.data.synthetic.prior.PriorTask`.
 
     Returns:
-        Shares of equal labels on random inputs, which are near one half for unrelated balanced rules.
+        Shares of equal labels on random inputs of both vocabularies; near 0 for the opposite rule.
     """
     shares = {}
-    for name, level, inputs, labels in _known_tasks(structure.labels.tobytes(), structure.degree, size):
+    for name in _tasks_on(structure.degree).get(structure.labels.tobytes(), []) if size else []:
+        level, inputs, labels = _labelled(name, structure.degree, size)
         if level == output:
             shares[name] = float((rule.compute(inputs) == labels).mean())
     return shares
 
 
 @functools.cache
-def _known_tasks(labels: bytes, degree: int, size: int) -> list[tuple[str, str, NDArray, NDArray]]:
-    """Name, kind of output, random inputs and their labels of the tasks whose group has these orbitals."""
-    found = []
-    for name in list_tasks():
-        task = _of_length(name, degree, size)
-        if task is not None and orbit_labels(task.config.permutation_group()).tobytes() == labels:
-            rng = random_generator(0, "leaks", name)
-            inputs = rng.integers(size, size=(_ROWS, degree))
-            level = "count" if task.config.is_regression else task.config.output_level
-            found.append((name, level, inputs, np.squeeze(task.label(inputs))))
-    return found
+def _labelled(name: str, degree: int, size: int) -> tuple[str, NDArray, NDArray]:
+    """A task's kind of output, random inputs, and their labels."""
+    task = _of_length(name, degree)
+    assert task is not None
+    level = "count" if task.config.is_regression else task.config.output_level
+    inputs = random_generator(0, "leaks", name).integers(min(size, task.vocabulary), size=(_ROWS, degree))
+    labels = task.label(inputs)
+    return level, inputs, labels[..., 0] if labels.ndim > 1 and labels.shape[-1] == 1 else labels
 
 
 @functools.cache
-def _of_length(name: str, length: int, vocabulary: int) -> SequenceTask | None:
-    """The task at another length and vocabulary; ``None`` if it has no such form, or is not a sequence task."""
-    options = {"length": length, "vocabulary": vocabulary}
+def _tasks_on(degree: int) -> dict[bytes, list[str]]:
+    """The sequence tasks of a length, by the orbitals of their groups."""
+    names: dict[bytes, list[str]] = {}
+    for name in list_tasks():
+        task = _of_length(name, degree)
+        if task is not None:
+            names.setdefault(orbit_labels(task.config.permutation_group()).tobytes(), []).append(name)
+    return names
+
+
+@functools.cache
+def _of_length(name: str, length: int) -> SequenceTask | None:
+    """A task at another length; ``None`` if it has no such form, or is not a sequence task."""
     try:
-        task = get_task(name, **options)
-    except ValueError:  # real data, a fixed vocabulary, or a length that cannot be divided into sets
+        task = get_task(name, length=length)
+    except ValueError:  # real data, or a length that cannot be divided into sets
         return None
-    return task if isinstance(task, SequenceTask) and dataclasses.is_dataclass(task) else None
+    return task if isinstance(task, SequenceTask) else None

@@ -135,10 +135,10 @@ def draw_partners(rng: Draw, orbitals: Bools) -> Partners:
     """One orbital, sometimes two or all, of ``(r, n, n)``."""
     number = len(orbitals)
     if number == 1 or rng.random() < 0.15:
-        return Partners("another node", orbitals.any(axis=0))
+        return Partners("other node", orbitals.any(axis=0))
     chosen = rng.permutation(number)[: 1 + (rng.random() < 0.25)]
     words = " or ".join(f"{orbital}" for orbital in sorted(chosen.tolist()))
-    return Partners(f"a partner of kind {words}", orbitals[chosen].any(axis=0))
+    return Partners(f"partner of kind {words}", orbitals[chosen].any(axis=0))
 
 
 def draw_question(rng: Draw, domain: Domain, partners: Partners, probe: Values) -> Rule:
@@ -161,9 +161,9 @@ def draw_question(rng: Draw, domain: Domain, partners: Partners, probe: Values) 
         sizes = mask.sum(axis=1)
         return Rule(f"every {who}", lambda x: count(x) == sizes)
     if kind == 2:
-        return Rule(f"it holds for an odd number that {who}", lambda x: count(x) % 2 == 1)
+        return Rule(f"an odd number of times, a {who}", lambda x: count(x) % 2 == 1)
     bound = max(1, int(np.median(count(probe))))
-    return Rule(f"it holds at least {bound} times that {who}", lambda x: count(x) >= bound)
+    return Rule(f"at least {bound} times, a {who}", lambda x: count(x) >= bound)
 
 
 def _question_of_size(rng: Draw, partners: Partners, probe: Values) -> Rule:
@@ -180,12 +180,12 @@ def _question_of_size(rng: Draw, partners: Partners, probe: Values) -> Rule:
         return Rule(f"no {partners.words} is larger", lambda x: x >= largest(x))
     if kind == 1:
         bound = _median(largest(probe))
-        return Rule(f"the largest value of {partners.words} is at least {bound:g}", lambda x: largest(x) >= bound)
+        return Rule(f"the largest value of any {partners.words} is at least {bound:g}", lambda x: largest(x) >= bound)
     if kind == 2:
         bound = _median(total(probe))
-        return Rule(f"the values of {partners.words} add up to {bound:g} or more", lambda x: total(x) >= bound)
+        return Rule(f"the values of every {partners.words} together reach {bound:g}", lambda x: total(x) >= bound)
     return Rule(
-        f"it exceeds the mean value of {partners.words}", lambda x: x * np.maximum(mask.sum(axis=1), 1) > total(x)
+        f"it exceeds the mean of every {partners.words}", lambda x: x * np.maximum(mask.sum(axis=1), 1) > total(x)
     )
 
 

@@ -21,7 +21,7 @@ from ._prior_leaks import is_a_known_task
 from ._prior_rules import Domain, Rule, draw_comparison, draw_partners, draw_rule
 from ._prior_structures import Structure, draw_structure
 
-_PROBE = 48  # rows on which thresholds are set and balance is judged
+_PROBE = 32  # rows on which thresholds are set and balance is judged
 _RAREST = 0.15  # the least share of the rarer class
 _VOCABULARIES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 30, 50)
 
@@ -129,10 +129,10 @@ def _draw_output(
     if output == "pair":
         comparison, partners = draw_comparison(rng, domain), draw_partners(rng, orbitals)
         if rng.random() < 0.5:
-            words = f"source: {partners.words}; it {comparison.words}"
+            words = f"the source is a {partners.words} and {comparison.words}"
             return output, Rule(words, lambda x: comparison.compute(x) & partners.mask)
         of_target = draw_rule(rng, domain, orbitals, probe)
-        words = f"source {comparison.words}, and of the target: {of_target.words}"
+        words = f"the source {comparison.words}, and for the target: {of_target.words}"
         return output, Rule(words, lambda x: comparison.compute(x) & of_target.compute(x)[:, :, None])
     rule = draw_rule(rng, domain, orbitals, probe)
     if output == "node":
