@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ...model.orbits import orbit_labels
@@ -19,8 +18,9 @@ _SAME = 0.98
 
 
 def is_a_known_task(structure: Structure, size: int, output: str, rule: Rule) -> bool:
-    """Whether a registered task on the same orbitals, of this or another length than its default, has this rule."""
-    return any(max(share, 1 - share) >= _SAME for share in agreements(structure, size, output, rule).values())
+    """Whether a registered task on the same orbitals, whatever its default length, has this rule or its opposite."""
+    shares = agreements(structure, size, output, rule).values()
+    return any(share >= _SAME or (output != "count" and share <= 1 - _SAME) for share in shares)
 
 
 def agreements(structure: Structure, size: int, output: str, rule: Rule) -> dict[str, float]:

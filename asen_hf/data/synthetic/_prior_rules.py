@@ -1,7 +1,8 @@
 """A grammar of label rules over orbitals, whose labels are equivariant by construction.
 
 A rule about nodes turns values ``(B, n)`` into booleans ``(B, n)``: it compares every node with its partners, the
-sources j of one or several orbitals' pairs (i, j), and asks how many of them fulfil the comparison, or how large they are.
+sources j of the pairs (i, j) of an orbital or several, and asks how many of them fulfil the comparison, or how large
+they are.
 Rules are composed: of two rules by a connective, or by applying a rule to what another rule found.
 """
 
@@ -118,7 +119,21 @@ def _is(rng: Draw, domain: Domain) -> Rule:
     return Rule(f"is {value:g}", lambda x: np.broadcast_to(x[:, None, :] == value, (*x.shape, x.shape[1])))
 
 
-_TOKENS = [_equal, _equal, _differs, _larger, _smaller, _sum, _sum, _large_sum, _difference, _near, _parity, _above, _is]
+_TOKENS = [
+    _equal,
+    _equal,
+    _differs,
+    _larger,
+    _smaller,
+    _sum,
+    _sum,
+    _large_sum,
+    _difference,
+    _near,
+    _parity,
+    _above,
+    _is,
+]
 _NUMBERS = [_larger, _smaller, _large_sum, _near, _above]
 _BOOLEANS = [_equal, _differs, _is]
 

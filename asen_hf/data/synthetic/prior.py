@@ -1,8 +1,8 @@
 """A prior over equivariant tasks: an endless, seeded stream of random groups, vocabularies and label rules.
 
 Pretraining on many random tasks teaches a network what is common to all: to look at partners, to compare, to count.
-Every task has its TaskConfig, its rule in words, and rows without end. No rule is that of a registered synthetic task on
-the same group (see :mod:`asen_hf.data.synthetic._prior_leaks`).
+Every task has its TaskConfig, its rule in words, and rows without end. No rule is that of a registered synthetic task
+on the same group (see :mod:`asen_hf.data.synthetic._prior_leaks`).
 """
 
 from __future__ import annotations
@@ -121,9 +121,7 @@ def prior_tasks(seed: int = 0, start: int = 0, step: int = 1) -> Iterator[PriorT
         number += step
 
 
-def _draw_output(
-    rng: np.random.Generator, structure: Structure, domain: Domain, probe: NDArray
-) -> tuple[Output, Rule]:
+def _draw_output(rng: np.random.Generator, structure: Structure, domain: Domain, probe: NDArray) -> tuple[Output, Rule]:
     output: Output = ("node", "node", "pair", "graph", "graph", "count")[rng.integers(6)]
     orbitals = structure.partners
     if output == "pair":
