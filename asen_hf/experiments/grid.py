@@ -39,6 +39,7 @@ MEASURED = (
 )
 SECTIONS = ("model", "task", "training", "rival", "fold", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
+EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 OUTCOMES_NAME = "validation_rows.npz"  # RowOutcomes in the folder of a run that is kept
 
 Cell = dict[str, str]  # name of an axis: name of its value
@@ -51,16 +52,44 @@ class Report:
     Attributes:
         compare: the axis whose first value is the reference arm.
         columns: an ordered axis.
-        metric: the plotted score, ``value`` or ``loss``.
-        thresholds: values of a metric that grows with success; the report names the first column that reaches each.
-        references: results from elsewhere, ``{name: {"loss" or "value": {subject: {column: number}}}}``.
+        metric: the score that is plotted and judged: ``value``, ``loss``, or the name of a detail.
+        larger_is_better: for a detail, whether a higher score is the better one; metrics and losses know.
+        label: what reports call the metric; ``None`` for its name.
+        thresholds: values of the metric, for all subjects or ``{subject: values}``; the report names the first column
+            that reaches each.
+        references: results from elsewhere, ``{name: {metric: {subject: {column: number}}}}``, or one number instead of
+            the columns; a column that the grid lacks is said beside the name. The subject of a grid without any is
+            ``all``.
+        reference_files: CSV files beside the grid with such results, ``{file: {"name", "value", "column", "subject",
+            "where"}}``: names of their columns, the last two optional, and ``where`` a mapping of columns to the values
+            of the lines that are meant.
     """
 
     compare: str
     columns: str | None = None
     metric: str = "value"
-    thresholds: list[float] = dataclasses.field(default_factory=list)
-    references: dict[str, dict[str, dict[str, dict[Any, float]]]] = dataclasses.field(default_factory=dict)
+    larger_is_better: bool | None = None
+    label: str | None = None
+    thresholds: list[float] | dict[str, list[float]] = dataclasses.field(default_factory=list)
+    references: dict[str, dict[str, dict[str, dict[Any, float] | float]]] = dataclasses.field(default_factory=dict)
+    reference_files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.compare == self.columns:
+            raise ValueError("report: compare and columns must differ")
+        if self.thresholds and self.columns is None:
+            raise ValueError("report: thresholds need columns, and columns is not set")
+        if self.metric not in ("value", "loss") and self.larger_is_better is None:
+            raise ValueError(
+                f"report: metric must be value or loss, or a detail together with larger_is_better, got {self.metric!r}"
+            )
+        for file, keys in self.reference_files.items():
+            if missing := {"name", "value"} - _known(keys, ["name", "value", "column", "subject", "where"]).keys():
+                raise ValueError(f"report: reference_files: {file} lacks the key {min(missing)!r}")
+
+    def thresholds_of(self, subject: str) -> list[float]:
+        """The thresholds of a subject; of the mean of subjects, none unless all have the same."""
+        return self.thresholds.get(subject, []) if isinstance(self.thresholds, dict) else self.thresholds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,16 +170,12 @@ class Grid:
                 raise ValueError(
                     f"report: {name!r} is not an axis that can be compared; expected one of {', '.join(comparable)}"
                 )
-        if self.report.compare == self.report.columns:
-            raise ValueError("report: compare and columns must differ")
-        if self.report.thresholds and self.report.columns is None:
-            raise ValueError("report: thresholds need columns, and columns is not set")
-        if self.report.metric not in ("value", "loss"):
-            raise ValueError(f"report: metric must be value or loss, got {self.report.metric!r}")
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        """The folder's path below training/experiments, such as ``real/poker``; elsewhere, its last part."""
+        folder, root = self.folder.resolve(), EXPERIMENTS.resolve()
+        return folder.relative_to(root).as_posix() if root in folder.parents else folder.name
 
     @property
     def cells(self) -> list[Cell]:
@@ -261,6 +286,12 @@ class Grid:
             raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {error}") from error
 
     @property
+    def choices(self) -> list[Path]:
+        """The grids beside this one whose runs chose its learning rates and the like, by their names NAME_choice…"""
+        siblings = find_grids(self.folder.parent)
+        return [path for path in siblings if path.name.startswith(f"{self.folder.name}_choice")]
+
+    @property
     def results(self) -> Store:
         """One line per finished run: a cell and the content of its recipe and data."""
         return Store(self.folder / "results.csv", (*self.axes, *MEASURED), (*self.axes, "recipe"))
@@ -284,6 +315,11 @@ class Grid:
         """The cells that the store does not have yet, or not with the present recipe and data."""
         finished = [self.cell_of(row) for row in self.rows()]
         return [cell for cell in self.cells if cell not in finished]
+
+
+def find_grids(folder: Path) -> list[Path]:
+    """The folders with a grid.yaml, in order: this one and those below it, since a study may hold several grids."""
+    return sorted(path.parent for path in folder.rglob("grid.yaml"))
 
 
 def describe(cell: Cell) -> str:
