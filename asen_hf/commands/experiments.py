@@ -58,9 +58,11 @@ def main(arguments: Sequence[str]) -> None:
     found = [path for path in find_grids(folder) if options.name or not (path / "ranking.csv").exists()]
     grids = [Grid.read(path) for path in found or [folder]]
     if options.report:
+        listed = {entry.grid for entry in entries(EXPERIMENTS)}
         for grid in grids:
-            print(write_report(grid))
-        if {entry.grid for entry in entries(EXPERIMENTS)} & {grid.name for grid in grids}:
+            if grid.name not in listed:
+                print(write_report(grid))
+        if listed & {grid.name for grid in grids}:
             print("\n".join(map(str, write_pages())))
         return
     for grid in grids:

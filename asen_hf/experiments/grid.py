@@ -11,6 +11,8 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
   (:class:`Start`);
 - ``axes``: each axis is a list of values of the training field of the same name, or a mapping of names to sections that
   are merged over the base, later axes over earlier ones. One axis is ``seed``. A cell takes one value of every axis;
+- ``tuned``: sections for the cells that take certain values, ``{at: {axis: value}, …}``, merged after the axes: what
+  was chosen for one arm at one size;
 - ``report``: see :class:`Report`;
 - ``keep``: true keeps the folders of finished runs, which lie under ``runs`` (by default runs/experiments/NAME);
 - ``retired``: why the cells can no longer be run, and the last revision that could. The report can always be made.
@@ -19,16 +21,18 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
+from ._axes import SECTIONS, Cell, Tuned, merge, read_axis
 from ._content import data_fingerprint, fingerprint
 from .folds import Fold
+from .sections import Report, Start, known, mapping
 from .store import Store
 
 PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
@@ -37,75 +41,9 @@ MEASURED = (
     *("recipe", *PROVENANCE),
     *("validation", "details"),  # added later: metric on the validation split, additional test scores as JSON
 )
-SECTIONS = ("model", "task", "training", "rival", "fold", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
 EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 OUTCOMES_NAME = "validation_rows.npz"  # RowOutcomes in the folder of a run that is kept
-
-Cell = dict[str, str]  # name of an axis: name of its value
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What the report compares.
-
-    Attributes:
-        compare: the axis whose first value is the reference arm.
-        columns: an ordered axis.
-        metric: the score that is plotted and judged: ``value``, ``loss``, or the name of a detail.
-        larger_is_better: for a detail, whether a higher score is the better one; metrics and losses know.
-        label: what reports call the metric; ``None`` for its name.
-        thresholds: values of the metric, for all subjects or ``{subject: values}``; the report names the first column
-            that reaches each.
-        references: results from elsewhere, ``{name: {metric: {subject: {column: number}}}}``, or one number instead of
-            the columns; a column that the grid lacks is said beside the name. The subject of a grid without any is
-            ``all``.
-        reference_files: CSV files beside the grid with such results, ``{file: {"name", "value", "column", "subject",
-            "where"}}``: names of their columns, the last two optional, and ``where`` a mapping of columns to the values
-            of the lines that are meant.
-    """
-
-    compare: str
-    columns: str | None = None
-    metric: str = "value"
-    larger_is_better: bool | None = None
-    label: str | None = None
-    thresholds: list[float] | dict[str, list[float]] = dataclasses.field(default_factory=list)
-    references: dict[str, dict[str, dict[str, dict[Any, float] | float]]] = dataclasses.field(default_factory=dict)
-    reference_files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.compare == self.columns:
-            raise ValueError("report: compare and columns must differ")
-        if self.thresholds and self.columns is None:
-            raise ValueError("report: thresholds need columns, and columns is not set")
-        if self.metric not in ("value", "loss") and self.larger_is_better is None:
-            raise ValueError(
-                f"report: metric must be value or loss, or a detail together with larger_is_better, got {self.metric!r}"
-            )
-        for file, keys in self.reference_files.items():
-            if missing := {"name", "value"} - _known(keys, ["name", "value", "column", "subject", "where"]).keys():
-                raise ValueError(f"report: reference_files: {file} lacks the key {min(missing)!r}")
-
-    def thresholds_of(self, subject: str) -> list[float]:
-        """The thresholds of a subject; of the mean of subjects, none unless all have the same."""
-        return self.thresholds.get(subject, []) if isinstance(self.thresholds, dict) else self.thresholds
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """What a cell with pretraining starts from.
-
-    Attributes:
-        from_scratch: start from random weights of the same shape instead, for comparison.
-        init_from: the pretrained task whose embedding rows and head the new task starts from; ``None`` for random
-            ones.
-        zero_shot: score the model without finetuning.
-    """
-
-    from_scratch: bool = False
-    init_from: str | None = None
-    zero_shot: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +59,7 @@ class Grid:
     axes: dict[str, dict[str, dict[str, Any]]]
     report: Report
     base: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tuned: list[Tuned] = dataclasses.field(default_factory=list)
     keep: bool = False
     runs: str = ""
     retired: str = ""
@@ -134,13 +73,14 @@ class Grid:
         """
         path = folder / "grid.yaml"
         try:
-            content = _mapping(read_yaml(path), "the file")
+            content = mapping(read_yaml(path), "the file")
             axes = {
-                str(name): _axis(str(name), axis) for name, axis in _mapping(content.pop("axes", {}), "axes").items()
+                str(name): read_axis(str(name), axis) for name, axis in mapping(content.pop("axes", {}), "axes").items()
             }
-            report = Report(**_known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
-            known = _known(content, ["description", "findings", "base", "keep", "runs", "retired"])
-            grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
+            tuned = [Tuned.read(entry, axes) for entry in content.pop("tuned", [])]
+            report = Report(**known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
+            fields = known(content, ["description", "findings", "base", "keep", "runs", "retired"])
+            grid = cls(folder, axes=axes, tuned=tuned, report=report, **{"description": "", **fields})
         except (ValueError, TypeError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error
         return grid
@@ -150,14 +90,15 @@ class Grid:
         if self.retired:
             raise ValueError(f"grid {self.folder / 'grid.yaml'} is retired: {self.retired.strip()}")
         first = self.cells[0]
-        for cell in [{**first, axis: value} for axis, values in self.axes.items() for value in values]:
+        one_changed = [{axis: value} for axis, values in self.axes.items() for value in values]
+        for cell in [{**first, **changed} for changed in [*one_changed, *(tuned.at for tuned in self.tuned)]]:
             self.recipe(cell)
             self.start(cell)
             self.fold(cell)
             self.pretraining(cell)
 
     def __post_init__(self) -> None:
-        _known(self.base, SECTIONS)
+        known(self.base, SECTIONS)
         if "seed" not in self.axes or not all(self.axes.values()):
             raise ValueError("axes: expected at least one value of every axis, and an axis named seed")
         if broken := [value for values in self.axes.values() for value in values if not value.isprintable()]:
@@ -183,11 +124,10 @@ class Grid:
         return [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
 
     def sections(self, cell: Cell) -> dict[str, Any]:
-        """The base with the overrides of the cell's values merged over it."""
-        merged = self.base
-        for axis, value in cell.items():
-            merged = _merge(merged, self.axes[axis][value])
-        return merged
+        """The base with the overrides of the cell's values, then what was tuned for it, merged over it."""
+        overrides = [self.axes[axis][value] for axis, value in cell.items()]
+        overrides += [tuned.sections for tuned in self.tuned if tuned.at.items() <= cell.items()]
+        return functools.reduce(merge, overrides, self.base)
 
     def fingerprint(self, cell: Cell) -> str:
         """Hash of the cell's sections and, after a ``+``, of the data that they name: the content of a run."""
@@ -262,13 +202,13 @@ class Grid:
     def fold(self, cell: Cell) -> Fold | None:
         """The fold that the cell is validated on; ``None`` for the validation split."""
         fold = self.sections(cell).get("fold")
-        return None if fold is None else Fold(**_known(fold, ["number", "of"]))
+        return None if fold is None else Fold(**known(fold, ["number", "of"]))
 
     def start(self, cell: Cell) -> Start:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""
         try:
             fields = [field.name for field in dataclasses.fields(Start)]
-            start = Start(**_known(self.sections(cell).get("finetune", {}), fields))
+            start = Start(**known(self.sections(cell).get("finetune", {}), fields))
             if start.from_scratch and start.init_from is not None:
                 raise ValueError("from_scratch has no trained rows, so it cannot be combined with init_from")
             return start
@@ -325,29 +265,3 @@ def find_grids(folder: Path) -> list[Path]:
 def describe(cell: Cell) -> str:
     """The cell in one line."""
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
-
-
-def _axis(name: str, axis: Any) -> dict[str, dict[str, Any]]:
-    if isinstance(axis, list):
-        return {str(value): {"training": {name: value}} for value in axis}
-    return {str(value): _known(sections or {}, SECTIONS) for value, sections in _mapping(axis, f"axis {name}").items()}
-
-
-def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(first)
-    for key, value in second.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _mapping(value: Any, where: str) -> dict[Any, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a mapping, got {value!r}")
-    return value
-
-
-def _known(values: Any, known: Sequence[str]) -> dict[str, Any]:
-    if unknown := [str(key) for key in _mapping(values, "a section") if key not in known]:
-        raise ValueError(f"unknown key {', '.join(unknown)}; known: {', '.join(known)}")
-    return values

@@ -25,7 +25,7 @@ from ._scores import (
 )
 from ._tables import number, reached_table, subject_means, table
 from .grid import EXPERIMENTS, Grid
-from .report import has_picture, hours
+from .report import has_picture, hours, write_report
 from .verdicts import compare, of_subject, remark
 
 ROOT = Path(__file__).parents[2]
@@ -80,13 +80,15 @@ def entries(experiments: Path = EXPERIMENTS) -> list[Entry]:
 
 
 def write_pages(root: Path = ROOT) -> list[Path]:
-    """Write the page, its pictures and the README's table; the reports' pictures must be there."""
+    """Write the page, its pictures and the README's table, and before them the reports of all its studies."""
+    grids = [_grid(entry, root) for entry in entries(root / "training/experiments")]
+    reports = [write_report(grid) for grid in grids if grid is not None]
     for path, picture in pictures(root).items():
         shutil.copyfile(picture, path)
     texts = render(root)
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
-    return list(texts)
+    return [*reports, *texts]
 
 
 def pictures(root: Path = ROOT) -> dict[Path, Path]:

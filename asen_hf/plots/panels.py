@@ -18,6 +18,7 @@ _PANELS = 4  # side by side
 _FAINT = "0.6"
 _COLORS = [f"C{number}" for number in (0, 1, 2, 3, 4, 5, 6, 8, 9)]  # without grey, which faint arms have
 _DASHES: tuple[Any, ...] = ((0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (1, 1)))
+_MARKERS = "dsv^P"
 Scores = Mapping[str, tuple[float, float]]  # column to mean and standard error, which may be NaN
 
 
@@ -131,8 +132,8 @@ def draw_panels(
 ) -> Figure:
     """One panel of :func:`plot_columns` each, with one legend for all.
 
-    Errors that span more than a decade are drawn on a logarithmic axis, and so are shares near 1, as what is missing, if
-    all panels have such.
+    Errors that span more than a decade are drawn on a logarithmic axis, and so are shares near 1, as what is missing,
+    if all panels have such.
 
     Args:
         panels: at least one.
@@ -149,8 +150,12 @@ def draw_panels(
     styles = _styles(arms, faint)
     measures = {panel.measure for panel in panels}
     names = list(dict.fromkeys(name for panel in panels for name in panel.published))
-    dashes = {name: _DASHES[place % len(_DASHES)] for place, name in enumerate(names)}
-    labels = [*shown, *names]
+    dashes = {
+        name: {"linestyle": _DASHES[place % len(_DASHES)], "marker": _MARKERS[place % len(_MARKERS)]}
+        for place, name in enumerate(names)
+    }
+    levels = {name for panel in panels for name, number in panel.published.items() if not isinstance(number, Mapping)}
+    labels = [*shown, *(name for name in names if name not in levels)]
     across = min(_PANELS, len(panels))
     down = math.ceil(len(panels) / across)
     size = 3.0 if len(panels) > 2 else 4.0
@@ -167,6 +172,7 @@ def draw_panels(
         _plot_published(ax, panel, columns, dashes)
         if panel.is_logarithmic:
             _make_logarithmic(ax, panel.numbers())
+        _name_levels(ax, panel, columns)
         ax.set_title(wrapped(panel.title, 34) if panel.title else "", fontsize=9)
         if len(measures) > 1:
             ax.set_ylabel(panel.measure, fontsize=8)
@@ -203,16 +209,48 @@ def _styles(arms: Sequence[str], faint: Collection[str]) -> dict[str, dict[str, 
     return styles
 
 
-def _plot_published(ax: Axes, panel: Panel, columns: Sequence[str], dashes: Mapping[str, Any]) -> None:
+def _plot_published(ax: Axes, panel: Panel, columns: Sequence[str], styles: Mapping[str, Mapping[str, Any]]) -> None:
     """Dashed lines: from column to column, or across the panel."""
     places = dict(zip(columns, ax.get_xticks(), strict=True))
     for name, numbers in panel.published.items():
-        style: Any = {"color": "0.15", "linewidth": 1.0, "linestyle": dashes[name], "label": name, "zorder": 1.8}
+        style: Any = {"color": "0.15", "linewidth": 1.0, "zorder": 1.8, **styles[name]}
         if isinstance(numbers, Mapping):
             known = [(places[column], numbers[column]) for column in columns if column in numbers]
-            ax.plot(*zip(*known, strict=True), marker="d", markersize=4, markerfacecolor="white", **style)
+            ax.plot(*zip(*known, strict=True), markersize=4.5, markerfacecolor="white", label=name, **style)
         else:
-            ax.axhline(numbers, **style)
+            ax.axhline(numbers, **{**style, "marker": ""})
+
+
+def _name_levels(ax: Axes, panel: Panel, columns: Sequence[str]) -> None:
+    """Names on the lines across a panel, at the side where the arms are farther away."""
+    levels = {name: float(number) for name, number in panel.published.items() if not isinstance(number, Mapping)}
+
+    def height(number: float) -> float:
+        """As a part of the panel's."""
+        return float(ax.transAxes.inverted().transform(ax.transData.transform((ax.get_xticks()[0], number)))[1])
+
+    sides = [
+        [height(score) for scores in panel.arms.values() for column, (score, _) in scores.items() if column == side]
+        for side in (columns[0], columns[-1])
+    ]
+    taken: list[float] = []
+    for name, number in sorted(levels.items(), key=lambda item: -item[1]):
+        here = height(number)
+        left, right = (min((abs(here - there) for there in side), default=1.0) for side in sides)
+        is_below = any(abs(here - there) < 0.06 for there in taken) or here > 0.94
+        taken.append(here)
+        ax.annotate(
+            name,
+            (0.01 if left > right else 0.99, number),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -2 if is_below else 1.5),
+            textcoords="offset points",
+            ha="left" if left > right else "right",
+            va="top" if is_below else "bottom",
+            fontsize=6.5,
+            color="0.15",
+            zorder=4,
+        )
 
 
 def _make_logarithmic(ax: Axes, numbers: Sequence[float]) -> None:

@@ -23,7 +23,8 @@ from asen_hf.commands.experiments import main
 from asen_hf.commands.main import report_errors
 from asen_hf.evaluation.scores import score_splits
 from asen_hf.experiments import grid as grid_module
-from asen_hf.experiments import report, runner
+from asen_hf.experiments import runner
+from asen_hf.experiments._scores import paired_test
 from asen_hf.experiments.grid import EXPERIMENTS, Grid, find_grids
 from tests.workers import workers_in_process
 
@@ -397,7 +398,7 @@ def test_a_report_says_which_lines_the_grid_no_longer_explains(toy, call):
 
 def test_alike_scores_have_no_p_value():
     alike = {"0": 1.0, "1": 1.0, "2": 1.0}
-    difference, p, count = report.paired_test(alike, alike)
+    difference, p, count = paired_test(alike, alike)
     assert (difference, p != p, count) == (0.0, True, 3)
 
 
@@ -413,6 +414,18 @@ def test_report_without_a_name_rebuilds_every_experiment_that_has_a_grid(toy, ca
 
 # --- grids ------------------------------------------------------------------------------------------------------------
 
+
+def test_what_was_tuned_for_an_arm_at_a_size_is_merged_last(tmp_path):
+    at = {"arm": "gated", "train_rows": 40}
+    rates = axes(train_rows={20: {"training": {"lr": 0.2}}, 40: {"training": {"lr": 0.4, "train_rows": 40}}})
+    grid = Grid.read(write_grid(tmp_path / "toy", axes=rates, tuned=[{"at": at, "training": {"lr": 0.1}}]))
+    plain = Grid.read(write_grid(tmp_path / "toy", axes=rates))
+    for cell in grid.cells:
+        is_tuned = at.items() <= {**cell, "train_rows": int(cell["train_rows"])}.items()
+        assert grid.recipe(cell).training.lr == (0.1 if is_tuned else {"20": 0.2, "40": 0.4}[cell["train_rows"]])
+        assert (grid.fingerprint(cell) == plain.fingerprint(cell)) != is_tuned
+
+
 BAD_GRIDS = {
     "no mapping": ([], "expected a mapping"),
     "unknown key": ({**GRID, "axis": {}}, "unknown key axis; known: description"),
@@ -424,6 +437,13 @@ BAD_GRIDS = {
     "a value of the wrong type": ({**GRID, "axes": axes(lr=[0.1, "fast"])}, "lr fast.*: expected a number, found"),
     "a value out of range": ({**GRID, "axes": axes(lr=[0.1, -1.0])}, "lr -1.0.*lr must be positive"),
     "no axes": ({**GRID, "axes": {}}, "an axis named seed"),
+    "nothing tuned for": ({**GRID, "tuned": [{"training": {"lr": 0.1}}]}, "an entry needs at"),
+    "tuned for no cell": ({**GRID, "tuned": [{"at": {"arm": "wide"}}]}, "no cell has arm 'wide'"),
+    "an unknown section tuned": ({**GRID, "tuned": [{"at": {"seed": 0}, "train": {}}]}, "unknown key train; known"),
+    "a tuned value out of range": (
+        {**GRID, "tuned": [{"at": {"arm": "gated"}, "training": {"lr": -1.0}}]},
+        "arm gated.*lr must be positive",
+    ),
     "no seeds": ({**GRID, "axes": axes(seed=[])}, "at least one value"),
     "an axis named like a column": (
         {**GRID, "axes": axes(steps=[1])},

@@ -74,3 +74,14 @@ def test_an_ill_formed_page_and_a_readme_without_markers_are_refused(repository)
     (repository / "training/experiments/real/page.yaml").write_text("studies: [{name: toy}]")
     with pytest.raises(ValueError, match=r"page.yaml: expected studies"):
         pages.entries(repository / "training/experiments")
+
+
+def test_writing_makes_the_reports_and_copies_their_pictures(repository):
+    pages.write_pages(repository)
+    assert (repository / "training/experiments/real/toy/report.md").exists()
+    [picture] = (repository / "docs/images").iterdir()
+    assert picture.read_bytes() == (repository / "training/experiments/real/toy/plot.png").read_bytes()
+    assert all(path.read_text() == text for path, text in pages.render(repository).items())
+    before = (repository / "README.md").read_text()
+    pages.write_pages(repository)
+    assert (repository / "README.md").read_text() == before

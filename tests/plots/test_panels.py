@@ -47,10 +47,6 @@ def test_one_legend_names_every_arm_within_the_figure():
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
 
 
-def lines(figure):
-    return {line.get_label(): line for ax in figure.axes for line in ax.lines if not line.get_label().startswith("_")}
-
-
 @pytest.mark.parametrize(
     ("scores", "larger_is_better", "scale", "drawn"),
     [
@@ -73,10 +69,12 @@ def test_numbers_from_elsewhere_are_dashed_lines_and_faint_arms_grey():
     arms = {name: {"10": (0.5, 0.1), "20": (0.4, 0.1)} for name in ("ours", "ridge", "theirs")}
     published = {"without rows": 0.3, "with rows": {"20": 0.2}}
     figure = draw_panels([Panel("", "error", arms, published, False)], ["10", "20"], "rows", faint={"ridge"})
-    found = lines(figure)
-    assert {found[name].get_linestyle() for name in published} == {"--"}
-    assert set(found["without rows"].get_ydata()) == {0.3} and list(found["with rows"].get_xdata()) == [20]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "ridge", "theirs", *published]
+    [ax] = figure.axes
+    dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert [list(line.get_ydata()) for line in dashed] == [[0.3, 0.3], [0.2]] and list(dashed[1].get_xdata()) == [20]
+    # A level is named where it is drawn, all others in the legend.
+    assert [text.get_text() for text in ax.texts] == ["without rows"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "ridge", "theirs", "with rows"]
     drawn = {container.get_label(): container.lines[0] for container in figure.axes[0].containers}
     assert drawn["ridge"].get_color() == "0.6" and drawn["ridge"].get_linewidth() < drawn["theirs"].get_linewidth()
     assert drawn["ours"].get_linewidth() > drawn["theirs"].get_linewidth()
