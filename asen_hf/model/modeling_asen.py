@@ -94,18 +94,18 @@ class AsenForMultitask(AsenPreTrainedModel):
         outputs and ``label_names`` (in any order, or missing in one task), and pool equally many orbits; otherwise it
         is freshly initialised.
         """
-        if init_from is not None:
-            self._check_unadapted(init_from)
+        if (donor := init_from if init_from in self.config.tasks else None) is not None:
+            self._check_unadapted(donor)
         self.asen.add_task(name, task, init_from)
         new = self.config.tasks[name]
         self.heads[name] = self._ready(self._new_head(name))
         if new.linear_skip:
             self.linear_skips[name] = self._ready(self._new_skip(name))
-        if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
-            head, donor = self.heads[name].state_dict(), self.heads[init_from].state_dict()
-            last = {key for key in donor if key.removeprefix("output.") in ("weight", "bias")}
-            if all(head[key].shape == donor[key].shape for key in last):  # else it pools another number of orbits
-                rows = {key: weights[outputs] if key in last else weights for key, weights in donor.items()}
+        if donor is not None and (outputs := equal_outputs(new, self.config.tasks[donor])) is not None:
+            head, trained = self.heads[name].state_dict(), self.heads[donor].state_dict()
+            last = {key for key in trained if key.removeprefix("output.") in ("weight", "bias")}
+            if all(head[key].shape == trained[key].shape for key in last):  # else it pools another number of orbits
+                rows = {key: weights[outputs] if key in last else weights for key, weights in trained.items()}
                 self.heads[name].load_state_dict(rows)
 
     def drop_task(self, name: str) -> None:

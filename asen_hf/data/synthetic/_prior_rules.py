@@ -150,10 +150,10 @@ def draw_partners(rng: Draw, orbitals: Bools) -> Partners:
     """One orbital, sometimes two or all, of ``(r, n, n)``."""
     number = len(orbitals)
     if number == 1 or rng.random() < 0.15:
-        return Partners("other node", orbitals.any(axis=0))
+        return Partners("other node", np.asarray(orbitals.any(axis=0)))
     chosen = rng.permutation(number)[: 1 + (rng.random() < 0.25)]
     words = " or ".join(f"{orbital}" for orbital in sorted(chosen.tolist()))
-    return Partners(f"partner of kind {words}", orbitals[chosen].any(axis=0))
+    return Partners(f"partner of kind {words}", np.asarray(orbitals[chosen].any(axis=0)))
 
 
 def draw_question(rng: Draw, domain: Domain, partners: Partners, probe: Values) -> Rule:

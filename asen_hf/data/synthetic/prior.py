@@ -52,7 +52,7 @@ class PriorTask:
     @functools.cached_property
     def config(self) -> TaskConfig:
         """Its TaskConfig; tokens and numbers are compared by order, as a user would declare who knows no rule."""
-        size = self.domain.size
+        inputs: dict[str, Any] = {"vocab_size": self.domain.size} if self.domain.size else {"num_features": 1}
         output: dict[str, Any] = {"output_level": self.output, "num_labels": 2}
         if self.output == "count":
             output = {"output_level": "graph", "problem_type": "regression", "num_labels": 1}
@@ -61,7 +61,7 @@ class PriorTask:
             generators=self.structure.generators,
             group_name=self.structure.name,
             relations=["order"],
-            **({"vocab_size": size} if size else {"num_features": 1}),
+            **inputs,
             **output,
             **self.structure.order,
         )
@@ -139,9 +139,9 @@ def _draw_output(rng: np.random.Generator, structure: Structure, domain: Domain,
         return output, Rule(f"how often: {rule.words}", lambda x: rule.compute(x).sum(axis=1))
     kind = rng.integers(4)
     if kind == 0:
-        return output, Rule(f"for some node: {rule.words}", lambda x: rule.compute(x).any(axis=1))
+        return output, Rule(f"for some node: {rule.words}", lambda x: np.asarray(rule.compute(x).any(axis=1)))
     if kind == 1:
-        return output, Rule(f"for every node: {rule.words}", lambda x: rule.compute(x).all(axis=1))
+        return output, Rule(f"for every node: {rule.words}", lambda x: np.asarray(rule.compute(x).all(axis=1)))
     if kind == 2:
         return output, Rule(f"for an odd number of nodes: {rule.words}", lambda x: rule.compute(x).sum(axis=1) % 2 == 1)
     bound = max(1, int(np.median(rule.compute(probe).sum(axis=1))))
