@@ -33,7 +33,7 @@ _NUM_SUPPORT = 2
 _NUM_COLOURS = 16 + NUM_CODES
 NUM_ORBITAL_COLUMNS = NUM_STRUCTURAL + 1 + len(_ORDERS) + _NUM_ORDER + _NUM_SUPPORT
 NUM_PAIR_COLUMNS = NUM_ORBITAL_COLUMNS + _NUM_COLOURS
-NUM_INPUT_COLUMNS = 3 + _NUM_WAVES + NUM_CODES
+NUM_INPUT_COLUMNS = 4 + _NUM_WAVES + NUM_CODES
 
 
 def pair_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None, codes: np.random.Generator) -> Floats:
@@ -68,13 +68,13 @@ def input_columns(task: TaskConfig, codes: np.random.Generator) -> Floats:
     vocabulary = 1 if task.shared_token_embedding else task.vocab_size or 0
     number = vocabulary if is_tokens else task.input_shape()[-1]
     columns = np.zeros((number + (not is_tokens), NUM_INPUT_COLUMNS))
-    columns[:, 0] = is_tokens
-    columns[number:, 1] = 1  # the bias
+    columns[:number, 0 if is_tokens else 1] = 1
+    columns[number:, 2] = 1  # the bias
     if number > 1:  # a single one is known by being alone
         columns[:number, -NUM_CODES:] = codes.standard_normal((number, NUM_CODES))
         place = np.linspace(0, 1, number)[:, None] * is_tokens
-        columns[:number, 2] = (2 * place[:, 0] - 1) * is_tokens
-        columns[:number, 3 : 3 + _NUM_WAVES] = np.cos(np.pi * place * np.arange(1, _NUM_WAVES + 1)) * is_tokens
+        columns[:number, 3] = (2 * place[:, 0] - 1) * is_tokens
+        columns[:number, 4 : 4 + _NUM_WAVES] = np.cos(np.pi * place * np.arange(1, _NUM_WAVES + 1)) * is_tokens
     return columns
 
 

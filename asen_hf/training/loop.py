@@ -24,12 +24,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
-from ..data import MultitaskBatches
+from ..data import MultitaskBatches, collate
 from ..data.statistics import warn_if_far_from_unit_scale
 from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord, score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
+from ..model.read_out import can_fit_read_out, fit_read_out
 from ._linear_skips import fit_linear_skips
 from ._processes import process_state
 from ._resume import resume, row_hashes
@@ -132,6 +133,10 @@ def _train(
     eval_steps = training.eval_steps or math.ceil(num_steps / 10)
 
     fit_linear_skips(model, rows)
+    if is_from_prior := recipe.start is not None and recipe.start.is_from_prior(model.config):
+        for name, task in configs.items():
+            if can_fit_read_out(task):
+                fit_read_out(model, name, collate(task, rows[name]))
     freeze_other_tasks(model, list(data))
     optimizer = torch.optim.AdamW(
         parameter_groups(model, training.lr, training.backbone_lr),
@@ -164,7 +169,7 @@ def _train(
         disable=not (show_progress and accelerator.is_local_main_process),
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
-    if progress.step == 0 and model.linear_skips:  # the linear maps may be all that there is to learn
+    if progress.step == 0 and (model.linear_skips or is_from_prior):  # what was fitted may be all there is to learn
         _validate(accelerator, model, optimizer, validation, progress, recipe, bar)
     recent: list[Tensor] = []
     while progress.step < num_steps and not progress.is_stale(training.patience, eval_steps):

@@ -114,7 +114,7 @@ def test_columns_tell_apart_shifts_colours_and_tokens():
     columns = pair_columns(task, labels, None, np.random.default_rng(0))
     assert len(set_of_rows(columns)) == len(columns) == 6 * 4
     tokens = input_columns(task, np.random.default_rng(0))
-    assert (np.diff(tokens[:, 2]) > 0).all()  # places in the vocabulary
+    assert (np.diff(tokens[:, 3]) > 0).all()  # places in the vocabulary
     assert len(set_of_rows(tokens[:, -NUM_CODES:])) == task.vocab_size
     features = input_columns(TaskConfig(**TASKS["features"]), np.random.default_rng(0))
     assert len(set_of_rows(features)) == 3 + 1  # and the bias
