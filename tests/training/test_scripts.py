@@ -674,9 +674,9 @@ import sys
 
 import torch
 
-import asen_hf.training.loop
+import asen_hf.training.work
 
-score_splits, times = asen_hf.training.loop.score_splits, 0
+score_splits, times = asen_hf.training.work.score_splits, 0
 
 
 def record(model, *arguments):
@@ -688,7 +688,7 @@ def record(model, *arguments):
     return score_splits(model, *arguments)
 
 
-asen_hf.training.loop.score_splits = record
+asen_hf.training.work.score_splits = record
 sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))  # as for a script that is run
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import networkx
 import numpy as np
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
@@ -107,6 +106,8 @@ def _build(name: str, order: str | None) -> Structure:
 
 
 def _graph_group(seed: int) -> PermutationGroup:
+    import networkx  # only here: it takes long to import
+
     graph = networkx.gnp_random_graph(5 + seed % 8, 0.25, seed=seed)  # sparse: dense ones have no automorphisms
     return from_networkx(graph)
 
