@@ -213,7 +213,8 @@ class AsenRegressor(RegressorMixin, Estimator):
     Args:
         loss: ``"mse"`` (predicts means) or ``"l1"`` (medians).
         linear_skip: set ``TaskConfig.linear_skip``: a linear equivariant map of the inputs, fitted by ridge regression
-            on the training rows, is added to the network, which learns the rest. Outputs of pairs, and heads fitted in context, have none.
+            on the training rows, is added to the network, which learns the rest. Outputs of pairs, and heads fitted in
+            context, have none.
     """
 
     residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows

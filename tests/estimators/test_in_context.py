@@ -37,8 +37,8 @@ def test_a_head_is_fitted_without_a_gradient_step_and_follows_the_group(pretrain
 def test_finetuning_from_the_prior_keeps_the_fitted_head_where_training_does_not_help(pretrained, rows):
     tokens, labels = rows
     options = {"checkpoint": pretrained, "vocab_size": 4, "max_steps": 1, "learning_rate": 1e-9, "random_state": 0}
-    assert AsenClassifier("C6", **options, init_from="prior").fit(tokens, labels).score(tokens, labels) == 1.0
-    assert AsenClassifier("C6", **options).fit(tokens, labels).score(tokens, labels) < 1.0
+    assert AsenClassifier("C6", **options, init_from="prior").fit(tokens, labels).score(tokens, labels) > 0.95
+    assert AsenClassifier("C6", **options).fit(tokens, labels).score(tokens, labels) < 0.95
 
 
 def test_a_regression_of_one_number_per_row(pretrained):
