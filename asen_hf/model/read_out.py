@@ -64,12 +64,6 @@ def with_context(
         fitted.add_task(name, _with_statistics(config, context), init_from=PRIOR)
     else:
         name = model.config.task(task)[0]
-    if not can_fit_read_out(config := fitted.config.tasks[name]):
-        raise ValueError(
-            f"task {name!r}: its outputs are not linear in the states of one node, pair or graph "
-            f"(linear_skip={config.linear_skip}, symmetric_outputs={config.symmetric_outputs}, symmetrization="
-            f"{config.symmetrization!r}), so they cannot be fitted to a context: finetune instead"
-        )
     fit_read_out(fitted, name, context)
     return fitted, name
 
@@ -104,15 +98,21 @@ def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tenso
 
     Args:
         model: its head of the task is changed.
-        name: a task of the model, see :func:`can_fit_read_out`.
+        name: a task of the model for which :func:`can_fit_read_out`.
         columns: ``inputs``, ``labels`` and, if there are any, ``pairs`` and ``attention_mask``, as in
             :meth:`AsenForMultitask.forward`.
         batch_size: rows per forward pass.
 
     Raises:
-        ValueError: no label is known.
+        ValueError: no label is known, or the outputs are not linear in the states.
     """
     task, head, scale = model.config.tasks[name], _last_layer(model, name), _scale_of(model)
+    if not can_fit_read_out(task):
+        raise ValueError(
+            f"task {name!r}: its outputs are not linear in the states of one node, pair or graph "
+            f"(linear_skip={task.linear_skip}, symmetric_outputs={task.symmetric_outputs}, symmetrization="
+            f"{task.symmetrization!r}), so they cannot be fitted by ridge regression: finetune instead"
+        )
     sheets = model.asen.sheets(name)
     read: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))

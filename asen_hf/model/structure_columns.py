@@ -32,7 +32,8 @@ _NUM_ORDER = 8
 _NUM_SUPPORT = 2
 _NUM_COLOURS = 16 + NUM_CODES
 NUM_ORBITAL_COLUMNS = NUM_STRUCTURAL + 1 + len(_ORDERS) + _NUM_ORDER + _NUM_SUPPORT
-NUM_PAIR_COLUMNS = NUM_ORBITAL_COLUMNS + _NUM_COLOURS
+NUM_TIE_CODES = 8  # random numbers that tell apart orbitals that nothing else does, such as one and its converse
+NUM_PAIR_COLUMNS = NUM_ORBITAL_COLUMNS + NUM_TIE_CODES + _NUM_COLOURS
 NUM_INPUT_COLUMNS = 4 + _NUM_WAVES + NUM_CODES
 
 
@@ -43,12 +44,16 @@ def pair_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None, codes:
         task: its config.
         labels: ``(n, n)``, or ``(E,)`` with an edge list: the orbital label of every pair of the support.
         edge_index: ``(2, E)``, targets then sources; ``None`` on the complete support.
-        codes: draws the random numbers that tell pair categories apart.
+        codes: draws the random numbers that tell pair categories apart, and orbitals that are alike.
 
     Returns:
         float64 ``(rank · colours, NUM_PAIR_COLUMNS)``.
     """
     orbitals = _orbital_columns(task, labels, edge_index)
+    _, kind, counts = np.unique(orbitals.round(9), axis=0, return_inverse=True, return_counts=True)
+    ties = codes.standard_normal((len(orbitals), NUM_TIE_CODES))
+    ties[counts[kind.reshape(-1)] == 1] = 0
+    orbitals = np.concatenate([orbitals, ties], axis=1)
     colours = _colour_columns(task, codes)
     return np.concatenate(
         [orbitals.repeat(len(colours), axis=0), np.tile(colours, (len(orbitals), 1))], axis=1, dtype=np.float64

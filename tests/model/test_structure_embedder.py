@@ -9,6 +9,7 @@ from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.structure_columns import (
     NUM_CODES,
     NUM_INPUT_COLUMNS,
+    NUM_ORBITAL_COLUMNS,
     NUM_PAIR_COLUMNS,
     StructureColumns,
     input_columns,
@@ -103,8 +104,11 @@ def test_columns_do_not_depend_on_how_points_are_numbered(group):
         degree=6, generators=[[[int(order[i]) for i in c] for c in g] for g in task.generators], vocab_size=3
     )
     codes = np.random.default_rng(0)
-    columns = pair_columns(task, labels.astype(np.int64), None, codes)
-    again = pair_columns(renamed, orbit_labels(groups.from_cycles(renamed.generators, 6)).astype(np.int64), None, codes)
+    relabelled = orbit_labels(groups.from_cycles(renamed.generators, 6))
+    columns, again = (
+        pair_columns(config, found.astype(np.int64), None, codes)[:, :NUM_ORBITAL_COLUMNS]  # without the codes
+        for config, found in ((task, labels), (renamed, relabelled))
+    )
     assert set_of_rows(columns) == set_of_rows(again)
 
 
@@ -118,6 +122,19 @@ def test_columns_tell_apart_shifts_colours_and_tokens():
     assert len(set_of_rows(tokens[:, -NUM_CODES:])) == task.vocab_size
     features = input_columns(TaskConfig(**TASKS["features"]), np.random.default_rng(0))
     assert len(set_of_rows(features)) == 3 + 1  # and the bias
+
+
+def test_codes_tell_apart_an_orbital_and_its_converse_and_no_orbital_that_is_known_without():
+    task = TaskConfig(group="C6", vocab_size=2)
+    labels = orbit_labels(groups.from_cycles(task.generators, 6)).astype(np.int64)
+    columns = pair_columns(task, labels, None, np.random.default_rng(0))
+    assert len(set_of_rows(columns[:, :NUM_ORBITAL_COLUMNS])) == 4  # 0, 1 or 5, 2 or 4, 3
+    assert len(set_of_rows(columns)) == 6
+    codes = columns[:, NUM_ORBITAL_COLUMNS:]
+    assert not codes[[labels[0, 0], labels[0, 3]]].any()
+    model = new_model()
+    model.add_task("new", task, init_from="prior")
+    assert equivariance_error(model, rows_of(task)[0], group=groups.dihedral(6)) > 1e-3
 
 
 def test_a_sparse_support_says_what_the_complete_one_says_of_the_same_pairs():
