@@ -84,6 +84,12 @@ def make_model(tasks, cls=AsenForMultitask, seed=0, spread=0.0, **settings):
     return model.eval()
 
 
+@pytest.fixture
+def coarse_pictures(monkeypatch):
+    """Pictures are saved with few dots, which is quicker; tests/plots/test_saving.py checks how they are saved."""
+    monkeypatch.setattr("asen_hf.plots._saving._TRIES", ((256, (40,)),))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real data that lies beside the repository, in ``../shared/data``; tests that need it are skipped without."""

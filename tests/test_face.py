@@ -39,7 +39,8 @@ def run(code, *arguments):
 # Runs each code in a copy of this process, which has imported what takes longest and is not in question.
 COPIES = """
 import json, os, sys, traceback
-import igraph, scipy.sparse.csgraph, sympy.combinatorics, torch
+import datasets, igraph, scipy.optimize, scipy.sparse.csgraph, sympy.combinatorics
+import torch, torch._dynamo, torch.distributed.tensor
 for code in json.load(sys.stdin):
     copy = os.fork()
     if copy == 0:

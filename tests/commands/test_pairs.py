@@ -9,6 +9,8 @@ import pytest
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, evaluate
 from asen_hf.commands.main import main
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 TASK = {
     "group": "S5",
     "vocab_size": 4,

@@ -24,14 +24,14 @@ IMPLEMENTATIONS = ("eager", "gatv2_chunked", "gatv2_compile", "gatv2_pyg")
 @pytest.mark.parametrize("part", range(4))
 def test_random_tasks_are_exact(part):
     outside = 0
-    for seed in range(part * 30, part * 30 + 30):
+    for seed in range(part * 20, part * 20 + 20):
         task = TaskConfig(**random_task(seed))
         model, columns = model_of(task, seed), columns_of(task, seed=seed)
         assert equivariance_error(model, task="t", num_elements=6, seed=seed, **columns) < 1e-12, seed
         assert equivariance_error(model.asen, task="t", num_elements=6, seed=seed, **columns) < 1e-12, seed
         swap = from_array_form([[1, 0, *range(2, task.degree)]])
         outside += equivariance_error(model, task="t", group=swap, **columns) > 1e-3
-    assert outside >= 10  # S_5 and others hold the swap
+    assert outside >= 7  # S_5 and others hold the swap
 
 
 @pytest.mark.parametrize("support", ["sparse", "weak"])

@@ -11,6 +11,8 @@ from asen_hf.model.symmetry import SymmetryBreaker
 from asen_hf.plots import plot_orbital_distances, plot_orbital_features, plot_orbitals
 from asen_hf.plots.orbitals import MOST_DISTANCES, pair_labels, principal_component, write_symmetry
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 EDGES = [[0, 1], [1, 2], [3, 4], [4, 5]]
 SIXES = {
     "complete": TaskConfig(group="C6", vocab_size=2),

@@ -9,6 +9,8 @@ from asen_hf import TaskConfig
 from asen_hf.plots import plot_pair_outputs, write_pictures
 from asen_hf.plots.pairs import draw_pair_outputs
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 CLASSES = TaskConfig(group="S4", vocab_size=2, output_level="pair")
 VALUES = TaskConfig(group="S4", vocab_size=2, output_level="pair", problem_type="regression", num_labels=2)
 

@@ -14,6 +14,8 @@ from asen_hf.evaluation.metrics import METRICS
 from asen_hf.plots import node_errors, plot_node_errors, row_errors, write_pictures
 from asen_hf.plots.errors import spread_over_quantiles
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 POSE = TaskConfig(
     degree=4, num_features=2, num_labels=3, problem_type="regression", loss="mse", metric="mpjpe", group="S1 x S1 x S2"
 )

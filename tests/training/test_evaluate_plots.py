@@ -12,6 +12,8 @@ from asen_hf.plots import predictions
 from asen_hf.training.recipe import ModelRecipe, Recipe, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 POSE = {"num_features": 2, "num_labels": 3, "problem_type": "regression", "loss": "mse", "metric": "mpjpe"}
 
 
