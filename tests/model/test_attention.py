@@ -11,6 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from asen_hf import AsenConfig, TaskConfig
 from asen_hf.model import _gatv2_blocks, _gatv2_dense, attention
+from asen_hf.model._gatv2_compiler import compile_or_warn
+from asen_hf.model._gatv2_kernels import compiled_passes
 from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.groups import cyclic, dihedral, symmetric, to_cycles, trivial, wreath_product
 from asen_hf.model.symmetry import OrbitGraph, SymmetryBreaker
@@ -396,7 +398,7 @@ def test_under_autocast_outputs_and_gradients_stay_close(implementation, gated):
 def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated, heads):
     size = 6 * heads
     torch._dynamo.reset()
-    _gatv2_dense._compiled_passes.cache_clear()
+    compile_or_warn.cache_clear()
 
     def step(graph, batch):
         layer = make_layer("gatv2_compile", gated_messages=gated, hidden_size=size, num_attention_heads=heads)
@@ -411,7 +413,8 @@ def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(gated, heads):
 
     # The passes are compiled when they are asked for, on sizes of their own; no run compiles anything.
     for one_row, shared in ((False, True), (True, True), (False, False)):
-        _gatv2_dense._compiled_passes(heads, 6, 0.2, torch.float32, torch.device("cpu"), gated, one_row, shared)
+        arguments = (heads, 6, 0.2, torch.float32, torch.device("cpu"), gated, one_row, shared)
+        compile_or_warn(compiled_passes, *arguments)
     with torch.compiler.set_stance("fail_on_recompile"):
         for group, batch in ((symmetric(6), 5), (cyclic(7), 7), (trivial(4), 2), (cyclic(17), 3), (cyclic(4), 1)):
             step(orbit_graph(group), batch)  # among them as many rows as nodes as orbitals

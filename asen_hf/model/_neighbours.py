@@ -1,0 +1,108 @@
+"""Lists of the edges into and out of every node of a sparse support, so that sums over edges gather and never scatter.
+
+All lists of one kind have one length; shorter ones are padded. Supports whose lists would be mostly padding have none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Shorter lists are padded to this length, because torch.compile treats a size of one as a constant.
+_SHORTEST = 2
+
+
+def edge_lists(edges: np.ndarray, degree: int) -> dict[str, np.ndarray]:
+    """The lists of a support, by the name of their field in ``OrbitGraph``.
+
+    Args:
+        edges: int64 ``(2, E)``, targets then sources.
+        degree: number of nodes n.
+
+    Returns:
+        ``in_edges`` ``(n, k)`` and ``out_edges`` ``(n, r)``: numbers of the edges into and out of every node, in the
+        order of the edges; E where there are no more. Empty if one of them would be mostly padding.
+    """
+    in_edges, out_edges = (_edges_by_node(nodes, degree) for nodes in edges)
+    if max(in_edges.size, out_edges.size) > 2 * edges.shape[1]:
+        return {}
+    return {"in_edges": in_edges, "out_edges": out_edges}
+
+
+def _edges_by_node(nodes: np.ndarray, degree: int) -> np.ndarray:
+    order = np.argsort(nodes, kind="stable")
+    counts = np.bincount(nodes, minlength=degree)
+    lists = np.full((degree, max(_SHORTEST, counts.max(initial=0))), len(nodes))
+    columns = np.arange(len(nodes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    lists[nodes[order], columns] = order
+    return lists
+
+
+class Neighbours(NamedTuple):
+    """For every node, the edges into it (k slots) and out of it (r slots); a slot without an edge leads to node 0.
+
+    Attributes:
+        sources: int64 ``(n, k)``, the source of every edge into a node.
+        labels: int64 ``(1, n, k)`` or ``(B, n, k)``, its label.
+        is_sent: bool ``(1, n, k)`` or ``(B, n, k)``, whether a slot has an edge whose source sends messages; ``None``
+            if all do.
+        edge_slots: int64 ``(E,)``, the slot ``i · k + place`` of every edge.
+        targets: int64 ``(n, r)``, the target of every edge out of a node.
+        out_labels: int64 ``(1, n, r)`` or ``(B, n, r)``, its label.
+        out_slots: int64 ``(n · r,)``, its slot ``i · k + place`` among the edges into nodes.
+        is_out: bool ``(n, r)``, whether a slot has an edge; ``None`` if all do.
+    """
+
+    sources: Tensor
+    labels: Tensor
+    is_sent: Tensor | None
+    edge_slots: Tensor
+    targets: Tensor
+    out_labels: Tensor
+    out_slots: Tensor
+    is_out: Tensor | None
+
+
+def list_neighbours(
+    in_edges: Tensor, out_edges: Tensor, edge_index: Tensor, labels: Tensor, node_mask: Tensor | None
+) -> Neighbours:
+    """The lists of a support in the form that kernels read.
+
+    Args:
+        in_edges, out_edges: as from :func:`edge_lists`.
+        edge_index: int64 ``(2, E)``, targets then sources.
+        labels: int64 ``(E,)`` or ``(B, E)``.
+        node_mask: bool ``(B, n)``, the nodes that send messages; ``None`` for all.
+    """
+    num_edges = edge_index.shape[1]
+    # Normal tensors also in inference mode, for which torch.compile would compile again.
+    with torch.inference_mode(False), torch.no_grad():
+        edge_slots = torch.zeros(num_edges + 1, dtype=torch.int64, device=in_edges.device)
+        edge_slots[in_edges.flatten()] = torch.arange(in_edges.numel(), device=in_edges.device)
+        # A full list needs no mask; its size tells, so that no value is read from a device.
+        is_in, is_out = (None if lists.numel() == num_edges else lists < num_edges for lists in (in_edges, out_edges))
+        in_edges, out_edges = in_edges.clamp(max=num_edges - 1), out_edges.clamp(max=num_edges - 1)
+        labels = labels.view(-1, num_edges)
+        sources = edge_index[1][in_edges]
+        is_sent = None if is_in is None else is_in.unsqueeze(0)
+        if node_mask is not None:
+            is_from_node = _at(node_mask, sources)
+            is_sent = is_from_node if is_sent is None else is_sent & is_from_node
+        return Neighbours(
+            sources,
+            _at(labels, in_edges),
+            is_sent,
+            edge_slots[:-1].clone(),
+            edge_index[0][out_edges],
+            _at(labels, out_edges),
+            edge_slots[out_edges.flatten()],
+            is_out,
+        )
+
+
+def _at(values: Tensor, lists: Tensor) -> Tensor:
+    """``(B, N)`` at places ``(n, k)``: ``(B, n, k)``, always a copy."""
+    return values.index_select(1, lists.flatten()).unflatten(1, lists.shape)
