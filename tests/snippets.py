@@ -30,6 +30,7 @@ from accelerate.state import AcceleratorState, GradientState
 import asen_hf
 from asen_hf._estimator_base import Estimator
 from asen_hf.commands.main import main as run_asen
+from tests.workers import workers_in_process
 
 ROOT = Path(__file__).resolve().parents[1]
 # First words of commands that are not run, and why.
@@ -154,7 +155,8 @@ class Session:
             command = words[1:] if words[0] == "python" else ["-m", "asen_hf.commands.main", *words[1:]]
             subprocess.run([sys.executable, *command], env={**os.environ, **settings}, check=True)
         elif words[0] == "asen":
-            self._run_in_process(lambda: run_asen(words[1:]), words, where)
+            with workers_in_process():
+                self._run_in_process(lambda: run_asen(words[1:]), words, where)
         elif program.startswith("examples/"):
             self.is_shorter = self.is_shorter or program != "examples/theory.py"
             with two_steps():

@@ -1,6 +1,5 @@
 """The code in README.md, on the pages of docs/ and in docstrings is executed; figures are compared with their files."""
 
-import csv
 import doctest
 import importlib
 import re
@@ -101,40 +100,6 @@ def test_the_readmes_table_of_checkpoints_is_that_of_the_files() -> None:
         for metric, low, high in re.findall(r"(accuracy|error) ([\d.]+)–([\d.]+)", scores):
             values = [score.value for score in record.values() if score.metric == {"error": "mae"}.get(metric, metric)]
             assert (f"{min(values):.3f}".lstrip("0"), f"{max(values):.3f}".lstrip("0")) == (low, high)
-
-
-@pytest.mark.parametrize(
-    "experiment, page, candidates",
-    [
-        ("select_palindrome", "sequence_tasks.md", {"trivial": 3, "reversal": 3, "symmetric": 3}),
-        ("select_jsb", "music.md", {"trivial": 3, "cyclic": 3, "symmetric": 3}),
-        (
-            "select_metr_la",
-            "traffic.md",
-            {"trivial, complete": 3, "clusters_9, sparse": 3, "symmetric, sparse": 3, "Transformer with positions": 3},
-        ),
-        (
-            "select_pose",
-            "poses.md",
-            {"trivial, complete": 1, "left_right, complete": 1, "symmetric, weak": 1, "Transformer with positions": 1},
-        ),
-    ],
-)
-def test_the_readmes_results_are_those_of_the_rankings(experiment: str, page: str, candidates: dict[str, int]) -> None:
-    with open(ROOT / "training/experiments" / experiment / "ranking.csv", newline="", encoding="utf-8") as file:
-        ranking = list(csv.DictReader(file))
-    [line] = [line for line in README.read_text(encoding="utf-8").splitlines() if f"docs/results/{page}), " in line]
-    [bold] = re.findall(r"\*\*.*?([\d.]+)\*\*", line)
-    for row in ranking:
-        name = row.get("candidate") or row["group"]
-        if name not in candidates:
-            continue
-        score = next(value for column, value in row.items() if column.startswith("test "))
-        number = f"{float(score.split()[0]):.{candidates.pop(name)}f}"
-        number = number.removeprefix("0")
-        assert re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", line), f"{name}: {number} is not in {line}"
-        assert (row["place"] == "1") == (number == bold)
-    assert not candidates
 
 
 @pytest.mark.slow

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from ..experiments.grid import Grid
+from ..experiments.grid import EXPERIMENTS, Grid, find_grids
+from ..experiments.pages import entries, write_pages
 from ..experiments.report import write_report
 from ..experiments.runner import plan, run_jobs
 from ._command_line import quiet_libraries
@@ -22,9 +22,10 @@ training/experiments/NAME/ holds grid.yaml (keys: see asen_hf/experiments/grid.p
 finished cell, and report.md with its plot, which --report makes from grid.yaml and results.csv. To continue after an
 interruption, run the same command: cells that have a line are not run again. Weights are deleted unless the grid keeps
 them. Pretrained weights lie under runs/, with their lines in pretrainings.csv, and are trained again if they are
-missing.
+missing. Reports of studies that real/page.yaml lists also render docs/results/real.md and the README's table of
+results. A study may hold several grids, in folders of its own: `real/poker` is one of them, `real` all, one after the
+other.
 """
-EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="experiments.py", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", help="Folder of training/experiments, or any folder with a grid.yaml.")
+    parser.add_argument(
+        "name", nargs="?", help="Folder of training/experiments, or any folder with a grid.yaml in or below it."
+    )
     parser.add_argument(
         "--report", action="store_true", help="Write report.md of NAME; without NAME, of all experiments."
     )
@@ -50,19 +53,31 @@ def main(arguments: Sequence[str]) -> None:
     if options.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {options.workers}")
     quiet_libraries()
-    folders = sorted(path.parent for path in EXPERIMENTS.glob("*/grid.yaml"))
-    grids = [Grid.read(folder) for folder in ([EXPERIMENTS / options.name] if options.name else folders)]
+    folder = EXPERIMENTS / (options.name or "")
+    # The grid of `asen select` is reported by its ranking.
+    found = [path for path in find_grids(folder) if options.name or not (path / "ranking.csv").exists()]
+    grids = [Grid.read(path) for path in found or [folder]]
     if options.report:
+        listed = {entry.grid for entry in entries(EXPERIMENTS)}
         for grid in grids:
-            print(write_report(grid))
+            if grid.name not in listed:
+                print(write_report(grid))
+        if listed & {grid.name for grid in grids}:
+            print("\n".join(map(str, write_pages())))
         return
-    [grid] = grids
-    grid.check()
-    cells = grid.pending()[: options.cells]
-    jobs = plan(grid, cells)
-    if options.dry_run:
-        print("\n".join(map(str, jobs)))
-    print(f"{grid.name}: {len(cells)} cells to run, of {len(grid.cells)}; {len(jobs) - len(cells)} pretrainings")
-    if jobs and not options.dry_run and (failed := run_jobs(grid, jobs, options.workers)):
-        print(f"error: {failed} of {len(jobs)} jobs failed", file=sys.stderr)
+    for grid in grids:
+        grid.check()
+    num_left, failed = options.cells, 0
+    for grid in grids:
+        cells = grid.pending()[:num_left]
+        jobs = plan(grid, cells)
+        if options.dry_run:
+            print("\n".join(map(str, jobs)))
+        print(f"{grid.name}: {len(cells)} cells to run, of {len(grid.cells)}; {len(jobs) - len(cells)} pretrainings")
+        if num_left is not None:
+            num_left -= len(cells)
+        if jobs and not options.dry_run and (failures := run_jobs(grid, jobs, options.workers)):
+            print(f"error: {failures} of {len(jobs)} jobs failed", file=sys.stderr)
+            failed += failures
+    if failed:
         raise SystemExit(1)

@@ -32,6 +32,41 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray | None:
     return None if values is None else values.reshape(shape)
 
 
+def gathered(column: pa.ChunkedArray, indices: np.ndarray) -> np.ndarray | None:
+    """The rows ``indices`` of :func:`to_numpy`, from views of the chunks: Arrow would make a chunk of every row.
+
+    Returns:
+        The array ``(len(indices), …)``; ``None`` where ``to_numpy`` gives ``None``, and where missing integers would
+        make the type depend on the rows chosen.
+    """
+    indices = indices.astype(np.int64, copy=False)
+    ends = np.cumsum([len(chunk) for chunk in column.chunks])
+    whole: np.ndarray | None = None
+    chunk_of_row = np.searchsorted(ends, indices, side="right")
+    for number in np.unique(chunk_of_row):
+        chunk, places = column.chunk(number), np.flatnonzero(chunk_of_row == number)
+        part = to_numpy(chunk)
+        if (
+            part is None
+            or part.dtype != _dtype(chunk.type)
+            or (whole is not None and part.shape[1:] != whole.shape[1:])
+        ):
+            return None
+        if whole is None:
+            whole = np.empty((len(indices), *part.shape[1:]), part.dtype)
+        whole[places] = part[indices[places] - (ends[number] - len(chunk))]
+    return whole
+
+
+def _dtype(arrow_type: pa.DataType) -> np.dtype:
+    """The type of the numbers in a list of lists of numbers."""
+    if isinstance(arrow_type, pa.ExtensionType):
+        arrow_type = arrow_type.storage_type
+    while hasattr(arrow_type, "value_type"):
+        arrow_type = arrow_type.value_type
+    return np.dtype(arrow_type.to_pandas_dtype())
+
+
 def to_cells(column: pa.ChunkedArray) -> np.ndarray | list[Any]:
     """A column as an array of numbers ``(N, …)``, as from :func:`to_numpy`, or else as a list of cells."""
     numbers = to_numpy(column)

@@ -10,7 +10,7 @@ from datasets import Array2D, Array3D, ClassLabel, Dataset, Features, List, Valu
 from datasets.fingerprint import generate_random_fingerprint
 
 from ..model.configuration_asen import TaskConfig
-from ._arrow_columns import to_cells, to_numpy
+from ._arrow_columns import gathered, to_cells, to_numpy
 
 
 def task_features(
@@ -56,7 +56,9 @@ def exact(array: np.ndarray, is_number: bool) -> np.ndarray:
 
 def read_column(rows: Dataset, name: str) -> np.ndarray:
     """A column as an array of the column's own type; a read-only view of Arrow's buffer where possible."""
-    column = to_numpy(_stored(rows, name))
+    column = _selected(rows, name)
+    if column is None:
+        column = to_numpy(_stored(rows, name))
     if column is not None:
         return column
     # One column at once: row by row takes seconds. Without dtype=None, datasets rounds float64 to float32.
@@ -71,7 +73,15 @@ def evenly_spaced(rows: Dataset, config: TaskConfig, most: int = 2**24) -> Datas
 
 def read_cells(rows: Dataset, name: str) -> Any:
     """A column as an array of numbers ``(N, …)`` with NaN where one is missing, or else as a list of cells."""
-    return to_cells(_stored(rows, name))
+    cells = _selected(rows, name)
+    return to_cells(_stored(rows, name)) if cells is None else cells
+
+
+def _selected(rows: Dataset, name: str) -> np.ndarray | None:
+    """A column of numbers of rows that were left out or reordered; ``None`` of all other rows and columns."""
+    if rows._indices is None:
+        return None
+    return gathered(rows.data.column(name), rows._indices.column(0).to_numpy())
 
 
 def _stored(rows: Dataset, name: str) -> pa.ChunkedArray:

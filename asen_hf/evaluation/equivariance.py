@@ -59,7 +59,8 @@ def equivariance_error(
 
     Raises:
         ValueError: unknown task, inputs of the wrong shape, a group of another degree, a function without a group or
-            with a task, an output that is not ``(B, …)`` or not as its task says, or a mask that the model refuses.
+            with a task, no element, an output that is not ``(B, …)`` or not as its task says, or a mask that the model
+            refuses.
     """
     columns = {
         name: _tensor(name, column)
@@ -76,7 +77,9 @@ def equivariance_error(
     if group is not None and group.degree != config.degree:
         raise ValueError(f"{subject} has degree {config.degree}, the group {group.degree}")
     changes_values = group is None and bool(config.value_symmetries)
-    chosen = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
+    if num_elements == 0:
+        raise ValueError("num_elements must be at least 1: without an element there is nothing to measure")
+    action = RowAction(config, _sampled(config, group, num_elements, seed), rows.device)
     errors = [0.0]
     with evaluating(model_or_callable) if isinstance(model_or_callable, nn.Module) else torch.no_grad():
         outputs = function(columns)
@@ -84,8 +87,8 @@ def equivariance_error(
             level = "node" if outputs.ndim > 1 and outputs.shape[1] == config.degree else "graph"
         outputs = _without_padding(level, outputs, columns)
         scale = float(outputs.abs().max())
-        for element in _sampled(config, group, num_elements, seed):
-            action = RowAction(config, [element], rows.device)
+        for number in range(num_elements):
+            chosen = torch.full((len(rows),), number, device=rows.device)
             moved = {"inputs": action.inputs(rows, chosen) if changes_values else action.nodes(rows, chosen)}
             moves = {"pairs": action.pairs, "attention_mask": action.nodes}
             moved |= {name: move(columns[name], chosen) for name, move in moves.items() if name in columns}

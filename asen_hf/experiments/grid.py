@@ -21,7 +21,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
 from ._content import data_fingerprint, fingerprint
 from .folds import Fold
+from .sections import Report, Start, known, mapping
 from .store import Store
 
 PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
@@ -39,44 +39,10 @@ MEASURED = (
 )
 SECTIONS = ("model", "task", "training", "rival", "fold", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
+EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 OUTCOMES_NAME = "validation_rows.npz"  # RowOutcomes in the folder of a run that is kept
 
 Cell = dict[str, str]  # name of an axis: name of its value
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What the report compares.
-
-    Attributes:
-        compare: the axis whose first value is the reference arm.
-        columns: an ordered axis.
-        metric: the plotted score, ``value`` or ``loss``.
-        thresholds: values of a metric that grows with success; the report names the first column that reaches each.
-        references: results from elsewhere, ``{name: {"loss" or "value": {subject: {column: number}}}}``.
-    """
-
-    compare: str
-    columns: str | None = None
-    metric: str = "value"
-    thresholds: list[float] = dataclasses.field(default_factory=list)
-    references: dict[str, dict[str, dict[str, dict[Any, float]]]] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """What a cell with pretraining starts from.
-
-    Attributes:
-        from_scratch: start from random weights of the same shape instead, for comparison.
-        init_from: the pretrained task whose embedding rows and head the new task starts from; ``None`` for random
-            ones.
-        zero_shot: score the model without finetuning.
-    """
-
-    from_scratch: bool = False
-    init_from: str | None = None
-    zero_shot: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +71,13 @@ class Grid:
         """
         path = folder / "grid.yaml"
         try:
-            content = _mapping(read_yaml(path), "the file")
+            content = mapping(read_yaml(path), "the file")
             axes = {
-                str(name): _axis(str(name), axis) for name, axis in _mapping(content.pop("axes", {}), "axes").items()
+                str(name): _axis(str(name), axis) for name, axis in mapping(content.pop("axes", {}), "axes").items()
             }
-            report = Report(**_known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
-            known = _known(content, ["description", "findings", "base", "keep", "runs", "retired"])
-            grid = cls(folder, axes=axes, report=report, **{"description": "", **known})
+            report = Report(**known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
+            fields = known(content, ["description", "findings", "base", "keep", "runs", "retired"])
+            grid = cls(folder, axes=axes, report=report, **{"description": "", **fields})
         except (ValueError, TypeError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error
         return grid
@@ -128,7 +94,7 @@ class Grid:
             self.pretraining(cell)
 
     def __post_init__(self) -> None:
-        _known(self.base, SECTIONS)
+        known(self.base, SECTIONS)
         if "seed" not in self.axes or not all(self.axes.values()):
             raise ValueError("axes: expected at least one value of every axis, and an axis named seed")
         if broken := [value for values in self.axes.values() for value in values if not value.isprintable()]:
@@ -141,16 +107,12 @@ class Grid:
                 raise ValueError(
                     f"report: {name!r} is not an axis that can be compared; expected one of {', '.join(comparable)}"
                 )
-        if self.report.compare == self.report.columns:
-            raise ValueError("report: compare and columns must differ")
-        if self.report.thresholds and self.report.columns is None:
-            raise ValueError("report: thresholds need columns, and columns is not set")
-        if self.report.metric not in ("value", "loss"):
-            raise ValueError(f"report: metric must be value or loss, got {self.report.metric!r}")
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        """The folder's path below training/experiments, such as ``real/poker``; elsewhere, its last part."""
+        folder, root = self.folder.resolve(), EXPERIMENTS.resolve()
+        return folder.relative_to(root).as_posix() if root in folder.parents else folder.name
 
     @property
     def cells(self) -> list[Cell]:
@@ -237,13 +199,13 @@ class Grid:
     def fold(self, cell: Cell) -> Fold | None:
         """The fold that the cell is validated on; ``None`` for the validation split."""
         fold = self.sections(cell).get("fold")
-        return None if fold is None else Fold(**_known(fold, ["number", "of"]))
+        return None if fold is None else Fold(**known(fold, ["number", "of"]))
 
     def start(self, cell: Cell) -> Start:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""
         try:
             fields = [field.name for field in dataclasses.fields(Start)]
-            start = Start(**_known(self.sections(cell).get("finetune", {}), fields))
+            start = Start(**known(self.sections(cell).get("finetune", {}), fields))
             if start.from_scratch and start.init_from is not None:
                 raise ValueError("from_scratch has no trained rows, so it cannot be combined with init_from")
             return start
@@ -259,6 +221,12 @@ class Grid:
             return Recipe.from_dict(content, "its recipe").changed(**overrides)
         except ValueError as error:
             raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {error}") from error
+
+    @property
+    def choices(self) -> list[Path]:
+        """The grids beside this one whose runs chose its learning rates and the like, by their names NAME_choice…"""
+        siblings = find_grids(self.folder.parent)
+        return [path for path in siblings if path.name.startswith(f"{self.folder.name}_choice")]
 
     @property
     def results(self) -> Store:
@@ -286,6 +254,11 @@ class Grid:
         return [cell for cell in self.cells if cell not in finished]
 
 
+def find_grids(folder: Path) -> list[Path]:
+    """The folders with a grid.yaml, in order: this one and those below it, since a study may hold several grids."""
+    return sorted(path.parent for path in folder.rglob("grid.yaml"))
+
+
 def describe(cell: Cell) -> str:
     """The cell in one line."""
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
@@ -294,7 +267,7 @@ def describe(cell: Cell) -> str:
 def _axis(name: str, axis: Any) -> dict[str, dict[str, Any]]:
     if isinstance(axis, list):
         return {str(value): {"training": {name: value}} for value in axis}
-    return {str(value): _known(sections or {}, SECTIONS) for value, sections in _mapping(axis, f"axis {name}").items()}
+    return {str(value): known(sections or {}, SECTIONS) for value, sections in mapping(axis, f"axis {name}").items()}
 
 
 def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
@@ -303,15 +276,3 @@ def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _mapping(value: Any, where: str) -> dict[Any, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a mapping, got {value!r}")
-    return value
-
-
-def _known(values: Any, known: Sequence[str]) -> dict[str, Any]:
-    if unknown := [str(key) for key in _mapping(values, "a section") if key not in known]:
-        raise ValueError(f"unknown key {', '.join(unknown)}; known: {', '.join(known)}")
-    return values

@@ -3,6 +3,7 @@
 Their width is chosen to match a number of parameters (:func:`matched_width`), so that networks of equal size compete.
 """
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.batching import EmbeddedRows
 from ..model.configuration_asen import AsenConfig, TaskConfig
-from ..model.configuration_values import with_value_errors
+from ..model.configuration_values import require, with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, normalized_inputs
@@ -36,10 +37,20 @@ class RivalConfig(AsenConfig):
             graph convolution on the task's edges; ``"transformer"``, an encoder with learned positions;
             ``"diffusion_gru"``, the recurrent cell of DCRNN (Li et al., ICLR 2018) on the task's edges, for forecasts
             from the features up to the residual one.
+
+    Raises:
+        ValueError: as AsenConfig, or ``num_recurrences`` is not 1, because a rival applies its layers once.
     """
 
     model_type = "asen-rival"
     architecture: Literal["mlp", "row_mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        require(
+            self.num_recurrences == 1,
+            f"num_recurrences must be 1 for a rival network, which applies its layers once, got {self.num_recurrences}",
+        )
 
 
 class RivalForMultitask(AsenForMultitask):
@@ -271,9 +282,10 @@ def matched_width(config: RivalConfig, num_parameters: int) -> int:
     names = {field.name for field in dataclasses.fields(RivalConfig)} & {*AsenConfig.__annotations__, "architecture"}
     fields = {name: getattr(config, name) for name in names}
 
-    def distance(width: int) -> int:
+    def size(width: int) -> int:
         with torch.device("meta"):
-            model = RivalForMultitask(RivalConfig(**{**fields, "hidden_size": width}))
-        return abs(model.num_parameters() - num_parameters)
+            return RivalForMultitask(RivalConfig(**{**fields, "hidden_size": width})).num_parameters()
 
-    return min(range(config.num_attention_heads, 1025, config.num_attention_heads), key=distance)
+    widths = range(config.num_attention_heads, 1025, config.num_attention_heads)
+    place = bisect.bisect_left(widths, num_parameters, key=size)  # a wider network has more of them
+    return min(widths[max(place - 1, 0) : place + 1], key=lambda width: abs(size(width) - num_parameters))

@@ -32,9 +32,10 @@ from ..training.finetune import prepare_model
 from ..training.judging import judged
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
-from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Cell, Grid, Start, describe
+from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Cell, Grid, describe
 from .reference_runs import run_reference
 from .rivals import RivalConfig, RivalForMultitask
+from .sections import Start
 
 
 def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Its input is node features, a graph whose pairs carry orbital labels, and one fe
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -44,7 +45,11 @@ class AsenLayer(GradientCheckpointingLayer):
 
 
 class AsenBackbone(nn.Module):
-    """Input layers (LayerNorm → activation → Linear → LayerNorm) and the stack of :class:`AsenLayer`."""
+    """Input layers (LayerNorm → activation → Linear → LayerNorm) and the stack of :class:`AsenLayer`.
+
+    The stack is applied ``num_recurrences`` times with the same weights. Each pass after the first starts from the
+    normalised sum of the last states and the inputs.
+    """
 
     def __init__(self, config: AsenConfig):
         super().__init__()
@@ -56,13 +61,20 @@ class AsenBackbone(nn.Module):
             nn.LayerNorm(size, eps=eps),
         )
         self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
+        self.config = config
 
     def forward(self, rows: EmbeddedRows) -> tuple[list[Tensor], list[Tensor]]:
-        """The states ``(B, n, d)`` at the input and after each layer, and each layer's attention weights."""
-        hidden_states = [self.input_layers(rows.node_features)]
-        attentions = []
-        for layer in self.layers:
-            states, weights = layer(hidden_states[-1], rows.orbital_features, rows.triple_features, rows.graph)
-            hidden_states.append(states)
-            attentions.append(weights)
+        """The states ``(B, n, d)`` at the input and after each layer of each pass, and their attention weights."""
+        inputs = self.input_layers(rows.node_features)
+        hidden_states, attentions = [inputs], []
+        states = inputs
+        for recurrence in range(self.config.num_recurrences):
+            if recurrence > 0:
+                # The inputs again, as in recurrent relational networks (Palm et al. 2018), at a norm that does not grow
+                # with the number of passes. No weights, so that any model can be given another number of passes.
+                states = F.layer_norm(states + inputs, states.shape[-1:], eps=self.config.layer_norm_eps)
+            for layer in self.layers:
+                states, weights = layer(states, rows.orbital_features, rows.triple_features, rows.graph)
+                hidden_states.append(states)
+                attentions.append(weights)
         return hidden_states, attentions

@@ -28,7 +28,7 @@ MAX_TASKS = 2**12
 MAX_WEIGHTS = 2**30
 """Largest number of weights: 4 GiB in float32."""
 
-_LARGEST = {"hidden_size": 2**16, "num_hidden_layers": 2**10, "num_attention_heads": 2**16}
+_LARGEST = {"hidden_size": 2**16, "num_hidden_layers": 2**10, "num_recurrences": 2**10, "num_attention_heads": 2**16}
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 # Keyword arguments that PreTrainedConfig accepts besides its dataclass fields, and attributes that Trainer and other
@@ -67,6 +67,9 @@ class AsenConfig(PreTrainedConfig):
         tasks: ``{name: TaskConfig or dict}``, sorted by name.
         hidden_size: width d of node states and orbital features.
         num_hidden_layers: number of GATv2 layers.
+        num_recurrences: how often these layers are applied, one pass after the other with the same weights. In training
+            the loss is the mean over the outputs after the passes of the last half; predictions are read after the last
+            pass. A trained model may be loaded with more passes, ``from_pretrained(folder, num_recurrences=16)``.
         num_attention_heads: number of heads, whose outputs are concatenated; must divide ``hidden_size``.
         negative_slope: slope of GATv2's LeakyReLU.
         hidden_act: ``"relu"`` (the paper's), ``"silu"`` or ``"gelu"``, after every layer's LayerNorm. A smooth one
@@ -87,6 +90,7 @@ class AsenConfig(PreTrainedConfig):
     tasks: dict = dataclasses.field(default_factory=dict)
     hidden_size: int = 128
     num_hidden_layers: int = 4
+    num_recurrences: int = 1
     num_attention_heads: int = 8
     negative_slope: float | int = 0.2
     hidden_act: Literal["relu", "silu", "gelu"] = "relu"

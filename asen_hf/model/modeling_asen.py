@@ -148,11 +148,11 @@ class AsenForMultitask(AsenPreTrainedModel):
         name, _ = self.config.task(task)
         columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
         output = self.asen.run({name: columns})[name]
-        logits = self._logits(name, output, columns)
+        *earlier, logits = self._read_outs(name, output, columns)
         if labels is not None:
             columns |= {"labels": labels} | ({} if weights is None else {"weights": weights})
         return AsenMultitaskOutput(
-            loss=None if labels is None else self._loss(name, logits, columns, num_items_in_batch),
+            loss=None if labels is None else self._loss(name, [*earlier, logits], columns, num_items_in_batch),
             logits=logits,
             hidden_states=output.asked(output_hidden_states, self.config, "hidden_states"),
             attentions=output.asked(output_attentions, self.config, "attentions"),
@@ -173,14 +173,25 @@ class AsenForMultitask(AsenPreTrainedModel):
         num_labels = num_labels or {}
         outputs = self.asen.run(batch)
         return {
-            name: self._loss(name, self._logits(name, outputs[name], columns), columns, num_labels.get(name))
+            name: self._loss(name, self._read_outs(name, outputs[name], columns), columns, num_labels.get(name))
             for name, columns in batch.items()
         }
 
-    def _logits(self, name: str, output: BackboneOutput, columns: Mapping[str, Tensor]) -> Tensor:
+    def _read_outs(self, name: str, output: BackboneOutput, columns: Mapping[str, Tensor]) -> list[Tensor]:
+        """Logits after each pass that the loss reads, in order: the passes of the last half in training, else the last.
+
+        With one pass, these are the logits after the last layer.
+        """
+        states = output.hidden_states[-1:]
+        if self.training and self.config.num_recurrences > 1:
+            after_passes = output.hidden_states[self.config.num_hidden_layers :: self.config.num_hidden_layers]
+            states = after_passes[self.config.num_recurrences // 2 :]
+        return [self._logits(name, after_pass, output, columns) for after_pass in states]
+
+    def _logits(self, name: str, states: Tensor, output: BackboneOutput, columns: Mapping[str, Tensor]) -> Tensor:
         task, head, chosen = self.config.tasks[name], self.heads[name], columns.get("cosets")
         sheets = self.asen.sheets(name)
-        states, graph = output.hidden_states[-1], output.rows.graph
+        graph = output.rows.graph
 
         def read(states: Tensor) -> Tensor:
             if task.output_level == "graph":
@@ -210,17 +221,19 @@ class AsenForMultitask(AsenPreTrainedModel):
     def _loss(
         self,
         name: str,
-        logits: Tensor,
+        read_outs: list[Tensor],
         columns: Mapping[str, Tensor],
         num_labels: Tensor | int | None = None,
     ) -> Tensor:
+        """The mean loss of several logits of the same rows."""
         task, inputs, labels = self.config.tasks[name], columns["inputs"], columns["labels"]
         check_tensor(task.check_labels, labels, name)
         if labels.shape[0] != inputs.shape[0]:
             raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
         mask = columns.get("attention_mask")
         labels = labels if mask is None else without_padding(task, labels, mask)
-        return task_loss(task, logits, labels, inputs, num_labels, columns.get("weights"))
+        losses = [task_loss(task, logits, labels, inputs, num_labels, columns.get("weights")) for logits in read_outs]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def predict(
         self,

@@ -56,7 +56,7 @@ class AsenModel(AsenPreTrainedModel):
 
     def __init__(self, config: AsenConfig):
         super().__init__(config)
-        self.backbone = AsenBackbone(config)
+        self.backbone = AsenBackbone(self.config)
         self.symmetry_breakers = TaskModules()
         self.value_sheets = TaskModules()
         self.token_embedders = TaskModules()
@@ -236,7 +236,8 @@ class AsenModel(AsenPreTrainedModel):
             pairs: of a task with pair inputs, ``(B, n, n)`` int64 categories, -1 where missing, or numbers
                 ``(B, n, n)`` or ``(B, n, n, P)``, NaN where missing; row = target, column = source.
             attention_mask: ``(B, n)``, 1 for the nodes that a row has, 0 for padding; by default all nodes.
-            output_hidden_states, output_attentions: whether to return the states and attention weights of all layers.
+            output_hidden_states, output_attentions: whether to return the states and attention weights of all layers,
+                of every pass.
 
         Returns:
             ``last_hidden_state`` ``(B, n, d)`` (equivariant), ``pooler_output`` ``(B, d)`` (invariant), and on request
@@ -269,8 +270,8 @@ class AsenModel(AsenPreTrainedModel):
                 ``cosets`` ``(B,)``, the coset of each row, for tasks that are averaged over cosets; by default all.
 
         Returns:
-            For each task, the states ``(B, n, d)`` at the input and after each layer, and the attention weights of each
-            layer. With value symmetries, those of the points of all sheets (:class:`~.value_symmetries.ValueSheets`).
+            For each task, the states ``(B, n, d)`` at the input and after each layer of each pass, and their attention
+            weights. With value symmetries, those of the points of all sheets (:class:`~.value_symmetries.ValueSheets`).
         """
         embedded = {name: self._embed(name, columns) for name, columns in batch.items()}
         outputs: dict[str, BackboneOutput] = {}

@@ -16,8 +16,8 @@ class BackboneOutput:
     """What the backbone makes of the rows of one task.
 
     Attributes:
-        hidden_states: at the input and after each layer, ``(B, n, d)``.
-        attentions: the attention weights of each layer.
+        hidden_states: at the input and after each layer of each pass, ``(B, n, d)``.
+        attentions: the attention weights of each layer of each pass.
         rows: its input.
     """
 
@@ -39,8 +39,9 @@ class AsenMultitaskOutput(ModelOutput):
         loss: mean over the labels that are not ignored, in normalised units; ``None`` without labels.
         logits: ``(B, n, num_labels)`` for node tasks, ``(B, n, n, num_labels)`` for pair tasks,
             ``(B, num_labels)`` for graph tasks, in normalised units.
-        hidden_states: ``num_hidden_layers + 1`` tensors ``(B, n, d)``, on request.
-        attentions: one tensor per layer, ``(B, H, n, n)`` (row = target) or, if sparse, ``(B, H, E)``; on request.
+        hidden_states: ``num_recurrences · num_hidden_layers + 1`` tensors ``(B, n, d)``, on request.
+        attentions: one tensor per layer and pass, ``(B, H, n, n)`` (row = target) or, if sparse, ``(B, H, E)``, on
+            request.
     """
 
     loss: Tensor | None = None

@@ -32,6 +32,10 @@ class ModelRecipe:
 
     hidden_size: int = described("Width d of node states and orbital features.", AsenConfig.hidden_size)
     num_hidden_layers: int = described("Number of message-passing layers.", AsenConfig.num_hidden_layers)
+    num_recurrences: int = described(
+        "How often the layers are applied, with the same weights; the loss averages the last half of the passes.",
+        AsenConfig.num_recurrences,
+    )
     num_attention_heads: int = described(
         "Attention heads per layer; must divide hidden_size.", AsenConfig.num_attention_heads
     )

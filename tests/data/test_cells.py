@@ -13,8 +13,9 @@ import torch
 
 from asen_hf import TaskConfig
 from asen_hf.data import load_table
-from asen_hf.data._arrow_columns import to_numpy
+from asen_hf.data._arrow_columns import gathered, to_numpy
 from asen_hf.data._cells import MISSING_TEXTS, parse, words_to_numbers
+from asen_hf.data.features import read_column
 from asen_hf.data.given_rows import to_rows, to_splits
 
 TASK = TaskConfig(degree=3, num_features=2, label_names=["at rest", "moving", "3"], output_level="graph")
@@ -176,6 +177,27 @@ def test_arrow_columns_hold_what_their_cells_say(name, cut):
         assert found is None
     else:
         np.testing.assert_array_equal(found.astype(float), expected)
+
+
+@pytest.mark.parametrize("name", ARROW)
+def test_chosen_rows_are_those_of_the_column_with_their_type(name):
+    column = pa.chunked_array([ARROW[name], ARROW[name][:0], ARROW[name][1:]], type=ARROW[name].type)
+    indices = np.random.default_rng(0).integers(len(column), size=7).astype(np.uint64)  # as datasets holds them
+    found, expected = gathered(column, indices), to_numpy(column.take(pa.array(indices)))
+    if name in ("numbers", "lists", "nested", "fixed", "large"):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+    else:
+        assert found is None
+
+
+@pytest.mark.parametrize("name", ["inputs", "pairs", "labels"])
+def test_shuffled_rows_are_read_as_the_rows_in_their_order(name):
+    task = TaskConfig(degree=3, num_features=2, pair_features=1, problem_type="regression")
+    rng = np.random.default_rng(0)
+    rows = to_rows(task, [rng.normal(size=(9, *shape)) for shape in ((3, 2), (3,), (3, 3, 1))])
+    order = rng.permutation(9)
+    np.testing.assert_array_equal(read_column(rows.select(order), name), read_column(rows, name)[order])
 
 
 def test_a_column_of_one_chunk_is_a_view():

@@ -302,6 +302,11 @@ def test_a_group_of_another_degree_is_refused(degree):
         error(model_of(cyclic(8)), symmetric(degree))
 
 
+def test_without_an_element_there_is_nothing_to_measure():
+    with pytest.raises(ValueError, match="num_elements must be at least 1"):
+        equivariance_error(model_of(cyclic(8)), make_inputs(8), "t", num_elements=0)
+
+
 def test_an_unknown_task_and_unfit_inputs_are_refused():
     model = model_of(cyclic(8))
     with pytest.raises(ValueError, match=r"unknown task 'nope'.*: t"):

@@ -1,6 +1,8 @@
 """Grids of small trainings, run as people run them: resumed, broken, reported; and the committed ones."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -17,11 +19,14 @@ import yaml
 from scipy.stats import ttest_rel
 
 from asen_hf import AsenForMultitask
-from asen_hf.commands.experiments import EXPERIMENTS, main
+from asen_hf.commands.experiments import main
 from asen_hf.commands.main import report_errors
 from asen_hf.evaluation.scores import score_splits
-from asen_hf.experiments import report, runner
-from asen_hf.experiments.grid import Grid
+from asen_hf.experiments import grid as grid_module
+from asen_hf.experiments import runner
+from asen_hf.experiments._scores import paired_test
+from asen_hf.experiments.grid import EXPERIMENTS, Grid, find_grids
+from tests.workers import workers_in_process
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = {
@@ -60,7 +65,7 @@ def axes(**changes):
 
 @pytest.fixture
 def call(monkeypatch, capfd):
-    """Runs the script's main in this process (its workers are others); returns status and output."""
+    """Runs the script's main in this process (its workers may be others); returns status and output."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     def run(*arguments):
@@ -72,6 +77,12 @@ def call(monkeypatch, capfd):
         return status, capfd.readouterr()
 
     return run
+
+
+@pytest.fixture
+def in_process():
+    with workers_in_process():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +156,7 @@ def test_running_again_does_nothing(toy, call):
     assert (toy / "results.csv").read_bytes() == before
 
 
-def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy, call):
+def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy, call, in_process):
     lines = (toy / "results.csv").read_text().splitlines(keepends=True)
     removed = lines.pop(5)
     (toy / "results.csv").write_text("".join(lines))
@@ -157,7 +168,7 @@ def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy
     assert again[-1].split(",")[:11] == removed.split(",")[:11]  # up to rows, scores among them
 
 
-def test_a_failing_cell_is_reported_while_the_others_are_finished(tmp_path, call, monkeypatch):
+def test_a_failing_cell_is_reported_while_the_others_are_finished(tmp_path, call, monkeypatch, in_process):
     monkeypatch.chdir(tmp_path)
     few = axes(task=None, train_rows=[4000, 20], arm={"paper": {"task": {"source": "equivariant/palindrome"}}})
     folder = write_grid(tmp_path / "toy", axes=few, report={"compare": "arm"})
@@ -190,6 +201,39 @@ def test_a_worker_that_is_killed_costs_its_cell_only(tmp_path, call, monkeypatch
     status, shown = call(folder, "--workers", 1)
     assert status == 1 and "arm endless, seed 0: its process died with status -9" in shown.err
     assert [row["arm"] for row in rows_of(folder)] == ["short"]
+
+
+def test_a_study_of_several_grids_runs_them_in_order_and_each_alone(tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(grid_module, "EXPERIMENTS", tmp_path / "experiments")
+    monkeypatch.setattr("asen_hf.commands.experiments.EXPERIMENTS", tmp_path / "experiments")
+    few = axes(task=None, train_rows=[20], arm={"paper": None}, seed=[0, 1])
+    base = {**GRID["base"], "task": {"source": "equivariant/palindrome", "num_rows": 90}}
+    for name in ("second", "first"):
+        (tmp_path / "experiments/real").mkdir(parents=True, exist_ok=True)
+        write_grid(tmp_path / "experiments/real" / name, base=base, axes=few, report={"compare": "arm"}, keep=True)
+    run: list = []
+    monkeypatch.setattr(
+        "asen_hf.commands.experiments.run_jobs",
+        lambda grid, jobs, workers: run.extend((grid.name, job.cell["seed"]) for job in jobs) or 0,
+    )
+    assert call("real")[0] == 0
+    assert run == [("real/first", "0"), ("real/first", "1"), ("real/second", "0"), ("real/second", "1")]
+    status, shown = call("real", "--cells", 3, "--dry_run")
+    assert status == 0 and "real/first: 2 cells" in shown.out and "real/second: 1 cells" in shown.out
+    run.clear()
+    assert call("real/second", "--cells", 1)[0] == 0 and run == [("real/second", "0")]
+
+
+def test_runs_and_logs_of_a_nested_grid_lie_in_folders_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(grid_module, "EXPERIMENTS", tmp_path / "experiments")
+    (tmp_path / "experiments/real").mkdir(parents=True)
+    grid = Grid.read(write_grid(tmp_path / "experiments/real/toy"))
+    assert grid.recipe(grid.cells[0]).training.output_dir.startswith("runs/experiments/real/toy/")
+    process = runner.start_worker(grid, 0)
+    process.communicate()
+    assert process.returncode == 0 and (tmp_path / "runs/experiments/real/toy/worker-0.log").exists()
 
 
 def test_a_store_takes_a_cell_once_and_mends_a_missing_line_end(toy):
@@ -240,12 +284,11 @@ PRETRAINED = {
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """A grid with pretraining, run once: its folder."""
-    folder = tmp_path_factory.mktemp("pretraining")
-    command = [sys.executable, ROOT / "training" / "experiments.py", write_grid(folder / "toy", **PRETRAINED)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "12 cells to run, of 12; 2 pretrainings" in done.stdout and "14/14" in done.stderr
+    folder, shown = tmp_path_factory.mktemp("pretraining"), io.StringIO()
+    arguments = [str(write_grid(folder / "toy", **PRETRAINED)), "--workers", "1"]
+    with contextlib.chdir(folder), workers_in_process(), contextlib.redirect_stdout(shown):
+        main(arguments)
+    assert "12 cells to run, of 12; 2 pretrainings" in shown.getvalue()
     return folder
 
 
@@ -277,7 +320,9 @@ def test_starts_differ_in_what_they_start_from(pretrained):
     assert len(set(losses.values())) == 6
 
 
-def test_a_missing_pretraining_is_made_again_for_the_cells_that_need_it(pretrained, tmp_path, call, monkeypatch):
+def test_a_missing_pretraining_is_made_again_for_the_cells_that_need_it(
+    pretrained, tmp_path, call, monkeypatch, in_process
+):
     monkeypatch.chdir(tmp_path)
     folder = shutil.copytree(pretrained / "toy", tmp_path / "toy")
     lines = (folder / "results.csv").read_text().splitlines(keepends=True)
@@ -353,7 +398,7 @@ def test_a_report_says_which_lines_the_grid_no_longer_explains(toy, call):
 
 def test_alike_scores_have_no_p_value():
     alike = {"0": 1.0, "1": 1.0, "2": 1.0}
-    difference, p, count = report.paired_test(alike, alike)
+    difference, p, count = paired_test(alike, alike)
     assert (difference, p != p, count) == (0.0, True, 3)
 
 
@@ -457,7 +502,7 @@ def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
     assert recipe.training.train_rows == 20 and recipe.training.lr == 0.5 and recipe.model.hidden_size == 16
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in EXPERIMENTS.glob("*/grid.yaml")))
+@pytest.mark.parametrize("name", [str(path.relative_to(EXPERIMENTS)) for path in find_grids(EXPERIMENTS)])
 def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name):
     (tmp_path / "repository").mkdir()
     if (ROOT / "../shared").exists():  # users' files, which grids name by their paths from the repository

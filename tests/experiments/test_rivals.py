@@ -75,8 +75,15 @@ def test_diffusion_cell_is_a_gru_with_walks_written_out():
 def test_the_matched_width_is_the_nearest(architecture):
     config = build(architecture).config
     width = matched_width(config, 20_000)
-    sizes = {size: build(architecture, hidden_size=size).num_parameters() for size in range(2, 200, 2)}
+    widths = sorted({2, 40, 198, width - 2, width, width + 2})
+    sizes = {size: build(architecture, hidden_size=size).num_parameters() for size in widths}
     assert width == min(sizes, key=lambda size: abs(sizes[size] - 20_000))
+    assert [*sizes.values()] == sorted(sizes.values())  # so that no other width comes nearer
+
+
+@pytest.mark.parametrize(("num_parameters", "width"), [(1, 2), (10**9, 1024)])
+def test_the_matched_width_ends_where_widths_do(num_parameters, width):
+    assert matched_width(build("mlp").config, num_parameters) == width
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -1,4 +1,4 @@
-"""training/select_symmetry.py at toy size: it ranks, keeps the winner, resumes, and refuses what it cannot compare."""
+"""``asen select`` at toy size: it ranks, keeps the winner, resumes, and refuses what it cannot compare."""
 
 import csv
 import json
@@ -12,6 +12,7 @@ from asen_hf import AsenForMultitask
 from asen_hf.commands.main import main
 from asen_hf.experiments.grid import Grid
 from asen_hf.experiments.selection_report import Candidate, rank, write_ranking
+from tests.workers import workers_in_process
 
 SCRIPT = Path(__file__).parents[2] / "training" / "select_symmetry.py"
 SMALL = (
@@ -20,10 +21,23 @@ SMALL = (
 )
 
 
-def select(*arguments, check=True):
-    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done
+@pytest.fixture
+def select(capsys):
+    """Runs the command in this process, its worker too; returns what it shows."""
+
+    def run(*arguments, status=0):
+        capsys.readouterr()
+        with workers_in_process():
+            found = main(["select", *arguments, "--workers=1"])
+        shown = capsys.readouterr()
+        assert found == status, shown.err
+        return shown
+
+    return run
+
+
+def select_in_processes(*arguments):
+    subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, check=True)
 
 
 def ranking(output):
@@ -31,10 +45,10 @@ def ranking(output):
         return list(csv.DictReader(file))
 
 
-def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path):
+def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path, select):
     output = tmp_path / "out"
     arguments = ("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}")
-    done = select(*arguments, "--groups", "trivial", "[[[0, 4], [1, 3]]]", "S_5")
+    shown = select(*arguments, "--groups", "trivial", "[[[0, 4], [1, 3]]]", "S_5")
     rows = ranking(output)
     assert sorted(row["candidate"] for row in rows) == ["S_5", "[[[0, 4], [1, 3]]]", "trivial"]
     assert {row["candidate"]: (row["orbitals"], row["order"]) for row in rows} == {
@@ -45,25 +59,26 @@ def test_candidates_are_ranked_and_the_winner_is_kept(tmp_path):
     scores = [float(row["validation accuracy"].split()[0]) for row in rows]
     assert scores == sorted(scores, reverse=True)
     assert sum(int(row["first on"].split()[0]) for row in rows) == 2  # of two seeds
-    assert rows[0]["candidate"] in done.stdout
+    assert rows[0]["candidate"] in shown.out
     model = AsenForMultitask.from_pretrained(output / "best")
     assert model.config.tasks["equivariant/palindrome"].group_name == rows[0]["candidate"]
     assert not list((output / "runs").glob("**/*.safetensors"))
     assert (output / "ranking.png").stat().st_size > 1000
 
     again = select(*arguments, "--groups", "trivial", "[[[0, 4], [1, 3]]]", "S_5")
-    assert "0 of 3 runs to go" in again.stdout
+    assert "0 of 3 runs to go" in again.out
     assert AsenForMultitask.from_pretrained(output / "best").num_parameters() == model.num_parameters()
-    refused = select(*arguments, "--groups", "trivial", check=False)
-    assert refused.returncode == 2
-    assert "holds another selection" in refused.stderr
+    refused = select(*arguments, "--groups", "trivial", status=2)
+    assert "holds another selection" in refused.err
 
 
 @pytest.mark.slow
 def test_every_candidate_gets_the_learning_rate_that_suits_it(tmp_path):
     output = tmp_path / "out"
     arguments = ("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}")
-    select(*arguments, "--max_steps=60", "--eval_steps=60", "--groups", "reversal", "--lrs", "1e-9", "1e-2")
+    select_in_processes(
+        *arguments, "--max_steps=60", "--eval_steps=60", "--groups", "reversal", "--lrs", "1e-9", "1e-2"
+    )
     [row] = ranking(output)
     assert row["lr"] == "0.01"
     with (output / "results.csv").open(encoding="utf-8") as file:
@@ -71,7 +86,7 @@ def test_every_candidate_gets_the_learning_rate_that_suits_it(tmp_path):
     assert tried == [("0", "0.01"), ("0", "1e-09"), ("1", "0.01")]  # all rates on the first seed only
 
 
-def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_path):
+def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_path, select):
     config = {"degree": 4, "vocab_size": 2, "edges": [[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]]}
     (tmp_path / "task.json").write_text(json.dumps(config))
     table = [{"inputs": [k >> bit & 1 for bit in range(4)], "labels": [k & 1] * 4} for k in range(16)]
@@ -98,7 +113,7 @@ def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_pa
 
 
 @pytest.mark.slow
-def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
+def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path, select):
     output = tmp_path / "out"
     select(
         *("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}"),
@@ -117,7 +132,7 @@ def test_other_networks_of_as_many_parameters_are_in_the_table(tmp_path):
 
 
 @pytest.mark.slow
-def test_predictors_without_a_network_take_part_and_folds_take_the_place_of_seeds(tmp_path):
+def test_predictors_without_a_network_take_part_and_folds_take_the_place_of_seeds(tmp_path, select):
     output = tmp_path / "out"
     select(
         *("--task=equivariant/palindrome", "--task_options", '{"length": 5}', *SMALL, f"--output_dir={output}"),

@@ -39,7 +39,8 @@ TASKS = [
 ]
 BACKBONE = {
     **{"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "negative_slope": 0.25, "pooling": "mean"},
-    **{"hidden_dropout_prob": 0.5, "layer_norm_eps": 1e-5, "gated_messages": True, "hidden_act": "silu"},
+    **{"num_recurrences": 2, "hidden_dropout_prob": 0.5, "layer_norm_eps": 1e-5, "gated_messages": True},
+    "hidden_act": "silu",
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from asen_hf.plots import _saving
 from asen_hf.plots._saving import MAX_BYTES, save_figure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def crowded(lines=60):
     """Many thin lines, which compress badly."""
-    figure = Figure(figsize=(12, 9))
+    figure = Figure(figsize=(6, 4.5))
     axes = figure.subplots(3, 2)
     walks = np.random.default_rng(0).normal(size=(6, lines, 300)).cumsum(axis=2)
     for panel, walk in zip(axes.flat, walks, strict=True):
@@ -24,12 +25,13 @@ def crowded(lines=60):
 
 
 @pytest.mark.parametrize("lines", [1, 60])
-def test_a_png_is_at_most_100_kb_and_can_be_read(tmp_path, lines):
+def test_a_png_has_at_most_the_bytes_allowed_and_can_be_read(tmp_path, monkeypatch, lines):
+    monkeypatch.setattr(_saving, "MAX_BYTES", 25_000)  # of a small figure, whose colours are soon counted
     save_figure(crowded(lines), tmp_path / "plot.png")
-    assert 1000 < (tmp_path / "plot.png").stat().st_size <= MAX_BYTES
+    assert 1000 < (tmp_path / "plot.png").stat().st_size <= 25_000
     with Image.open(tmp_path / "plot.png") as image:
-        assert image.width / image.height == pytest.approx(12 / 9, rel=0.01)
-        assert image.width >= 12 * 50
+        assert image.width / image.height == pytest.approx(6 / 4.5, rel=0.01)
+        assert image.width >= 6 * 50
         assert len(image.convert("RGB").getcolors()) <= 256
 
 

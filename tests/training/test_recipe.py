@@ -36,6 +36,7 @@ TRAINING_FIELDS = [field.name for field in dataclasses.fields(TrainingRecipe)]
 # A value for every scalar field that is not the field's default, as YAML reads it.
 OTHER = {
     **{"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "negative_slope": 0.1},
+    "num_recurrences": 2,
     **{
         "hidden_dropout_prob": 0.25,
         "layer_norm_eps": 1e-4,

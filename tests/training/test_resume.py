@@ -112,6 +112,7 @@ def test_another_backbone_is_refused_by_its_field(broken, field):
     other = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
+        "num_recurrences": 2,
         "num_attention_heads": 4,
         "pooling": "mean",
         "hidden_act": "silu",

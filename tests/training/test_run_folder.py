@@ -1,8 +1,11 @@
 """A run's folder: locked, never overwritten unasked, whole at every moment, and safe to take from a stranger."""
 
+import contextlib
+import io
 import json
 import os
 import pickle
+import resource
 import shutil
 import subprocess
 import sys
@@ -110,24 +113,33 @@ import sys
 from asen_hf.training._run_folder import claimed
 from asen_hf.training.recipe import TrainingRecipe
 
-with claimed(TrainingRecipe(output_dir=sys.argv[1])):
-    print("claimed", flush=True)
+first, second = (claimed(TrainingRecipe(output_dir=folder)) for folder in sys.argv[1:])
+with second:
+    with first:
+        print("both are claimed", flush=True)
+        sys.stdin.readline()
+    print("the first is free", flush=True)
     sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("end", ["it ends", "it is killed"])
-def test_a_folder_belongs_to_one_run_at_a_time(tmp_path, end):
+def test_a_folder_belongs_to_one_run_until_it_ends_or_is_killed(tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "run")], **pipes)
-    assert holder.stdout.readline() == "claimed\n"
-    for arguments in ({}, {"overwrite": True}, {"resume_from_checkpoint": "latest"}):
-        with pytest.raises(ValueError, match="another run is writing to it"):
-            run(tmp_path / "run", **arguments)
-    if end == "it is killed":
-        holder.kill()
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, *map(str, folders)], **pipes)
+    assert holder.stdout.readline() == "both are claimed\n"
+    for folder in folders:
+        for arguments in ({}, {"overwrite": True}, {"resume_from_checkpoint": "latest"}):
+            with pytest.raises(ValueError, match="another run is writing to it"):
+                run(folder, **arguments)
+    print(file=holder.stdin, flush=True)
+    assert holder.stdout.readline() == "the first is free\n"
+    run(folders[0])
+    with pytest.raises(ValueError, match="another run is writing to it"):
+        run(folders[1])
+    holder.kill()
     holder.communicate("")
-    run(tmp_path / "run")
+    run(folders[1])
 
 
 def test_finetune_claims_its_folder_before_it_reads_the_rows(tmp_path):
@@ -202,30 +214,23 @@ def test_a_death_while_publishing_never_mixes_two_results(tmp_path, dies_after, 
     assert all(torch.equal(x, best[name]) for name, x in load_file(tmp_path / "model.safetensors").items())
 
 
-LIMITED = """
-import resource, sys
-from tests.training.small_runs import run
+@contextlib.contextmanager
+def size_of_files_is_at_most(limit):
+    """Within it, writing more bytes to a file fails with an OSError, as where the disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-for limit in sys.argv[2:]:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
-    try:
-        run(f"{sys.argv[1]}/{limit}", max_steps=4, eval_steps=2)
-    except ValueError as error:
-        print(error)
-"""
 
-
-def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path):
-    """A limit on the size of files stands for the disk; both make writing fail with an OSError."""
-    limits = ("0", "200", "4000", "15000")  # bytes; among them the config, the weights and the optimiser's state
-    command = [sys.executable, "-W", "ignore", "-c", LIMITED, str(tmp_path), *limits]
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, check=True)
-    said = [line for line in done.stdout.splitlines() if not line.startswith("step ")]
-    assert len(said) == len(limits)
-    assert all("cannot write" in line and "once there is room" in line for line in said), said
-    assert not any((tmp_path / limit).exists() for limit in limits)
+@pytest.mark.parametrize("limit", [0, 200, 4000, 15000])  # the config, the weights and the optimiser's state
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path, limit):
+    with pytest.raises(ValueError, match=r"cannot write.*once there is room"), size_of_files_is_at_most(limit):
+        run(tmp_path / "run", max_steps=4, eval_steps=2)
+    assert not (tmp_path / "run").exists()
 
 
 class Payload:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -200,9 +201,10 @@ def test_the_printed_next_command_works(pretraining, call):
     assert table_of(text)[2].startswith("equivariant/intersect ")
 
 
-def test_a_killed_run_resumes_to_bit_for_bit_the_same_weights(tmp_path, recipe_file, checkpoint):
+def test_a_killed_run_resumes_to_bit_for_bit_the_same_weights(tmp_path, recipe_file, checkpoint, call):
     output = tmp_path / "run"
-    command = script_command("pretrain", "--recipe", recipe_file, "--output_dir", output)
+    arguments = ("--recipe", recipe_file, "--output_dir", output)
+    command = script_command("pretrain", *arguments)
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=log, stderr=log)
         while process.poll() is None and not any(output.glob("checkpoint-*")):
@@ -212,7 +214,7 @@ def test_a_killed_run_resumes_to_bit_for_bit_the_same_weights(tmp_path, recipe_f
     assert process.returncode == -signal.SIGKILL, (tmp_path / "log").read_text()
     assert not (output / "model.safetensors").exists()
     assert not (output / f"checkpoint-{RECIPE['training']['max_steps']}").exists()
-    launch(*command, "--resume_from_checkpoint", "latest", cwd=tmp_path)
+    call("pretrain", *arguments, "--resume_from_checkpoint", "latest")
     for name in (".", f"checkpoint-{RECIPE['training']['max_steps']}"):
         assert is_same(weights_of(output / name), weights_of(checkpoint / name))
     assert [*output.rglob("*.tmp")] == []
@@ -375,19 +377,19 @@ print(float((model.predict(rows["inputs"]) == rows["labels"]).double().mean()))
 """
 
 
-def test_a_users_table_goes_from_file_to_finetuned_evaluated_reloaded_model(tmp_path, checkpoint, my_task):
+def test_a_users_table_goes_from_file_to_finetuned_evaluated_reloaded_model(tmp_path, checkpoint, my_task, call):
     table = write_csv(tmp_path / "table.csv", my_rows(300))
     sources = ("--dataset", table, "--task_config", my_task)
     training = ("--num_epochs", 8, "--rows_per_task", 16, "--output_dir", tmp_path / "mine")
-    finetuned = launch(*script_command("finetune", "--checkpoint", checkpoint, *sources, *training), cwd=tmp_path)
+    finetuned = call("finetune", "--checkpoint", checkpoint, *sources, *training)
     my_task.unlink()  # the checkpoint knows its task by now
     scores = ("--output", tmp_path / "scores.json")
-    evaluated = launch(*script_command("evaluate", "--checkpoint", tmp_path / "mine", *scores), cwd=tmp_path)
+    evaluated = call("evaluate", "--checkpoint", tmp_path / "mine", *scores)
     reloaded = launch(sys.executable, "-c", RELOAD, tmp_path / "mine", table, cwd=tmp_path)
 
     assert "`my_task` were read from files" in (tmp_path / "mine" / "README.md").read_text()
-    assert table_of(evaluated.stdout) == table_of(finetuned.stdout)
-    assert re.match(r"my_task +C_3 wr C_3 +\d+ +45 ", table_of(evaluated.stdout)[2])
+    assert table_of(evaluated) == table_of(finetuned)
+    assert re.match(r"my_task +C_3 wr C_3 +\d+ +45 ", table_of(evaluated)[2])
     record = json.loads((tmp_path / "scores.json").read_text())
     score = record["scores"]["my_task"]
     assert score["value"] > score["references"]["majority"]
@@ -653,10 +655,13 @@ def test_bad_input_ends_with_status_two_and_one_line_that_says_what_is_wrong(
     assert not shown[1:] or shown[-1].strip() == "^"  # below a character of the notation, which is the line above
 
 
-def test_the_status_of_a_failed_process_is_two(tmp_path, checkpoint):
-    done = launch(*script_command("finetune", "--checkpoint", checkpoint, "--task", "x"), cwd=tmp_path, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize("script", ["pretrain", "finetune", "evaluate", "select_symmetry"])
+def test_the_status_of_a_failed_script_is_two(monkeypatch, capsys, script):
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", "--nothing"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / "training" / f"{script}.py"), run_name="__main__")
+    assert end.value.code == 2
+    assert re.fullmatch(r"error: .*--nothing.*\n", capsys.readouterr().err)
 
 
 # --- two processes ----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ _BOND = 1.3  # longest bond, as a multiple of the sum of both radii; the next di
 _NEAREST = 0.7, 1.8  # ångström, range of the median distance between the two nearest atoms; in bohr it is 1.9 times it
 _TOO_NEAR = 0.3  # ångström
 _LENGTH, _POWERS = 2.0, 3  # ångström, of the first feature's decay; number of its powers
-_SCALE = 15.0  # of features, in standard deviations
+_SCALE = 3.0  # of features, in standard deviations: with 15, a network of 36 pairs did not leave the pair potential
 _BUCKETS = 8  # wide bumps, because energies are smooth
 _TEST, _VALIDATION = 0.3, 0.1  # 1,500 and 500 of the 5,000 rows, as in published figures
 GEOMETRIES = (
@@ -47,7 +47,7 @@ class Qm22:
 
     Nodes are atoms, their elements are tokens (in alphabetic order of the symbols), and pair inputs are distances in
     ångström. Or nodes are pairs of atoms i < j in lexicographic order, with the features exp(-k r / 2 Å), k = 1, 2, 3,
-    and training starts from the pair potential that is linear in them (``linear_skip``); their scales are fifteen times
+    and training starts from the pair potential that is linear in them (``linear_skip``); their scales are three times
     their standard deviations, so that the network starts nearly linear, too. Statistics of energies and quantiles of
     distances are not stated: training computes them from its own rows.
 
@@ -57,7 +57,7 @@ class Qm22:
         group: ``"bonds"`` (atoms that the bonds of the row of lowest energy cannot tell apart, such as the hydrogens of
             one methyl group), ``"like_atoms"`` (all atoms of an element: exact too, but most of its exchanges lead to
             geometries that no row comes near), ``"trivial"`` or any other group on the atoms.
-        nodes: ``"atoms"`` or ``"pairs"``. Pairs cost more, and predict energies better (docs/results/molecules.md).
+        nodes: ``"atoms"`` or ``"pairs"``. Pairs cost more, and predict energies better (docs/results/real.md).
         train_rows: keep the first so many training rows, as published figures do; by default all.
 
     Raises:
