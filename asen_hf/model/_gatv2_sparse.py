@@ -14,7 +14,7 @@ from torch import Tensor
 from ._gatv2_autograd import attend
 from ._gatv2_compiler import compile_or_warn
 from ._gatv2_pyg import pyg_attention_forward
-from ._gatv2_sparse_kernels import ListPasses, compiled_list_passes, list_messages, list_scores
+from ._gatv2_sparse_kernels import ListPasses, compiled_list_passes, plain_list_passes
 from ._neighbours import Neighbours
 from .symmetry import OrbitGraph
 
@@ -48,29 +48,21 @@ def sparse_attention_forward(
         )
     if neighbours is None or passes is None:
         return pyg_attention_forward(layer, target, source, edge_table, gate_table, graph)
-    if (
-        len(edge_table) == 1
-    ):  # for torch.compile, which treats a size of one as a constant; no edge has the second label
-        edge_table = edge_table.repeat(2, 1, 1)
-        gate_table = None if gate_table is None else gate_table.repeat(2, 1, 1)
+    # torch.compile treats a size of one as a constant: give a table of one row a second one, which no edge has.
+    if len(edge_table) == 1:
+        edge_table, gate_table = (None if table is None else table.repeat(2, 1, 1) for table in (edge_table, gate_table))
     # Under autocast, the projections and the attention vector have different dtypes: promote all tensors to one.
     dtype = torch.promote_types(target.dtype, layer.attention_vector.dtype)
-    gates = None if gate_table is None else _heads_last(1 + gate_table).to(dtype)
-    features = [_heads_last(each).to(dtype) for each in (target, source, edge_table)]
-    output, weights = attend(_Attention(passes, neighbours), *features, gates, layer.attention_vector.mT.to(dtype))
-    weights = weights.flatten(1, 2).index_select(1, neighbours.edge_slots)
-    return output.mT, weights.mT
-
-
-def _heads_last(features: Tensor) -> Tensor:
-    """``(…, H, C)`` to ``(…, C·H)``."""
-    return features.mT.flatten(-2)
+    gates = None if gate_table is None else (1 + gate_table).flatten(1).to(dtype)
+    features = [features.flatten(-2).to(dtype) for features in (target, source, edge_table)]
+    output, weights = attend(_Attention(passes, neighbours), *features, gates, layer.attention_vector.to(dtype))
+    return output, weights.flatten(1, 2).index_select(1, neighbours.edge_slots).mT
 
 
 class _Attention(NamedTuple):
-    """A function of target ``(B, n, d)``, source, edges ``(rank, d)``, gates and attention vector ``(C, H)``.
+    """A function of target ``(B, n, d)``, source, edges ``(rank, d)``, gates and attention vector ``(H, C)``.
 
-    Its results are the output ``(B, n, C, H)`` and the weights ``(B, n, k, H)``.
+    Its results are the output ``(B, n, H, C)`` and the weights ``(B, k, n, H)``.
     """
 
     passes: ListPasses
@@ -79,18 +71,11 @@ class _Attention(NamedTuple):
     def forward(
         self, target: Tensor, source: Tensor, edges: Tensor, gates: Tensor | None, attention_vector: Tensor
     ) -> tuple[Tensor, Tensor]:
-        sources, labels = self.neighbours.sources, self.neighbours.labels
-        scores = self.passes.scores(target, source, edges, labels, sources, attention_vector.contiguous())
-        weights = _softmax(scores, self.neighbours.is_sent)
-        return self.passes.messages(weights, source, gates, labels, sources), weights
+        return _attend(self.passes, self.neighbours, target, source, edges, gates, attention_vector)
 
-    def plain(
-        self, target: Tensor, source: Tensor, edges: Tensor, gates: Tensor | None, attention_vector: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        sources, labels, slope = self.neighbours.sources, self.neighbours.labels, self.passes.negative_slope
-        scores = list_scores(target, source, edges, labels, sources, attention_vector, slope)
-        weights = _softmax(scores, self.neighbours.is_sent)
-        return list_messages(weights, source, gates, labels, sources), weights
+    def plain(self, *tensors: Any) -> tuple[Tensor, Tensor]:
+        passes = plain_list_passes(*tensors[-1].shape, self.passes.negative_slope)
+        return _attend(passes, self.neighbours, *tensors)
 
     def backward(
         self,
@@ -104,47 +89,56 @@ class _Attention(NamedTuple):
         output: Tensor,
         weights: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        passes, (sources, labels, _, _, targets, out_labels, _, _) = self
-        by_label = edges.new_zeros(len(edges), *attention_vector.shape)
+        passes, lists = self
         output_gradient = torch.zeros_like(output) if output_gradient is None else output_gradient
         # Σ_j weight · gradient, which the softmax's backward needs, equals gradient · output: no pass over pairs.
-        expected = (output_gradient * output).sum(-2).unsqueeze(2)
-        gradient = output_gradient.contiguous().flatten(2)
-        weight_gradient = passes.weight_gradients(gradient, source, gates, labels, sources)
+        expected = (output_gradient * output).sum(-1)
         if weights_gradient is not None:
-            expected = expected + (weights_gradient * weights).sum(2, keepdim=True)
-            weight_gradient = weight_gradient + weights_gradient
-        score_gradient = weight_gradient.sub_(expected).mul_(weights).contiguous()
-        gates_gradient = None
+            expected = expected + (weights_gradient * weights).sum(1)
+        gradient = output_gradient.flatten(2).contiguous()
+        delta = passes.score_gradients(gradient, source, gates, lists.labels, lists.sources, weights, expected)
+        if weights_gradient is not None:
+            delta = delta.addcmul_(weights_gradient, weights)
+        edges_gradient, gates_gradient = edges.new_zeros(len(edges), *attention_vector.shape), None
         if gates is not None:
-            gates_gradient = torch.zeros_like(by_label)
-            passes.gate_gradients(gates_gradient, gradient, weights, source, labels, sources)
-        passes.edge_gradients(by_label, score_gradient, target, source, edges, labels, sources)
-        to_target, to_attention_vector = passes.score_gradients(score_gradient, target, source, edges, labels, sources)
-        # Sums over the targets of each source: the same functions, of the other lists.
-        through_messages = passes.messages(self._out(weights), gradient, gates, out_labels, targets)
-        to_source = passes.first_score_gradient(self._out(score_gradient), source, target, edges, out_labels, targets)
+            gates_gradient = torch.zeros_like(edges_gradient)
+            passes.gate_gradients(gates_gradient, gradient, weights, source, lists.labels, lists.sources)
+        passes.edge_gradients(edges_gradient, delta, target, source, edges, lists.labels, lists.sources)
+        to_target, to_attention_vector = passes.target_gradients(
+            delta, target, source, edges, lists.labels, lists.sources
+        )
+        out_tensors = (source, target, edges, lists.out_labels, lists.targets, attention_vector)
+        to_source = passes.source_gradients(
+            weights, delta, lists.out_slots, lists.is_out, gradient, gates, *out_tensors
+        )
         return (
             (to_target * attention_vector).flatten(2),
-            through_messages.addcmul_(to_source, attention_vector).flatten(2),
-            (by_label * attention_vector).flatten(1),
+            to_source.flatten(2),
+            (edges_gradient * attention_vector).flatten(1),
             None if gates_gradient is None else gates_gradient.flatten(1),
             to_attention_vector.sum((0, 1)),
         )
 
-    def _out(self, values: Tensor) -> Tensor:
-        """Values ``(B, n, k, H)`` of the edges into nodes, by the edges out of nodes ``(B, n, r, H)``."""
-        targets, out_slots, is_out = self.neighbours.targets, self.neighbours.out_slots, self.neighbours.is_out
-        # Apart from the kernels, which would read one number at a time.
-        gathered = values.flatten(1, 2).index_select(1, out_slots).unflatten(1, targets.shape)
-        return gathered if is_out is None else gathered.mul_(is_out.unsqueeze(-1))
+
+def _attend(
+    passes: ListPasses,
+    lists: Neighbours,
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    gates: Tensor | None,
+    attention_vector: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Output and weights; autograd sees through plain passes."""
+    scores = passes.scores(target, source, edges, lists.labels, lists.sources, attention_vector)
+    weights = _softmax(scores, lists.is_sent)
+    return passes.messages(weights, source, gates, lists.labels, lists.sources), weights
 
 
 def _softmax(scores: Tensor, is_sent: Tensor | None) -> Tensor:
-    """Scores ``(B, n, k, H)`` to weights; a target that is sent nothing has none."""
-    if is_sent is not None:
-        # Not minus infinity: all sources of a target may be masked.
-        scores = torch.where(is_sent.unsqueeze(-1), scores, torch.finfo(scores.dtype).min)
-    # Along the first dimension, because PyTorch's softmax between others is twice as slow on a CPU.
-    weights = scores.movedim(2, 0).contiguous().softmax(0).movedim(0, 2).contiguous()
-    return weights if is_sent is None else weights * is_sent.unsqueeze(-1)
+    """Scores ``(B, k, n, H)`` to weights; a target that is sent nothing has none."""
+    if is_sent is None:
+        return scores.softmax(1)
+    # Not minus infinity: all sources of a target may be masked.
+    scores = torch.where(is_sent.unsqueeze(-1), scores, torch.finfo(scores.dtype).min)
+    return scores.softmax(1) * is_sent.unsqueeze(-1)

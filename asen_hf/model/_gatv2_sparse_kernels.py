@@ -1,11 +1,12 @@
 """The steps of GATv2 attention over lists of neighbours, as kernels compiled for a sparse support.
 
 Notation as in :mod:`asen_hf.model._gatv2_kernels`. Every node has a list of k neighbours: its sources, or, in the other
-direction, its targets. A sum over the targets of each source is then the same function as a sum over the sources of
-each target, of the other lists: no kernel scatters to nodes.
+direction, its targets. A sum over the targets of each source is then a sum over a list, too: no kernel scatters to
+nodes.
 
-Shapes: B rows, n nodes, k neighbours, C channels per head, H heads, d = C·H. Heads are the last dimension, so that a
-sum over channels adds vectors of heads. Labels are ``(1, n, k)`` if all rows share them, else ``(B, n, k)``.
+Shapes: B rows, n nodes, k neighbours, H heads, C channels per head, d = H·C. Lists are ``(k, n)``, and labels
+``(1, k, n)`` if all rows share them, else ``(B, k, n)``. The place in the list comes first, because inductor
+vectorises the dimension that most tensors store contiguously, which must be the channels.
 """
 
 from __future__ import annotations
@@ -24,74 +25,123 @@ class ListPasses(NamedTuple):
     """Functions that loop over all neighbours of all nodes. Arguments are positional, in the order given here.
 
     Attributes:
-        scores: takes nodes ``(B, n, d)``, their neighbours' ``(B, n, d)``, edges ``(rank, d)``, labels, lists
-            ``(n, k)`` of neighbours and attention vector ``(C, H)``; returns the attention scores ``(B, n, k, H)``.
-        messages: takes weights ``(B, n, k, H)``, neighbours, gates ``(rank, d)`` or ``None``, labels and lists; returns
-            the sums of messages ``(B, n, C, H)``.
-        score_gradients: takes the gradient δ of the scores ``(B, n, k, H)`` and the first five of ``scores``; returns
-            the sums over each node's list of δ · LeakyReLU' and of δ · LeakyReLU, ``(B, n, C, H)``.
-        first_score_gradient: the first of these sums alone.
-        edge_gradients: takes a tensor ``(rank, C, H)`` and the arguments of ``score_gradients``; adds to the tensor the
-            sums over the pairs of each label of δ · LeakyReLU'.
-        weight_gradients: takes the gradient of the output ``(B, n, d)``, and the last four of ``messages``; returns the
-            gradient of the weights.
-        gate_gradients: takes a tensor ``(rank, C, H)``, the gradient of the output, weights, neighbours, labels and
+        scores: takes nodes ``(B, n, d)``, their neighbours' ``(B, n, d)``, edges ``(rank, d)``, labels, lists and
+            attention vector ``(H, C)``; returns the attention scores ``(B, k, n, H)``.
+        messages: takes weights ``(B, k, n, H)``, neighbours, gates ``(rank, d)`` or ``None``, labels and lists; returns
+            the sums of messages ``(B, n, H, C)``.
+        score_gradients: takes the gradient of the output ``(B, n, d)``, the last four of ``messages``, weights and the
+            expected gradients of the weights ``(B, n, H)``; returns the gradient δ of the scores ``(B, k, n, H)``.
+        target_gradients: takes δ and the first five of ``scores``; returns the sums over each node's list of
+            δ · LeakyReLU' and of δ · LeakyReLU, ``(B, n, H, C)``.
+        source_gradients: takes weights, δ, slots ``(r, n)`` at which the edges out of each node lie in these two, and
+            whether there is an edge ``(r, n)``; the gradient of the output ``(B, n, d)``, gates or ``None``; the
+            arguments of ``scores`` with the source as nodes, the target as neighbours, and the lists of the edges out
+            of nodes. Returns the gradient of the source ``(B, n, H, C)``.
+        edge_gradients: takes a tensor ``(rank, H, C)``, δ and the first five of ``scores``; adds to the tensor the sums
+            over the pairs of each label of δ · LeakyReLU'.
+        gate_gradients: takes a tensor ``(rank, H, C)``, the gradient of the output, weights, neighbours, labels and
             lists; adds to the tensor the gradient of the gates.
         negative_slope: slope of the LeakyReLU.
     """
 
     scores: Callable[..., Tensor]
     messages: Callable[..., Tensor]
-    score_gradients: Callable[..., tuple[Tensor, Tensor]]
-    first_score_gradient: Callable[..., Tensor]
+    score_gradients: Callable[..., Tensor]
+    target_gradients: Callable[..., tuple[Tensor, Tensor]]
+    source_gradients: Callable[..., Tensor]
     edge_gradients: Callable[..., None]
-    weight_gradients: Callable[..., Tensor]
     gate_gradients: Callable[..., None]
     negative_slope: float
 
 
-def list_scores(
-    nodes: Tensor,
-    neighbours: Tensor,
-    edges: Tensor,
-    labels: Tensor,
-    lists: Tensor,
-    attention_vector: Tensor,
-    negative_slope: float,
-) -> Tensor:
-    """The scores in plain PyTorch, which autograd can differentiate; see :class:`ListPasses`."""
-    sums = _sums(nodes, neighbours, edges, labels, lists, attention_vector.shape[1])
-    return (F.leaky_relu(sums, negative_slope) * attention_vector).sum(-2)
+def plain_list_passes(heads: int, channels: int, negative_slope: float) -> ListPasses:
+    """The passes in plain PyTorch; autograd can differentiate ``scores`` and ``messages``."""
 
+    def split(tensor: Tensor) -> Tensor:
+        return tensor.unflatten(-1, (heads, channels))
 
-def list_messages(weights: Tensor, neighbours: Tensor, gates: Tensor | None, labels: Tensor, lists: Tensor) -> Tensor:
-    """The sums of messages in plain PyTorch, which autograd can differentiate; see :class:`ListPasses`."""
-    messages = weights.unsqueeze(-2) * _by_head(_gather(neighbours, lists), weights.shape[-1])
-    if gates is not None:
-        messages = messages * _by_head(F.embedding(labels, gates), weights.shape[-1])
-    return messages.sum(2)
+    def sums(nodes: Tensor, neighbours: Tensor, edges: Tensor, labels: Tensor, lists: Tensor) -> Tensor:
+        """z ``(B, k, n, H, C)``."""
+        return split(F.embedding(labels, edges) + nodes.unsqueeze(1) + _gather(neighbours, lists))
 
+    def slopes(gradient: Tensor, sums: Tensor) -> Tensor:
+        # The operator that autograd uses for leaky_relu: torch.where with two numbers is much slower.
+        gradient = gradient.unsqueeze(-1).expand_as(sums)
+        return torch.ops.aten.leaky_relu_backward(gradient, sums, negative_slope, False)
 
-def _sums(nodes: Tensor, neighbours: Tensor, edges: Tensor, labels: Tensor, lists: Tensor, heads: int) -> Tensor:
-    """z ``(B, n, k, C, H)``."""
-    return _by_head(F.embedding(labels, edges) + nodes.unsqueeze(2) + _gather(neighbours, lists), heads)
+    def gated(messages: Tensor, gates: Tensor | None, labels: Tensor) -> Tensor:
+        return messages if gates is None else messages * F.embedding(labels, gates)
+
+    def scores(*arguments: Tensor) -> Tensor:
+        *tensors, attention_vector = arguments
+        return (F.leaky_relu(sums(*tensors), negative_slope) * attention_vector).sum(-1)
+
+    def messages(weights: Tensor, neighbours: Tensor, gates: Tensor | None, labels: Tensor, lists: Tensor) -> Tensor:
+        return (weights.unsqueeze(-1) * split(gated(_gather(neighbours, lists), gates, labels))).sum(1)
+
+    def score_gradients(
+        gradient: Tensor,
+        neighbours: Tensor,
+        gates: Tensor | None,
+        labels: Tensor,
+        lists: Tensor,
+        weights: Tensor,
+        expected: Tensor,
+    ) -> Tensor:
+        product = gated(_gather(neighbours, lists) * gradient.unsqueeze(1), gates, labels)
+        return (split(product).sum(-1) - expected.unsqueeze(1)) * weights
+
+    def target_gradients(gradient: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        z = sums(*tensors)
+        return slopes(gradient, z).sum(1), (F.leaky_relu(z, negative_slope) * gradient.unsqueeze(-1)).sum(1)
+
+    def source_gradients(
+        weights: Tensor,
+        score_gradient: Tensor,
+        slots: Tensor,
+        is_edge: Tensor,
+        gradient: Tensor,
+        gates: Tensor | None,
+        *tensors: Tensor,
+    ) -> Tensor:
+        *tensors_of_sums, attention_vector = tensors
+        labels, lists = tensors_of_sums[3:]
+        weights, score_gradient = (
+            _gather(values.flatten(1, 2), slots) * is_edge.unsqueeze(-1) for values in (weights, score_gradient)
+        )
+        through_messages = weights.unsqueeze(-1) * split(gated(_gather(gradient, lists), gates, labels))
+        return (through_messages + slopes(score_gradient, sums(*tensors_of_sums)) * attention_vector).sum(1)
+
+    def edge_gradients(by_label: Tensor, gradient: Tensor, *tensors: Tensor) -> None:
+        add_by_label(by_label, tensors[3], slopes(gradient, sums(*tensors)))
+
+    def gate_gradients(
+        by_label: Tensor, gradient: Tensor, weights: Tensor, neighbours: Tensor, labels: Tensor, lists: Tensor
+    ) -> None:
+        product = split(_gather(neighbours, lists) * gradient.unsqueeze(1))
+        add_by_label(by_label, labels, weights.unsqueeze(-1) * product)
+
+    def add_by_label(by_label: Tensor, labels: Tensor, product: Tensor) -> None:
+        by_label.index_put_((labels.expand(len(product), -1, -1),), product, accumulate=True)
+
+    return ListPasses(
+        scores,
+        messages,
+        score_gradients,
+        target_gradients,
+        source_gradients,
+        edge_gradients,
+        gate_gradients,
+        negative_slope,
+    )
 
 
 def _gather(nodes: Tensor, lists: Tensor) -> Tensor:
-    """``(B, n, d)`` at lists ``(n, k)``: ``(B, n, k, d)``."""
+    """``(B, n, d)`` at lists ``(k, n)``: ``(B, k, n, d)``."""
     rows, num_nodes, _ = nodes.shape
     first = num_nodes * torch.arange(rows, device=nodes.device)
     # An embedding, because its indices are never negative: indexing would test and wrap them.
     return F.embedding(lists + first[:, None, None], nodes.flatten(0, 1))
-
-
-def _by_head(tensor: Tensor, heads: int) -> Tensor:
-    return tensor.unflatten(-1, (-1, heads))
-
-
-# Above these numbers of tensors read and of operators, inductor stores what is used twice: here, tensors of pairs ×
-# channels.
-_STORE_NOTHING = {"realize_reads_threshold": 64, "realize_opcount_threshold": 256}
 
 
 def compiled_list_passes(
@@ -108,7 +158,7 @@ def compiled_list_passes(
 
     Args:
         heads, channels, negative_slope, dtype, device: constants of the kernels.
-        gated: whether messages have gates.
+        gated: whether messages have gates. Without gates, ``gate_gradients`` is not needed and not compiled here.
         one_row: whether the batch is a single row, because torch.compile treats a size of one as a constant. Without
             it, the kernels take any number of rows from two up.
         shared: whether all rows share labels; one row does.
@@ -116,80 +166,37 @@ def compiled_list_passes(
     Raises:
         RuntimeError: there is no compiler.
     """
-
-    def terms(gradient: Tensor, *tensors: Any) -> tuple[Tensor, Tensor]:
-        sums, gradient = _sums(*tensors, heads), gradient.unsqueeze(-2)
-        # The operator that autograd uses for leaky_relu: torch.where with two numbers is much slower.
-        product = torch.ops.aten.leaky_relu_backward(gradient.expand_as(sums), sums, negative_slope, False)
-        return product, F.leaky_relu(sums, negative_slope) * gradient
-
-    def gate_terms(gradient: Tensor, weights: Tensor, neighbours: Tensor, lists: Tensor) -> Tensor:
-        shares = weights.unsqueeze(-2) * _by_head(gradient, heads).unsqueeze(2)
-        return shares * _by_head(_gather(neighbours, lists), heads)
-
-    def over_lists(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-        product, times_activated = terms(*tensors)
-        return product.sum(2), times_activated.sum(2)
-
-    def first_over_lists(*tensors: Tensor) -> Tensor:
-        return terms(*tensors)[0].sum(2)
-
-    def weight_gradients(
-        gradient: Tensor, neighbours: Tensor, gates: Tensor | None, labels: Tensor, lists: Tensor
-    ) -> Tensor:
-        product = _gather(neighbours, lists) * gradient.unsqueeze(2)
-        if gates is not None:
-            product = product * F.embedding(labels, gates)
-        return _by_head(product, heads).sum(-2)
-
-    if shared:  # the sums over rows are compiled, and the fewer elements that remain are scattered
-
-        def edge_sums(*tensors: Tensor) -> Tensor:
-            return terms(*tensors)[0].sum(0)
-
-        def gate_sums(*tensors: Tensor) -> Tensor:
-            return gate_terms(*tensors).sum(0)
-
-        edge_kernel, gate_kernel = (compiled(function, _STORE_NOTHING) for function in (edge_sums, gate_sums))
-
-        def edge_gradients(by_label: Tensor, *tensors: Tensor) -> None:
-            by_label.index_add_(0, tensors[4].flatten(), edge_kernel(*tensors).flatten(0, 1))
-
-        def gate_gradients(
-            by_label: Tensor, gradient: Tensor, weights: Tensor, neighbours: Tensor, labels: Tensor, lists: Tensor
-        ) -> None:
-            terms = gate_kernel(gradient, weights, neighbours, lists)
-            by_label.index_add_(0, labels.flatten(), terms.flatten(0, 1))
-
-    else:
-
-        def scatter_edges(by_label: Tensor, *tensors: Tensor) -> None:
-            by_label.index_put_((tensors[4],), terms(*tensors)[0], accumulate=True)
-
-        def scatter_gates(
-            by_label: Tensor, gradient: Tensor, weights: Tensor, neighbours: Tensor, labels: Tensor, lists: Tensor
-        ) -> None:
-            by_label.index_put_((labels,), gate_terms(gradient, weights, neighbours, lists), accumulate=True)
-
-        edge_gradients, gate_gradients = (
-            compiled(function, _STORE_NOTHING | ONE_THREAD) for function in (scatter_edges, scatter_gates)
-        )
-
-    def scores(*tensors: Any) -> Tensor:
-        return list_scores(*tensors, negative_slope)
-
+    plain = plain_list_passes(heads, channels, negative_slope)
+    options = _options(channels, dtype, device)
+    one_thread = options | ONE_THREAD
     passes = ListPasses(
-        scores=compiled(scores, _STORE_NOTHING),
-        messages=compiled(list_messages, _STORE_NOTHING),
-        score_gradients=compiled(over_lists, _STORE_NOTHING),
-        first_score_gradient=compiled(first_over_lists, _STORE_NOTHING),
-        edge_gradients=edge_gradients,
-        weight_gradients=compiled(weight_gradients, _STORE_NOTHING),
-        gate_gradients=gate_gradients,
+        scores=compiled(plain.scores, options),
+        messages=compiled(plain.messages, options),
+        score_gradients=compiled(plain.score_gradients, options),
+        target_gradients=compiled(plain.target_gradients, options),
+        source_gradients=compiled(plain.source_gradients, options),
+        edge_gradients=compiled(plain.edge_gradients, one_thread),
+        gate_gradients=compiled(plain.gate_gradients, one_thread),
         negative_slope=negative_slope,
     )
     _try_out(passes, heads, channels, dtype, device, gated, one_row, shared)
     return passes
+
+
+def _options(channels: int, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """Options of inductor."""
+    options = {
+        # Above these numbers of tensors read and of operators, inductor stores what is used twice: here, tensors of
+        # pairs × channels.
+        "realize_reads_threshold": 64,
+        "realize_opcount_threshold": 256,
+        # Lists and labels are made here: testing every index in the inner loop takes as long as the arithmetic.
+        "assert_indirect_indexing": False,
+    }
+    has_avx512 = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if has_avx512 and channels * dtype.itemsize % 64:
+        options["cpp.simdlen"] = 256  # half-filled vectors of 512 bits take twice as long as full ones of 256
+    return options
 
 
 def _try_out(
@@ -205,23 +212,27 @@ def _try_out(
     """Compile by calling every pass once, on pairwise different sizes."""
     size = heads * channels
     taken = (heads, channels, size)
-    rows, nodes, rank, width = [free for free in (6, 28, 50, 9, 7, 29, 51) if free not in taken][:4]
+    rows, nodes, rank, width, out_width = [free for free in (6, 28, 50, 9, 11, 7, 29, 51) if free not in taken][:5]
     rows = 1 if one_row else rows
 
     def new(*shape: int) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=device)
 
+    def indices(*shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.int64, device=device)
+
     with compiling(device):
         target, source, edges = new(rows, nodes, size), new(rows, nodes, size), new(rank, size)
-        labels = torch.zeros(1 if shared else rows, nodes, width, dtype=torch.int64, device=device)
-        lists = torch.zeros(nodes, width, dtype=torch.int64, device=device)
-        by_label = new(rank, channels, heads)
+        attention_vector, by_label = new(heads, channels), new(rank, heads, channels)
+        lists, labels = indices(width, nodes), indices(1 if shared else rows, width, nodes)
+        out_lists, out_labels = indices(out_width, nodes), indices(1 if shared else rows, out_width, nodes)
         gates = edges if gated else None
-        weights = passes.scores(target, source, edges, labels, lists, new(channels, heads))
+        weights = passes.scores(target, source, edges, labels, lists, attention_vector)
         passes.messages(weights, source, gates, labels, lists)
-        passes.score_gradients(weights, target, source, edges, labels, lists)
-        passes.first_score_gradient(weights, target, source, edges, labels, lists)
+        passes.score_gradients(target, source, gates, labels, lists, weights, new(rows, nodes, heads))
+        passes.target_gradients(weights, target, source, edges, labels, lists)
         passes.edge_gradients(by_label, weights, target, source, edges, labels, lists)
-        passes.weight_gradients(target, source, gates, labels, lists)
+        out_tensors = (source, target, edges, out_labels, out_lists, attention_vector)
+        passes.source_gradients(weights, weights, out_lists, out_lists.bool(), target, gates, *out_tensors)
         if gated:
             passes.gate_gradients(by_label, target, weights, source, labels, lists)

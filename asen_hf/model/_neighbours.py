@@ -23,7 +23,7 @@ def edge_lists(edges: np.ndarray, degree: int) -> dict[str, np.ndarray]:
         degree: number of nodes n.
 
     Returns:
-        ``in_edges`` ``(n, k)`` and ``out_edges`` ``(n, r)``: numbers of the edges into and out of every node, in the
+        ``in_edges`` ``(k, n)`` and ``out_edges`` ``(r, n)``: numbers of the edges into and out of every node, in the
         order of the edges; E where there are no more. Empty if one of them would be mostly padding.
     """
     in_edges, out_edges = (_edges_by_node(nodes, degree) for nodes in edges)
@@ -35,25 +35,25 @@ def edge_lists(edges: np.ndarray, degree: int) -> dict[str, np.ndarray]:
 def _edges_by_node(nodes: np.ndarray, degree: int) -> np.ndarray:
     order = np.argsort(nodes, kind="stable")
     counts = np.bincount(nodes, minlength=degree)
-    lists = np.full((degree, max(_SHORTEST, counts.max(initial=0))), len(nodes))
-    columns = np.arange(len(nodes)) - np.repeat(np.cumsum(counts) - counts, counts)
-    lists[nodes[order], columns] = order
+    lists = np.full((max(_SHORTEST, counts.max(initial=0)), degree), len(nodes))
+    places = np.arange(len(nodes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    lists[places, nodes[order]] = order
     return lists
 
 
 class Neighbours(NamedTuple):
-    """For every node, the edges into it (k slots) and out of it (r slots); a slot without an edge leads to node 0.
+    """For every node, the edges into it (k slots) and out of it (r slots); a slot without an edge holds any one.
 
     Attributes:
-        sources: int64 ``(n, k)``, the source of every edge into a node.
-        labels: int64 ``(1, n, k)`` or ``(B, n, k)``, its label.
-        is_sent: bool ``(1, n, k)`` or ``(B, n, k)``, whether a slot has an edge whose source sends messages; ``None``
+        sources: int64 ``(k, n)``, the source of every edge into a node.
+        labels: int64 ``(1, k, n)`` or ``(B, k, n)``, its label.
+        is_sent: bool ``(1, k, n)`` or ``(B, k, n)``, whether a slot has an edge whose source sends messages; ``None``
             if all do.
-        edge_slots: int64 ``(E,)``, the slot ``i · k + place`` of every edge.
-        targets: int64 ``(n, r)``, the target of every edge out of a node.
-        out_labels: int64 ``(1, n, r)`` or ``(B, n, r)``, its label.
-        out_slots: int64 ``(n · r,)``, its slot ``i · k + place`` among the edges into nodes.
-        is_out: bool ``(n, r)``, whether a slot has an edge; ``None`` if all do.
+        edge_slots: int64 ``(E,)``, the slot ``place · n + target`` of every edge.
+        targets: int64 ``(r, n)``, the target of every edge out of a node.
+        out_labels: int64 ``(1, r, n)`` or ``(B, r, n)``, its label.
+        out_slots: int64 ``(r, n)``, its slot ``place · n + target`` among the edges into nodes.
+        is_out: bool ``(r, n)``, whether a slot has an edge.
     """
 
     sources: Tensor
@@ -63,7 +63,7 @@ class Neighbours(NamedTuple):
     targets: Tensor
     out_labels: Tensor
     out_slots: Tensor
-    is_out: Tensor | None
+    is_out: Tensor
 
 
 def list_neighbours(
@@ -82,12 +82,13 @@ def list_neighbours(
     with torch.inference_mode(False), torch.no_grad():
         edge_slots = torch.zeros(num_edges + 1, dtype=torch.int64, device=in_edges.device)
         edge_slots[in_edges.flatten()] = torch.arange(in_edges.numel(), device=in_edges.device)
-        # A full list needs no mask; its size tells, so that no value is read from a device.
-        is_in, is_out = (None if lists.numel() == num_edges else lists < num_edges for lists in (in_edges, out_edges))
+        edge_slots = edge_slots[:-1].clone()
+        # Full lists need no mask; their size tells, so that no value is read from a device.
+        is_sent = None if in_edges.numel() == num_edges else (in_edges < num_edges).unsqueeze(0)
+        is_out = out_edges < num_edges
         in_edges, out_edges = in_edges.clamp(max=num_edges - 1), out_edges.clamp(max=num_edges - 1)
         labels = labels.view(-1, num_edges)
         sources = edge_index[1][in_edges]
-        is_sent = None if is_in is None else is_in.unsqueeze(0)
         if node_mask is not None:
             is_from_node = _at(node_mask, sources)
             is_sent = is_from_node if is_sent is None else is_sent & is_from_node
@@ -95,14 +96,14 @@ def list_neighbours(
             sources,
             _at(labels, in_edges),
             is_sent,
-            edge_slots[:-1].clone(),
+            edge_slots,
             edge_index[0][out_edges],
             _at(labels, out_edges),
-            edge_slots[out_edges.flatten()],
+            edge_slots[out_edges],
             is_out,
         )
 
 
 def _at(values: Tensor, lists: Tensor) -> Tensor:
-    """``(B, N)`` at places ``(n, k)``: ``(B, n, k)``, always a copy."""
+    """``(B, N)`` at places ``(k, n)``: ``(B, k, n)``, always a copy."""
     return values.index_select(1, lists.flatten()).unflatten(1, lists.shape)
