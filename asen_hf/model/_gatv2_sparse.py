@@ -109,7 +109,7 @@ class _Attention(NamedTuple):
         )
         out_tensors = (source, target, edges, lists.out_labels, lists.targets, attention_vector)
         to_source = passes.source_gradients(
-            weights, delta, lists.out_slots, lists.is_out, gradient, gates, *out_tensors
+            weights, delta, lists.out_slots, lists.is_out.to(weights.dtype), gradient, gates, *out_tensors
         )
         return (
             (to_target * attention_vector).flatten(2),

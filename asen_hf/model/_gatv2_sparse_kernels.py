@@ -34,7 +34,7 @@ class ListPasses(NamedTuple):
         target_gradients: takes δ and the first five of ``scores``; returns the sums over each node's list of
             δ · LeakyReLU' and of δ · LeakyReLU, ``(B, n, H, C)``.
         source_gradients: takes weights, δ, slots ``(r, n)`` at which the edges out of each node lie in these two, and
-            whether there is an edge ``(r, n)``; the gradient of the output ``(B, n, d)``, gates or ``None``; the
+            1 where there is an edge, else 0, ``(r, n)``; the gradient of the output ``(B, n, d)``, gates or ``None``; the
             arguments of ``scores`` with the source as nodes, the target as neighbours, and the lists of the edges out
             of nodes. Returns the gradient of the source ``(B, n, H, C)``.
         edge_gradients: takes a tensor ``(rank, H, C)``, δ and the first five of ``scores``; adds to the tensor the sums
@@ -222,17 +222,21 @@ def _try_out(
         return torch.zeros(shape, dtype=torch.int64, device=device)
 
     with compiling(device):
-        target, source, edges = new(rows, nodes, size), new(rows, nodes, size), new(rank, size)
-        attention_vector, by_label = new(heads, channels), new(rank, heads, channels)
+        # No tensor twice in one call: kernels would be compiled for equal tensors.
+        target, source, gradient, expected = (new(rows, nodes, size) for size in (size, size, size, heads))
+        edges, by_label = new(rank, size), new(rank, heads, channels)
+        gates = new(rank, size) if gated else None
         lists, labels = indices(width, nodes), indices(1 if shared else rows, width, nodes)
-        out_lists, out_labels = indices(out_width, nodes), indices(1 if shared else rows, out_width, nodes)
-        gates = edges if gated else None
-        weights = passes.scores(target, source, edges, labels, lists, attention_vector)
+        scored = (target, source, edges, labels, lists)
+        attention_vector = new(heads, channels)
+        weights = passes.scores(*scored, attention_vector)
         passes.messages(weights, source, gates, labels, lists)
-        passes.score_gradients(target, source, gates, labels, lists, weights, new(rows, nodes, heads))
-        passes.target_gradients(weights, target, source, edges, labels, lists)
-        passes.edge_gradients(by_label, weights, target, source, edges, labels, lists)
-        out_tensors = (source, target, edges, out_labels, out_lists, attention_vector)
-        passes.source_gradients(weights, weights, out_lists, out_lists.bool(), target, gates, *out_tensors)
+        delta = passes.score_gradients(gradient, source, gates, labels, lists, weights, expected)
+        passes.target_gradients(delta, *scored)
+        passes.edge_gradients(by_label, delta, *scored)
+        out_lists, out_labels = indices(out_width, nodes), indices(1 if shared else rows, out_width, nodes)
+        slots, is_edge = indices(out_width, nodes), new(out_width, nodes)
+        out_scored = (source, target, edges, out_labels, out_lists, attention_vector)
+        passes.source_gradients(weights, delta, slots, is_edge, gradient, gates, *out_scored)
         if gated:
-            passes.gate_gradients(by_label, target, weights, source, labels, lists)
+            passes.gate_gradients(by_label, gradient, weights, source, labels, lists)
