@@ -1,6 +1,7 @@
 """Lists of the edges into and out of every node of a sparse support, so that sums over edges gather and never scatter.
 
-All lists of one kind have one length; shorter ones are padded. Supports whose lists would be mostly padding have none.
+All lists of one kind have one length; shorter ones are padded. Supports whose lists would be nearly all padding have
+none.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from torch import Tensor
 
 # Shorter lists are padded to this length, because torch.compile treats a size of one as a constant.
 _SHORTEST = 2
+# Slots per edge above which scattering is as fast.
+_MOST_PADDING = 4
 
 
 def edge_lists(edges: np.ndarray, degree: int) -> dict[str, np.ndarray]:
@@ -24,10 +27,10 @@ def edge_lists(edges: np.ndarray, degree: int) -> dict[str, np.ndarray]:
 
     Returns:
         ``in_edges`` ``(k, n)`` and ``out_edges`` ``(r, n)``: numbers of the edges into and out of every node, in the
-        order of the edges; E where there are no more. Empty if one of them would be mostly padding.
+        order of the edges; E where there are no more. Empty if one of them would be nearly all padding.
     """
     in_edges, out_edges = (_edges_by_node(nodes, degree) for nodes in edges)
-    if max(in_edges.size, out_edges.size) > 2 * edges.shape[1]:
+    if max(in_edges.size, out_edges.size) > _MOST_PADDING * edges.shape[1]:
         return {}
     return {"in_edges": in_edges, "out_edges": out_edges}
 
