@@ -50,7 +50,8 @@ def sparse_attention_forward(
         return pyg_attention_forward(layer, target, source, edge_table, gate_table, graph)
     # torch.compile treats a size of one as a constant: give a table of one row a second one, which no edge has.
     if len(edge_table) == 1:
-        edge_table, gate_table = (None if table is None else table.repeat(2, 1, 1) for table in (edge_table, gate_table))
+        edge_table = edge_table.repeat(2, 1, 1)
+        gate_table = None if gate_table is None else gate_table.repeat(2, 1, 1)
     # Under autocast, the projections and the attention vector have different dtypes: promote all tensors to one.
     dtype = torch.promote_types(target.dtype, layer.attention_vector.dtype)
     gates = None if gate_table is None else (1 + gate_table).flatten(1).to(dtype)

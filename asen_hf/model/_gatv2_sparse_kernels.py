@@ -11,6 +11,7 @@ vectorises the dimension that most tensors store contiguously, which must be the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,9 +35,9 @@ class ListPasses(NamedTuple):
         target_gradients: takes δ and the first five of ``scores``; returns the sums over each node's list of
             δ · LeakyReLU' and of δ · LeakyReLU, ``(B, n, H, C)``.
         source_gradients: takes weights, δ, slots ``(r, n)`` at which the edges out of each node lie in these two, and
-            1 where there is an edge, else 0, ``(r, n)``; the gradient of the output ``(B, n, d)``, gates or ``None``; the
-            arguments of ``scores`` with the source as nodes, the target as neighbours, and the lists of the edges out
-            of nodes. Returns the gradient of the source ``(B, n, H, C)``.
+            numbers ``(r, n)``, 1 where there is an edge and 0 elsewhere; the gradient of the output ``(B, n, d)``,
+            gates or ``None``; the arguments of ``scores`` with the source as nodes, the target as neighbours, and the
+            lists of the edges out of nodes. Returns the gradient of the source ``(B, n, H, C)``.
         edge_gradients: takes a tensor ``(rank, H, C)``, δ and the first five of ``scores``; adds to the tensor the sums
             over the pairs of each label of δ · LeakyReLU'.
         gate_gradients: takes a tensor ``(rank, H, C)``, the gradient of the output, weights, neighbours, labels and
@@ -54,6 +55,7 @@ class ListPasses(NamedTuple):
     negative_slope: float
 
 
+@functools.cache
 def plain_list_passes(heads: int, channels: int, negative_slope: float) -> ListPasses:
     """The passes in plain PyTorch; autograd can differentiate ``scores`` and ``messages``."""
 

@@ -33,7 +33,7 @@ class OrbitGraph:
         triple_labels: int64 ``(n, n, n)``, target first; ``None`` if triples carry no messages.
         node_mask: bool ``(B, n)``, the nodes that a row has; ``None`` if every row has all. Others send no messages.
         in_edges, out_edges: int64 ``(k, n)`` and ``(r, n)``, the numbers of the edges into and out of every node, E
-            where there are no more; ``None`` on the complete support, and where these lists would be nearly all padding.
+            where there are no more; ``None`` on the complete support, and where they would be nearly all padding.
     """
 
     num_nodes: int
