@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..hub.cards import model_card
-from ..training._checkpoints import locate
 from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet_libraries
 
 DESCRIPTION = """\
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="File to write the card to; default: print it.")
     options = parser.parse_args([*arguments])
     quiet_libraries()
-    card = model_card(locate(checkpoint_of(options)), options.scores)
+    card = model_card(checkpoint_of(options), options.scores)
     if options.output is None:
         print(card, end="")
     else:

@@ -11,6 +11,8 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
   (:class:`Start`);
 - ``axes``: each axis is a list of values of the training field of the same name, or a mapping of names to sections that
   are merged over the base, later axes over earlier ones. One axis is ``seed``. A cell takes one value of every axis;
+- ``tuned``: sections for the cells that take certain values, ``{at: {axis: value}, …}``, merged after the axes: what
+  was chosen for one arm at one size;
 - ``report``: see :class:`Report`;
 - ``keep``: true keeps the folders of finished runs, which lie under ``runs`` (by default runs/experiments/NAME);
 - ``retired``: why the cells can no longer be run, and the last revision that could. The report can always be made.
@@ -19,6 +21,7 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 from pathlib import Path
@@ -26,6 +29,7 @@ from typing import Any
 
 from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
+from ._axes import SECTIONS, Cell, Tuned, merge, read_axis
 from ._content import data_fingerprint, fingerprint
 from .folds import Fold
 from .sections import Report, Start, known, mapping
@@ -37,12 +41,9 @@ MEASURED = (
     *("recipe", *PROVENANCE),
     *("validation", "details"),  # added later: metric on the validation split, additional test scores as JSON
 )
-SECTIONS = ("model", "task", "training", "rival", "fold", "pretrain", "finetune")
 RUNS = Path("runs/experiments")
 EXPERIMENTS = Path(__file__).parents[2] / "training" / "experiments"
 OUTCOMES_NAME = "validation_rows.npz"  # RowOutcomes in the folder of a run that is kept
-
-Cell = dict[str, str]  # name of an axis: name of its value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Grid:
     axes: dict[str, dict[str, dict[str, Any]]]
     report: Report
     base: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tuned: list[Tuned] = dataclasses.field(default_factory=list)
     keep: bool = False
     runs: str = ""
     retired: str = ""
@@ -73,11 +75,12 @@ class Grid:
         try:
             content = mapping(read_yaml(path), "the file")
             axes = {
-                str(name): _axis(str(name), axis) for name, axis in mapping(content.pop("axes", {}), "axes").items()
+                str(name): read_axis(str(name), axis) for name, axis in mapping(content.pop("axes", {}), "axes").items()
             }
+            tuned = [Tuned.read(entry, axes) for entry in content.pop("tuned", [])]
             report = Report(**known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
             fields = known(content, ["description", "findings", "base", "keep", "runs", "retired"])
-            grid = cls(folder, axes=axes, report=report, **{"description": "", **fields})
+            grid = cls(folder, axes=axes, tuned=tuned, report=report, **{"description": "", **fields})
         except (ValueError, TypeError) as error:  # TypeError: report without compare
             raise ValueError(f"grid {path}: {error}") from error
         return grid
@@ -87,7 +90,8 @@ class Grid:
         if self.retired:
             raise ValueError(f"grid {self.folder / 'grid.yaml'} is retired: {self.retired.strip()}")
         first = self.cells[0]
-        for cell in [{**first, axis: value} for axis, values in self.axes.items() for value in values]:
+        one_changed = [{axis: value} for axis, values in self.axes.items() for value in values]
+        for cell in [{**first, **changed} for changed in [*one_changed, *(tuned.at for tuned in self.tuned)]]:
             self.recipe(cell)
             self.start(cell)
             self.fold(cell)
@@ -120,11 +124,10 @@ class Grid:
         return [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
 
     def sections(self, cell: Cell) -> dict[str, Any]:
-        """The base with the overrides of the cell's values merged over it."""
-        merged = self.base
-        for axis, value in cell.items():
-            merged = _merge(merged, self.axes[axis][value])
-        return merged
+        """The base with the overrides of the cell's values, then what was tuned for it, merged over it."""
+        overrides = [self.axes[axis][value] for axis, value in cell.items()]
+        overrides += [tuned.sections for tuned in self.tuned if tuned.at.items() <= cell.items()]
+        return functools.reduce(merge, overrides, self.base)
 
     def fingerprint(self, cell: Cell) -> str:
         """Hash of the cell's sections and, after a ``+``, of the data that they name: the content of a run."""
@@ -262,17 +265,3 @@ def find_grids(folder: Path) -> list[Path]:
 def describe(cell: Cell) -> str:
     """The cell in one line."""
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
-
-
-def _axis(name: str, axis: Any) -> dict[str, dict[str, Any]]:
-    if isinstance(axis, list):
-        return {str(value): {"training": {name: value}} for value in axis}
-    return {str(value): known(sections or {}, SECTIONS) for value, sections in mapping(axis, f"axis {name}").items()}
-
-
-def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(first)
-    for key, value in second.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged

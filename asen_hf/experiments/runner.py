@@ -32,7 +32,8 @@ from ..training.finetune import prepare_model
 from ..training.judging import judged
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
-from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Cell, Grid, describe
+from ._axes import Cell
+from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
 from .reference_runs import run_reference
 from .rivals import RivalConfig, RivalForMultitask
 from .sections import Start

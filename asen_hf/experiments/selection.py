@@ -32,7 +32,8 @@ from ..model.symmetry import SymmetryBreaker
 from ..training._yaml import to_yaml
 from ..training.recipe import Recipe
 from ..training.task_recipe import TaskRecipe
-from .grid import Cell, Grid
+from ._axes import Cell
+from .grid import Grid
 from .rivals import ARCHITECTURES, TITLES, RivalConfig, matched_width
 from .runner import plan, run_jobs
 from .selection_report import Candidate, Standing, best_rates, rank, write_ranking

@@ -17,6 +17,7 @@ from transformers.utils import cached_file
 from ..closures import MAX_CHECKED_POINTS, ClosureReport, closure_report, order_text
 from ..evaluation.scoreboard import format_error, format_numbers
 from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
+from ..model.checkpoints import find_checkpoint
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_html import group_text, value_maps_text
 from ..model.configuration_symmetries import seen_symmetry
@@ -45,7 +46,7 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     """Render the card of a checkpoint.
 
     Args:
-        checkpoint: a finished run's folder, or a Hub id.
+        checkpoint: a finished run's folder, a committed checkpoint's name, or a Hub id.
         scores: a file that ``asen evaluate --output`` wrote; by default the checkpoint's own ``test_scores.json``.
 
     Returns:
@@ -55,6 +56,7 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
         ValueError: a checkpoint or a file of it that is missing or ill-formed, or scores of tasks that it lacks.
     """
     load_config(checkpoint)  # has the clearest error for a checkpoint that is not there
+    checkpoint = str(find_checkpoint(checkpoint))
     model = AsenForMultitask.from_pretrained(checkpoint)
     tasks = model.config.tasks
     recipe = Recipe.read(_file(checkpoint, "recipe.yaml", "training writes it"))

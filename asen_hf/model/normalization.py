@@ -11,11 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ._messages import one_line, shown
-from ._precision import in_float64
 from .configuration_statistics import Statistic, resolved_by_float32
 from .configuration_task import TaskConfig
 
 _UP_TO_FLOAT32 = (torch.float16, torch.bfloat16, torch.float32)
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """The tensor in float64, or in float32 on Apple's GPUs, which have no float64."""
+    return tensor.float() if tensor.device.type == "mps" else tensor.double()
 
 
 class FeatureEmbedder(nn.Linear):

@@ -12,9 +12,9 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from ._precision import in_float64
 from .configuration_statistics import LARGEST_NORMALIZED
 from .configuration_task import TaskConfig
+from .normalization import in_float64
 from .relations import at_pairs
 from .symmetry import OrbitGraph
 

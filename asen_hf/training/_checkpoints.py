@@ -10,19 +10,8 @@ from huggingface_hub.constants import CONFIG_NAME
 from huggingface_hub.errors import HFValidationError
 
 from ..model._messages import one_line
-from ..model.checkpoints import checkpoint_path
 from ..model.configuration_asen import AsenConfig
 from ..model.modeling_asen import AsenForMultitask
-
-
-def locate(checkpoint: str | Path) -> str:
-    """The folder of a committed checkpoint; any other folder or Hub id is returned unchanged."""
-    if Path(checkpoint).is_dir() or "/" in str(checkpoint):
-        return str(checkpoint)
-    try:
-        return str(checkpoint_path(str(checkpoint)))
-    except ValueError:
-        return str(checkpoint)  # a Hub id without an owner, or a wrong name, which loading reports
 
 
 def load_config(checkpoint: str | Path) -> AsenConfig:
@@ -44,7 +33,7 @@ def load_model(model_or_checkpoint: AsenForMultitask | str | Path, **options: An
     """
     if isinstance(model_or_checkpoint, str | Path):
         load_config(model_or_checkpoint)  # its error for a missing checkpoint is clearer than from_pretrained's
-        return AsenForMultitask.from_pretrained(locate(model_or_checkpoint), **options).eval()
+        return AsenForMultitask.from_pretrained(model_or_checkpoint, **options).eval()
     model = copy.deepcopy(check_is_model(model_or_checkpoint)).eval()
     if "attn_implementation" in options:
         model.set_attn_implementation(options["attn_implementation"])

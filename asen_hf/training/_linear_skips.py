@@ -47,12 +47,12 @@ def _fit(model: AsenForMultitask, name: str, skip: LinearSkip, rows: Dataset) ->
         features, targets = sheets.expand(features), sheets.expand_labels(targets)
     inputs, labels = features.nan_to_num(0).numpy(), targets.numpy()
     [breaker] = skip.breaker
+    assert breaker.orbits is not None  # a task with linear_skip has them
+    orbits = breaker.orbits.numpy()
     if not skip.is_node:
-        assert breaker.orbits is not None
-        _solve(skip, 0, np.eye(len(breaker.members))[breaker.orbits.numpy()].T[None], inputs, labels[:, None])
+        _solve(skip, 0, np.eye(len(breaker.members))[orbits].T[None], inputs, labels[:, None])
         return
     targets, sources, pair_labels = (part.numpy() for part in breaker().to_edges())
-    orbits = np.zeros(task.degree, int) if breaker.orbits is None else breaker.orbits.numpy()
     for orbit in range(int(orbits.max()) + 1):
         nodes = np.flatnonzero(orbits == orbit)
         place = np.full(task.degree, -1)

@@ -18,9 +18,10 @@ from ..data.given_rows import to_rows, to_splits
 from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score
 from ..model._messages import shown
+from ..model.checkpoints import find_checkpoint
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
-from ._checkpoints import check_is_model, load_model, locate
+from ._checkpoints import check_is_model, load_model
 from .judging import judged
 from .loop import subsample
 from .recipe import Recipe
@@ -125,7 +126,7 @@ def recipe_rows(
     """
     if task is not None and task not in tasks:
         raise ValueError(f"unknown task {task!r}; this model's tasks: {', '.join(tasks)}")
-    recipe = Recipe.read(str(cached_file(locate(checkpoint), "recipe.yaml")))
+    recipe = Recipe.read(str(cached_file(find_checkpoint(checkpoint), "recipe.yaml")))
     sources = {source.name: source for source in recipe.tasks}
     rows = RecipeRows({}, {}, [], recipe.training.seed, [])
     for name in tasks if task is None else [task]:

@@ -394,7 +394,7 @@ def test_products_of_many_symmetric_groups_go_without_a_name():
 def test_an_order_that_would_cost_too_much_to_prove_is_unknown_but_the_answer_may_be_known():
     group = wreath_product(alternating(100), symmetric(2))
     report = closure_report(group)
-    assert report.order is None and report.index is None and group_order(group) is None
+    assert report.order is None and report.index is None
     assert report.is_two_closed is report.is_exact is False  # for its closure has odd elements
     assert "a group of order about 1.74 × 10^316 rather than to this group (order unknown)" in report.sentence
 

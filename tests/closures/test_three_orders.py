@@ -69,7 +69,7 @@ def token_tasks(draw):
     return fields, small, whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(token_tasks())
 def test_orders_are_those_of_all_products(case):
     fields, small, whole = case

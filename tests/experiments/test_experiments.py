@@ -4,11 +4,10 @@ import contextlib
 import csv
 import io
 import json
-import os
 import re
+import runpy
 import shutil
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from datasets import DatasetDict
 from scipy.stats import ttest_rel
 
 from asen_hf import AsenForMultitask
@@ -26,7 +26,8 @@ from asen_hf.experiments import grid as grid_module
 from asen_hf.experiments import runner
 from asen_hf.experiments._scores import paired_test
 from asen_hf.experiments.grid import EXPERIMENTS, Grid, find_grids
-from tests.workers import workers_in_process
+from asen_hf.training.task_recipe import TaskRecipe
+from tests.workers import Worker, workers_in_process
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = {
@@ -87,13 +88,16 @@ def in_process():
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The toy grid, run from the command line with two workers: its folder, where it ran and what it printed."""
-    folder = tmp_path_factory.mktemp("experiments")
-    command = [sys.executable, ROOT / "training" / "experiments.py", write_grid(folder / "toy"), "--workers", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return folder / "toy", done
+    """The toy grid, run by the script with two workers, which are processes: its folder, and what the script said."""
+    folder, said = tmp_path_factory.mktemp("experiments"), io.StringIO()
+    script = str(ROOT / "training" / "experiments.py")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said), pytest.raises(SystemExit) as end:
+        patch.chdir(folder)
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setattr(sys, "argv", [script, str(write_grid(folder / "toy")), "--workers", "2"])
+        runpy.run_path(script, run_name="__main__")
+    assert not end.value.code, said.getvalue()
+    return folder / "toy", said.getvalue()
 
 
 @pytest.fixture
@@ -119,7 +123,7 @@ def report_line(text, title, *cells):
 
 
 def test_every_cell_gets_one_line_that_says_how_it_was_made(finished):
-    folder, done = finished
+    folder, said = finished
     rows = rows_of(folder)
     assert sorted(tuple(row[axis] for axis in GRID["axes"]) for row in rows) == sorted(
         (task, count, arm, seed)
@@ -135,7 +139,7 @@ def test_every_cell_gets_one_line_that_says_how_it_was_made(finished):
     parameters = {arm: {int(row["parameters"]) for row in rows if row["arm"] == arm} for arm in ("paper", "gated")}
     # Each arm has a number per task, and gates add the same to all.
     assert {gated - paper for paper, gated in zip(*map(sorted, parameters.values()), strict=True)} == {272}
-    assert "16/16" in done.stderr and "Warning" not in done.stderr
+    assert "16/16" in said and "Warning" not in said
 
 
 def test_a_cells_reference_is_that_of_the_test_rows_whatever_its_training_rows(finished):
@@ -189,7 +193,7 @@ def test_a_worker_that_is_killed_costs_its_cell_only(tmp_path, call, monkeypatch
         process.kill()
 
     def start_mortal(*arguments):
-        monkeypatch.setattr(runner, "start_worker", start_worker)  # the next one lives
+        monkeypatch.setattr(runner, "start_worker", Worker)  # the next one lives, in this process
         process = start_worker(*arguments)
         threading.Thread(target=kill_once_training, args=(process,)).start()
         return process
@@ -231,6 +235,7 @@ def test_runs_and_logs_of_a_nested_grid_lie_in_folders_of_its_own(tmp_path, monk
     (tmp_path / "experiments/real").mkdir(parents=True)
     grid = Grid.read(write_grid(tmp_path / "experiments/real/toy"))
     assert grid.recipe(grid.cells[0]).training.output_dir.startswith("runs/experiments/real/toy/")
+    monkeypatch.setattr(sys, "executable", "true")  # a program that ends at once
     process = runner.start_worker(grid, 0)
     process.communicate()
     assert process.returncode == 0 and (tmp_path / "runs/experiments/real/toy/worker-0.log").exists()
@@ -414,6 +419,18 @@ def test_report_without_a_name_rebuilds_every_experiment_that_has_a_grid(toy, ca
 
 # --- grids ------------------------------------------------------------------------------------------------------------
 
+
+def test_what_was_tuned_for_an_arm_at_a_size_is_merged_last(tmp_path):
+    at = {"arm": "gated", "train_rows": 40}
+    rates = axes(train_rows={20: {"training": {"lr": 0.2}}, 40: {"training": {"lr": 0.4, "train_rows": 40}}})
+    grid = Grid.read(write_grid(tmp_path / "toy", axes=rates, tuned=[{"at": at, "training": {"lr": 0.1}}]))
+    plain = Grid.read(write_grid(tmp_path / "toy", axes=rates))
+    for cell in grid.cells:
+        is_tuned = at.items() <= {**cell, "train_rows": int(cell["train_rows"])}.items()
+        assert grid.recipe(cell).training.lr == (0.1 if is_tuned else {"20": 0.2, "40": 0.4}[cell["train_rows"]])
+        assert (grid.fingerprint(cell) == plain.fingerprint(cell)) != is_tuned
+
+
 BAD_GRIDS = {
     "no mapping": ([], "expected a mapping"),
     "unknown key": ({**GRID, "axis": {}}, "unknown key axis; known: description"),
@@ -425,6 +442,13 @@ BAD_GRIDS = {
     "a value of the wrong type": ({**GRID, "axes": axes(lr=[0.1, "fast"])}, "lr fast.*: expected a number, found"),
     "a value out of range": ({**GRID, "axes": axes(lr=[0.1, -1.0])}, "lr -1.0.*lr must be positive"),
     "no axes": ({**GRID, "axes": {}}, "an axis named seed"),
+    "nothing tuned for": ({**GRID, "tuned": [{"training": {"lr": 0.1}}]}, "an entry needs at"),
+    "tuned for no cell": ({**GRID, "tuned": [{"at": {"arm": "wide"}}]}, "no cell has arm 'wide'"),
+    "an unknown section tuned": ({**GRID, "tuned": [{"at": {"seed": 0}, "train": {}}]}, "unknown key train; known"),
+    "a tuned value out of range": (
+        {**GRID, "tuned": [{"at": {"arm": "gated"}, "training": {"lr": -1.0}}]},
+        "arm gated.*lr must be positive",
+    ),
     "no seeds": ({**GRID, "axes": axes(seed=[])}, "at least one value"),
     "an axis named like a column": (
         {**GRID, "axes": axes(steps=[1])},
@@ -502,8 +526,22 @@ def test_later_axes_are_merged_over_earlier_ones_and_over_the_base(tmp_path):
     assert recipe.training.train_rows == 20 and recipe.training.lr == 0.5 and recipe.model.hidden_size == 16
 
 
+@pytest.fixture
+def few_rows(monkeypatch):
+    """Held-out splits are short, and no source judges: decoding and such have tests of their own in tests/data/real."""
+    load = TaskRecipe.load
+
+    def load_few(self, seed):
+        config, splits = load(self, seed)
+        short = {name: rows.select(range(min(60, len(rows)))) for name, rows in splits.items() if name != "train"}
+        return config, DatasetDict({**splits, **short})
+
+    monkeypatch.setattr(TaskRecipe, "load", load_few)
+    monkeypatch.setattr(TaskRecipe, "judge", lambda self, predict: {})
+
+
 @pytest.mark.parametrize("name", [str(path.relative_to(EXPERIMENTS)) for path in find_grids(EXPERIMENTS)])
-def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name):
+def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name, few_rows):
     (tmp_path / "repository").mkdir()
     if (ROOT / "../shared").exists():  # users' files, which grids name by their paths from the repository
         (tmp_path / "shared").symlink_to((ROOT / "../shared").resolve())

@@ -36,20 +36,20 @@ def outputs(model, name):
 
 @every_class
 @pytest.mark.parametrize(
-    ("dtype", "value"),
+    ("dtype", "value", "first"),  # each tensor is spoilt in one of these ways
     [
-        (torch.float32, math.nan),
-        (torch.float32, -math.inf),
-        (torch.float64, math.inf),
-        (torch.bfloat16, math.nan),
-        (torch.float16, math.nan),
+        (torch.float32, math.nan, 0),
+        (torch.float32, -math.inf, 1),
+        (torch.float64, math.inf, 2),
+        (torch.bfloat16, math.nan, 3),
+        (torch.float16, math.nan, 4),
     ],
 )
-def test_every_tensor_of_a_checkpoint_must_be_finite(cls, dtype, value, tmp_path):
+def test_every_tensor_of_a_checkpoint_must_be_finite(cls, dtype, value, first, tmp_path):
     model = make_model(TASKS, cls=cls, **SIZES).to(dtype)
     model.save_pretrained(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
-    for key in tensors:
+    for key in [*tensors][first::5]:
         spoilt = {**tensors, key: tensors[key].clone()}
         spoilt[key].view(-1)[-1] = value
         save_file(spoilt, tmp_path / "model.safetensors", metadata={"format": "pt"})

@@ -156,7 +156,7 @@ def test_accepted_names_survive_two_rounds_of_saving_and_adapters(tmp_path):
     assert_survives(ACCEPTED, tmp_path, adapters=True)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.sets(names, min_size=1, max_size=8))
 def test_any_name_is_refused_or_survives(tmp_path_factory, candidates):
     config = AsenConfig()

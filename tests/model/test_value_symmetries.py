@@ -124,7 +124,7 @@ def test_one_coset_per_row_is_not_equivariant_and_all_average_to_the_prediction(
         for coset in range(count):
             chosen = torch.full((len(rows),), coset)
             columns = {"inputs": rows, "cosets": chosen}
-            single.append(model._logits("t", model.asen.run({"t": columns})["t"], columns))
+            single.extend(model._read_outs("t", model.asen.run({"t": columns})["t"], columns))
             losses = model.losses({"t": {"inputs": rows, "labels": labels, "cosets": chosen}})
             assert losses["t"].isfinite()
         torch.testing.assert_close(torch.stack(single).mean(dim=0), model(rows).logits, rtol=0, atol=1e-12)

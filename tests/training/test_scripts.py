@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from asen_hf import AsenForMultitask, AsenModel
 from asen_hf.commands.main import main
+from asen_hf.data import load_table
 from asen_hf.hub.cards import model_card
 from asen_hf.training.finetune import prepare_model
 from asen_hf.training.objective import MultitaskObjective
@@ -364,18 +365,6 @@ def test_real_traffic_is_finetuned_and_scored_beside_persistence(tmp_path, check
 
 # --- a user's own table -----------------------------------------------------------------------------------------------
 
-RELOAD = """
-import sys
-import torch
-from asen_hf import AsenForMultitask
-from asen_hf.data import load_table
-
-folder, table = sys.argv[1:]
-model = AsenForMultitask.from_pretrained(folder)
-rows = load_table(table, model.config.tasks["my_task"])["test"].with_format("torch")[:]
-print(float((model.predict(rows["inputs"]) == rows["labels"]).double().mean()))
-"""
-
 
 def test_a_users_table_goes_from_file_to_finetuned_evaluated_reloaded_model(tmp_path, checkpoint, my_task, call):
     table = write_csv(tmp_path / "table.csv", my_rows(300))
@@ -385,7 +374,9 @@ def test_a_users_table_goes_from_file_to_finetuned_evaluated_reloaded_model(tmp_
     my_task.unlink()  # the checkpoint knows its task by now
     scores = ("--output", tmp_path / "scores.json")
     evaluated = call("evaluate", "--checkpoint", tmp_path / "mine", *scores)
-    reloaded = launch(sys.executable, "-c", RELOAD, tmp_path / "mine", table, cwd=tmp_path)
+    model = AsenForMultitask.from_pretrained(tmp_path / "mine")
+    rows = load_table(table, model.config.tasks["my_task"])["test"].with_format("torch")[:]
+    accuracy = float((model.predict(rows["inputs"]) == rows["labels"]).double().mean())
 
     assert "`my_task` were read from files" in (tmp_path / "mine" / "README.md").read_text()
     assert table_of(evaluated) == table_of(finetuned)
@@ -394,7 +385,7 @@ def test_a_users_table_goes_from_file_to_finetuned_evaluated_reloaded_model(tmp_
     score = record["scores"]["my_task"]
     assert score["value"] > score["references"]["majority"]
     assert score["equivariance_error"] < 1e-5 and score["outside_error"] > 1e-3
-    assert float(reloaded.stdout) == pytest.approx(score["value"], abs=1e-9)
+    assert accuracy == pytest.approx(score["value"], abs=1e-9)
     assert record["split"] == "test"
     assert AsenModel.from_pretrained(tmp_path / "mine").config.tasks["my_task"].group_name == "C_3 wr C_3"
 
@@ -666,43 +657,72 @@ def test_the_status_of_a_failed_script_is_two(monkeypatch, capsys, script):
 
 # --- two processes ----------------------------------------------------------------------------------------------------
 
-# Runs a script, saves every process's weights each time that it evaluates them, and dies at the DIE_AT-th time.
+# Runs scripts one after another, each in its folder, where every process writes what it prints, and its weights at each
+# evaluation. Dies at the DIE_AT-th evaluation.
 RECORDER = """
+import contextlib
+import json
 import os
 import runpy
 import sys
+from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState, GradientState
 
 import asen_hf.training.loop
 
-score_splits, times = asen_hf.training.loop.score_splits, 0
+score_splits, rank = asen_hf.training.loop.score_splits, os.environ["RANK"]
 
 
 def record(model, *arguments):
-    global times
+    times = len([*Path().glob(f"rank{rank}-*.pt")])
     if times == int(os.environ.get("DIE_AT", -1)):
         os._exit(1)
-    torch.save(model.state_dict(), f"rank{os.environ['RANK']}-{times}.pt")
-    times += 1
+    torch.save(model.state_dict(), f"rank{rank}-{times}.pt")
     return score_splits(model, *arguments)
 
 
 asen_hf.training.loop.score_splits = record
-sys.argv = sys.argv[1:]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))  # as for a script that is run
-runpy.run_path(sys.argv[0], run_name="__main__")
+for folder, script, *arguments in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    sys.argv = [script, *arguments]
+    with open(f"rank{rank}.out", "w") as file, contextlib.redirect_stdout(file):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                raise
 """
 
 
-def launch_two(folder, *arguments, script="finetune", check=True, **more):
-    """A script in two processes on CPU. `accelerate launch --cpu --num_processes 2` would start only one."""
+def launch_two(*jobs, check=True, **more):
+    """Scripts in two processes on CPU; the jobs are lists of a folder, a script's name and its arguments.
+
+    `accelerate launch --cpu --num_processes 2` would start only one process.
+    """
+    folder = jobs[0][0]
+    for place in {job[0] for job in jobs}:
+        for path in place.glob("rank*.pt"):
+            path.unlink()
     (folder / "recorder.py").write_text(RECORDER)
+    listed = [[str(place), str(ROOT / "training" / f"{script}.py"), *map(str, rest)] for place, script, *rest in jobs]
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
-    command = (*launcher, folder / "recorder.py", ROOT / "training" / f"{script}.py", *arguments)
-    done = launch(*command, cwd=folder, check=check, ACCELERATE_USE_CPU="true", **more)
-    recorded = {path.stem: torch.load(path) for path in folder.glob("rank*.pt")}
-    return done, recorded
+    launch(
+        *launcher,
+        folder / "recorder.py",
+        json.dumps(listed),
+        cwd=folder,
+        check=check,
+        ACCELERATE_USE_CPU="true",
+        **more,
+    )
+
+
+def recorded_in(folder):
+    return {path.stem: torch.load(path) for path in folder.glob("rank*.pt")}
 
 
 def assert_ranks_agree(recorded, times):
@@ -712,67 +732,67 @@ def assert_ranks_agree(recorded, times):
     assert not is_same(recorded["rank0-0"], recorded["rank0-1"])
 
 
-def test_two_processes_with_frozen_tasks_train_one_model_as_one_process_does_with_twice_the_rows(
-    tmp_path, checkpoint, call
-):
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory, checkpoint):
+    """Folders of a finetuning that keeps the tasks, and of a pretraining, by two processes, which import torch once."""
+    kept, several = (tmp_path_factory.mktemp(name) for name in ("kept", "several"))
     # Without dropout, whose masks differ from process to process.
     config = json.loads((checkpoint / "config.json").read_text())
-    start = shutil.copytree(checkpoint, tmp_path / "start", ignore=shutil.ignore_patterns("checkpoint-*"))
+    start = shutil.copytree(checkpoint, kept / "start", ignore=shutil.ignore_patterns("checkpoint-*"))
     (start / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.0}))
-    arguments = (
-        "--checkpoint",
-        start,
-        *INTERSECT,
-        "--train_rows",
-        64,
-        "--max_steps",
-        4,
-        "--eval_steps",
-        2,
-        "--keep_tasks",
-    )
-    two = ("--rows_per_task", 8, "--output_dir", tmp_path / "two")
-    done, recorded = launch_two(tmp_path, *arguments, *two)
-    assert_ranks_agree(recorded, times=3)
-    states = {path.name for path in (tmp_path / "two" / "checkpoint-4" / "state").iterdir()}
-    assert {"random-0.safetensors", "random-1.safetensors"} <= states
-    assert len(table_of(done.stdout)) == 3 and done.stdout.count("Held-out test rows") == 1
-
-    call("finetune", *arguments, "--rows_per_task", 16, "--output_dir", tmp_path / "one")
-    first, second = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
-    assert first.keys() == second.keys()
-    for name in first:
-        # AdamW divides by the gradients' size, so that rounding shows in weights with small gradients.
-        torch.testing.assert_close(first[name], second[name], rtol=0, atol=5e-5, msg=name)
-    models = [AsenForMultitask.from_pretrained(tmp_path / name) for name in ("one", "two")]
-    inputs = torch.randint(5, (50, 6), generator=torch.manual_seed(0))
-    logits = [model(inputs, task="equivariant/intersect").logits for model in models]
-    torch.testing.assert_close(*logits, rtol=0, atol=1e-5)
-    before = weights_of(start)
-    kept = [name for name in before if "equivariant/" in name]
-    assert kept and all(torch.equal(before[name], second[name]) for name in kept)
-    assert AsenForMultitask.from_pretrained(tmp_path / "two").config.tasks.keys() >= {"equivariant/intersect"}
-
-
-def test_two_processes_pretrain_on_a_table_with_missing_labels_as_one_does_with_twice_the_rows(tmp_path, call):
     rows = my_rows(90)
     for number, row in enumerate(rows):
         if number % 3:  # the processes' batches differ in their number of labels
             row["labels"][1:] = [-100] * 8
-    write_csv(tmp_path / "rows.csv", rows)
-    table = {"name": "table", "dataset": str(tmp_path / "rows.csv"), "task_config": MY_TASK}
+    write_csv(several / "rows.csv", rows)
+    table = {"name": "table", "dataset": str(several / "rows.csv"), "task_config": MY_TASK}
     recipe = {
         "model": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
         "tasks": [table, {"name": "equivariant/palindrome", "num_rows": 90}],
         "training": {"max_steps": 4, "eval_steps": 2},
     }
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    arguments = ("--recipe", tmp_path / "recipe.yaml")
-    two = (*arguments, "--rows_per_task", 8, "--output_dir", tmp_path / "two")
-    _, recorded = launch_two(tmp_path, *two, script="pretrain")
-    assert_ranks_agree(recorded, times=3)
-    call("pretrain", *arguments, "--rows_per_task", 16, "--output_dir", tmp_path / "one")
-    first, second = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    (several / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    flags = ("--rows_per_task", 8, "--output_dir", "two")
+    launch_two([kept, "finetune", *kept_tasks(kept), *flags], [several, "pretrain", "--recipe", "recipe.yaml", *flags])
+    return kept, several
+
+
+def kept_tasks(folder):
+    steps = ("--train_rows", 64, "--max_steps", 4, "--eval_steps", 2)
+    return ("--checkpoint", folder / "start", *INTERSECT, *steps, "--keep_tasks")
+
+
+def test_two_processes_with_frozen_tasks_train_one_model_as_one_process_does_with_twice_the_rows(
+    by_two, tmp_path, call
+):
+    folder, _ = by_two
+    assert_ranks_agree(recorded_in(folder), times=3)
+    states = {path.name for path in (folder / "two" / "checkpoint-4" / "state").iterdir()}
+    assert {"random-0.safetensors", "random-1.safetensors"} <= states
+    shown = "".join((folder / f"rank{rank}.out").read_text() for rank in range(2))
+    assert len(table_of(shown)) == 3 and shown.count("Held-out test rows") == 1
+
+    call("finetune", *kept_tasks(folder), "--rows_per_task", 16, "--output_dir", tmp_path / "one")
+    first, second = weights_of(tmp_path / "one"), weights_of(folder / "two")
+    assert first.keys() == second.keys()
+    for name in first:
+        # AdamW divides by the gradients' size, so that rounding shows in weights with small gradients.
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=5e-5, msg=name)
+    models = [AsenForMultitask.from_pretrained(each) for each in (tmp_path / "one", folder / "two")]
+    inputs = torch.randint(5, (50, 6), generator=torch.manual_seed(0))
+    logits = [model(inputs, task="equivariant/intersect").logits for model in models]
+    torch.testing.assert_close(*logits, rtol=0, atol=1e-5)
+    before = weights_of(folder / "start")
+    kept = [name for name in before if "equivariant/" in name]
+    assert kept and all(torch.equal(before[name], second[name]) for name in kept)
+    assert models[1].config.tasks.keys() >= {"equivariant/intersect"}
+
+
+def test_two_processes_pretrain_on_a_table_with_missing_labels_as_one_does_with_twice_the_rows(by_two, tmp_path, call):
+    _, folder = by_two
+    assert_ranks_agree(recorded_in(folder), times=3)
+    call("pretrain", "--recipe", folder / "recipe.yaml", "--rows_per_task", 16, "--output_dir", tmp_path / "one")
+    first, second = weights_of(tmp_path / "one"), weights_of(folder / "two")
     for name in first:
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-5, msg=name)
 
@@ -790,11 +810,12 @@ def test_sharded_training_is_refused_with_a_sentence(tmp_path, recipe_file, call
 def test_two_processes_with_dropout_and_accumulation_resume_bit_for_bit(tmp_path, checkpoint):
     arguments = ("--checkpoint", checkpoint, *INTERSECT, "--train_rows", 64, "--max_steps", 6, "--eval_steps", 2)
     arguments += ("--rows_per_task", 8, "--gradient_accumulation_steps", 2)
-    _, recorded = launch_two(tmp_path, *arguments, "--output_dir", tmp_path / "whole")
-    assert_ranks_agree(recorded, times=4)
+    launch_two([tmp_path, "finetune", *arguments, "--output_dir", tmp_path / "whole"])
+    assert_ranks_agree(recorded_in(tmp_path), times=4)
     broken, again = tmp_path / "broken", ("--resume_from_checkpoint", "latest")
-    launch_two(tmp_path, *arguments, "--output_dir", broken, check=False, DIE_AT="2")  # after the checkpoint of step 4
+    broken_run = [tmp_path, "finetune", *arguments, "--output_dir", broken]
+    launch_two(broken_run, check=False, DIE_AT="2")  # after the checkpoint of step 4
     assert {"checkpoint-4"} <= {path.name for path in broken.iterdir()} and not (broken / "model.safetensors").exists()
-    launch_two(tmp_path, *arguments, "--output_dir", broken, *again)
+    launch_two([*broken_run, *again])
     assert is_same(weights_of(tmp_path / "whole"), weights_of(broken))
     assert is_same(weights_of(tmp_path / "whole" / "checkpoint-6"), weights_of(broken / "checkpoint-6"))

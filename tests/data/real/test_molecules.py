@@ -110,7 +110,7 @@ def test_published_figures_use_the_first_training_rows(save):
     means, scales = (np.array(getattr(task.config, f"input_{name}")) for name in ("mean", "scale"))
     hydrogens = train[:, [4, 5, 6, 7, 8, 9]].reshape(-1, 3)
     np.testing.assert_allclose(means[4:], np.tile(hydrogens.mean(axis=0), (6, 1)))
-    np.testing.assert_allclose(scales[4:], np.tile(15 * hydrogens.std(axis=0), (6, 1)))
+    np.testing.assert_allclose(scales[4:], np.tile(3 * hydrogens.std(axis=0), (6, 1)))
     for train_rows in (0, 25):
         with pytest.raises(ValueError, match=f"train_rows must be in 1 … 24, got {train_rows}"):
             get_task("molecule/qm22", data_path=path, train_rows=train_rows)

@@ -120,7 +120,7 @@ def test_capitals_given_the_label_are_distributed_as_uniform_letters():
 
 
 def test_a_label_that_is_too_rare_is_named(monkeypatch):
-    monkeypatch.setattr("asen_hf.data.synthetic.sampling._MAX_ROUNDS", 20)
+    monkeypatch.setattr("asen_hf.data.synthetic.sampling._MAX_ROUNDS", 2)
     with pytest.raises(ValueError, match=r"invariant/longest_palindrome: label \d+ is too rare: only 0 of 6"):
         get_task("invariant/longest_palindrome", length=30, vocabulary=200).sample(100)
 

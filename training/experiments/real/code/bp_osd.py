@@ -3,7 +3,8 @@
   pip install ldpc
   python training/experiments/real/code/bp_osd.py ../shared/data/bb72_code/bb72_code.npz
 
-writes ``references.csv`` (logical error rates) and ``failures.npz`` (on which shots each decoder fails) beside this file.
+writes ``references.csv`` (logical error rates) and ``failures.npz`` (on which shots each decoder fails) beside this
+file.
 They know the rate of flips of each test part, which the network does not.
 """
 
