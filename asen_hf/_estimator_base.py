@@ -196,7 +196,7 @@ class Estimator(BaseEstimator):
             "gated_messages": True,
             "pooling": "mean",
         }
-        return Start(self.checkpoint, self.init_from, network)
+        return Start(self.checkpoint, self.init_from, network, self.strategy)
 
     def _training(self) -> dict[str, Any]:
         return {

@@ -18,16 +18,20 @@ from sklearn.model_selection import train_test_split
 
 from ._estimator_files import without_progress_bars
 from .closures import warn_if_not_closed
+from .data import collate
 from .data.features import to_dataset
-from .evaluation.scores import Score
+from .evaluation.scores import Score, score_splits
 from .model.configuration_asen import AsenConfig, TaskConfig
 from .model.modeling_asen import AsenForMultitask
+from .model.read_out import fit_read_out
 from .training._statistics import with_training_statistics
 from .training.finetune import finetuning_settings, prepare_model
 from .training.loop import total_steps, train
 from .training.recipe import ModelRecipe, Recipe
+from .training.recipe import Start as RecipeStart
 from .training.task_rows import DEFAULT_NAME as TASK
 
+STRATEGIES = ("finetune", "in_context")
 _VALIDATIONS = 20  # per fit
 
 
@@ -48,11 +52,25 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What a fit starts from: a checkpoint, and a donor task in it, or a fresh network with these fields."""
+    """What a fit starts from: a checkpoint, and a donor task in it, or a fresh network with these fields.
+
+    Attributes:
+        checkpoint: a checkpoint or a model, or ``None``.
+        init_from: a task of the checkpoint, or ``"prior"``.
+        network: fields of AsenConfig of a fresh network.
+        strategy: ``"finetune"``, or ``"in_context"``: only the head is fitted, by ridge regression.
+    """
 
     checkpoint: Any
     init_from: str | None
     network: Mapping[str, Any]
+    strategy: str = "finetune"
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy must be {' or '.join(map(repr, STRATEGIES))}, got {self.strategy!r}")
+        if self.strategy == "in_context" and self.checkpoint is None:
+            raise ValueError('strategy="in_context" fits a head to a pretrained network: give checkpoint too')
 
     def model(self, task: TaskConfig) -> AsenForMultitask:
         """A model with the task, and no other one."""
@@ -97,8 +115,13 @@ def fit_member(
         set_seed(settings.seed)
         model = start.model(task)
         model.config.tasks |= with_training_statistics(dict(model.config.tasks), data, settings, is_logged=False)
-        records = train(model, data, Recipe(ModelRecipe.of(model.config), [], settings), show_progress=verbose)
-    return Member(model.eval().requires_grad_(True), records["validation"].scores[TASK], parts["validation"])
+        if start.strategy == "in_context":
+            fit_read_out(model, TASK, collate(model.config.tasks[TASK], data[TASK]["train"]))
+            score = score_splits(model, {TASK: data[TASK]["validation"]}, settings.eval_batch_size)[TASK]
+        else:
+            recipe = Recipe(ModelRecipe.of(model.config), [], settings, RecipeStart(init_from=start.init_from))
+            score = train(model, data, recipe, show_progress=verbose)["validation"].scores[TASK]
+    return Member(model.eval().requires_grad_(True), score, parts["validation"])
 
 
 def _rows(

@@ -51,7 +51,9 @@ class AsenClassifier(ClassifierMixin, Estimator):
             their sorted order.
         checkpoint: a folder, a Hub id, a committed checkpoint's name or an ``AsenForMultitask``; the sizes of the
             network are then the checkpoint's. ``None`` for random weights.
-        init_from: a task of the checkpoint to start from, see ``AsenForMultitask.add_task``.
+        init_from: a task of the checkpoint to start from, or ``"prior"``, see ``AsenForMultitask.add_task``.
+        strategy: ``"finetune"`` trains; ``"in_context"`` takes no gradient step: the head is fitted to the rows by
+            ridge regression on the states of the checkpoint, as in ``AsenForMultitask.predict(…, context=…)``.
         vocab_size: number of tokens, if ``X`` holds integers 0 … vocab_size - 1 that are names, not amounts.
         relations: how the inputs of two nodes are compared, such as ``["equal"]``; see ``TaskConfig``.
         pair_vocab_size, pair_features: number of categories, or of numbers, per pair of nodes, if rows have ``pairs``;
@@ -94,6 +96,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         value_symmetries: Any = None,
         checkpoint: Any = None,
         init_from: str | None = None,
+        strategy: str = "finetune",
         vocab_size: int | None = None,
         relations: Sequence[str] | None = None,
         pair_vocab_size: int | None = None,
@@ -122,6 +125,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         self.value_symmetries = value_symmetries
         self.checkpoint = checkpoint
         self.init_from = init_from
+        self.strategy = strategy
         self.vocab_size = vocab_size
         self.relations = relations
         self.pair_vocab_size = pair_vocab_size
@@ -209,7 +213,8 @@ class AsenRegressor(RegressorMixin, Estimator):
     Args:
         loss: ``"mse"`` (predicts means) or ``"l1"`` (medians).
         linear_skip: set ``TaskConfig.linear_skip``: a linear equivariant map of the inputs, fitted by ridge regression
-            on the training rows, is added to the network, which learns the rest. Outputs of pairs have none.
+            on the training rows, is added to the network, which learns the rest. Outputs of pairs, and heads fitted in
+            context, have none.
     """
 
     residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows
@@ -223,6 +228,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         value_symmetries: Any = None,
         checkpoint: Any = None,
         init_from: str | None = None,
+        strategy: str = "finetune",
         vocab_size: int | None = None,
         relations: Sequence[str] | None = None,
         pair_vocab_size: int | None = None,
@@ -252,6 +258,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         self.value_symmetries = value_symmetries
         self.checkpoint = checkpoint
         self.init_from = init_from
+        self.strategy = strategy
         self.vocab_size = vocab_size
         self.relations = relations
         self.pair_vocab_size = pair_vocab_size
@@ -337,7 +344,10 @@ class AsenRegressor(RegressorMixin, Estimator):
 
     def _task_fields(self, targets: Targets) -> dict[str, Any]:
         can_skip = targets.fields["output_level"] != "pair"
-        return {"loss": self.loss, **({"linear_skip": True} if self.linear_skip and can_skip else {})}
+        return {
+            "loss": self.loss,
+            **({"linear_skip": True} if self.linear_skip and can_skip and self.strategy == "finetune" else {}),
+        }
 
     def _learn(self, targets: Targets, columns: dict[str, np.ndarray], members: list[Member]) -> None:
         found = []

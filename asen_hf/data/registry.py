@@ -37,6 +37,7 @@ class Judge(Protocol):
 
 TaskClass = TypeVar("TaskClass", bound=type)
 _TASKS: dict[str, type] = {}
+_STREAMS: dict[str, type] = {}
 
 
 def register(name: str) -> Callable[[TaskClass], TaskClass]:
@@ -61,6 +62,27 @@ def list_tasks() -> list[str]:
     return sorted(_TASKS)
 
 
+def register_stream(name: str) -> Callable[[TaskClass], TaskClass]:
+    """Decorator that registers a dataclass as stream ``name``, endless batches of tasks, with its fields as options."""
+
+    def add(cls: TaskClass) -> TaskClass:
+        cls.name = name  # type: ignore[attr-defined]
+        _STREAMS[name] = cls
+        return cls
+
+    return add
+
+
+def is_stream(name: str) -> bool:
+    """Whether a stream of tasks has this name."""
+    return name in _STREAMS
+
+
+def get_stream(name: str, **options: Any) -> Any:
+    """The stream ``name`` with the given options. ``ValueError`` as for :func:`get_task`."""
+    return _create(_STREAMS, "stream", name, options)
+
+
 def get_task(name: str, **options: Any) -> Any:
     """The task ``name`` with the given options, for example ``get_task("equivariant/intersect", length=20)``.
 
@@ -72,14 +94,18 @@ def get_task(name: str, **options: Any) -> Any:
         ValueError: an unknown name (lists the known names), an unknown or missing option (lists the task's options) or
             an invalid value of an option.
     """
-    if not isinstance(name, str) or name not in _TASKS:
-        raise ValueError(f"unknown task {shown(name)}; the known tasks are {', '.join(list_tasks())}")
-    fields = [field for field in dataclasses.fields(_TASKS[name]) if field.init]
-    takes = f"task {name!r} takes {', '.join(field.name for field in fields)}"
+    return _create(_TASKS, "task", name, options)
+
+
+def _create(known: dict[str, type], kind: str, name: str, options: dict[str, Any]) -> Any:
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"unknown {kind} {shown(name)}; the known {kind}s are {', '.join(sorted(known))}")
+    fields = [field for field in dataclasses.fields(known[name]) if field.init]
+    takes = f"{kind} {name!r} takes {', '.join(field.name for field in fields)}"
     unknown = sorted(options.keys() - {field.name for field in fields})
     if unknown:
         raise ValueError(f"{takes}; unknown option {', '.join(unknown)}")
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
     if missing:
         raise ValueError(f"{takes}; missing {', '.join(missing)}")
-    return _TASKS[name](**options)
+    return known[name](**options)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.configuration_task import TaskConfig
+from ..model.ridge import Ridge, fit_ridge
 from .equivariant_features import EquivariantFeatures
 from .output_features import Features, FeaturesFactory, Place, output_features
-from .ridge import Ridge, fit_ridge
 
 MAX_FEATURES = 6000
 """Most features of one regression."""

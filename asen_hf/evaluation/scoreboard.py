@@ -62,17 +62,18 @@ def format_scoreboard(tasks: Mapping[str, TaskConfig], scores: Mapping[str, Scor
     If any task has value symmetries, a column says how many value maps there are and how the network gets them.
 
     Args:
-        tasks: the configs of the scored tasks.
+        tasks: the configs of the scored tasks; without one, a score is of a stream of tasks.
         scores: one score per task.
     """
-    has_value_maps = any(tasks[name].value_symmetries for name in scores)
+    known = [tasks[name] for name in scores if name in tasks]
+    has_value_maps = any(task.value_symmetries for task in known)
     head = ["task", "group", *["value maps"] * has_value_maps, "rank", "rows", "loss", "score"]
     head += ["equivariance error", "outside the group"]
-    table = _table(head, [_cells(name, tasks[name], score, has_value_maps) for name, score in scores.items()])
+    table = _table(head, [_cells(name, tasks.get(name), score, has_value_maps) for name, score in scores.items()])
     notes = [
         f"{name}: the group does not map the support to itself; the network has only the symmetries that do."
         for name in scores
-        if not _has_invariant_support(tasks[name])
+        if name in tasks and not _has_invariant_support(tasks[name])
     ]
     given = dict.fromkeys(name for score in scores.values() for name in score.references)
     names = [name for name in REFERENCES if name in given] + [name for name in given if name not in REFERENCES]
@@ -109,12 +110,12 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _cells(name: str, task: TaskConfig, score: Score, has_value_maps: bool) -> list[str]:
+def _cells(name: str, task: TaskConfig | None, score: Score, has_value_maps: bool) -> list[str]:
     return [
         name,
-        group_text(task),
-        *([value_maps_text(task) or "-"] if has_value_maps else []),
-        str(SymmetryBreaker(task).num_pair_orbits),
+        "of many tasks" if task is None else group_text(task),
+        *([("" if task is None else value_maps_text(task)) or "-"] if has_value_maps else []),
+        "-" if task is None else str(SymmetryBreaker(task).num_pair_orbits),
         str(score.rows),
         f"{score.loss:.4f}",
         f"{score.metric} {score.value:.4f}" + f" ({format_numbers(score.details)})" * bool(score.details),

@@ -15,8 +15,8 @@ from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
 from ..model.row_actions import RowAction
-from ..training.loop import subsample
 from ..training.recipe import TrainingRecipe
+from ..training.work import subsample
 
 AUGMENTED_ROWS = 10_000
 MAX_COPIES = 20

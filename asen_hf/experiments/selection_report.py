@@ -21,7 +21,7 @@ from ..evaluation.row_outcomes import RowOutcomes
 from ..model.heads import is_known
 from ..plots._saving import save_figure
 from ..plots.experiments import Ranked, plot_ranking, ranking_size
-from ..training.loop import subsample
+from ..training.work import subsample
 from .grid import OUTCOMES_NAME, Grid
 from .paired_bootstrap import Comparison, compare
 

@@ -35,6 +35,7 @@ _TEMPLATE = Path(__file__).with_name("model_card_template.md")
 _TASK_TYPE = "graph-ml"  # the nearest of the Hub's task types
 _METRIC_TYPES = {"auc": "roc_auc"}  # the Hub's names of metrics, where they differ from ours
 _EXAMPLE_ROWS = 4
+_NO_TASK = TaskConfig(degree=1, generators=[], vocab_size=1)  # of the example of a checkpoint without tasks, not shown
 # The training settings that bear on the result, beside the number of steps or epochs.
 _SETTINGS = (
     *("rows_per_task", "gradient_accumulation_steps", "train_rows", "lr", "backbone_lr"),
@@ -63,13 +64,13 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
     training = ScoreRecord.read(_file(checkpoint, "scores.json", "training writes it when it ends"))
     scores = scores or _file(checkpoint, TEST_SCORES_NAME, f"asen evaluate --output {TEST_SCORES_NAME} measures it")
     record = ScoreRecord.read(scores)
-    if unknown := sorted(record.scores.keys() - tasks.keys()):
+    if unknown := sorted(record.scores.keys() - tasks.keys()) if tasks else []:
         raise ValueError(f"{scores}: scores of {', '.join(unknown)}; the checkpoint's tasks are {', '.join(tasks)}")
     board = record.scores
     notes = _file(checkpoint, NOTES_NAME)
     reports = {name: _report(task) for name, task in tasks.items()}
     name = one_line(Path(checkpoint).resolve().name)
-    example, task = next(iter(tasks.items()))
+    example, task = next(iter(tasks.items()), ("", _NO_TASK))
     has_value_maps = any(task.value_symmetries for task in tasks.values())
     return ModelCard.from_template(
         ModelCardData(

@@ -80,6 +80,8 @@ class AsenConfig(PreTrainedConfig):
             the order-1 equivariant maps of the paper's Theorem 1, because its attention weights sum to one; gates can.
         pooling: how node states are reduced to one graph state, ``"sum"``, ``"mean"`` or ``"max"``, by tasks that do
             not say it themselves.
+        structure_embedder: whether the model holds a network that computes the rows of a new task's tables from its
+            structure, for ``add_task(…, init_from="prior")``.
 
     Raises:
         ValueError: a key is unknown, a value has a wrong type or range, or a task is invalid; the message names it.
@@ -98,6 +100,7 @@ class AsenConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-5
     gated_messages: bool = False
     pooling: Literal["sum", "mean", "max"] = "sum"
+    structure_embedder: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._check_inherited(kwargs)

@@ -29,7 +29,7 @@ logits               (B, n, K), (B, K)   K outputs per node or per graph, in nor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -52,6 +52,7 @@ from .normalization import (
 from .outputs import AsenMultitaskOutput, BackboneOutput
 from .pair_head import PairHead
 from .pretrained_asen import AsenPreTrainedModel, evaluating
+from .read_out import with_context
 from .symmetry import SymmetryBreaker
 from .task_modules import TaskModules
 
@@ -94,18 +95,18 @@ class AsenForMultitask(AsenPreTrainedModel):
         outputs and ``label_names`` (in any order, or missing in one task), and pool equally many orbits; otherwise it
         is freshly initialised.
         """
-        if init_from is not None:
-            self._check_unadapted(init_from)
+        if (donor := init_from if init_from in self.config.tasks else None) is not None:
+            self._check_unadapted(donor)
         self.asen.add_task(name, task, init_from)
         new = self.config.tasks[name]
         self.heads[name] = self._ready(self._new_head(name))
         if new.linear_skip:
             self.linear_skips[name] = self._ready(self._new_skip(name))
-        if init_from is not None and (outputs := equal_outputs(new, self.config.tasks[init_from])) is not None:
-            head, donor = self.heads[name].state_dict(), self.heads[init_from].state_dict()
-            last = {key for key in donor if key.removeprefix("output.") in ("weight", "bias")}
-            if all(head[key].shape == donor[key].shape for key in last):  # else it pools another number of orbits
-                rows = {key: weights[outputs] if key in last else weights for key, weights in donor.items()}
+        if donor is not None and (outputs := equal_outputs(new, self.config.tasks[donor])) is not None:
+            head, trained = self.heads[name].state_dict(), self.heads[donor].state_dict()
+            last = {key for key in trained if key.removeprefix("output.") in ("weight", "bias")}
+            if all(head[key].shape == trained[key].shape for key in last):  # else it pools another number of orbits
+                rows = {key: weights[outputs] if key in last else weights for key, weights in trained.items()}
                 self.heads[name].load_state_dict(rows)
 
     def drop_task(self, name: str) -> None:
@@ -238,21 +239,31 @@ class AsenForMultitask(AsenPreTrainedModel):
     def predict(
         self,
         inputs: Tensor | ArrayLike,
-        task: str | None = None,
+        task: str | TaskConfig | dict | None = None,
         batch_size: int = 256,
         pairs: Tensor | ArrayLike | None = None,
         attention_mask: Tensor | ArrayLike | None = None,
+        context: Sequence[Tensor | ArrayLike] | None = None,
     ) -> Tensor:
         """Predict without dropout and gradients.
 
         Args:
             inputs, task, pairs, attention_mask: as in :meth:`AsenModel.forward`.
             batch_size: rows per forward pass, which bounds the memory.
+            context: labelled rows ``(inputs, labels)``, or ``(inputs, labels, pairs)``, to predict from without any
+                training: the head is fitted to them by ridge regression, for this call (:mod:`.read_out`). ``task`` may
+                then be a config that the model does not have, if the model was pretrained on random tasks.
 
         Returns:
             int64 classes, 0 and 1 for several labels, or float32 values in raw units (float64 for a float64 model), in
             the shape of labels; of nodes that are padding, -100 or NaN.
         """
+        if context is not None:
+            rows = to_columns(self.device, **dict(zip(("inputs", "labels", "pairs"), context, strict=False)))
+            fitted, name = with_context(self, task, rows)
+            return fitted.predict(inputs, name, batch_size, pairs, attention_mask)
+        if isinstance(task, TaskConfig | dict):
+            raise ValueError("task: the config of a task that the model does not have needs a context of labelled rows")
         columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
 
         def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:

@@ -39,10 +39,14 @@ from .outputs import BackboneOutput
 from .pairs import PairEmbedder, add_pair_vectors
 from .pretrained_asen import AsenPreTrainedModel, has_adapters
 from .relations import refine
+from .structure_columns import StructureColumns
+from .structure_embedder import StructureEmbedder
 from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .task_modules import TaskModules
 from .triples import TripleMessages
 from .value_symmetries import ValueSheets
+
+PRIOR = "prior"  # init_from: rows computed from structure, where no task has this name
 
 
 class AsenModel(AsenPreTrainedModel):
@@ -57,6 +61,9 @@ class AsenModel(AsenPreTrainedModel):
     def __init__(self, config: AsenConfig):
         super().__init__(config)
         self.backbone = AsenBackbone(self.config)
+        # Registered even if None, as layers register their triples.
+        embedder = StructureEmbedder(self.config.hidden_size) if self.config.structure_embedder else None
+        self.register_module("structure_embedder", embedder)
         self.symmetry_breakers = TaskModules()
         self.value_sheets = TaskModules()
         self.token_embedders = TaskModules()
@@ -130,7 +137,8 @@ class AsenModel(AsenPreTrainedModel):
             name: name of the new task.
             task: its config, or a dict of its fields.
             init_from: name of the donor task. Choose a similar task: rows of a dissimilar task are a worse start than
-                fresh rows.
+                fresh rows. ``"prior"`` computes the rows of orbitals, tokens and features from the task's structure, by
+                the embedder of a model that was pretrained on random tasks (``config.structure_embedder``).
 
         Raises:
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
@@ -138,7 +146,13 @@ class AsenModel(AsenPreTrainedModel):
                 first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
-        donor = None if init_from is None else self.config.task(init_from)[0]
+        from_prior = init_from == PRIOR and PRIOR not in self.config.tasks
+        if from_prior and self.structure_embedder is None:
+            raise ValueError(
+                'init_from="prior" needs a model that was pretrained on random tasks, whose config has '
+                "structure_embedder: load such a checkpoint, or name one of the model's tasks"
+            )
+        donor = None if init_from is None or from_prior else self.config.task(init_from)[0]
         if donor is not None:
             self._check_unadapted(donor)
         _warn_if_not_closed(name, task)
@@ -159,10 +173,37 @@ class AsenModel(AsenPreTrainedModel):
                 self._copy_orbitals(name, str(donor), donors)
             else:
                 copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
+        if from_prior:
+            self._write_structural_rows(name)
         if donor is not None and has_equal_inputs(task, self.config.tasks[donor]):
             self._copy_whole(name, donor, self.token_embedders, self.missing_embedders)
         if donor is not None and has_equal_pairs(task, self.config.tasks[donor]):
             self._copy_whole(name, donor, self.pair_embedders)
+
+    @torch.no_grad()
+    def _write_structural_rows(self, name: str) -> None:
+        """Write the vectors that the structure embedder computes into a task's tables."""
+        task, embedder = self.config.tasks[name], cast(StructureEmbedder, self.structure_embedder)
+        breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
+        seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
+        pairs, inputs = embedder(StructureColumns.of(task, breaker(), seed))
+        self._set_orbitals(name, pairs, np.arange(len(pairs)))
+        tokens = self.token_embedders[name]
+        if task.vocab_size is not None:
+            tokens.weight.copy_(inputs)  # type: ignore[operator, union-attr]
+        else:
+            tokens.weight.copy_(inputs[:-1].T)  # type: ignore[operator, union-attr]
+            tokens.bias.copy_(inputs[-1])  # type: ignore[operator, union-attr]
+
+    def _set_orbitals(self, name: str, vectors: Tensor, rows: np.ndarray) -> None:
+        """Set the vectors of a task's orbitals, whether or not it shares rows."""
+        table, shared = (
+            cast(nn.Embedding, modules[name]) if name in modules else None
+            for modules in (self.edge_embedders, self.class_embedders)
+        )
+        classes = self._class_rows(name) if shared is not None else torch.empty(0)
+        assert table is not None
+        copy_orbitals(table, shared, classes, vectors, rows)
 
     def _copy_orbitals(self, name: str, donor: str, rows: np.ndarray) -> None:
         """Copy the donor's vectors of orbitals, whether or not either task shares rows."""
@@ -176,13 +217,7 @@ class AsenModel(AsenPreTrainedModel):
                 stacklevel=4,
             )
             return
-        table, shared = (
-            cast(nn.Embedding, modules[name]) if name in modules else None
-            for modules in (self.edge_embedders, self.class_embedders)
-        )
-        classes = self._class_rows(name) if shared is not None else torch.empty(0)
-        assert table is not None
-        copy_orbitals(table, shared, classes, self._orbital_features(donor), coloured)
+        self._set_orbitals(name, self._orbital_features(donor), coloured)
 
     def _copy_whole(self, name: str, donor: str, *embedders: TaskModules) -> None:
         for modules in embedders:

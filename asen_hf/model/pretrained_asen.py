@@ -23,6 +23,7 @@ from .heads import Head
 from .linear_skip import LinearSkip
 from .normalization import FeatureEmbedder, MissingEmbedder
 from .pairs import PairEmbedder
+from .structure_embedder import StructureEmbedder
 from .symmetry import ComputedBuffers
 from .task_modules import TaskModules
 
@@ -63,6 +64,7 @@ class AsenPreTrainedModel(PreTrainedModel):
         GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
         MissingEmbedder     0: a missing feature starts at its mean, a missing token as none
         LinearSkip          0
+        StructureEmbedder   scale of logits e², penalty e⁻²; its layers as nn.Linear
         ComputedBuffers     orbit labels and the like, computed from the config; they are never saved
         ==================  ==========================================================================
         """
@@ -94,6 +96,9 @@ class AsenPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
             if module.gate_projection is not None:
                 init.zeros_(module.gate_projection.weight)  # a new layer starts as plain GATv2
+        elif isinstance(module, StructureEmbedder):
+            init.constant_(module.log_scale, 2.0)
+            init.constant_(module.log_penalty, -2.0)
         elif isinstance(module, ComputedBuffers):
             for name, buffer in module.compute_buffers().items():
                 init.copy_(getattr(module, name), buffer)

@@ -9,10 +9,10 @@ import torch
 from datasets import Dataset
 
 from ..data.collator import MASK, collate
-from ..evaluation.ridge import fit_ridge
 from ..model.linear_skip import LinearSkip
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import normalized_features, normalized_labels
+from ..model.ridge import fit_ridge
 
 _NUMBERS_AT_ONCE = 2**22
 

@@ -8,8 +8,8 @@ from datasets import DatasetDict
 
 from ..data.statistics import with_statistics
 from ..model.configuration_task import TaskConfig
-from .loop import subsample
 from .recipe import TrainingRecipe
+from .work import subsample
 
 
 def with_training_statistics(

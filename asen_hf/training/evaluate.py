@@ -23,9 +23,9 @@ from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_model
 from .judging import judged
-from .loop import subsample
 from .recipe import Recipe
 from .task_recipe import TaskRecipe
+from .work import subsample
 
 Rows: TypeAlias = str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike] | Any
 

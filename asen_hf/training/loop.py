@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -24,15 +23,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
-from ..data import MultitaskBatches
-from ..data.statistics import warn_if_far_from_unit_scale
-from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord, score_splits
-from ..model.configuration_asen import TaskConfig
-from ..model.heads import is_known
+from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
 from ..model.modeling_asen import AsenForMultitask
-from ._linear_skips import fit_linear_skips
 from ._processes import process_state
-from ._resume import resume, row_hashes
+from ._resume import resume
 from ._run_folder import (
     RECIPE_NAME,
     SCORES_NAME,
@@ -48,14 +42,9 @@ from ._run_folder import (
     unfinished_checkpoint,
 )
 from ._state import Progress, save_random_state, save_state
-from .objective import (
-    Batch,
-    MultitaskObjective,
-    check_labels_known,
-    freeze_other_tasks,
-    parameter_groups,
-)
+from .objective import parameter_groups
 from .recipe import Recipe, TrainingRecipe
+from .work import MultitaskWork, Work
 
 # Variables by which accelerate launch asks for training that splits the weights.
 _SHARDED = {
@@ -67,7 +56,7 @@ _SHARDED = {
 
 def train(
     model: AsenForMultitask,
-    data: Mapping[str, DatasetDict],
+    data: Mapping[str, DatasetDict] | Work,
     recipe: Recipe,
     score_test: Callable[[AsenForMultitask], dict[str, Score]] | None = None,
     show_progress: bool = True,
@@ -76,7 +65,7 @@ def train(
 
     Args:
         model: tasks of the model that are not in ``data`` are frozen.
-        data: ``{task: DatasetDict}`` with splits train and validation.
+        data: ``{task: DatasetDict}`` with splits train and validation; or other :class:`~.work.Work`.
         recipe: its ``training`` section controls the loop; the whole recipe is saved with every checkpoint.
         score_test: scores the best model before the result is published, with its scores as test_scores.json.
         show_progress: whether to show a progress bar and print the validation scores.
@@ -89,8 +78,6 @@ def train(
         ValueError: the run's folder is taken or cannot be written, a loss is not finite, or a run cannot be resumed
             from the checkpoint.
     """
-    if not data:
-        raise ValueError("there are no tasks to train on")
     with claimed(recipe.training):
         try:
             return _train(model, data, recipe, score_test, show_progress)
@@ -101,7 +88,7 @@ def train(
 
 def _train(
     model: AsenForMultitask,
-    data: Mapping[str, DatasetDict],
+    data: Mapping[str, DatasetDict] | Work,
     recipe: Recipe,
     score_test: Callable[[AsenForMultitask], dict[str, Score]] | None,
     show_progress: bool,
@@ -113,41 +100,26 @@ def _train(
     if training.gradient_checkpointing:
         model.activation_checkpointing_enable()
 
-    configs = {name: model.config.tasks[name] for name in data}
-    rows = {name: subsample(splits["train"], training) for name, splits in data.items()}
-    validation = {name: splits["validation"] for name, splits in data.items()}
-    for name, task in configs.items():
-        check_labels_known(task, rows[name], f"task {name!r}, train split")
-        check_labels_known(task, validation[name], f"task {name!r}, validation split")
-        if accelerator.is_main_process:
-            warn_if_far_from_unit_scale(name, task, rows[name])
-    augmentations = {
-        task.name: task.augmenting_group(configs[task.name].degree)
-        for task in recipe.tasks
-        if task.augmentation is not None
-    }
-    batches = MultitaskBatches(rows, configs, training.rows_per_task, training.seed, augmentations, training.cosets)
+    work = MultitaskWork(model, data, recipe, accelerator.is_main_process) if isinstance(data, Mapping) else data
     ranks, accumulation = accelerator.num_processes, training.gradient_accumulation_steps
-    num_steps = total_steps(training, max(map(len, rows.values())), ranks)
+    num_steps = total_steps(training, work.num_rows, ranks)
     eval_steps = training.eval_steps or math.ceil(num_steps / 10)
 
-    fit_linear_skips(model, rows)
-    freeze_other_tasks(model, list(data))
+    has_fitted = work.prepare(model)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, training.lr, training.backbone_lr),
         weight_decay=training.weight_decay,
         fused=True,  # one kernel for all tensors saves a tenth of a small model's step
     )
-    objective, prepared = accelerator.prepare(MultitaskObjective(model), optimizer)
-    hashes = row_hashes(configs, data)
+    objective, prepared = accelerator.prepare(work.objective(model), optimizer)
     if accelerator.is_main_process:
         remove_unfinished_writes(output)
     if training.resume_from_checkpoint is None:
         if accelerator.is_main_process:
             remove_run(output)  # where claimed() has let overwrite pass; else there is none
-        progress = Progress(num_processes=ranks, rows=hashes)
+        progress = Progress(num_processes=ranks, rows=work.hashes)
     else:
-        progress = resume(output, recipe, model, optimizer, accelerator, hashes)
+        progress = resume(output, recipe, model, optimizer, accelerator, work.hashes)
     # The rate is a function of the step, so that on resuming a changed setting takes effect. The scheduler is not
     # prepared: Accelerate would step it once per process.
     for group in optimizer.param_groups:
@@ -164,16 +136,16 @@ def _train(
         disable=not (show_progress and accelerator.is_local_main_process),
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
-    if progress.step == 0 and model.linear_skips:  # the linear maps may be all that there is to learn
-        _validate(accelerator, model, optimizer, validation, progress, recipe, bar)
+    if progress.step == 0 and has_fitted:
+        _validate(accelerator, model, optimizer, work, progress, recipe, bar)
     recent: list[Tensor] = []
     while progress.step < num_steps and not progress.is_stale(training.patience, eval_steps):
         first = progress.step * accumulation
         step_batches = [
-            send_to_device(batches[(first + micro) * ranks + accelerator.process_index], accelerator.device)
+            send_to_device(work.batch((first + micro) * ranks + accelerator.process_index), accelerator.device)
             for micro in range(accumulation)
         ]
-        counts = _mean_label_counts(accelerator, configs, step_batches)
+        counts = work.label_counts(accelerator, step_batches)
         for batch in step_batches:
             with accelerator.accumulate(objective):
                 loss, losses = objective(batch, counts)
@@ -195,9 +167,9 @@ def _train(
             _report(accelerator, bar, progress.step, recent, losses, scheduler.get_last_lr()[-1])
             recent.clear()
         if is_validated:
-            _validate(accelerator, model, optimizer, validation, progress, recipe, bar)
+            _validate(accelerator, model, optimizer, work, progress, recipe, bar)
     bar.close()
-    records = _finish(accelerator, model, validation, recipe, progress, score_test)
+    records = _finish(accelerator, model, work, recipe, progress, score_test)
     accelerator.end_training()  # closes the trackers and destroys the process group
     return records
 
@@ -221,24 +193,6 @@ def _accelerator(training: TrainingRecipe) -> Accelerator:
     return accelerator
 
 
-def _mean_label_counts(
-    accelerator: Accelerator, configs: Mapping[str, TaskConfig], batches: list[Batch]
-) -> dict[str, Tensor]:
-    """Each task's number of known labels per batch, a mean over the batches of one step in all processes.
-
-    Accelerate averages a step's gradients over batches and processes. With a batch's sum of losses divided by this
-    number, the average is the gradient of the mean over all labels of the step.
-    """
-    counts = [
-        torch.stack([is_known(configs[name], columns["labels"]).sum() for name, columns in batch.items()])
-        for batch in batches
-    ]
-    mean = torch.stack(counts).float().mean(dim=0)
-    if accelerator.num_processes > 1:
-        mean = accelerator.reduce(mean, reduction="mean")
-    return dict(zip(batches[0], mean, strict=True))
-
-
 def total_steps(training: TrainingRecipe, largest: int, num_processes: int) -> int:
     """Optimiser steps of a run: ``max_steps``, or the steps that ``num_epochs`` over ``largest`` rows take."""
     if training.max_steps > 0:
@@ -255,15 +209,6 @@ def keep_freed_memory() -> None:
     libraries the call has no effect.
     """
     torch.empty(31 * 2**20, dtype=torch.uint8)
-
-
-def subsample(train: Any, training: TrainingRecipe) -> Any:
-    """The ``train_rows`` rows that a run trains on, drawn by its seed. ``ValueError`` if there are fewer."""
-    if training.train_rows is None:
-        return train
-    if not 1 <= training.train_rows <= len(train):
-        raise ValueError(f"train_rows must be in 1 … {len(train)} (the train split), got {training.train_rows}")
-    return train.shuffle(seed=training.seed).select(range(training.train_rows))
 
 
 def reads_at_no_cost(device: torch.device) -> bool:
@@ -298,13 +243,13 @@ def _validate(
     accelerator: Accelerator,
     model: AsenForMultitask,
     optimizer: torch.optim.Optimizer,
-    validation: Mapping[str, Any],
+    work: Work,
     progress: Progress,
     recipe: Recipe,
     bar: tqdm,
 ) -> None:
     """Score the validation splits (all rows in every process, so that all processes agree) and save a checkpoint."""
-    scores = score_splits(model, validation, recipe.training.eval_batch_size)
+    scores = work.validate(model)
     loss = sum(score.loss for score in scores.values()) / len(scores)
     if not math.isfinite(loss):
         raise ValueError(
@@ -355,7 +300,7 @@ def _save(
 def _finish(
     accelerator: Accelerator,
     model: AsenForMultitask,
-    validation: Mapping[str, Any],
+    work: Work,
     recipe: Recipe,
     progress: Progress,
     score_test: Callable[[AsenForMultitask], dict[str, Score]] | None,
@@ -364,7 +309,7 @@ def _finish(
     output, seed = Path(recipe.training.output_dir), recipe.training.seed
     best = type(model).from_pretrained(output / f"checkpoint-{progress.best_step}")
     model.load_state_dict(best.state_dict())
-    scores = score_splits(model, validation, recipe.training.eval_batch_size)
+    scores = work.validate(model)
     records = {"validation": ScoreRecord("validation", seed, scores, progress.best_step)}
     if score_test is not None:
         records["test"] = ScoreRecord("test", seed, score_test(model))

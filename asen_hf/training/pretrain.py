@@ -14,8 +14,10 @@ from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
 from ._run_folder import claimed
 from ._statistics import with_training_statistics
+from .loop import train
 from .recipe import Recipe
 from .results import TrainingResult, train_and_score
+from .stream import StreamWork, stream_of
 
 
 class PretrainResult(TrainingResult):
@@ -24,6 +26,9 @@ class PretrainResult(TrainingResult):
 
 def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -> PretrainResult:
     """Train one backbone, from random weights, on all tasks of a recipe, and score each task on held-out rows.
+
+    The only task may be a stream of random tasks (``source: prior``), which the model does not keep: it learns to
+    compute the rows of any new task's tables, for ``add_task(…, init_from="prior")``.
 
     Means and scales that a task does not state (``input_mean`` … ``label_scale``) are computed from its training rows,
     logged, and saved in the model's config.
@@ -53,6 +58,11 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
     state = process_state()
     with claimed(recipe.training):
         set_seed(recipe.training.seed)
+        if stream_of(recipe) is not None:
+            work = StreamWork(recipe)
+            model = AsenForMultitask(recipe.model.config(attn_implementation=recipe.training.attn_implementation))
+            scores = train(model, work, recipe, work.test)["test"].scores
+            return PretrainResult(model, scores, Path(recipe.training.output_dir))
         with state.main_process_first():  # the remaining processes read its cache
             configs, data = recipe.load()
         configs = with_training_statistics(configs, data, recipe.training, is_logged=state.is_main_process)

@@ -17,6 +17,7 @@ from datasets import DatasetDict
 
 from ..model._messages import shortened, shown
 from ..model.configuration_asen import AsenConfig, TaskConfig
+from ..model.modeling_base import PRIOR
 from ._typed_fields import described, from_mapping, refuse_unknown
 from ._yaml import read_yaml, to_yaml
 from .task_recipe import TaskRecipe
@@ -53,6 +54,10 @@ class ModelRecipe:
     )
     pooling: Literal["sum", "mean"] = described(
         "How node states become one graph state: sum or mean.", AsenConfig.pooling
+    )
+    structure_embedder: bool = described(
+        "Compute the rows of new tasks from their structure (init_from: prior); trained on a stream of random tasks.",
+        AsenConfig.structure_embedder,
     )
 
     def __post_init__(self) -> None:
@@ -139,7 +144,7 @@ class Start:
 
     Attributes:
         checkpoint: a folder, a Hub id or a committed checkpoint's name; ``None`` for a model given as an object.
-        init_from: the donor task.
+        init_from: the donor task, or ``"prior"`` for rows computed from the task's structure.
         from_scratch: whether the weights were random.
         keep_tasks: whether the checkpoint's other tasks were kept.
     """
@@ -148,6 +153,10 @@ class Start:
     init_from: str | None = None
     from_scratch: bool = False
     keep_tasks: bool = False
+
+    def is_from_prior(self, config: AsenConfig) -> bool:
+        """Whether the new task's rows are computed from its structure, and its head is to be fitted to its rows."""
+        return self.init_from == PRIOR and PRIOR not in config.tasks
 
 
 @dataclasses.dataclass

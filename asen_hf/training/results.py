@@ -16,8 +16,9 @@ from ..evaluation.scores import Score
 from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
 from .judging import judged
-from .loop import subsample, train
+from .loop import train
 from .recipe import Recipe
+from .work import subsample
 
 
 @dataclasses.dataclass(frozen=True)

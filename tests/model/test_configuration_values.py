@@ -41,6 +41,7 @@ BACKBONE = {
     **{"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "negative_slope": 0.25, "pooling": "mean"},
     **{"num_recurrences": 2, "hidden_dropout_prob": 0.5, "layer_norm_eps": 1e-5, "gated_messages": True},
     "hidden_act": "silu",
+    "structure_embedder": True,
 }
 
 
@@ -242,7 +243,7 @@ HUGE = 10**5000
 TOO_LARGE = [
     *((AsenConfig, {field: value}) for field in BACKBONE for value in (HUGE, -HUGE, 2**62, -(2**62), 1e400, -1e400)),
     *((AsenConfig, {field: value}) for field in BACKBONE for value in (float("nan"), nested(10**4), "x" * 10**6)),
-    *((AsenConfig, {field: True}) for field in BACKBONE if field != "gated_messages"),
+    *((AsenConfig, {field: True}) for field in BACKBONE if BACKBONE[field] is not True),
     (AsenConfig, {"hidden_size": 2**16}),
     (AsenConfig, {"hidden_size": 2**12, "num_hidden_layers": 2**10}),
     (AsenConfig, {"tasks": {f"t{number}": TOKENS for number in range(MAX_TASKS + 1)}}),

@@ -43,6 +43,7 @@ OTHER = {
         "gated_messages": True,
         "hidden_act": "silu",
         "pooling": "mean",
+        "structure_embedder": True,
     },
     **{"output_dir": "runs/of mine", "seed": 7, "num_epochs": 1.5, "max_steps": 9, "rows_per_task": 3},
     **{"gradient_accumulation_steps": 2, "lr": 1e-4, "backbone_lr": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.5},

@@ -670,9 +670,9 @@ from pathlib import Path
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
-import asen_hf.training.loop
+import asen_hf.training.work
 
-score_splits, rank = asen_hf.training.loop.score_splits, os.environ["RANK"]
+score_splits, rank = asen_hf.training.work.score_splits, os.environ["RANK"]
 
 
 def record(model, *arguments):
@@ -683,7 +683,7 @@ def record(model, *arguments):
     return score_splits(model, *arguments)
 
 
-asen_hf.training.loop.score_splits = record
+asen_hf.training.work.score_splits = record
 for folder, script, *arguments in json.loads(sys.argv[1]):
     os.chdir(folder)
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.linear_model import RidgeCV
 
-from asen_hf.evaluation.ridge import PENALTIES, fit_ridge
+from asen_hf.model.ridge import PENALTIES, fit_ridge
 
 
 def problem(samples, features, outputs=3, noise=0.5, seed=0):

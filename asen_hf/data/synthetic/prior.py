@@ -1,0 +1,148 @@
+"""A prior over equivariant tasks: an endless, seeded stream of random groups, vocabularies and label rules.
+
+Pretraining on many random tasks teaches a network what is common to all: to look at partners, to compare, to count.
+Every task has its TaskConfig, its rule in words, and rows without end. No rule is that of a registered synthetic task
+on the same group (see :mod:`asen_hf.data.synthetic._prior_leaks`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...model.configuration_task import TaskConfig
+from ..seeding import random_generator
+from ._prior_leaks import is_a_known_task
+from ._prior_rules import Domain, Rule, draw_comparison, draw_partners, draw_rule
+from ._prior_structures import Structure, draw_structure
+
+_PROBE = 32  # rows on which thresholds are set and balance is judged
+_RAREST = 0.15  # the least share of the rarer class
+_VOCABULARIES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 30, 50)
+
+Output = Literal["node", "pair", "graph", "count"]
+
+
+@dataclass(frozen=True)
+class PriorTask:
+    """A random task.
+
+    Attributes:
+        number: its place in the stream.
+        words: the rule in words.
+        structure: its group and orbitals.
+        domain: its values.
+        output: what is labelled: nodes, pairs, the graph, or the number of nodes of which the rule holds.
+        noise: the share of labels that are another class, or the noise on counts in standard deviations.
+    """
+
+    number: int
+    words: str
+    structure: Structure = field(repr=False)
+    domain: Domain
+    output: Output
+    noise: float
+    rule: Rule = field(repr=False)
+
+    @functools.cached_property
+    def config(self) -> TaskConfig:
+        """Its TaskConfig; tokens and numbers are compared by order, as a user would declare who knows no rule."""
+        inputs: dict[str, Any] = {"vocab_size": self.domain.size} if self.domain.size else {"num_features": 1}
+        output: dict[str, Any] = {"output_level": self.output, "num_labels": 2}
+        if self.output == "count":
+            output = {"output_level": "graph", "problem_type": "regression", "num_labels": 1}
+        return TaskConfig(
+            degree=self.structure.degree,
+            generators=self.structure.generators,
+            group_name=self.structure.name,
+            relations=["order"],
+            **inputs,
+            **output,
+            **self.structure.order,
+        )
+
+    def label(self, inputs: NDArray) -> NDArray:
+        """Labels without noise.
+
+        Args:
+            inputs: tokens ``(N, n)`` or features ``(N, n, 1)``.
+
+        Returns:
+            int64 classes ``(N, n)``, ``(N, n, n)`` or ``(N,)``, or float32 counts ``(N,)``.
+        """
+        found = self.rule.compute(inputs if self.domain.size else inputs[..., 0])
+        return found.astype(np.float32 if self.output == "count" else np.int64)
+
+    def sample(self, num_rows: int, seed: int = 0) -> tuple[NDArray, NDArray]:
+        """Inputs and labels, with the task's noise, from a random stream that belongs to the task and the seed."""
+        rng = random_generator(seed, "prior rows", self.number)
+        inputs = draw_inputs(rng, self.domain, num_rows, self.structure.degree)
+        labels = self.label(inputs)
+        if self.output == "count":
+            noise = rng.normal(scale=self.noise, size=labels.shape) * labels.std()
+            return inputs, (labels + noise).astype(np.float32)
+        return inputs, np.where(rng.random(labels.shape) < self.noise, 1 - labels, labels)
+
+
+def draw_inputs(rng: np.random.Generator, domain: Domain, num_rows: int, degree: int) -> NDArray:
+    """Uniform tokens ``(N, n)``, or normal numbers ``(N, n, 1)`` as float32."""
+    if domain.size:
+        return rng.integers(domain.size, size=(num_rows, degree))
+    return rng.normal(size=(num_rows, degree, 1)).astype(np.float32)
+
+
+def prior_task(number: int, seed: int = 0) -> PriorTask:
+    """Task ``number`` of the stream ``seed``: the same at any time, in any process."""
+    rng = random_generator(seed, "prior", number)
+    while True:
+        structure = draw_structure(rng)
+        size = 0 if rng.random() < 0.15 else int(_VOCABULARIES[rng.integers(len(_VOCABULARIES))])
+        domain = Domain(size, is_cyclic=rng.random() < 0.3)
+        probe = draw_inputs(rng, domain, _PROBE, structure.degree)
+        values = probe if size else probe[..., 0]
+        output, rule = _draw_output(rng, structure, domain, values)
+        noise = float(rng.choice([0.0, 0.0, 0.0, 0.02, 0.05, 0.1]))
+        found = rule.compute(values)
+        is_balanced = found.std() > 0 if output == "count" else _RAREST <= found.mean() <= 1 - _RAREST
+        if is_balanced and not is_a_known_task(structure, size, output, rule):
+            return PriorTask(number, rule.words, structure, domain, output, noise, rule)
+
+
+def prior_tasks(seed: int = 0, start: int = 0, step: int = 1) -> Iterator[PriorTask]:
+    """The stream from task ``start`` on, every ``step``-th: process p of k takes ``start=p, step=k``."""
+    number = start
+    while True:
+        yield prior_task(number, seed)
+        number += step
+
+
+def _draw_output(rng: np.random.Generator, structure: Structure, domain: Domain, probe: NDArray) -> tuple[Output, Rule]:
+    output: Output = ("node", "node", "pair", "graph", "graph", "count")[rng.integers(6)]
+    orbitals = structure.partners
+    if output == "pair":
+        comparison, partners = draw_comparison(rng, domain), draw_partners(rng, orbitals)
+        if rng.random() < 0.5:
+            words = f"the source is a {partners.words} and {comparison.words}"
+            return output, Rule(words, lambda x: comparison.compute(x) & partners.mask)
+        of_target = draw_rule(rng, domain, orbitals, probe)
+        words = f"the source {comparison.words}, and for the target: {of_target.words}"
+        return output, Rule(words, lambda x: comparison.compute(x) & of_target.compute(x)[:, :, None])
+    rule = draw_rule(rng, domain, orbitals, probe)
+    if output == "node":
+        return output, rule
+    if output == "count":
+        return output, Rule(f"how often: {rule.words}", lambda x: rule.compute(x).sum(axis=1))
+    kind = rng.integers(4)
+    if kind == 0:
+        return output, Rule(f"for some node: {rule.words}", lambda x: np.asarray(rule.compute(x).any(axis=1)))
+    if kind == 1:
+        return output, Rule(f"for every node: {rule.words}", lambda x: np.asarray(rule.compute(x).all(axis=1)))
+    if kind == 2:
+        return output, Rule(f"for an odd number of nodes: {rule.words}", lambda x: rule.compute(x).sum(axis=1) % 2 == 1)
+    bound = max(1, int(np.median(rule.compute(probe).sum(axis=1))))
+    return output, Rule(f"for at least {bound} nodes: {rule.words}", lambda x: rule.compute(x).sum(axis=1) >= bound)

@@ -1,0 +1,161 @@
+"""Fit a task's head by ridge regression on the states of the network as it is: no gradient step.
+
+A backbone that was pretrained with such a read-out (:mod:`asen_hf.training.stream`) predicts from a few labelled rows
+at once, and finetuning starts from there.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .configuration_task import TaskConfig
+from .heads import Head, is_known, without_padding
+from .modeling_base import PRIOR
+from .normalization import normalized_labels
+from .pretrained_asen import evaluating
+from .ridge import fit_ridge
+from .structure_embedder import StructureEmbedder
+
+if TYPE_CHECKING:
+    from .modeling_asen import AsenForMultitask
+
+
+def can_fit_read_out(task: TaskConfig) -> bool:
+    """Whether every output is a linear map of one state whose label is known.
+
+    Not so: outputs on top of another map, means over (i, j) and (j, i), and those of pairs or of a lifted graph under
+    value symmetries.
+    """
+    is_mixed = bool(task.value_symmetries) and (
+        task.output_level == "pair" or (task.output_level == "graph" and task.symmetrization == "lift")
+    )
+    return not (task.linear_skip or task.symmetric_outputs or is_mixed)
+
+
+def with_context(
+    model: AsenForMultitask, task: str | TaskConfig | dict | None, context: Mapping[str, Tensor]
+) -> tuple[AsenForMultitask, str]:
+    """A copy of the model whose head of a task is fitted to labelled rows; the model itself is not changed.
+
+    Args:
+        model: with a structure embedder, unless it has the task.
+        task: the name of a task of the model; or a config, whose tables are computed from its structure. Statistics
+            that it does not state are those of the context.
+        context: ``inputs``, ``labels`` and, if there are any, ``pairs`` and ``attention_mask``.
+
+    Returns:
+        The copy, and the task's name in it.
+
+    Raises:
+        ValueError: the model has neither the task nor a structure embedder, or the task's head cannot be fitted.
+    """
+    fitted = copy.deepcopy(model)
+    if isinstance(task, TaskConfig | dict):
+        name = next(name for name in map("context{}".format, itertools.count()) if name not in model.config.tasks)
+        config = TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
+        fitted.add_task(name, _with_statistics(config, context), init_from=PRIOR)
+    else:
+        name = model.config.task(task)[0]
+    fit_read_out(fitted, name, context)
+    return fitted, name
+
+
+def _with_statistics(task: TaskConfig, context: Mapping[str, Tensor]) -> TaskConfig:
+    """The task with means and scales of the context where it states none, alike for all nodes.
+
+    With value symmetries that turn signs or exchange numbers, means are 0 and all scales alike, as the symmetries ask.
+    """
+    found: dict[str, Any] = {}
+    sides = {"input": (task.num_features, context["inputs"]), "label": (task.num_labels, context["labels"])}
+    for side, (number, values) in sides.items():
+        is_number = task.vocab_size is None if side == "input" else task.is_regression
+        if not is_number or getattr(task, f"{side}_scale") is not None or getattr(task, f"{side}_mean") is not None:
+            continue
+        rows = values.double().reshape(-1, number or 1)
+        if task.value_symmetries:
+            found |= {f"{side}_mean": 0.0, f"{side}_scale": float(rows.square().nanmean().sqrt())}
+            continue
+        mean = rows.nanmean(dim=0)
+        scale = (rows - mean).square().nanmean(dim=0).sqrt()
+        found |= {f"{side}_mean": mean.tolist(), f"{side}_scale": torch.where(scale > 0, scale, 1).tolist()}
+    return dataclasses.replace(task, **found) if found else task
+
+
+@torch.no_grad()
+def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tensor], batch_size: int = 256) -> None:
+    """Set a task's head to the ridge regression of its labels, with penalties by generalised cross-validation.
+
+    Classes are regressed as shares, and the shares times a factor that the model has learned are the logits. With value
+    symmetries, the rows of all cosets are regressed, because the outputs are averaged over them.
+
+    Args:
+        model: its head of the task is changed.
+        name: a task of the model for which :func:`can_fit_read_out`.
+        columns: ``inputs``, ``labels`` and, if there are any, ``pairs`` and ``attention_mask``, as in
+            :meth:`AsenForMultitask.forward`.
+        batch_size: rows per forward pass.
+
+    Raises:
+        ValueError: no label is known, or the outputs are not linear in the states.
+    """
+    task, head, scale = model.config.tasks[name], _last_layer(model, name), _scale_of(model)
+    if not can_fit_read_out(task):
+        raise ValueError(
+            f"task {name!r}: its outputs are not linear in the states of one node, pair or graph "
+            f"(linear_skip={task.linear_skip}, symmetric_outputs={task.symmetric_outputs}, symmetrization="
+            f"{task.symmetrization!r}), so they cannot be fitted by ridge regression: finetune instead"
+        )
+    sheets = model.asen.sheets(name)
+    read: list[Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    blocks = []
+    labels = columns["labels"]
+    if (mask := columns.get("attention_mask")) is not None:
+        labels = without_padding(task, labels, mask)
+    try:
+        with evaluating(model):
+            for start in range(0, len(labels), batch_size):
+                part = {key: column[start : start + batch_size] for key, column in columns.items()}
+                part["labels"] = labels[start : start + batch_size]
+                model(task=name, **{key: column for key, column in part.items() if key != "labels"})
+                targets = _targets(task, part, scale)
+                targets = targets if sheets is None else sheets.expand_labels(targets)
+                known = ~targets.isnan().any(dim=-1)
+                features = read.pop()
+                if known.any():
+                    blocks.append((features[known].double().cpu().numpy(), targets[known].double().cpu().numpy()))
+    finally:
+        handle.remove()
+    ridge = fit_ridge(blocks)
+    head.weight.copy_(torch.from_numpy(ridge.coefficients.T))
+    head.bias.copy_(torch.from_numpy(ridge.intercept))
+
+
+def _last_layer(model: AsenForMultitask, name: str) -> Head:
+    head = model.heads[name]
+    return head if isinstance(head, Head) else head.output  # type: ignore[return-value]
+
+
+def _scale_of(model: AsenForMultitask) -> float:
+    embedder = model.asen.structure_embedder
+    return float(embedder.log_scale.exp()) if isinstance(embedder, StructureEmbedder) else 1.0
+
+
+def _targets(task: TaskConfig, columns: Mapping[str, Tensor], scale: float) -> Tensor:
+    """What the logits should be ``(…, K)``, in float64; NaN where labels are unknown."""
+    labels = columns["labels"]
+    if task.is_regression:
+        return normalized_labels(task, labels, columns["inputs"])
+    known = is_known(task, labels)
+    if task.is_multi_label:
+        return torch.where(known, scale * (labels.double() - 0.5), torch.nan)
+    shares = F.one_hot(torch.where(known, labels, 0).long(), task.output_size).double()
+    return torch.where(known.unsqueeze(-1), scale * shares, torch.nan)

@@ -1,0 +1,122 @@
+"""Pretraining on an endless stream of random tasks, none of which the model keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..data.registry import get_stream, is_stream
+from ..evaluation.scores import Score
+from ..model.modeling_asen import AsenForMultitask
+from ..model.pretrained_asen import evaluating
+from .recipe import Recipe
+from .stream_objective import StreamObjective, to_tensors
+from .task_recipe import TaskRecipe
+
+_SCORED_BATCHES = 12
+# Added to a run's seed: streams of validation and test share no task with that of training.
+_VALIDATION, _TEST = 10**6, 2 * 10**6
+
+
+def stream_of(recipe: Recipe) -> TaskRecipe | None:
+    """The recipe's only task if its source is a stream of tasks.
+
+    Raises:
+        ValueError: a stream beside other tasks, or with fields of a single task.
+    """
+    streams = [task for task in recipe.tasks if is_stream(task.source or task.name)]
+    if not streams:
+        return None
+    if len(recipe.tasks) > 1:
+        raise ValueError(f"task {streams[0].name!r}: a stream of tasks is pretrained on alone, without other tasks")
+    if unused := sorted(streams[0].changed_fields().keys() - {"name", "source", "options"}):
+        raise ValueError(f"task {streams[0].name!r}: {', '.join(unused)} is not for a stream of tasks")
+    if not recipe.model.structure_embedder:
+        raise ValueError(f"task {streams[0].name!r}: a stream of tasks needs model.structure_embedder: true")
+    return streams[0]
+
+
+class StreamWork:
+    """Batches of a stream; validation and test are on tasks of the same prior that training never sees.
+
+    Args:
+        recipe: with a stream as its only task.
+    """
+
+    hashes: dict[str, dict[str, str]]
+
+    def __init__(self, recipe: Recipe):
+        task = stream_of(recipe)
+        assert task is not None
+        try:
+            self.stream = get_stream(task.source or task.name, **task.options)
+        except ValueError as error:
+            raise ValueError(f"task {task.name!r}: {error}") from error
+        self.name, self.training = task.name, recipe.training
+        if recipe.training.max_steps < 1:
+            raise ValueError(f"task {task.name!r}: a stream of tasks has no end: say max_steps")
+        self.hashes = {}  # rows follow from the recipe
+        self.num_rows = 1
+
+    def prepare(self, model: AsenForMultitask) -> bool:
+        for name in model.config.tasks:
+            for module in model.task_modules(name).values():
+                module.requires_grad_(False)
+        return False
+
+    def objective(self, model: AsenForMultitask) -> nn.Module:
+        return StreamObjective(model)
+
+    def batch(self, index: int) -> Any:
+        return self._batch(index, self.training.seed)
+
+    def label_counts(self, accelerator: Accelerator, batches: list[Any]) -> dict[str, Tensor]:
+        return {}
+
+    def validate(self, model: AsenForMultitask) -> dict[str, Score]:
+        return self._score(model, self.training.seed + _VALIDATION)
+
+    def test(self, model: AsenForMultitask) -> dict[str, Score]:
+        """Scores on tasks that neither training nor validation has seen."""
+        return self._score(model, self.training.seed + _TEST)
+
+    def _batch(self, index: int, seed: int) -> list[dict[str, Any]]:
+        return [to_tensors(episode) for episode in self.stream.batch(index, self.training.rows_per_task, seed)]
+
+    def _score(self, model: AsenForMultitask, seed: int) -> dict[str, Score]:
+        """The mean over tasks; accuracy over tasks with classes, beside the share of their commonest class."""
+        objective = StreamObjective(model)
+        answers, sizes = [], []
+        with evaluating(model):
+            for index in range(_SCORED_BATCHES):
+                batch = self._batch(index, seed)
+                moved = [{key: _on(value, model.device) for key, value in episode.items()} for episode in batch]
+                answers += objective.answers(moved)
+                sizes += [episode["num_context"] for episode in batch]
+        losses = torch.stack([answer.loss for answer in answers])
+        right = [(size, float(a.accuracy)) for size, a in zip(sizes, answers, strict=True) if a.accuracy is not None]
+        majority = [float(answer.majority) for answer in answers if answer.majority is not None]
+        by_size = {
+            f"accuracy from {size} rows": _mean([value for own, value in right if own == size])
+            for size in sorted({size for size, _ in right})
+        }
+        score = Score(
+            rows=len(answers) * self.training.rows_per_task,
+            loss=float(losses.mean()),
+            metric="accuracy",
+            value=_mean([value for _, value in right]),
+            details=by_size,
+            references={"majority": _mean(majority)},
+        )
+        return {self.name: score}
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / max(len(values), 1)
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value

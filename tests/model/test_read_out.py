@@ -1,0 +1,173 @@
+"""Heads fitted by ridge regression on the states of a network, and predictions from a context of labelled rows."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LinearRegression
+
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, equivariance_error, finetune, groups
+from asen_hf.model.heads import pool
+from asen_hf.model.read_out import fit_read_out
+
+SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "pooling": "mean"}
+MIRROR = {"points": "(0 2)(3 5)", "inputs": [-1, 2], "outputs": [-1]}
+TASKS = {
+    "nodes": {"group": "D6", "vocab_size": 3, "relations": ["equal"]},
+    "graph": {"group": "S3 wr S2", "num_features": 2, "output_level": "graph", "num_labels": 3},
+    "numbers of nodes": {"group": "C6", "num_features": 1, "problem_type": "regression", "num_labels": 2},
+    "several labels": {
+        "group": "C6",
+        "vocab_size": 3,
+        "output_level": "graph",
+        "problem_type": "multi_label_classification",
+        "num_labels": 2,
+    },
+    "pairs": {"group": "D6", "vocab_size": 3, "output_level": "pair"},
+    "values": {
+        "group": "E6",
+        "num_features": 2,
+        "problem_type": "regression",
+        "num_labels": 1,
+        "value_symmetries": [MIRROR],
+    },
+}
+
+
+def new_model():
+    torch.manual_seed(0)
+    return AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True)).double().eval()
+
+
+def rows_of(task, number, seed=0):
+    rng = np.random.default_rng(seed)
+    shape, labelled = (number, *task.input_shape()), (number, *task.label_shape())
+    inputs = rng.integers(task.vocab_size, size=shape) if task.vocab_size else rng.normal(size=shape)
+    labels = rng.normal(size=labelled) if task.is_regression else rng.integers(2, size=labelled)
+    return torch.from_numpy(inputs), torch.from_numpy(labels)
+
+
+def labels_of(case, task, inputs):
+    """Labels that the inputs determine."""
+    if task.value_symmetries:
+        return inputs[..., 0] * inputs[..., 1]
+    if case == "pairs":
+        return (inputs[:, :, None] == inputs[:, None]).long()
+    if task.output_level == "node":
+        return 3 * inputs.expand(-1, -1, 2) + 100 if task.is_regression else (inputs == 1).long()
+    first = inputs[..., 0].sum(dim=1) if task.num_features else (inputs == 0).sum(dim=1) - 2
+    labels = (first > 0).long()
+    return torch.stack([labels, 1 - labels], dim=-1) if task.is_multi_label else labels
+
+
+@pytest.mark.parametrize("case", ["nodes", "graph", "numbers of nodes"])
+def test_a_read_out_of_many_rows_is_least_squares_on_the_last_states(case):
+    model, task = new_model(), TaskConfig(**TASKS[case])
+    model.add_task("t", task, init_from="prior")
+    inputs, labels = rows_of(task, 400)[0], labels_of(case, task, rows_of(task, 400)[0])
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
+    with torch.no_grad():
+        output = model(inputs, output_hidden_states=True)
+    states = output.hidden_states[-1]
+    states = pool(states, "mean") if task.output_level == "graph" else states.flatten(0, 1)
+    targets = labels.flatten(0, 1) if task.output_level == "node" else labels
+    scale = 1.0
+    if not task.is_regression:
+        targets, scale = F.one_hot(targets, task.output_size).double(), float(np.exp(2))
+    expected = LinearRegression().fit(states, targets).predict(states.numpy())
+    found = output.logits.reshape(expected.shape).numpy() / scale
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98  # the penalty shrinks
+    np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_predictions_from_a_context_follow_the_labels_and_the_group(case):
+    model, task = new_model(), TaskConfig(**TASKS[case])
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    inputs, _ = rows_of(task, 60)
+    labels = labels_of(case, task, inputs)
+    found = model.predict(inputs, task, context=(inputs, labels))
+    assert found.shape == labels.shape
+    if task.is_regression:
+        assert float((found - labels).square().mean()) < 0.3 * float(labels.double().var())
+    else:
+        assert float((found == labels).double().mean()) > 0.85
+    torch.manual_seed(1)  # of the codes of tokens
+
+    def predicted(rows):
+        torch.manual_seed(1)
+        found = model.predict(rows, task, context=(inputs, labels)).double()
+        return found.unsqueeze(-1) if task.value_symmetries else found
+
+    if case != "pairs":
+        assert equivariance_error(predicted, inputs[:8], task=task, num_elements=3) < 1e-9
+    assert model.config.tasks == {}
+    assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in before.items())
+
+
+def test_a_context_refits_the_head_of_a_task_that_the_model_has():
+    model, task = new_model(), TaskConfig(**TASKS["nodes"])
+    model.add_task("t", task)
+    inputs, _ = rows_of(task, 60)
+    kept = model.predict(inputs, "t")
+    found = model.predict(inputs, "t", context=(inputs, (inputs == 2).long()))
+    assert (found == (inputs == 2).long()).all()
+    assert torch.equal(model.predict(inputs, "t"), kept)
+
+
+def test_unknown_labels_and_padding_are_left_out():
+    task = TaskConfig(group="S6", vocab_size=3)
+    model = new_model()
+    model.add_task("t", task)
+    inputs, labels = rows_of(task, 30)
+    mask = torch.ones(30, 6)
+    mask[:10, 4:] = 0
+    labels[20:, 1] = -100
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels, "attention_mask": mask})
+    kept = model.heads["t"].weight.clone()
+    changed = labels.clone()
+    changed[:10, 4:] = 1 - changed[:10, 4:]
+    fit_read_out(model, "t", {"inputs": inputs, "labels": changed, "attention_mask": mask})
+    assert torch.equal(model.heads["t"].weight, kept)
+    changed[0, 0] = 1 - changed[0, 0]
+    fit_read_out(model, "t", {"inputs": inputs, "labels": changed, "attention_mask": mask})
+    assert not torch.equal(model.heads["t"].weight, kept)
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        (
+            {"group": "C6", "num_features": 1, "problem_type": "regression", "num_labels": 1, "linear_skip": True},
+            "linear",
+        ),
+        ({"group": "C6", "vocab_size": 2, "output_level": "pair", "symmetric_outputs": True}, "finetune instead"),
+    ],
+)
+def test_heads_that_are_not_one_linear_map_are_refused(fields, message):
+    model, task = new_model(), TaskConfig(**fields)
+    inputs, labels = rows_of(task, 5)
+    with pytest.raises(ValueError, match=message):
+        model.predict(inputs, task, context=(inputs, labels))
+
+
+def test_a_config_without_a_context_and_a_context_without_labels_are_refused():
+    model, task = new_model(), TaskConfig(**TASKS["nodes"])
+    inputs, labels = rows_of(task, 5)
+    with pytest.raises(ValueError, match="needs a context"):
+        model.predict(inputs, task)
+    with pytest.raises(ValueError, match="at least one sample with a known label"):
+        model.predict(inputs, task, context=(inputs, torch.full_like(labels, -100)))
+    with pytest.raises(ValueError, match="pretrained on random tasks"):
+        AsenForMultitask(AsenConfig(**SIZE)).predict(inputs, task, context=(inputs, labels))
+
+
+def test_finetuning_from_the_prior_starts_from_the_fitted_head():
+    task = TaskConfig(group=groups.dihedral(6), vocab_size=3)
+    inputs = np.random.default_rng(0).integers(3, size=(120, 6))
+    labels = (inputs == 1).astype(int)
+    model = new_model().float()
+    result = finetune(model, task, (inputs, labels), name="ones", init_from="prior", max_steps=1, lr=1e-9)
+    assert result.scores["ones"].value == 1.0
+    fresh = finetune(model, task, (inputs, labels), name="ones", max_steps=1, lr=1e-9)
+    assert fresh.scores["ones"].value < 1.0

@@ -1,0 +1,153 @@
+"""Pretraining on a stream of random tasks: its batches, its objective, its runs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+from asen_hf import AsenConfig, AsenForMultitask, finetune, pretrain
+from asen_hf.data.registry import get_stream
+from asen_hf.hub.cards import model_card
+from asen_hf.training.recipe import Recipe
+from asen_hf.training.stream_objective import StreamObjective, to_tensors
+
+SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "pooling": "mean"}
+RECIPE = {
+    "model": {**SIZE, "structure_embedder": True},
+    "tasks": [{"name": "prior", "options": {"tasks_per_batch": 2}}],
+    "training": {"max_steps": 4, "eval_steps": 2, "rows_per_task": 12, "lr": 0.01},
+}
+
+
+def new_objective():
+    torch.manual_seed(0)
+    return StreamObjective(AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True)).double())
+
+
+def in_float64(episode):
+    tensors = to_tensors(episode)
+    return {
+        key: value.double() if torch.is_tensor(value) and value.is_floating_point() else value
+        for key, value in tensors.items()
+    }
+
+
+def test_a_batch_is_the_same_whenever_it_is_asked_for_and_no_task_comes_twice():
+    stream, again = (get_stream("prior", tasks_per_batch=3) for _ in range(2))
+    batches = [stream.batch(index, 8, seed=1) for index in range(20)]
+    for index in (19, 3):
+        for first, second in zip(batches[index], again.batch(index, 8, seed=1), strict=True):
+            assert first.task.words == second.task.words
+            assert first.num_context == second.num_context
+            np.testing.assert_array_equal(first.inputs, second.inputs)
+            np.testing.assert_array_equal(first.labels, second.labels)
+    numbers = [episode.task.number for batch in batches for episode in batch]
+    assert len(set(numbers)) == len(numbers) == 60
+    assert {episode.task.output for batch in batches for episode in batch} == {"node", "graph", "count"}
+    others = [episode.task.words for episode in stream.batch(0, 8, seed=2)]
+    assert others != [episode.task.words for episode in batches[0]]
+
+
+def test_few_tasks_come_again_with_new_rows():
+    stream = get_stream("prior", tasks_per_batch=2, num_tasks=5)
+    episodes = [episode for index in range(16) for episode in stream.batch(index, 8, seed=0)]
+    by_words = {}
+    for episode in episodes:
+        by_words.setdefault(episode.task.words + episode.task.structure.name, []).append(episode)
+    assert len(by_words) <= 5
+    first, second, *_ = max(by_words.values(), key=len)
+    assert not np.array_equal(first.inputs, second.inputs)
+
+
+@pytest.mark.parametrize("option", ["tasks_per_batch", "num_tasks"])
+def test_options_of_the_stream_are_checked(option):
+    with pytest.raises(ValueError, match=f"prior: {option} must be at least 1, got 0"):
+        get_stream("prior", **{option: 0})
+    with pytest.raises(ValueError, match="unknown option size"):
+        get_stream("prior", size=3)
+    with pytest.raises(ValueError, match="unknown stream 'posterior'; the known streams are prior"):
+        get_stream("posterior")
+
+
+def test_episodes_computed_together_are_those_computed_alone():
+    objective = new_objective()
+    episodes = [in_float64(episode) for episode in get_stream("prior", tasks_per_batch=6).batch(0, 10, seed=0)]
+    together = objective.answers(episodes)
+    for episode, found in zip(episodes, together, strict=True):
+        [alone] = objective.answers([episode])
+        torch.testing.assert_close(found.loss, alone.loss, rtol=1e-10, atol=1e-10)
+    loss, losses = objective(episodes)
+    torch.testing.assert_close(loss, torch.stack([answer.loss for answer in together]).mean())
+    assert losses.keys() == {"prior"}
+    loss.backward()
+    assert all(weight.grad is not None for weight in objective.parameters())
+
+
+@pytest.mark.parametrize("samples", [5, 40])
+def test_the_read_out_is_ridge_regression(samples):
+    rng = np.random.default_rng(0)
+    given, targets, asked = rng.normal(size=(samples, 16)), rng.normal(size=(samples, 2)), rng.normal(size=(7, 16))
+    objective = new_objective()
+    found = objective._ridge(*map(torch.from_numpy, (given, targets, asked))).detach().numpy()
+    alpha = (
+        float(objective.embedder.log_penalty.detach().exp()) * samples * np.square(given - given.mean(axis=0)).mean()
+    )
+    np.testing.assert_allclose(found, Ridge(alpha=alpha).fit(given, targets).predict(asked), atol=1e-9)
+
+
+def test_labels_that_are_not_given_change_no_prediction_of_classes():
+    objective = new_objective()
+    for episode in get_stream("prior", tasks_per_batch=6).batch(1, 12, seed=0):
+        tensors = in_float64(episode)
+        if tensors["task"].is_regression:
+            continue
+        asked = tensors["labels"][episode.num_context :]
+        swapped = {**tensors, "labels": torch.cat([tensors["labels"][: episode.num_context], 1 - asked])}
+        [first], [second] = objective.answers([tensors]), objective.answers([swapped])
+        torch.testing.assert_close(first.accuracy + second.accuracy, torch.ones(()))
+
+
+def test_a_run_leaves_a_checkpoint_without_tasks_that_takes_any(tmp_path):
+    result = pretrain(RECIPE, output_dir=str(tmp_path / "run"))
+    score = result.scores["prior"]
+    assert 0 < score.value < 1
+    assert score.references.keys() == {"majority"}
+    loaded = AsenForMultitask.from_pretrained(tmp_path / "run")
+    assert loaded.config.tasks == {}
+    card = str(model_card(str(tmp_path / "run")))
+    assert "knows no task" in card
+    assert "--init_from prior" in card
+    inputs = np.random.default_rng(0).integers(3, size=(60, 6))
+    task = {"group": "C6", "vocab_size": 3}
+    tuned = finetune(tmp_path / "run", task, (inputs, (inputs == 1).astype(int)), init_from="prior", max_steps=2)
+    assert tuned.scores["task"].value > 0.9
+    written = json.loads((tmp_path / "run" / "test_scores.json").read_text())
+    assert "accuracy from 5 rows" in written["scores"]["prior"]["details"]
+
+
+def test_a_resumed_run_ends_with_the_weights_of_one_that_went_through(tmp_path, monkeypatch):
+    monkeypatch.setattr("asen_hf.training.loop.remove_checkpoint", lambda _: None)  # keep that of step 2
+    pretrain(RECIPE, output_dir=str(tmp_path / "whole"))
+    halfway = str(tmp_path / "whole" / "checkpoint-2")
+    pretrain(RECIPE, output_dir=str(tmp_path / "resumed"), resume_from_checkpoint=halfway)
+    whole, resumed = (
+        AsenForMultitask.from_pretrained(tmp_path / name / "checkpoint-4").state_dict() for name in ("whole", "resumed")
+    )
+    assert all(torch.equal(tensor, resumed[key]) for key, tensor in whole.items())
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"tasks": [{"name": "prior"}, {"name": "equivariant/palindrome"}]}, "pretrained on alone"),
+        ({"tasks": [{"name": "prior", "num_rows": 10}]}, "num_rows is not for a stream"),
+        ({"tasks": [{"name": "prior", "options": {"size": 1}}]}, "task 'prior'.*unknown option size"),
+        ({"model": SIZE}, "needs model.structure_embedder"),
+        ({"training": {"num_epochs": 1.0}}, "has no end: say max_steps"),
+    ],
+)
+def test_recipes_that_a_stream_cannot_serve_are_refused(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        pretrain(Recipe.from_dict({**RECIPE, **changes}), output_dir=str(tmp_path / "run"))
