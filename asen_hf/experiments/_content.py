@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import cached_file
+
 from ..data.synthetic.sequence_task import DATA_VERSION
+from ..model.checkpoints import find_checkpoint
 
 _FILE_FIELDS = ("dataset", "task_config")  # of a TaskRecipe; data_path is an option
 
@@ -38,6 +41,15 @@ def data_fingerprint(tasks: Iterable[dict[str, Any]]) -> str | None:
         elif path.suffix and not name.startswith("hf://"):
             return None
     return fingerprint([DATA_VERSION, digests])
+
+
+def weights_fingerprint(checkpoint: str) -> str:
+    """A short hash of a checkpoint's weights, where it lies on this machine; else of its name."""
+    try:
+        path = Path(str(cached_file(str(find_checkpoint(checkpoint)), "model.safetensors", local_files_only=True)))
+    except OSError:
+        return fingerprint(checkpoint)
+    return fingerprint(_file_digest(path, *_version(path)))
 
 
 def _files(path: Path) -> list[Path]:

@@ -30,7 +30,7 @@ from typing import Any
 from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
 from ._axes import SECTIONS, Cell, Tuned, merge, read_axis
-from ._content import data_fingerprint, fingerprint
+from ._content import data_fingerprint, fingerprint, weights_fingerprint
 from .folds import Fold
 from .sections import Report, Start, known, mapping
 from .store import Store
@@ -132,7 +132,10 @@ class Grid:
     def fingerprint(self, cell: Cell) -> str:
         """Hash of the cell's sections and, after a ``+``, of the data that they name: the content of a run."""
         data = data_fingerprint(self._task_fields(cell))
-        return fingerprint(self.sections(cell)) + ("" if data is None else f"+{data}")
+        sections, checkpoint = self.sections(cell), self.start(cell).checkpoint
+        if checkpoint is not None:
+            sections = {**sections, "checkpoint": weights_fingerprint(checkpoint)}
+        return fingerprint(sections) + ("" if data is None else f"+{data}")
 
     def explains(self, row: dict[str, str]) -> bool:
         """Whether a line of the store was made with the grid's current recipe and data.
@@ -211,6 +214,10 @@ class Grid:
             start = Start(**known(self.sections(cell).get("finetune", {}), fields))
             if start.from_scratch and start.init_from is not None:
                 raise ValueError("from_scratch has no trained rows, so it cannot be combined with init_from")
+            if start.in_context and (start.from_scratch or start.zero_shot):
+                raise ValueError("in_context fits a head to trained states: leave from_scratch and zero_shot out")
+            if start.checkpoint is not None and "pretrain" in self.sections(cell):
+                raise ValueError("checkpoint takes the place of a pretraining: leave the section pretrain out")
             return start
         except ValueError as error:
             raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune: {error}") from error

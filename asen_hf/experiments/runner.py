@@ -22,16 +22,21 @@ from accelerate.utils import set_seed
 from datasets import DatasetDict
 from tqdm.auto import tqdm
 
+from ..data import collate
 from ..evaluation.provenance import provenance, revision
 from ..evaluation.reference_predictions import reference_scores, simplest_reference
 from ..evaluation.scores import Score, row_outcomes, score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
+from ..model.read_out import fit_read_out
 from ..training._statistics import with_training_statistics
 from ..training.finetune import prepare_model
 from ..training.judging import judged
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
+from ..training.recipe import Start as RecipeStart
+from ..training.stream import StreamWork, stream_of
+from ..training.work import subsample
 from ._axes import Cell
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
 from .reference_runs import run_reference
@@ -65,7 +70,12 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     model = starting_model(recipe, pretraining, start_from, name, task, grid.architecture(cell))
     rows = steps = best_step = 0
     validation: float | str = ""
-    if not start_from.zero_shot:
+    if start_from.in_context:
+        known = subsample(data[name]["train"], training)
+        rows = len(known)
+        fit_read_out(model, name, collate(model.config.tasks[name], known))
+    elif not start_from.zero_shot:
+        recipe.start = RecipeStart(init_from=start_from.init_from)
         record = train(model, data, recipe)["validation"]
         validation, best_step = record.scores[name].value, record.step or 0
         rows = training.train_rows or len(data[name]["train"])
@@ -125,12 +135,13 @@ def starting_model(
             RivalConfig(**dataclasses.asdict(recipe.model), tasks={name: task}, architecture=architecture)
         )
     implementation = recipe.training.attn_implementation
-    if pretraining is None:
+    source = start.checkpoint if pretraining is None else pretraining.training.output_dir
+    if source is None or start.from_scratch:
         return AsenForMultitask(recipe.model.config({name: task}, attn_implementation=implementation))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about ties and random rows, whose effect the experiment measures
         return prepare_model(
-            pretraining.training.output_dir,
+            source,
             name,
             task,
             init_from=start.init_from,
@@ -171,12 +182,18 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
             return
         shutil.rmtree(output, ignore_errors=True)  # of a worker that died
         start = time.perf_counter()
-        configs, data = recipe.load()
-        configs = with_training_statistics(configs, data, recipe.training, is_logged=False)
+        work: Any
+        configs: dict[str, TaskConfig] = {}
+        if stream_of(recipe) is not None:
+            work = StreamWork(recipe)
+            largest = work.num_rows
+        else:
+            configs, work = recipe.load()
+            configs = with_training_statistics(configs, work, recipe.training, is_logged=False)
+            largest = recipe.training.train_rows or max(len(splits["train"]) for splits in work.values())
         set_seed(recipe.training.seed)
         model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
-        scores = train(model, data, recipe)["validation"].scores
-        largest = recipe.training.train_rows or max(len(splits["train"]) for splits in data.values())
+        scores = train(model, work, recipe)["validation"].scores
         grid.pretrainings.append(
             {
                 "pretraining": output.name,

@@ -56,18 +56,22 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What a cell with pretraining starts from.
+    """What a cell with pretraining, or with a checkpoint, starts from.
 
     Attributes:
         from_scratch: start from random weights of the same shape instead, for comparison.
-        init_from: the pretrained task whose embedding rows and head the new task starts from; ``None`` for random
-            ones.
+        init_from: the pretrained task whose embedding rows and head the new task starts from, or ``"prior"`` for rows
+            computed from its structure; ``None`` for random ones.
         zero_shot: score the model without finetuning.
+        in_context: score it with a head that is fitted to the training rows by ridge regression, without finetuning.
+        checkpoint: a committed checkpoint's name, a folder or a Hub id, in place of a pretraining of the grid's own.
     """
 
     from_scratch: bool = False
     init_from: str | None = None
     zero_shot: bool = False
+    in_context: bool = False
+    checkpoint: str | None = None
 
 
 def mapping(value: Any, where: str) -> dict[Any, Any]:

@@ -320,6 +320,69 @@ def test_a_zero_shot_cell_scores_the_pretrained_weights_as_they_are(pretrained, 
     assert (score.loss, score.value) == (float(row["loss"]), float(row["value"]))
 
 
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory):
+    """A grid whose pretraining is a stream, run once: the folder it ran in."""
+    folder = tmp_path_factory.mktemp("stream")
+    base = {
+        **GRID["base"],
+        "model": {**GRID["base"]["model"], "structure_embedder": True},
+        "task": {"source": "equivariant/palindrome", "num_rows": 90, "options": {"length": 6}},
+        "pretrain": {
+            "tasks": {"prior": {"source": "prior", "options": {"tasks_per_batch": 2}}},
+            "training": {"max_steps": 2, "rows_per_task": 12},
+        },
+    }
+    arms = {
+        "scratch": {"finetune": {"from_scratch": True}},
+        "in context": {"finetune": {"init_from": "prior", "in_context": True}},
+        "finetuned": {"finetune": {"init_from": "prior"}},
+    }
+    write_grid(folder / "toy", base=base, axes={"arm": arms, "seed": [0]}, report={"compare": "arm"})
+    with contextlib.chdir(folder), workers_in_process():
+        main([str(folder / "toy"), "--workers", "1"])
+    return folder
+
+
+def test_a_stream_is_a_pretraining_and_a_head_is_fitted_in_context(streamed):
+    rows = {row["arm"]: row for row in rows_of(streamed / "toy")}
+    assert (rows["in context"]["steps"], rows["in context"]["best_step"]) == ("0", "0")
+    assert rows["in context"]["rows"] == rows["finetuned"]["rows"] != "0"
+    assert len({row["loss"] for row in rows.values()}) == 3
+
+
+def test_a_checkpoint_takes_the_place_of_a_pretraining_and_counts_by_its_weights(streamed, monkeypatch):
+    monkeypatch.chdir(streamed)
+    [found] = (streamed / "runs/experiments/toy").glob("pretrained-*")
+    base = {key: value for key, value in Grid.read(streamed / "toy").base.items() if key != "pretrain"}
+    start = {"checkpoint": str(found), "init_from": "prior", "in_context": True}
+    arms = {"in context": {"finetune": start}}
+    write_grid(streamed / "given", base=base, axes={"arm": arms, "seed": [0]}, report={"compare": "arm"})
+    with workers_in_process():
+        main([str(streamed / "given"), "--workers", "1"])
+    [row] = rows_of(streamed / "given")
+    [own] = [row for row in rows_of(streamed / "toy") if row["arm"] == "in context"]
+    assert row["loss"] == own["loss"]
+    grid = Grid.read(streamed / "given")
+    assert grid.pending() == []
+    weights = found / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
+    assert len(grid.pending()) == 1
+
+
+@pytest.mark.parametrize(
+    "start, message",
+    [
+        ({"in_context": True, "zero_shot": True}, "in_context fits a head to trained states"),
+        ({"checkpoint": "asen-sequence-tiny"}, "leave the section pretrain out"),
+    ],
+)
+def test_starts_that_contradict_themselves_are_refused(tmp_path, start, message):
+    changed = {**PRETRAINED, "base": {**PRETRAINED["base"], "finetune": start}}
+    with pytest.raises(ValueError, match=message):
+        Grid.read(write_grid(tmp_path / "toy", **changed)).check()
+
+
 def test_starts_differ_in_what_they_start_from(pretrained):
     losses = {(row["start"], row["seed"]): row["loss"] for row in rows_of(pretrained / "toy") if row["rows"] == "0"}
     assert len(set(losses.values())) == 6
