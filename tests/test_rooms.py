@@ -27,7 +27,7 @@ ROOMS = [
     ["model.checkpoints", "model.configuration_*", "model.twins", "model._uploaded_code"],
     [
         *("model.symmetry", "model.value_symmetries", "model.relations", "model.pairs"),
-        "model.normalization",
+        *("model.normalization", "model._neighbours"),
     ],
     ["model.attention", "model._gatv2_*", "model._onednn_linear", "model._transforms"],
     ["model", "model.*"],  # backbone, heads, the model

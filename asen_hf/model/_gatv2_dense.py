@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ._gatv2_blocks import block_size, join_rows, split_rows
-from ._gatv2_kernels import PairPasses, compiled_passes, plain_passes
+from ._gatv2_compiler import compile_or_warn
+from ._gatv2_kernels import compiled_passes, plain_passes
 from ._gatv2_recompute import recomputed_attention
 from .symmetry import OrbitGraph
 
@@ -59,7 +58,8 @@ def compiled_attention_forward(
     batches with one graph per row. Stores no tensor of size pairs × channels. If no compiler is found, warns once and
     calls ``fallback``, the eager formula.
     """
-    passes = _compiled_passes(
+    passes = compile_or_warn(
+        compiled_passes,
         *layer.attention_vector.shape,
         layer.negative_slope,
         torch.promote_types(target.dtype, layer.attention_vector.dtype),
@@ -76,27 +76,6 @@ def compiled_attention_forward(
     return recomputed_attention(
         target, source, edge_table, gates, labels, layer.attention_vector, passes, block, graph.node_mask
     )
-
-
-@functools.cache
-def _compiled_passes(*arguments: Any) -> PairPasses | None:
-    """:func:`compiled_passes`, or ``None`` if there is no compiler."""
-    try:
-        return compiled_passes(*arguments)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:  # torch has renamed its error for a missing compiler before; this is its base class
-        _warn_of_fallback(arguments[4], str(error))
-        return None
-
-
-_warned: set[torch.device] = set()
-
-
-def _warn_of_fallback(device: torch.device, reason: str) -> None:
-    if device not in _warned:
-        _warned.add(device)
-        warnings.warn(f"gatv2_compile falls back to eager: {reason.partition(chr(10))[0]}", stacklevel=2)
 
 
 # Elements of a tensor (B, n, n, d) above which chunked attention replaces eager attention, because eager stores about

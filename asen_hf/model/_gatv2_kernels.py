@@ -11,9 +11,10 @@ a graph and ``(B, m, n)`` if every row has its own graph.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -75,6 +76,35 @@ def plain_passes(heads: int, channels: int, negative_slope: float) -> PairPasses
     return _plain(heads, channels, negative_slope)[0]
 
 
+def compiled(function: Callable, options: dict[str, Any] | None = None) -> Callable:
+    """A function compiled for any sizes of its tensors from two up."""
+    # Dynamo counts compilations per code object and silently stops after eight: give every function a new one.
+    code = function.__code__.replace()
+    copy = types.FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
+    return torch.compile(copy, dynamic=True, options=options)
+
+
+@contextlib.contextmanager
+def compiling(device: torch.device) -> Iterator[None]:
+    """In which every function of :func:`compiled` must be called once, on sizes that differ pairwise and from one.
+
+    torch.compile assumes that equal sizes stay equal, and that a size of one stays one.
+    """
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+        # Make integers and floats constants of the kernels, which are much slower if the length of the inner loop is
+        # unknown.
+        torch._dynamo.config.patch(specialize_int=True, specialize_float=True),
+    ):
+        yield
+
+
+# Parallel threads would need atomic additions, which are many times slower than a single thread.
+ONE_THREAD = {"cpp.threads": 1}
+
+
 def compiled_passes(
     heads: int,
     channels: int,
@@ -123,18 +153,10 @@ def compiled_passes(
     def scatter(by_label: Tensor, labels: Tensor, product: Tensor) -> None:
         by_label.index_put_((labels.expand(len(product), -1, -1),), product, accumulate=True)
 
-    def compiled(function: Callable, options: Any = None) -> Callable:
-        # Dynamo counts compilations per code object and silently stops after eight: give every function a new one.
-        code = function.__code__.replace()
-        copy = types.FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
-        return torch.compile(copy, dynamic=True, options=options)
-
-    # Parallel threads would need atomic additions, which are many times slower than a single thread.
-    one_thread = {"cpp.threads": 1}
     score_over_sources, score_over_targets = compiled(over_sources), compiled(over_targets)
-    score_over_orbitals = compiled(over_orbitals, one_thread)
+    score_over_orbitals = compiled(over_orbitals, ONE_THREAD)
     source_gradients = compiled(messages_over_targets)
-    gate_gradients = compiled(messages_over_orbitals, one_thread)
+    gate_gradients = compiled(messages_over_orbitals, ONE_THREAD)
 
     def score_gradients(*arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         *tensors, by_label = arguments
@@ -169,7 +191,7 @@ def _try_out(
     one_row: bool,
     shared: bool,
 ) -> None:
-    """Compile by calling every pass once, on pairwise different sizes: torch.compile assumes equal sizes stay equal."""
+    """Compile by calling every pass once, on pairwise different sizes."""
     size = heads * channels
     rows, nodes, rank = [free for free in (6, 28, 50, 7, 29, 51) if free not in (heads, channels, size)][:3]
     rows = 1 if one_row else rows
@@ -177,14 +199,7 @@ def _try_out(
     def new(*shape: int) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=device)
 
-    with (
-        torch.inference_mode(False),
-        torch.no_grad(),
-        torch.autocast(device.type, enabled=False),
-        # Make integers and floats constants of the kernels, which are much slower if the length of the inner loop is
-        # unknown.
-        torch._dynamo.config.patch(specialize_int=True, specialize_float=True),
-    ):
+    with compiling(device):
         target, source, edges = new(rows, nodes, size), new(rows, nodes, size), new(rank, size)
         labels = torch.zeros(1 if shared else rows, nodes, nodes, dtype=torch.int64, device=device)
         weights = passes.scores(target, source, edges, labels, new(heads, channels))

@@ -1,20 +1,18 @@
-"""GATv2 attention whose backward recomputes all tensors of size pairs × channels instead of storing them.
+"""GATv2 attention on the complete support that stores only the attention weights ``(B, H, n, n)`` for its backward.
 
-Autograd would store tensors ``(B, n, n, d)`` in every layer and read them from memory again. This function stores only
-the attention weights ``(B, H, n, n)``. Tensors with channels per pair exist only for one block of targets, small enough
-for the cache, or, in compiled passes, not at all. Only a backward that is itself differentiated stores them.
+Tensors with channels per pair exist only for one block of targets, small enough for the cache, or, in compiled passes,
+not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ._gatv2_autograd import attend
 from ._gatv2_kernels import PairPasses, mask_sources, plain_passes, softmax_over_sources
-from ._transforms import are_batched, is_transformed
 
 
 def recomputed_attention(
@@ -47,39 +45,40 @@ def recomputed_attention(
     dtype = torch.promote_types(target.dtype, attention_vector.dtype)
     target, source, edges = (features.flatten(-2).to(dtype) for features in (target, source, edges))
     gates = None if gates is None else gates.flatten(1).to(dtype)
-    tensors = (target, source, edges, gates, labels, mask, attention_vector.to(dtype))
-    if torch.is_grad_enabled():
-        return _RecomputedAttention.apply(passes, block, *tensors)
-    # torch.compile recompiles for inference tensors: clone them into normal tensors.
-    with torch.inference_mode(False), torch.no_grad():
-        normal = [x.clone() if x is not None and x.is_inference() else x for x in tensors]
-        return _forward(passes, block, *normal)  # type: ignore[arg-type]
+    return attend(_Attention(passes, block), target, source, edges, gates, labels, mask, attention_vector.to(dtype))
 
 
-def _forward(
-    passes: PairPasses,
-    block: int,
-    target: Tensor,
-    source: Tensor,
-    edges: Tensor,
-    gates: Tensor | None,
-    labels: Tensor,
-    mask: Tensor | None,
-    attention_vector: Tensor,
-) -> tuple[Tensor, Tensor]:
-    # torch.compile guards on parameters and on requires_grad even under no_grad: detach, so that it compiles once.
-    target, source, edges, attention_vector = (x.detach() for x in (target, source, edges, attention_vector))
-    gates = None if gates is None else gates.detach()
-    nodes = target.shape[1]
-    output, weights = _Blocks(nodes, dim=1), _Blocks(nodes, dim=2)
-    with torch.autocast(target.device.type, enabled=False):
-        for rows in _slices(nodes, block):
+class _Attention(NamedTuple):
+    """Attention in blocks of targets, a function of the seven tensors from ``target`` to ``attention_vector``."""
+
+    passes: PairPasses
+    block: int
+
+    def forward(
+        self,
+        target: Tensor,
+        source: Tensor,
+        edges: Tensor,
+        gates: Tensor | None,
+        labels: Tensor,
+        mask: Tensor | None,
+        attention_vector: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        nodes = target.shape[1]
+        output, weights = _Blocks(nodes, dim=1), _Blocks(nodes, dim=2)
+        for rows in _slices(nodes, self.block):
             block_output, block_weights = _attend(
-                passes, target[:, rows], source, edges, gates, labels[:, rows], mask, attention_vector
+                self.passes, target[:, rows], source, edges, gates, labels[:, rows], mask, attention_vector
             )
             output.put(rows, block_output)
             weights.put(rows, block_weights)
-    return output.whole, weights.whole
+        return output.whole, weights.whole
+
+    def plain(self, *tensors: Any) -> tuple[Tensor, Tensor]:
+        return _attend(plain_passes(*tensors[-1].shape, self.passes.negative_slope), *tensors)
+
+    def backward(self, *tensors: Any) -> tuple[Tensor | None, ...]:
+        return _backward(self.passes, self.block, *tensors)
 
 
 def _attend(
@@ -98,46 +97,6 @@ def _attend(
     if gates is None:
         return (weights @ _by_head(source, len(attention_vector))).transpose(1, 2), weights
     return passes.messages(weights, source, gates, labels), weights
-
-
-class _RecomputedAttention(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, passes: PairPasses, block: int, *tensors: Any) -> tuple[Tensor, Tensor]:
-        ctx.set_materialize_grads(False)
-        ctx.passes, ctx.block = passes, block
-        results = _forward(passes, block, *tensors)
-        ctx.save_for_backward(*tensors, *results)
-        return results
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
-        with torch.autocast(saved[0].device.type, enabled=False):
-            # Gradients are enabled if the backward itself will be differentiated.
-            if torch.is_grad_enabled() or is_transformed() or are_batched(gradients):
-                needed = ctx.needs_input_grad[2:]
-                return None, None, *_plain_backward(ctx.passes.negative_slope, needed, gradients, *saved[:7])
-            tensors: list[Any] = [None if x is None else x.detach() for x in saved]
-            return None, None, *_backward(ctx.passes, ctx.block, *gradients, *tensors)
-
-
-def _plain_backward(
-    negative_slope: float,
-    needed: Sequence[bool],
-    output_gradients: Sequence[Tensor | None],
-    *tensors: Any,
-) -> tuple[Tensor | None, ...]:
-    """The needed gradients of the seven tensors from ``target`` to ``attention_vector``, by autograd."""
-    create_graph = torch.is_grad_enabled()
-    passes = plain_passes(*tensors[-1].shape, negative_slope)
-    with torch.enable_grad():
-        # Aliases, because one tensor may have been computed from another one: no alias depends on another alias.
-        aliases: list[Any] = [None if x is None else x.view_as(x) for x in tensors]
-        results = zip(_attend(passes, *aliases), output_gradients, strict=True)
-        outputs, gradients = zip(*((y, gradient) for y, gradient in results if gradient is not None), strict=True)
-        inputs = [alias for alias, is_needed in zip(aliases, needed, strict=True) if is_needed]
-        found = iter(torch.autograd.grad(outputs, inputs, gradients, create_graph=create_graph, allow_unused=True))
-    return tuple(next(found) if is_needed else None for is_needed in needed)
 
 
 def _backward(

@@ -24,6 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ._gatv2_dense import chunked_attention_forward, compiled_attention_forward, is_large
 from ._gatv2_pyg import equal_pyg_layer, pyg_attention_forward
+from ._gatv2_sparse import sparse_attention_forward
 from ._onednn_linear import Linear
 from ._transforms import add_in_place, is_transformed
 from .configuration_asen import AsenConfig
@@ -95,11 +96,12 @@ class GATv2Attention(nn.Module):
 
     Args:
         config: ``hidden_size`` d, ``num_attention_heads`` H, ``negative_slope``, ``gated_messages`` and the
-            implementation: ``"eager"``, ``"gatv2_chunked"``, ``"gatv2_compile"`` or ``"gatv2_pyg"``. A sparse support
-            always uses ``"gatv2_pyg"``. ``"eager"`` becomes ``"gatv2_chunked"`` if a tensor ``(B, n, n, d)`` would
-            have more than 2²² elements on a CPU, or 2²⁷ on another device. Every implementation can be differentiated
-            any number of times; from the second derivative on, and under ``torch.func``, forward-mode differentiation,
-            ``torch.compile`` and ``torch.export``, the dense ones compute the eager formula, in its time and memory.
+            implementation: ``"eager"``, ``"gatv2_chunked"``, ``"gatv2_compile"`` or ``"gatv2_pyg"``. On a sparse
+            support all but ``"gatv2_compile"`` are ``"gatv2_pyg"``. ``"eager"`` becomes ``"gatv2_chunked"`` if a tensor
+            ``(B, n, n, d)`` would have more than 2²² elements on a CPU, or 2²⁷ on another device. Every implementation
+            can be differentiated any number of times; from the second derivative on, and under ``torch.func``,
+            forward-mode differentiation, ``torch.compile`` and ``torch.export``, those with kernels compute the plain
+            formula, in its time and memory.
     """
 
     def __init__(self, config: AsenConfig):
@@ -121,7 +123,8 @@ class GATv2Attention(nn.Module):
             self.config._attn_implementation or "eager", eager_attention_forward
         )
         if graph.edge_index is not None:
-            attention = pyg_attention_forward
+            is_compiled = self.config._attn_implementation == "gatv2_compile" and not is_transformed()
+            attention = sparse_attention_forward if is_compiled else pyg_attention_forward
         elif attention is eager_attention_forward and not is_transformed() and is_large(hidden_states):
             attention = chunked_attention_forward
         output, weights = attention(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._neighbours import Neighbours, edge_lists, list_neighbours
 from .configuration_asen import TaskConfig
 from .configuration_symmetries import seen_symmetry
 from .groups import from_cycles, symmetric
@@ -31,6 +32,8 @@ class OrbitGraph:
         edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
         triple_labels: int64 ``(n, n, n)``, target first; ``None`` if triples carry no messages.
         node_mask: bool ``(B, n)``, the nodes that a row has; ``None`` if every row has all. Others send no messages.
+        in_edges, out_edges: int64 ``(k, n)`` and ``(r, n)``, the numbers of the edges into and out of every node, E
+            where there are no more; ``None`` on the complete support, and where they would be nearly all padding.
     """
 
     num_nodes: int
@@ -38,6 +41,15 @@ class OrbitGraph:
     edge_index: Tensor | None = None
     triple_labels: Tensor | None = None
     node_mask: Tensor | None = None
+    in_edges: Tensor | None = None
+    out_edges: Tensor | None = None
+
+    @functools.cached_property
+    def neighbours(self) -> Neighbours | None:
+        """The lists of edges by node, computed once for all layers; ``None`` if there are none."""
+        if self.edge_index is None or self.in_edges is None or self.out_edges is None:
+            return None
+        return list_neighbours(self.in_edges, self.out_edges, self.edge_index, self.labels, self.node_mask)
 
     def to_edges(self) -> tuple[Tensor, Tensor, Tensor]:
         """Targets, sources and labels of all pairs as int64 ``(E,)``, row-major on the complete support.
@@ -67,6 +79,9 @@ class ComputedBuffers(nn.Module):
         raise NotImplementedError
 
 
+_BUFFERS = ("labels", "edge_index", "in_edges", "out_edges", "node_labels", "triple_labels", "orbits", "row_classes")
+
+
 class SymmetryBreaker(ComputedBuffers):
     """The orbit labels of a task.
 
@@ -88,6 +103,8 @@ class SymmetryBreaker(ComputedBuffers):
 
     labels: Tensor
     edge_index: Tensor | None
+    in_edges: Tensor | None
+    out_edges: Tensor | None
     node_labels: Tensor | None
     triple_labels: Tensor | None
     orbits: Tensor | None
@@ -97,7 +114,7 @@ class SymmetryBreaker(ComputedBuffers):
         super().__init__(task)
         self.degree = seen_symmetry(task).degree
         buffers = self.compute_buffers()
-        for name in ("labels", "edge_index", "node_labels", "triple_labels", "orbits", "row_classes"):
+        for name in _BUFFERS:
             self.register_buffer(name, buffers.get(name), persistent=False)
         # From the computed tensors, because from_pretrained may place the buffers on the meta device.
         self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits, num_orbits, self.num_classes = (
@@ -126,14 +143,21 @@ class SymmetryBreaker(ComputedBuffers):
         return arrays
 
     def forward(self) -> OrbitGraph:
-        return OrbitGraph(self.degree, self.labels, self.edge_index, self.triple_labels)
+        return OrbitGraph(
+            self.degree,
+            self.labels,
+            self.edge_index,
+            self.triple_labels,
+            in_edges=self.in_edges,
+            out_edges=self.out_edges,
+        )
 
 
 @functools.lru_cache(maxsize=256)
 def _compute_arrays(key: str) -> dict[str, np.ndarray]:
     degree, generators, edges, support, symmetry_breaking, has_orbits = json.loads(key)
     group = from_cycles(generators, degree)
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     if has_orbits:
         arrays["orbits"] = orbit_labels(group, order=1)
     if symmetry_breaking == "triples":
@@ -146,7 +170,8 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
     else:
         arrays["labels"] = orbit_labels(group, order=2, edges=edges)
         if edges is not None:
-            arrays["edge_index"] = np.array(edges).T
+            arrays["edge_index"] = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+            arrays |= edge_lists(arrays["edge_index"], degree)
     return {name: np.ascontiguousarray(array, dtype=np.int64) for name, array in arrays.items()}
 
 

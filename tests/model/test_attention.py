@@ -12,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from asen_hf import AsenConfig, TaskConfig
 from asen_hf.model import _gatv2_blocks, _gatv2_dense, attention
+from asen_hf.model._gatv2_compiler import compile_or_warn
+from asen_hf.model._gatv2_kernels import compiled_passes
 from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.groups import cyclic, dihedral, symmetric, to_cycles, trivial, wreath_product
 from asen_hf.model.symmetry import OrbitGraph, SymmetryBreaker
@@ -384,10 +386,8 @@ def test_under_autocast_outputs_and_gradients_stay_close(implementation, gated):
 def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(heads, gated, monkeypatch):
     channels = SIZE // HEADS
     size = channels * heads
-    compiled_passes = functools.cache(
-        _gatv2_dense._compiled_passes.__wrapped__
-    )  # new kernels, which nothing has called
-    monkeypatch.setattr(_gatv2_dense, "_compiled_passes", compiled_passes)
+    compile_anew = functools.cache(compile_or_warn.__wrapped__)  # new kernels, which nothing has called
+    monkeypatch.setattr(_gatv2_dense, "compile_or_warn", compile_anew)
 
     def step(graph, batch, dtype):
         layer = make_layer("gatv2_compile", dtype, gated_messages=gated, hidden_size=size, num_attention_heads=heads)
@@ -406,7 +406,7 @@ def test_other_batch_sizes_tasks_and_layers_compile_nothing_new(heads, gated, mo
     kinds = [(torch.float32, False, True)]  # one row or not, one graph for all or not
     kinds += [(torch.float64, *kind) for kind in ((False, True), (True, True), (False, False))]
     for dtype, one_row, shared in kinds:
-        compiled_passes(heads, channels, 0.2, dtype, torch.device("cpu"), gated, one_row, shared)
+        compile_anew(compiled_passes, heads, channels, 0.2, dtype, torch.device("cpu"), gated, one_row, shared)
     with torch.compiler.set_stance("fail_on_recompile"):
         for group, batch in ((symmetric(6), 5), (cyclic(7), 7), (trivial(4), 2), (cyclic(17), 3), (cyclic(4), 1)):
             for dtype in (torch.float64,) if batch == 1 else (torch.float32, torch.float64):
