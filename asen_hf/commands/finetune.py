@@ -42,7 +42,7 @@ class FinetuneArguments:
         None,
     )
     init_from: str | None = described(
-        "Task of the checkpoint whose embeddings and head the new task starts from; prior computes them from structure.",
+        "Task of the checkpoint whose embeddings and head the new task starts from; prior: computed from structure.",
         None,
     )
     from_scratch: bool = described("Train the checkpoint's architecture from random weights.", False)
