@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from datasets import DatasetDict
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..data.collator import MASK, collate
 from ..evaluation.reference_predictions import REFERENCES, fit_reference
@@ -13,7 +18,8 @@ from ..evaluation.row_outcomes import RowOutcomes
 from ..evaluation.scores import Score, score_predictions
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
-from ..model.heads import is_known
+from ..model.heads import is_known, task_loss
+from ..model.normalization import normalized_labels
 from ..model.row_actions import RowAction
 from ..training.recipe import TrainingRecipe
 from ..training.work import subsample
@@ -35,7 +41,8 @@ def run_reference(
         training: its ``train_rows`` and ``seed`` choose the rows to fit on, and its seed the elements.
 
     Returns:
-        Scores on ``"validation"`` and ``"test"``, whose loss is NaN, and the outcomes of the validation rows.
+        Scores on ``"validation"`` and ``"test"``, whose loss is that of the predicted values, or NaN of classes;
+        and the outcomes of the validation rows.
 
     Raises:
         ValueError: fitting would take more than seconds.
@@ -51,10 +58,20 @@ def run_reference(
         for split, held_out in columns.items()
     }
     scores = {
-        split: score_predictions(task, predicted[split], held_out["labels"]) for split, held_out in columns.items()
+        split: dataclasses.replace(
+            score_predictions(task, predicted[split], held_out["labels"]), loss=_loss(task, predicted[split], held_out)
+        )
+        for split, held_out in columns.items()
     }
     labels = columns["validation"]["labels"]
     return scores, RowOutcomes.of(str(task.metric), predicted["validation"], labels, is_known(task, labels))
+
+
+def _loss(task: TaskConfig, predicted: Tensor, columns: Mapping[str, Tensor]) -> float:
+    if not task.is_regression:
+        return math.nan  # a class has no probabilities
+    values = normalized_labels(task, predicted, columns["inputs"])
+    return float(task_loss(task, values, columns["labels"], columns["inputs"]))
 
 
 def augmented(task: TaskConfig, train: dict[str, NDArray], seed: int) -> dict[str, NDArray]:

@@ -50,3 +50,28 @@ def test_trees_gain_from_rows_that_the_group_has_moved():
     training = TrainingRecipe(output_dir="unset")
     moved, unmoved = (run_reference(task, "boosted_trees", SPLITS, training)[0]["test"] for task in (RING, plain))
     assert moved.value > unmoved.value + 0.05
+
+
+def test_the_loss_of_a_regression_is_that_of_its_predictions_in_units_of_the_labels_scale():
+    rng = np.random.default_rng(0)
+    task = TaskConfig(
+        group="S3",
+        num_features=1,
+        output_level="graph",
+        problem_type="regression",
+        num_labels=2,
+        label_mean=[1.0, 2.0],
+        label_scale=[2.0, 5.0],
+    )
+    inputs, labels = rng.normal(size=(200, 3, 1)), rng.normal(size=(200, 2)) * [2.0, 5.0] + [1.0, 2.0]
+    rows = to_dataset(task, inputs=inputs, labels=labels)
+    splits = DatasetDict(
+        {
+            name: rows.select(range(start, start + 50))
+            for name, start in (("train", 0), ("validation", 50), ("test", 100))
+        }
+    )
+    scores, _ = run_reference(task, "constant", splits, TrainingRecipe(output_dir="unset"))
+    guess = np.median(labels[:50], axis=0) if task.loss == "l1" else labels[:50].mean(axis=0)
+    expected = np.square((labels[100:150] - guess) / [2.0, 5.0]).mean()
+    assert scores["test"].loss == pytest.approx(expected, rel=0.05)
