@@ -3,8 +3,9 @@
   python training/experiments.py real/code
   python training/experiments/real/code/paired.py FILE runs/experiments/real/code/automorphisms-20000-*
 
-with the task's FILE, ../shared/data/bb72_code/bb72_code.npz, writes ``paired.csv`` beside this file: for every network and every decoder of ``failures.npz`` (bp_osd.py), how many
-shots only one of the two decodes, and the p of McNemar's exact test.
+with the task's FILE, ../shared/data/bb72_code/bb72_code.npz, writes ``paired.csv`` beside this file: for every network
+and every decoder of ``failures.npz`` (bp_osd.py), how many shots only one of the two decodes, and the p of McNemar's
+exact test.
 """
 
 import argparse
