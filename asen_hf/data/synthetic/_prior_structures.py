@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy.combinatorics import PermutationGroup
 
-from ...closures.automorphisms import from_networkx
 from ...model.group_notation import parse_group
 from ...model.groups import to_cycles
 from ...model.orbits import orbit_labels
@@ -106,7 +105,9 @@ def _build(name: str, order: str | None) -> Structure:
 
 
 def _graph_group(seed: int) -> PermutationGroup:
-    import networkx  # only here: it takes long to import
+    import networkx  # only here, as all that finds automorphisms: they take long to import
+
+    from ...closures.automorphisms import from_networkx
 
     graph = networkx.gnp_random_graph(5 + seed % 8, 0.25, seed=seed)  # sparse: dense ones have no automorphisms
     return from_networkx(graph)
