@@ -18,6 +18,7 @@ from ..closures import warn_if_not_closed
 from ..data.statistics import with_statistics_of
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
+from ..model.modeling_base import PRIOR
 from ._checkpoints import check_is_model, load_config, load_model
 from ._processes import process_state
 from ._run_folder import claimed
@@ -57,7 +58,7 @@ def finetune(
     A task that the model already has, unchanged, continues from its trained embedders and head; any other task gets new
     ones. Means and scales that neither task nor model state (``input_mean`` … ``label_scale``) are computed from the
     training rows, logged, and saved in the model's config. The shared backbone moves at half the learning rate (a
-    twentieth with ``init_from``; the paper's Section 5.2.2) unless ``backbone_lr`` says otherwise.
+    twentieth with a donor task; the paper's Section 5.2.2) unless ``backbone_lr`` says otherwise.
 
     Args:
         model_or_checkpoint: an ``AsenForMultitask``, which is copied and not changed; a checkpoint's folder; a Hub
@@ -76,7 +77,8 @@ def finetune(
         name: the task's name in the model; by default the registered name, the JSON file's name, or ``"task"``.
         split_column, time_column: a column of ``data`` by which rows are split, as in :func:`asen_hf.load_table`.
         init_from: a task of the model. The new task starts from its head and from the embeddings of its most similar
-            orbits.
+            orbits. ``"prior"``: from embeddings computed from the task's structure, and from a head fitted to the
+            training rows by ridge regression (a model that was pretrained on random tasks).
         from_scratch: start from random weights of the same shape.
         keep_tasks: keep the model's other tasks. Their embedders and heads are frozen, but the backbone changes.
         output_dir: folder of the run's checkpoints, the finished model, ``scores.json`` (validation),
@@ -199,7 +201,7 @@ def finetuning_settings(training: Mapping[str, Any], init_from: str | None, from
     """
     settings = from_mapping(TrainingRecipe, training, "finetune")
     if settings.backbone_lr is None:
-        slowdown = BACKBONE_SLOWDOWN if init_from is None else BACKBONE_SLOWDOWN_WITH_DONOR
+        slowdown = BACKBONE_SLOWDOWN if init_from in (None, PRIOR) else BACKBONE_SLOWDOWN_WITH_DONOR
         settings.backbone_lr = settings.lr / (1 if from_scratch else slowdown)
     if settings.backbone_lr > settings.lr:
         raise ValueError(f"backbone_lr {settings.backbone_lr} must not exceed lr {settings.lr}")

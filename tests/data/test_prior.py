@@ -11,6 +11,7 @@ from asen_hf.data.synthetic._prior_leaks import agreements, is_a_known_task
 from asen_hf.data.synthetic._prior_rules import Rule
 from asen_hf.data.synthetic._prior_structures import FAMILIES, _build
 from asen_hf.data.synthetic.prior import prior_task, prior_tasks
+from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.groups import random_elements
 from asen_hf.model.orbits import orbit_labels
 
@@ -57,6 +58,12 @@ def test_all_families_outputs_and_kinds_of_values_occur_and_classes_are_balanced
             assert labels.std() > 0
         else:
             assert 0.02 < labels.mean() < 0.98  # judged on 32 rows: at least .15 there
+
+
+def test_all_relations_occur_and_none_makes_a_table_of_many_colours():
+    assert {relation for task in TASKS for relation in task.relations} == {"order", "equal", "sum", "difference"}
+    assert any(not task.relations for task in TASKS)
+    assert max(num_colours(task.config) for task in TASKS) <= 16
 
 
 def test_a_task_is_the_same_at_any_time_and_its_share_of_a_stream_is_every_kth():

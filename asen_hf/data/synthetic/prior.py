@@ -23,6 +23,7 @@ from ._prior_structures import Structure, draw_structure
 
 _PROBE = 32  # rows on which thresholds are set and balance is judged
 _RAREST = 0.15  # the least share of the rarer class
+_MOST_NUMBERED = 8  # tokens whose sums and differences are colours
 _VOCABULARIES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 30, 50)
 
 Output = Literal["node", "pair", "graph", "count"]
@@ -39,6 +40,8 @@ class PriorTask:
         domain: its values.
         output: what is labelled: nodes, pairs, the graph, or the number of nodes of which the rule holds.
         noise: the share of labels that are another class, or the noise on counts in standard deviations.
+        relations: how its config compares pairs of inputs, drawn without a look at the rule, as by a user who does not
+            know it.
     """
 
     number: int
@@ -48,10 +51,11 @@ class PriorTask:
     output: Output
     noise: float
     rule: Rule = field(repr=False)
+    relations: list[str]
 
     @functools.cached_property
     def config(self) -> TaskConfig:
-        """Its TaskConfig; tokens and numbers are compared by order, as a user would declare who knows no rule."""
+        """Its TaskConfig."""
         inputs: dict[str, Any] = {"vocab_size": self.domain.size} if self.domain.size else {"num_features": 1}
         output: dict[str, Any] = {"output_level": self.output, "num_labels": 2}
         if self.output == "count":
@@ -60,7 +64,7 @@ class PriorTask:
             degree=self.structure.degree,
             generators=self.structure.generators,
             group_name=self.structure.name,
-            relations=["order"],
+            relations=self.relations,
             **inputs,
             **output,
             **self.structure.order,
@@ -110,7 +114,8 @@ def prior_task(number: int, seed: int = 0) -> PriorTask:
         found = rule.compute(values)
         is_balanced = found.std() > 0 if output == "count" else _RAREST <= found.mean() <= 1 - _RAREST
         if is_balanced and not is_a_known_task(structure, size, output, rule):
-            return PriorTask(number, rule.words, structure, domain, output, noise, rule)
+            relations = _draw_relations(random_generator(seed, "prior relations", number), size)
+            return PriorTask(number, rule.words, structure, domain, output, noise, rule, relations)
 
 
 def prior_tasks(seed: int = 0, start: int = 0, step: int = 1) -> Iterator[PriorTask]:
@@ -119,6 +124,13 @@ def prior_tasks(seed: int = 0, start: int = 0, step: int = 1) -> Iterator[PriorT
     while True:
         yield prior_task(number, seed)
         number += step
+
+
+def _draw_relations(rng: np.random.Generator, size: int) -> list[str]:
+    """Half of the tasks compare by order, some by equality, sums or differences of few tokens, or not at all."""
+    kinds = [["order"], ["order"], ["order"], ["equal"], []]
+    kinds.append([("sum", "difference")[rng.integers(2)]] if 0 < size <= _MOST_NUMBERED else ["order"])
+    return kinds[rng.integers(len(kinds))]
 
 
 def _draw_output(rng: np.random.Generator, structure: Structure, domain: Domain, probe: NDArray) -> tuple[Output, Rule]:
