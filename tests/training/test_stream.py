@@ -85,6 +85,13 @@ def test_episodes_computed_together_are_those_computed_alone():
     assert all(weight.grad is not None for weight in objective.parameters())
 
 
+def test_regressions_alone_give_every_weight_a_gradient():
+    stream, objective = get_stream("prior", tasks_per_batch=8), new_objective()
+    episodes = [in_float64(episode) for index in range(4) for episode in stream.batch(index, 8, seed=0)]
+    objective([episode for episode in episodes if episode["task"].is_regression])[0].backward()
+    assert all(weight.grad is not None for weight in objective.parameters())
+
+
 @pytest.mark.parametrize("samples", [5, 40])
 def test_the_read_out_is_ridge_regression(samples):
     rng = np.random.default_rng(0)
