@@ -116,6 +116,10 @@ def fit_member(
         model = start.model(task)
         model.config.tasks |= with_training_statistics(dict(model.config.tasks), data, settings, is_logged=False)
         if start.strategy == "in_context":
+            if weights is not None or model.config.tasks[TASK].class_weights is not None:
+                raise ValueError(
+                    'strategy="in_context" takes no weights of rows or classes: leave them out, or finetune'
+                )
             fit_read_out(model, TASK, collate(model.config.tasks[TASK], data[TASK]["train"]))
             score = score_splits(model, {TASK: data[TASK]["validation"]}, settings.eval_batch_size)[TASK]
         else:

@@ -11,6 +11,8 @@ from typing import Any
 
 from transformers.utils import cached_file
 
+from ..data.registry import is_stream
+from ..data.synthetic.prior import PRIOR_VERSION
 from ..data.synthetic.sequence_task import DATA_VERSION
 from ..model.checkpoints import find_checkpoint
 
@@ -31,6 +33,7 @@ def data_fingerprint(tasks: Iterable[dict[str, Any]]) -> str | None:
     Returns:
         The hash; ``None`` if a file is missing. A table or a config on the Hub counts by its name only.
     """
+    tasks = list(tasks)
     named = [task[field] for task in tasks for field in _FILE_FIELDS if isinstance(task.get(field), str)]
     named += [path for task in tasks if (path := (task.get("options") or {}).get("data_path")) is not None]
     digests = {}
@@ -40,6 +43,8 @@ def data_fingerprint(tasks: Iterable[dict[str, Any]]) -> str | None:
             digests[name] = [_file_digest(file, *_version(file)) for file in _files(path)]
         elif path.suffix and not name.startswith("hf://"):
             return None
+    if any(is_stream(task.get("source") or task.get("name", "")) for task in tasks):
+        digests["stream"] = [PRIOR_VERSION]
     return fingerprint([DATA_VERSION, digests])
 
 

@@ -214,6 +214,9 @@ class Grid:
             start = Start(**known(self.sections(cell).get("finetune", {}), fields))
             if start.from_scratch and start.init_from is not None:
                 raise ValueError("from_scratch has no trained rows, so it cannot be combined with init_from")
+            has_source = start.checkpoint is not None or "pretrain" in self.sections(cell)
+            if (start.in_context or start.init_from is not None) and not has_source:
+                raise ValueError("init_from and in_context need trained weights: a section pretrain, or checkpoint")
             if start.in_context and (start.from_scratch or start.zero_shot):
                 raise ValueError("in_context fits a head to trained states: leave from_scratch and zero_shot out")
             if start.checkpoint is not None and "pretrain" in self.sections(cell):

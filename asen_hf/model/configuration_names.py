@@ -27,6 +27,8 @@ _OF_ANOTHER = re.compile(r".(weight|bias)(?!\w)")
 
 _DOT = ","  # in place of a dot, which separates modules; names cannot hold it
 
+PRIOR = "prior"  # init_from: rows computed from structure, so no task has this name
+
 
 def check_task_name(name: Any) -> None:
     """Check that models with a task of this name can be saved and loaded.
@@ -50,6 +52,7 @@ def check_task_name(name: Any) -> None:
         f"a task cannot be named {name!r}: transformers or peft would rename tensors with "
         f"{found and found.group()!r} in their names on loading; choose another name",
     )
+    require(name != PRIOR, f'a task cannot be named {name!r}: init_from="prior" means rows computed from structure')
     # transformers 5.23: dict_dtype_to_str writes what it finds under this key, in any part of a config, as text.
     require(name != "dtype", "a task cannot be named 'dtype': transformers would take its config for a dtype")
     if is_torch_available():

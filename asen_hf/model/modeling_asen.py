@@ -243,23 +243,26 @@ class AsenForMultitask(AsenPreTrainedModel):
         batch_size: int = 256,
         pairs: Tensor | ArrayLike | None = None,
         attention_mask: Tensor | ArrayLike | None = None,
-        context: Sequence[Tensor | ArrayLike] | None = None,
+        context: Sequence[Tensor | ArrayLike | None] | None = None,
     ) -> Tensor:
         """Predict without dropout and gradients.
 
         Args:
             inputs, task, pairs, attention_mask: as in :meth:`AsenModel.forward`.
             batch_size: rows per forward pass, which bounds the memory.
-            context: labelled rows ``(inputs, labels)``, or ``(inputs, labels, pairs)``, to predict from without any
-                training: the head is fitted to them by ridge regression, for this call (:mod:`.read_out`). ``task`` may
-                then be a config that the model does not have, if the model was pretrained on random tasks.
+            context: labelled rows ``(inputs, labels[, pairs[, attention_mask]])``, to predict from without training:
+                the head is fitted to them by ridge regression, for this call (:mod:`.read_out`). ``task`` may then be a
+                config that the model does not have, if the model was pretrained on random tasks.
 
         Returns:
             int64 classes, 0 and 1 for several labels, or float32 values in raw units (float64 for a float64 model), in
             the shape of labels; of nodes that are padding, -100 or NaN.
         """
         if context is not None:
-            rows = to_columns(self.device, **dict(zip(("inputs", "labels", "pairs"), context, strict=False)))
+            if not 2 <= len(context) <= 4:
+                raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {len(context)} arrays")
+            names = ("inputs", "labels", "pairs", "attention_mask")
+            rows = to_columns(self.device, **dict(zip(names, context, strict=False)))
             fitted, name = with_context(self, task, rows)
             return fitted.predict(inputs, name, batch_size, pairs, attention_mask)
         if isinstance(task, TaskConfig | dict):

@@ -18,6 +18,7 @@ from ._checking import check_tensor
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
+from .configuration_names import PRIOR
 from .configuration_pairs import num_colours
 from .heads import pool, pooling_of
 from .init_from import (
@@ -45,8 +46,6 @@ from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
 from .task_modules import TaskModules
 from .triples import TripleMessages
 from .value_symmetries import ValueSheets
-
-PRIOR = "prior"  # init_from: rows computed from structure, where no task has this name
 
 
 class AsenModel(AsenPreTrainedModel):
@@ -146,7 +145,7 @@ class AsenModel(AsenPreTrainedModel):
                 first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
-        from_prior = init_from == PRIOR and PRIOR not in self.config.tasks
+        from_prior = init_from == PRIOR
         if from_prior and self.structure_embedder is None:
             raise ValueError(
                 'init_from="prior" needs a model that was pretrained on random tasks, whose config has '
@@ -161,9 +160,14 @@ class AsenModel(AsenPreTrainedModel):
                 f"task {name!r} is the first with triples, which adds weights to layers that an adapter changes, and "
                 "loading would expect adapters of these weights: merge or remove the adapter first"
             )
-        # These two lines may raise, so they come before any change of the model.
+        # These lines may raise, so they come before any change of the model.
         added = self._new_task_modules(task)
-        rows = {} if donor is None else self._donor_rows(name, dict(added)["symmetry_breakers"], donor)
+        breaker = cast(SymmetryBreaker, dict(added)["symmetry_breakers"])
+        rows = {} if donor is None else self._donor_rows(name, breaker, donor)
+        columns = None
+        if from_prior:
+            seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
+            columns = StructureColumns.of(task, breaker(), seed)
         self.config.insert_task(name, task)
         for modules, module in added:
             getattr(self, modules)[name] = self._ready(module)
@@ -173,20 +177,18 @@ class AsenModel(AsenPreTrainedModel):
                 self._copy_orbitals(name, str(donor), donors)
             else:
                 copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
-        if from_prior:
-            self._write_structural_rows(name)
+        if columns is not None:
+            self._write_structural_rows(name, columns)
         if donor is not None and has_equal_inputs(task, self.config.tasks[donor]):
             self._copy_whole(name, donor, self.token_embedders, self.missing_embedders)
         if donor is not None and has_equal_pairs(task, self.config.tasks[donor]):
             self._copy_whole(name, donor, self.pair_embedders)
 
     @torch.no_grad()
-    def _write_structural_rows(self, name: str) -> None:
+    def _write_structural_rows(self, name: str, columns: StructureColumns) -> None:
         """Write the vectors that the structure embedder computes into a task's tables."""
         task, embedder = self.config.tasks[name], cast(StructureEmbedder, self.structure_embedder)
-        breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
-        seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
-        pairs, inputs = embedder(StructureColumns.of(task, breaker(), seed))
+        pairs, inputs = embedder(columns)
         self._set_orbitals(name, pairs, np.arange(len(pairs)))
         tokens = self.token_embedders[name]
         if task.vocab_size is not None:

@@ -12,14 +12,16 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._checking import check_tensor
+from .configuration_names import PRIOR
 from .configuration_task import TaskConfig
 from .heads import Head, is_known, without_padding
-from .modeling_base import PRIOR
-from .normalization import normalized_labels
+from .normalization import normalized_labels, to_device
 from .pretrained_asen import evaluating
 from .ridge import fit_ridge
 from .structure_embedder import StructureEmbedder
@@ -61,7 +63,9 @@ def with_context(
     if isinstance(task, TaskConfig | dict):
         name = next(name for name in map("context{}".format, itertools.count()) if name not in model.config.tasks)
         config = TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
-        fitted.add_task(name, _with_statistics(config, context), init_from=PRIOR)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # of the codes of tokens: equal calls give equal predictions
+            fitted.add_task(name, _with_statistics(config, context), init_from=PRIOR)
     else:
         name = model.config.task(task)[0]
     fit_read_out(fitted, name, context)
@@ -93,8 +97,9 @@ def _with_statistics(task: TaskConfig, context: Mapping[str, Tensor]) -> TaskCon
 def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tensor], batch_size: int = 256) -> None:
     """Set a task's head to the ridge regression of its labels, with penalties by generalised cross-validation.
 
-    Classes are regressed as shares, and the shares times a factor that the model has learned are the logits. With value
-    symmetries, the rows of all cosets are regressed, because the outputs are averaged over them.
+    Every output is fitted to the rows that know it; weights of rows and of classes play no part. Classes are regressed
+    as shares, and the shares times a factor that the model has learned are the logits. With value symmetries, the rows
+    of all cosets are regressed, because the outputs are averaged over them.
 
     Args:
         model: its head of the task is changed.
@@ -116,27 +121,35 @@ def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tenso
     sheets = model.asen.sheets(name)
     read: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
-    blocks = []
     labels = columns["labels"]
+    check_tensor(task.check_labels, labels, name)
+    if len(labels) != len(columns["inputs"]):
+        raise ValueError(f"task {name!r}: {len(columns['inputs'])} rows of inputs, but {len(labels)} of labels")
     if (mask := columns.get("attention_mask")) is not None:
         labels = without_padding(task, labels, mask)
+    features, targets = [], []
     try:
         with evaluating(model):
             for start in range(0, len(labels), batch_size):
-                part = {key: column[start : start + batch_size] for key, column in columns.items()}
-                part["labels"] = labels[start : start + batch_size]
-                model(task=name, **{key: column for key, column in part.items() if key != "labels"})
-                targets = _targets(task, part, scale)
-                targets = targets if sheets is None else sheets.expand_labels(targets)
-                known = ~targets.isnan().any(dim=-1)
-                features = read.pop()
-                if known.any():
-                    blocks.append((features[known].double().cpu().numpy(), targets[known].double().cpu().numpy()))
+                rows = {**columns, "labels": labels}
+                part = to_device({key: rows[key][start : start + batch_size] for key in rows}, model.device)
+                wanted = _targets(task, part, scale)
+                model(task=name, **{key: column for key, column in part.items() if key not in ("labels", "weights")})
+                wanted = wanted if sheets is None else sheets.expand_labels(wanted)
+                features.append(read.pop().flatten(0, -2).double().cpu().numpy())
+                targets.append(wanted.flatten(0, -2).double().cpu().numpy())
     finally:
         handle.remove()
-    ridge = fit_ridge(blocks)
-    head.weight.copy_(torch.from_numpy(ridge.coefficients.T))
-    head.bias.copy_(torch.from_numpy(ridge.intercept))
+    states, values = np.concatenate(features), np.concatenate(targets)
+    is_known_value = ~np.isnan(values)
+    if not is_known_value.any():
+        raise ValueError(f"task {name!r}: fitting a head needs at least one known label, got none")
+    for pattern in np.unique(is_known_value, axis=1).T:  # outputs that are known in the same rows are fitted together
+        outputs = np.flatnonzero((is_known_value == pattern[:, None]).all(axis=0))
+        if pattern.any():  # else the output keeps its weights
+            ridge = fit_ridge([(states[pattern], values[pattern][:, outputs])])
+            head.weight[outputs] = torch.from_numpy(ridge.coefficients.T).to(head.weight)
+            head.bias[outputs] = torch.from_numpy(ridge.intercept).to(head.bias)
 
 
 def _last_layer(model: AsenForMultitask, name: str) -> Head:

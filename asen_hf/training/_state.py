@@ -114,9 +114,12 @@ def load_state(
     model.load_state_dict(weights)
     path = state / _OPTIMIZER
     moments = _read(path)
+    has_moments = len(moments) > 0
     by_parameter: dict[int, dict[str, Tensor]] = {}
     for number, (name, parameter) in enumerate(_in_order(model, optimizer)):
         entries = {key: moments.pop(f"{key}/{name}", None) for key in ("step", "exp_avg", "exp_avg_sq")}
+        if all(tensor is None for tensor in entries.values()) and not has_moments:
+            continue  # saved before the first step
         for key, tensor in entries.items():
             if tensor is None or (key != "step" and tensor.shape != parameter.shape):
                 raise ValueError(f"{path}: {key} of {name} is missing or of another shape")

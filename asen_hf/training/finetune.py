@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from ..closures import warn_if_not_closed
 from ..data.statistics import with_statistics_of
 from ..model.configuration_asen import TaskConfig
+from ..model.configuration_names import PRIOR
 from ..model.modeling_asen import AsenForMultitask
-from ..model.modeling_base import PRIOR
 from ._checkpoints import check_is_model, load_config, load_model
 from ._processes import process_state
 from ._run_folder import claimed
@@ -169,7 +169,8 @@ def prepare_model(
             config = load_config(model_or_checkpoint)
         else:
             config = check_is_model(model_or_checkpoint).config
-        return AsenForMultitask(ModelRecipe.of(config).config({name: task}, **attention))
+        fresh = dataclasses.replace(ModelRecipe.of(config), structure_embedder=False)  # nothing would train it
+        return AsenForMultitask(fresh.config({name: task}, **attention))
     model = load_model(model_or_checkpoint, **attention)
     if model.dtype in (torch.float16, torch.bfloat16):
         model.float()

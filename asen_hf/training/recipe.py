@@ -17,7 +17,6 @@ from datasets import DatasetDict
 
 from ..model._messages import shortened, shown
 from ..model.configuration_asen import AsenConfig, TaskConfig
-from ..model.modeling_base import PRIOR
 from ._typed_fields import described, from_mapping, refuse_unknown
 from ._yaml import read_yaml, to_yaml
 from .task_recipe import TaskRecipe
@@ -153,10 +152,6 @@ class Start:
     init_from: str | None = None
     from_scratch: bool = False
     keep_tasks: bool = False
-
-    def is_from_prior(self, config: AsenConfig) -> bool:
-        """Whether the new task's rows are computed from its structure, and its head is to be fitted to its rows."""
-        return self.init_from == PRIOR and PRIOR not in config.tasks
 
 
 @dataclasses.dataclass

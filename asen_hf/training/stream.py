@@ -27,7 +27,7 @@ def stream_of(recipe: Recipe) -> TaskRecipe | None:
     Raises:
         ValueError: a stream beside other tasks, or with fields of a single task.
     """
-    streams = [task for task in recipe.tasks if is_stream(task.source or task.name)]
+    streams = [task for task in recipe.tasks if task.dataset is None and is_stream(task.source or task.name)]
     if not streams:
         return None
     if len(recipe.tasks) > 1:

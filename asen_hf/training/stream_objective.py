@@ -20,6 +20,7 @@ from ..model.batching import EmbeddedRows, join, split, tasks_to_join
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import pool, pooling_of
 from ..model.modeling_asen import AsenForMultitask
+from ..model.normalization import at_least_float32
 from ..model.relations import refine
 from ..model.structure_columns import StructureColumns
 from ..model.structure_embedder import StructureEmbedder
@@ -106,6 +107,10 @@ class StreamObjective(nn.Module):
 
     def _ridge(self, given: Tensor, targets: Tensor, asked: Tensor) -> Tensor:
         """Predictions ``(Q, K)`` of the states asked ``(Q, d)``, linear in states, from those given ``(S, d)``."""
+        with torch.autocast(given.device.type, enabled=False):  # a Gram matrix needs all digits
+            return self._solve(*map(at_least_float32, (given, targets, asked)))
+
+    def _solve(self, given: Tensor, targets: Tensor, asked: Tensor) -> Tensor:
         mean, offset = given.mean(dim=0), targets.mean(dim=0)
         given, asked, targets = given - mean, asked - mean, targets - offset
         penalty = self.embedder.log_penalty.exp() * len(given) * given.square().mean().clamp(min=1e-6)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..data import MultitaskBatches, collate
 from ..data.statistics import warn_if_far_from_unit_scale
 from ..evaluation.scores import Score, score_splits
+from ..model.configuration_names import PRIOR
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
 from ..model.read_out import can_fit_read_out, fit_read_out
@@ -97,7 +98,7 @@ class MultitaskWork:
 
     def prepare(self, model: AsenForMultitask) -> bool:
         fit_linear_skips(model, self.rows)
-        is_from_prior = self.recipe.start is not None and self.recipe.start.is_from_prior(model.config)
+        is_from_prior = self.recipe.start is not None and self.recipe.start.init_from == PRIOR
         if is_from_prior:
             for name, task in self.configs.items():
                 if can_fit_read_out(task):

@@ -54,11 +54,13 @@ def test_a_regression_of_one_number_per_row(pretrained):
     [
         ({"strategy": "context"}, "strategy must be 'finetune' or 'in_context', got 'context'"),
         ({"strategy": "in_context"}, "give checkpoint too"),
+        ({"strategy": "in_context", "checkpoint": ..., "class_weight": "balanced"}, "takes no weights"),
     ],
 )
-def test_a_strategy_that_cannot_be_followed_is_refused(rows, options, message):
+def test_a_strategy_that_cannot_be_followed_is_refused(pretrained, rows, options, message):
+    options = {key: pretrained if value is ... else value for key, value in options.items()}
     with pytest.raises(ValueError, match=message):
-        AsenClassifier("C6", vocab_size=4, **options).fit(*rows)
+        AsenClassifier("C6", vocab_size=4, **options, init_from="prior" if "checkpoint" in options else None).fit(*rows)
 
 
 def test_a_checkpoint_without_an_embedder_has_no_prior(rows):

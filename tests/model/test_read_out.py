@@ -92,10 +92,8 @@ def test_predictions_from_a_context_follow_the_labels_and_the_group(case):
         assert float((found - labels).square().mean()) < 0.3 * float(labels.double().var())
     else:
         assert float((found == labels).double().mean()) > 0.85
-    torch.manual_seed(1)  # of the codes of tokens
 
     def predicted(rows):
-        torch.manual_seed(1)
         found = model.predict(rows, task, context=(inputs, labels)).double()
         return found.unsqueeze(-1) if task.value_symmetries else found
 
@@ -103,6 +101,44 @@ def test_predictions_from_a_context_follow_the_labels_and_the_group(case):
         assert equivariance_error(predicted, inputs[:8], task=task, num_elements=3) < 1e-9
     assert model.config.tasks == {}
     assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in before.items())
+
+
+def test_equal_calls_give_equal_predictions_and_leave_the_random_state_alone():
+    model, task = new_model(), TaskConfig(**{**TASKS["graph"], "problem_type": "regression", "num_labels": 1})
+    inputs, labels = rows_of(task, 20)
+    state = torch.get_rng_state()
+    first, second = (model.predict(inputs, task, context=(inputs, labels)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_every_output_is_fitted_to_the_rows_that_know_it():
+    model, task = new_model(), TaskConfig(**TASKS["several labels"])
+    model.add_task("t", task, init_from="prior")
+    inputs, labels = rows_of(task, 40)
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
+    whole = model.heads["t"].weight.clone()
+    labels[20:, 1] = -100
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
+    assert torch.allclose(model.heads["t"].weight[0], whole[0], atol=1e-9)
+    fit_read_out(model, "t", {"inputs": inputs[:20], "labels": labels[:20]})
+    half = model.heads["t"].weight[1].clone()
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
+    torch.testing.assert_close(model.heads["t"].weight[1], half)
+    labels[:, 1] = -100
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
+    torch.testing.assert_close(model.heads["t"].weight[1], half)
+
+
+def test_rows_of_fewer_nodes_are_a_context():
+    model, task = new_model(), TaskConfig(group="S6", vocab_size=3)
+    inputs, _ = rows_of(task, 30)
+    mask = torch.ones(30, 6)
+    mask[::2, 4:] = 0
+    labels = (inputs == 1).long()
+    found = model.predict(inputs, task, attention_mask=mask, context=(inputs, labels, None, mask))
+    assert (found[mask == 1] == labels[mask == 1]).double().mean() > 0.95
+    assert (found[mask == 0] == -100).all()
 
 
 def test_a_context_refits_the_head_of_a_task_that_the_model_has():
@@ -156,8 +192,14 @@ def test_a_config_without_a_context_and_a_context_without_labels_are_refused():
     inputs, labels = rows_of(task, 5)
     with pytest.raises(ValueError, match="needs a context"):
         model.predict(inputs, task)
-    with pytest.raises(ValueError, match="at least one sample with a known label"):
+    with pytest.raises(ValueError, match="at least one known label"):
         model.predict(inputs, task, context=(inputs, torch.full_like(labels, -100)))
+    with pytest.raises(ValueError, match="5 rows of inputs, but 4 of labels"):
+        model.predict(inputs, task, context=(inputs, labels[:4]))
+    with pytest.raises(ValueError, match="got 1 arrays"):
+        model.predict(inputs, task, context=(inputs,))
+    with pytest.raises(ValueError, match="labels"):
+        model.predict(inputs, task, context=(inputs, labels + 2))
     with pytest.raises(ValueError, match="pretrained on random tasks"):
         AsenForMultitask(AsenConfig(**SIZE)).predict(inputs, task, context=(inputs, labels))
 

@@ -158,3 +158,17 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_went_through(tmp_path, 
 def test_recipes_that_a_stream_cannot_serve_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         pretrain(Recipe.from_dict({**RECIPE, **changes}), output_dir=str(tmp_path / "run"))
+
+
+def test_a_run_that_died_after_its_fitted_start_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("asen_hf.training.loop.remove_checkpoint", lambda _: None)
+    model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
+    inputs = np.random.default_rng(0).integers(3, size=(60, 6))
+    rows, task = (inputs, (inputs == 1).astype(int)), {"group": "C6", "vocab_size": 3}
+    more = {"init_from": "prior", "max_steps": 2, "eval_steps": 1, "seed": 3}
+    whole = finetune(model, task, rows, output_dir=tmp_path / "whole", **more)
+    start = str(tmp_path / "whole" / "checkpoint-0")
+    resumed = finetune(model, task, rows, output_dir=tmp_path / "resumed", resume_from_checkpoint=start, **more)
+    last = [AsenForMultitask.from_pretrained(tmp_path / name / "checkpoint-2") for name in ("whole", "resumed")]
+    assert all(torch.equal(tensor, last[1].state_dict()[key]) for key, tensor in last[0].state_dict().items())
+    assert whole.scores == resumed.scores

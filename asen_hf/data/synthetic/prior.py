@@ -21,6 +21,7 @@ from ._prior_leaks import is_a_known_task
 from ._prior_rules import Domain, Rule, draw_comparison, draw_partners, draw_rule
 from ._prior_structures import Structure, draw_structure
 
+PRIOR_VERSION = "1"  # changes whenever a task of a seed and number does
 _PROBE = 32  # rows on which thresholds are set and balance is judged
 _RAREST = 0.15  # the least share of the rarer class
 _MOST_NUMBERED = 8  # tokens whose sums and differences are colours
