@@ -1,7 +1,7 @@
 """Trained networks against the field's own decoders, shot by shot, on the test shots of code/bb72.
 
   python training/experiments.py real/code
-  python training/experiments/real/code/paired.py FILE runs/experiments/real/code/automorphisms-20000-*
+  python training/experiments/real/code/paired.py FILE runs/experiments/real/code/automorphisms_20000_*
 
 with the task's FILE, ../shared/data/bb72_code/bb72_code.npz, writes ``paired.csv`` beside this file: for every network
 and every decoder of ``failures.npz`` (bp_osd.py), how many shots only one of the two decodes, and the p of McNemar's
