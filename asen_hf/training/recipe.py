@@ -51,8 +51,8 @@ class ModelRecipe:
     gated_messages: bool = described(
         "Let orbital features also gate the messages, which plain GATv2 cannot express.", AsenConfig.gated_messages
     )
-    pooling: Literal["sum", "mean"] = described(
-        "How node states become one graph state: sum or mean.", AsenConfig.pooling
+    pooling: Literal["sum", "mean", "max"] = described(
+        "How node states become one graph state: sum, mean or max.", AsenConfig.pooling
     )
     structure_embedder: bool = described(
         "Compute the rows of new tasks from their structure (init_from: prior); trained on a stream of random tasks.",
