@@ -35,6 +35,7 @@ PUZZLES = tuple(
     )
 )
 _OPEN, _GIVEN, _EXCLUDED = 0, 1, 2  # tokens
+_SHARE_PER_STEP = 0.25
 _ROW, _COLUMN = np.divmod(np.arange(CELLS), SIDE)
 _BOX = _ROW // 3 * 3 + _COLUMN // 3
 
@@ -53,6 +54,8 @@ class Sudoku:
         support: which nodes exchange messages. ``"sparse"``: those of which at most one can be true, that is the
             digits of a cell, and a digit in the cells of a row, column or box; ``"complete"``: all.
         test_part: which puzzles of the file are for testing: ``"test"`` or ``"easy"``.
+        copies_with_hints: how many copies of each training puzzle are added, in which a random number of the empty
+            cells are given. They are solved by the same digits, and by no others.
 
     Raises:
         ValueError: a file that is missing, is not an ``.npz``, lacks a key or holds invalid values, such as a solution
@@ -64,12 +67,15 @@ class Sudoku:
     group: GroupOption = "sudoku"
     support: Literal["sparse", "complete"] = "sparse"
     test_part: Literal["test", "easy"] = "test"
+    copies_with_hints: int = 0
     config: TaskConfig = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for option, known in {"support": ("sparse", "complete"), "test_part": ("test", "easy")}.items():
             if (value := getattr(self, option)) not in known:
                 raise ValueError(f"{self.name}: {option} must be {' or '.join(known)}, got {value!r}")
+        if self.copies_with_hints < 0:
+            raise ValueError(f"{self.name}: copies_with_hints must not be negative, got {self.copies_with_hints}")
         cells = _cell_group()
         offered = {
             "sudoku": (_on_nodes(cells, "S9"), "Sudoku's exchanges"),
@@ -111,32 +117,59 @@ class Sudoku:
         return DatasetDict({split: self._split(split, size, seed) for split, size in sizes.items()})
 
     def judge(self, predict: Predictor) -> dict[str, float]:
-        """How much of the file's ``test`` and ``easy`` puzzles is solved, with every cell's most probable digit.
+        """How much of the file's ``test`` and ``easy`` puzzles is solved: at once, and in steps.
+
+        At once, every empty cell gets its most probable digit. In steps, the quarter of the empty cells whose digit is
+        most certain get it and are given from then on, until none is empty.
 
         Args:
             predict: tokens ``(N, 729)`` to probabilities ``(N, 729, 2)``.
 
         Returns:
-            ``{"cells right, test": …, "puzzles solved, test": …, …}``: the share of the empty cells that are right, and
-            of the puzzles that are right in every cell.
+            ``{"cells right, test": …, "puzzles solved, test": …, "puzzles solved in steps, test": …, …}``: the share of
+            the empty cells that are right at once, and of the puzzles that are right in every cell.
         """
         found = {}
         for part in ("test", "easy"):
             puzzles, solutions = self._parts[part]
-            probabilities = np.asarray(predict(_tokens(puzzles)))[..., 1]
-            is_right = 1 + probabilities.reshape(-1, CELLS, SIDE).argmax(axis=2) == solutions
             is_empty = puzzles == 0
-            found[f"cells right, {part}"] = float(is_right[is_empty].mean())
-            found[f"puzzles solved, {part}"] = float((is_right | ~is_empty).all(axis=1).mean())
+            filled = _fill(puzzles, predict, share=1)
+            found[f"cells right, {part}"] = float((filled == solutions)[is_empty].mean())
+            found[f"puzzles solved, {part}"] = float((filled == solutions).all(axis=1).mean())
+            filled = puzzles
+            while (filled == 0).any():
+                filled = _fill(filled, predict, share=_SHARE_PER_STEP)
+            found[f"puzzles solved in steps, {part}"] = float((filled == solutions).all(axis=1).mean())
         return found
 
     def _split(self, split: str, size: int, seed: int) -> Dataset:
         puzzles, solutions = self._puzzles[split]
-        chosen = np.sort(random_generator(seed, self.name, split).permutation(len(puzzles))[:size])
-        digits = np.arange(1, SIDE + 1)
-        given, solved = puzzles[chosen, :, None], solutions[chosen, :, None]
-        labels = np.where(given == 0, solved == digits, IGNORED_CLASS)
-        return to_dataset(self.config, _tokens(puzzles[chosen]), labels.reshape(size, -1).astype(np.int64))
+        random = random_generator(seed, self.name, split)
+        chosen = np.sort(random.permutation(len(puzzles))[:size])
+        puzzles, solutions = puzzles[chosen], solutions[chosen]
+        if split == "train":
+            copies = [_with_hints(puzzles, solutions, random) for _ in range(self.copies_with_hints)]
+            puzzles = np.concatenate([puzzles, *copies])
+            solutions = np.tile(solutions, (1 + self.copies_with_hints, 1))
+        is_digit = solutions[..., None] == np.arange(1, SIDE + 1)
+        labels = np.where(puzzles[..., None] == 0, is_digit, IGNORED_CLASS)
+        return to_dataset(self.config, _tokens(puzzles), labels.reshape(len(puzzles), -1).astype(np.int64))
+
+
+def _with_hints(puzzles: np.ndarray, solutions: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The puzzles with a share of their empty cells given, which is anything between none and all of them."""
+    is_hint = random.random(puzzles.shape) < random.random((len(puzzles), 1))
+    return np.where((puzzles == 0) & is_hint, solutions, puzzles)
+
+
+def _fill(puzzles: np.ndarray, predict: Predictor, share: float) -> np.ndarray:
+    """The puzzles with the most probable digit in the most certain of their empty cells, that share of them or more."""
+    probabilities = np.asarray(predict(_tokens(puzzles)))[..., 1].reshape(-1, CELLS, SIDE)
+    is_empty = puzzles == 0
+    certainty = np.where(is_empty, probabilities.max(axis=2), -1)
+    rank = (-certainty).argsort(axis=1, kind="stable").argsort(axis=1)
+    number = np.ceil(share * is_empty.sum(axis=1, keepdims=True))
+    return np.where(is_empty & (rank < number), 1 + probabilities.argmax(axis=2), puzzles)
 
 
 def _tokens(puzzles: np.ndarray) -> np.ndarray:

@@ -102,7 +102,9 @@ def test_every_kind_of_house_is_checked(save, name):
         get_task("puzzle/sudoku", data_path=save(test_solution=solutions))
 
 
-@pytest.mark.parametrize("options", [{"support": "weak"}, {"test_part": "hard"}, {"group": "S_81"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"support": "weak"}, {"test_part": "hard"}, {"group": "S_81"}, {"copies_with_hints": -1}], ids=str
+)
 def test_bad_options_are_refused(save, options):
     with pytest.raises(ValueError, match=r"puzzle/sudoku: "):
         get_task("puzzle/sudoku", data_path=save(), **options)
@@ -120,19 +122,64 @@ def test_the_real_puzzles(shared_data):
     assert orbit_labels(stated).max() == 11
 
 
+def test_copies_with_hints_are_puzzles_with_the_same_solutions(save):
+    arrays = FORMATS["puzzles"].arrays
+    plain, hinted = (get_task("puzzle/sudoku", data_path=save(), copies_with_hints=copies).load() for copies in (0, 3))
+    rows, labels = (_grid(hinted["train"], key) for key in ("inputs", "labels"))
+    number = plain["train"].num_rows
+    assert len(rows) == 4 * number and hinted["test"].num_rows == plain["test"].num_rows
+    np.testing.assert_array_equal(rows[:number], _grid(plain["train"], "inputs"))
+    is_empty = (rows == 0).all(axis=2)
+    order = [np.where((arrays["train_puzzle"] == row).all(axis=1))[0][0] for row in _puzzles(rows[:number])]
+    solutions = np.tile(arrays["train_solution"][order], (4, 1))
+    np.testing.assert_array_equal(labels[is_empty].argmax(axis=1) + 1, solutions[is_empty])
+    np.testing.assert_array_equal(_puzzles(rows)[~is_empty], solutions[~is_empty])
+    assert (labels[~is_empty] == -100).all()
+    hints = (np.tile(is_empty[:number], (3, 1)) & ~is_empty[number:]).sum(axis=1)
+    assert not (is_empty[number:] & ~np.tile(is_empty[:number], (3, 1))).any() and len(set(hints.tolist())) > 2
+    again = get_task("puzzle/sudoku", data_path=save(), copies_with_hints=3).load()["train"]
+    np.testing.assert_array_equal(_grid(again, "inputs"), rows)
+
+
+def _grid(split, column):
+    return split.with_format("numpy")[:][column].reshape(-1, 81, 9)
+
+
+def _puzzles(tokens):
+    """Tokens ``(N, 81, 9)`` as digits ``(N, 81)``, 0 for an empty cell."""
+    return np.where((tokens == 1).any(axis=2), 1 + (tokens == 1).argmax(axis=2), 0)
+
+
+def test_in_steps_the_most_certain_cells_come_first(save):
+    """A solver that is sure of the first empty cell only, and knows no other until that is given."""
+    arrays = FORMATS["puzzles"].arrays
+    task = get_task("puzzle/sudoku", data_path=save())
+
+    def predict(inputs):
+        puzzles = _puzzles(inputs.reshape(-1, 81, 9))
+        probabilities = np.full((len(inputs), 81, 9), 0.1)
+        for row, puzzle in zip(probabilities, puzzles, strict=True):
+            part = next(part for part in ("test", "easy") if len(puzzles) == len(arrays[f"{part}_puzzle"]))
+            fits = ((arrays[f"{part}_solution"] == puzzle) | (puzzle == 0)).all(axis=1)
+            first = np.flatnonzero(puzzle == 0)[: max(1, np.ceil((puzzle == 0).sum() / 4).astype(int))]
+            row[first, arrays[f"{part}_solution"][fits.argmax()][first] - 1] = 0.9
+        probabilities = probabilities.reshape(-1, 729)
+        return np.stack([1 - probabilities, probabilities], axis=-1)
+
+    measures = task.judge(predict)
+    assert measures["puzzles solved, test"] < 1
+    assert measures["puzzles solved in steps, test"] == 1
+
+
 def test_a_solver_is_judged_by_its_most_probable_digits(save):
     arrays = FORMATS["puzzles"].arrays
     task = get_task("puzzle/sudoku", data_path=save())
 
     def predict(inputs, wrong_cells=0):
-        part = next(
-            part
-            for part in ("test", "easy")
-            if len(arrays[f"{part}_puzzle"]) == len(inputs)
-            and np.array_equal((inputs.reshape(-1, 81, 9) == 0).all(axis=2), arrays[f"{part}_puzzle"] == 0)
-        )
+        puzzles = _puzzles(inputs.reshape(-1, 81, 9))
+        part = next(part for part in ("test", "easy") if len(arrays[f"{part}_puzzle"]) == len(inputs))
         solutions = arrays[f"{part}_solution"].copy()
-        empty = np.argwhere(arrays[f"{part}_puzzle"] == 0)[:wrong_cells]
+        empty = np.argwhere(puzzles == 0)[:wrong_cells]
         solutions[tuple(empty.T)] = solutions[tuple(empty.T)] % 9 + 1
         chosen = np.eye(9)[solutions - 1].reshape(len(inputs), 729)
         return np.stack([1 - chosen, chosen], axis=-1)
