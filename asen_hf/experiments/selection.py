@@ -231,7 +231,8 @@ def _symmetry_of(config: TaskConfig) -> dict[str, list]:
 
 def proposals(config: TaskConfig) -> dict[str, dict[str, list]]:
     """Default candidates by name: standard groups, the task's own and the edges' automorphisms, without repeats."""
-    plain = config.without_value_symmetries()
+    # Statistics, which may fit the task's own group only, do not matter to the colours that are compared here.
+    plain = dataclasses.replace(config.without_value_symmetries(), input_mean=None, input_scale=None)
     found = {name: resolve_group(name, config.degree)[0] for name in PROPOSED}
     own = config.group_name or "the task's own"
     if not config.value_symmetries:

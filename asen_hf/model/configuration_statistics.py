@@ -70,6 +70,25 @@ def check_constant_on_orbits(name: str, value: list, group: PermutationGroup) ->
             )
 
 
+def pooled_over_orbits(mean: Statistic, scale: Statistic, group: PermutationGroup) -> tuple[Statistic, Statistic]:
+    """Statistics per node made constant on a group's node orbits: those of all rows of all nodes of an orbit together.
+
+    Every node has as many rows, so that an orbit's variance is the mean of its nodes' variances plus the variance of
+    their means. Statistics that are not per node are returned as they are.
+    """
+    if not is_per_node(mean) and not is_per_node(scale):
+        return mean, scale
+    labels = orbit_labels(group, order=1)
+    means, scales = np.broadcast_arrays(np.array(mean, dtype=np.float64), np.array(scale, dtype=np.float64))
+    means, scales = means.copy(), scales.copy()
+    for label in range(labels.max() + 1):
+        nodes = labels == label
+        pooled = means[nodes].mean(axis=0)
+        scales[nodes] = np.sqrt((scales[nodes] ** 2 + (means[nodes] - pooled) ** 2).mean(axis=0))
+        means[nodes] = pooled
+    return means.tolist(), scales.tolist()
+
+
 def _checked(name: str, value: Any, neutral: float, size: int | None, meaning: str, degree: int | None) -> Any:
     if value is None:
         return neutral

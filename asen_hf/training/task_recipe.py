@@ -16,9 +16,19 @@ from ..data._json import parse_json
 from ..data.registry import Judge, Predictor
 from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
+from ..model.configuration_statistics import pooled_over_orbits
 from ..model.group_notation import parse_group
+from ..model.groups import from_cycles
 from ..model.orbits import close_support
 from ._typed_fields import check_types
+
+# Fields of a TaskConfig whose default depends on others: a change of those gives them their default anew.
+_DERIVED = {
+    "shared_rows": {"point_order", "orbital_names"},
+    "loss": {"problem_type"},
+    "metric": {"problem_type"},
+    "num_labels": {"problem_type", "label_names"},
+}
 
 
 @dataclasses.dataclass
@@ -30,7 +40,8 @@ class TaskRecipe:
         source: the task's name in the registry (``asen_hf.list_tasks()``), if it differs from ``name``: one source can
             serve several tasks, at several lengths for example.
         options: options of the registered task, as in ``get_task``, such as ``length``, ``group`` or ``data_path``.
-        generators: generators, as lists of cycles, that replace the task's group.
+        generators: generators, as lists of cycles, that replace the task's group. Means and scales per node that the
+            task states are pooled over the orbits of the new group.
         group_name: a name for the group of ``generators``.
         support: node pairs that exchange messages: ``"complete"`` (all), ``"sparse"`` (the task's edges) or ``"weak"``
             (all, edges distinguished from the rest); by default the task's own.
@@ -46,7 +57,8 @@ class TaskRecipe:
         value_symmetries, symmetrization: instead of the task's own; ``[]`` for none. ``generators`` replaces the whole
             group, so that the task's own value symmetries go, too.
         changes: fields of the TaskConfig that replace the source's own, such as ``{relations: [order]}``; for its group
-            and support there are the fields above.
+            and support there are the fields above. What the source's config left to its default follows the change:
+            with ``{point_order: ring}``, rows are shared.
         augmentation: a group, in notation, whose random elements are applied to every training row; or ``own``, the
             task's own group with its value symmetries, whatever group this recipe gives the network.
 
@@ -138,14 +150,25 @@ class TaskRecipe:
 
     def _changed(self, config: TaskConfig) -> TaskConfig:
         config = self._with_support(self._with_value_symmetries(self._with_generators(config)))
-        return TaskConfig.from_dict({**config.to_dict(), **self.changes}) if self.changes else config
+        if not self.changes:
+            return config
+        anew = {field: None for field, origins in _DERIVED.items() if origins & self.changes.keys()}
+        return TaskConfig.from_dict({**config.to_dict(), **anew, **self.changes})
 
     def _with_generators(self, config: TaskConfig) -> TaskConfig:
         if self.generators is None:
             return config
-        name = self.group_name or "given by generators"
+        plain = config.without_value_symmetries()
+        mean, scale = pooled_over_orbits(
+            plain.input_mean, plain.input_scale, from_cycles(self.generators, config.degree)
+        )
         return dataclasses.replace(
-            config.without_value_symmetries(), generators=self.generators, group_name=name, orbital_names=None
+            plain,
+            generators=self.generators,
+            group_name=self.group_name or "given by generators",
+            orbital_names=None,
+            input_mean=mean,
+            input_scale=scale,
         )
 
     def _with_value_symmetries(self, config: TaskConfig) -> TaskConfig:

@@ -499,3 +499,21 @@ def test_a_closed_support_keeps_the_whole_group(table):
     assert closed.edges == [[0, 1], [1, 0]] and closed.support == "sparse"
     with pytest.raises(ValueError, match="close_support needs edges, but the task has none"):
         TaskRecipe("mine", dataset=str(table), task_config=MINE, close_support=True).config()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"point_order": "ring"},
+        {"orbital_names": ["same", "next", "next"]},
+        {"problem_type": "regression"},
+        {"problem_type": "multi_label_classification"},
+        {"label_names": ["a", "b", "c"]},
+        {"relations": ["equal"]},
+    ],
+    ids=str,
+)
+def test_a_change_gives_what_it_would_have_given_from_the_start(changes):
+    fields = {"group": "D5", "vocab_size": 3}
+    changed = TaskRecipe("t", changes=changes).config(own=TaskConfig(**fields))
+    assert changed == TaskConfig(**fields, **changes)
