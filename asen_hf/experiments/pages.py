@@ -51,6 +51,7 @@ class Entry:
         grid: the study's folder below training/experiments.
         ranking: the folder of the ranking, instead of a grid.
         page: the ranking's page beside this one.
+        selection: beside a grid, the folder of a ranking of the same data, whose verdict the page repeats.
         rows: the column of the README's table; of a ranking, none.
         subject: the subject of the README's table; ``None`` for the first.
         label: what the measure is called in the README's table.
@@ -61,6 +62,7 @@ class Entry:
     grid: str | None = None
     ranking: str | None = None
     page: str | None = None
+    selection: str | None = None
     rows: str | None = None
     subject: str | None = None
     label: str | None = None
@@ -113,7 +115,7 @@ def render(root: Path = ROOT) -> dict[Path, str]:
         rows = grid.rows(stale=True) if grid is not None else []
         line = _ranking_line(entry, root) if grid is None else _grid_line(entry, grid, rows)
         if rows and grid is not None:
-            page += _section(entry, grid, rows)
+            page += [*_section(entry, grid, rows), *_selection(entry, root)]
         if line:
             body.append((entry, line))
     text = ["# Real problems", "", _INTRODUCTION, "", *_summary(body, ""), "", *page]
@@ -170,6 +172,18 @@ def _section(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
         "",
     ]
     return lines
+
+
+def _selection(entry: Entry, root: Path) -> list[str]:
+    """What a ranking of candidate groups found, in the sentence that its report begins with."""
+    folder = root / "training/experiments" / str(entry.selection)
+    if not (folder / "ranking.csv").exists():
+        return []
+    with (folder / "ranking.csv").open(newline="", encoding="utf-8") as file:
+        candidates = listing([f"*{line['candidate']}*" for line in csv.DictReader(file) if line["order"]])
+    verdict = (folder / "ranking.md").read_text(encoding="utf-8").split("\n\n")[1].splitlines()[0]
+    report = f"training/experiments/{entry.selection}/ranking.md"
+    return [f"`asen select` among {candidates}. {verdict} All figures: `{report}`.", ""]
 
 
 def _grid(entry: Entry, root: Path) -> Grid | None:

@@ -35,7 +35,7 @@ def repository(tmp_path, make_study):
     shutil.copytree(EXPERIMENTS / "select_metr_la", tmp_path / "training/experiments/select_metr_la")
     make_study(tmp_path / "training/experiments/real/toy", SCORES, thresholds=[0.9])
     studies = [
-        {"title": "A toy", "grid": "real/toy", "rows": "300"},
+        {"title": "A toy", "grid": "real/toy", "rows": "300", "selection": "select_metr_la"},
         {"title": "Not yet", "grid": "real/later", "rows": "300"},
         {"title": "Traffic", "ranking": "select_metr_la", "page": "traffic.md", "label": "error in mph"},
     ]
@@ -64,6 +64,10 @@ def test_the_page_has_a_verdict_scores_and_rows_needed_of_every_study(repository
         "| arm | accuracy ≥ 0.9 |" in section and "| augmented | 300 |" in section and "| trivial | > 300 |" in section
     )
     assert "24 cells over 3 seeds, 2.40 hours of wall time" in section
+    assert (
+        "`asen select` among *trivial, complete*, *" in section and ". Best by validation mae: **trivial, " in section
+    )
+    assert section.count("`asen select` among") == 1
     assert "[Traffic](traffic.md)" in text and "## Traffic" not in text
 
 
