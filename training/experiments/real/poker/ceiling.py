@@ -35,7 +35,10 @@ def main() -> None:
         Counter(combination(of_card, turn[ranks_of_hand]) for turn in turns).most_common(1)[0][0]
         for of_card, ranks_of_hand in zip(suits, ranks, strict=True)
     ]
-    line = {"predictor": "the best that is constant on orbits of D_13", "accuracy": round(float(np.mean(best == labels)), 4)}
+    line = {
+        "predictor": "the best that is constant on orbits of D_13",
+        "accuracy": round(float(np.mean(best == labels)), 4),
+    }
     print(line)
     with (Path(__file__).parent / "references.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(line))
