@@ -52,7 +52,7 @@ class Entry:
         ranking: the folder of the ranking, instead of a grid.
         page: the ranking's page beside this one.
         selection: beside a grid, the folder of a ranking of the same data, whose verdict the page repeats.
-        rows: the column of the README's table; of a ranking, none.
+        rows: the number of rows in the README's table, and the study's column, if it has columns; of a ranking, none.
         subject: the subject of the README's table; ``None`` for the first.
         label: what the measure is called in the README's table.
         readme: whether it is in the README's table.
@@ -196,7 +196,7 @@ def _picture(grid: Grid) -> str:
 
 def _grid_line(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
     """Label and cells of the summary; empty if the reference arm has no score at the entry's column yet."""
-    measure, column = grid.report.metric, str(entry.rows or "score")
+    measure, column = grid.report.metric, str(entry.rows) if grid.report.columns else "score"
     scores = collect(grid, rows, measure)
     if not scores:
         return []
@@ -224,7 +224,7 @@ def _grid_line(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
         best = (max if is_better else min)(meant, key=lambda arm: meant[arm]) if meant else None
         found.append((best, number(meant[best])) if best is not None else None)
     label = entry.label or measure_name(grid, rows, subject, measure)
-    return [label, thousands(column), *_cells(found, is_better)]
+    return [label, thousands(str(entry.rows)), *_cells(found, is_better)]
 
 
 def _kind(grid: Grid, arm: str) -> str:
