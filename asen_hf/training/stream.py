@@ -61,11 +61,13 @@ class StreamWork:
         self.hashes = {}  # rows follow from the recipe
         self.num_rows = 1
 
-    def prepare(self, model: AsenForMultitask) -> bool:
+    def fit(self, model: AsenForMultitask) -> bool:
+        return False
+
+    def prepare(self, model: AsenForMultitask) -> None:
         for name in model.config.tasks:
             for module in model.task_modules(name).values():
                 module.requires_grad_(False)
-        return False
 
     def objective(self, model: AsenForMultitask) -> nn.Module:
         return StreamObjective(model)

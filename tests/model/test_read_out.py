@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from sklearn.linear_model import LinearRegression
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, equivariance_error, finetune, groups
+from asen_hf.model import read_out
 from asen_hf.model.heads import pool
 from asen_hf.model.read_out import fit_read_out
 
@@ -128,6 +129,42 @@ def test_every_output_is_fitted_to_the_rows_that_know_it():
     labels[:, 1] = -100
     fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
     torch.testing.assert_close(model.heads["t"].weight[1], half)
+
+
+def test_of_many_rows_evenly_spaced_ones_that_know_an_output_are_fitted(monkeypatch):
+    monkeypatch.setattr(read_out, "_ROWS_PER_COEFFICIENT", 1)  # 16 rows at a width of 16
+    model, task = new_model(), TaskConfig(**TASKS["several labels"])
+    model.add_task("t", task, init_from="prior")
+    inputs, labels = rows_of(task, 80)
+    labels[10:, 1] = -100
+    labels[::2, 0] = -100
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
+    found = model.heads["t"].weight.clone()
+    odd = torch.arange(1, 80, 2)
+    used = torch.cat([odd[torch.linspace(0, 39, 16, dtype=torch.float64).round().long()], torch.arange(10)]).unique()
+    assert len(used) < 26
+    flipped = torch.where(labels < 0, labels, 1 - labels)
+    changed = flipped.clone()
+    changed[used] = labels[used]
+    fit_read_out(model, "t", {"inputs": inputs, "labels": changed})
+    assert torch.equal(model.heads["t"].weight, found)
+    changed[used[3]] = flipped[used[3]]
+    fit_read_out(model, "t", {"inputs": inputs, "labels": changed})
+    assert not torch.equal(model.heads["t"].weight, found)
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_batches_of_any_size_fit_the_same_head(case):
+    model, task = new_model(), TaskConfig(**TASKS[case])
+    model.add_task("t", task, init_from="prior")
+    inputs, labels = rows_of(task, 40)
+    read = [parameter for name, parameter in model.heads["t"].named_parameters() if "projection" not in name]
+    fits = []
+    for size in (7, 40):
+        fit_read_out(model, "t", {"inputs": inputs, "labels": labels}, size)
+        fits.append([parameter.detach().clone() for parameter in read])
+    for first, second in zip(*fits, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-8, atol=1e-8)
 
 
 def test_rows_of_fewer_nodes_are_a_context():

@@ -168,6 +168,12 @@ def test_a_run_that_died_after_its_fitted_start_goes_on(tmp_path, monkeypatch):
     more = {"init_from": "prior", "max_steps": 2, "eval_steps": 1, "seed": 3}
     whole = finetune(model, task, rows, output_dir=tmp_path / "whole", **more)
     start = str(tmp_path / "whole" / "checkpoint-0")
+
+    def refuse(*arguments):
+        raise AssertionError("a resumed run has its fitted weights from the checkpoint")
+
+    for fit in ("fit_read_out", "fit_linear_skips"):
+        monkeypatch.setattr(f"asen_hf.training.work.{fit}", refuse)
     resumed = finetune(model, task, rows, output_dir=tmp_path / "resumed", resume_from_checkpoint=start, **more)
     last = [AsenForMultitask.from_pretrained(tmp_path / name / "checkpoint-2") for name in ("whole", "resumed")]
     assert all(torch.equal(tensor, last[1].state_dict()[key]) for key, tensor in last[0].state_dict().items())
