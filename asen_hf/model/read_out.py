@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from .heads import Head, is_known, without_padding
 from .normalization import normalized_labels, to_device
 from .pretrained_asen import evaluating
 from .ridge import fit_ridge
+from .row_statistics import row_statistics, unbounded
 from .structure_embedder import StructureEmbedder
 
 if TYPE_CHECKING:
@@ -69,32 +70,37 @@ def with_context(
         config = TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of the codes of tokens: equal calls give equal predictions
-            fitted.add_task(name, _with_statistics(config, context), init_from=PRIOR)
+            fitted.add_task(name, _with_statistics(config, name, context), init_from=PRIOR)
     else:
         name = model.config.task(task)[0]
     fit_read_out(fitted, name, context)
     return fitted, name
 
 
-def _with_statistics(task: TaskConfig, context: Mapping[str, Tensor]) -> TaskConfig:
-    """The task with means and scales of the context where it states none, alike for all nodes.
+def _with_statistics(task: TaskConfig, name: str, context: Mapping[str, Tensor]) -> TaskConfig:
+    """The task with statistics of the context where it states none."""
+    rows = _checked(unbounded(task), name, context)
+    return dataclasses.replace(task, **row_statistics(task, {key: rows[key].double().cpu().numpy() for key in rows}))
 
-    With value symmetries that turn signs or exchange numbers, means are 0 and all scales alike, as the symmetries ask.
-    """
-    found: dict[str, Any] = {}
-    sides = {"input": (task.num_features, context["inputs"]), "label": (task.num_labels, context["labels"])}
-    for side, (number, values) in sides.items():
-        is_number = task.vocab_size is None if side == "input" else task.is_regression
-        if not is_number or getattr(task, f"{side}_scale") is not None or getattr(task, f"{side}_mean") is not None:
-            continue
-        rows = values.double().reshape(-1, number or 1)
-        if task.value_symmetries:
-            found |= {f"{side}_mean": 0.0, f"{side}_scale": float(rows.square().nanmean().sqrt())}
-            continue
-        mean = rows.nanmean(dim=0)
-        scale = (rows - mean).square().nanmean(dim=0).sqrt()
-        found |= {f"{side}_mean": mean.tolist(), f"{side}_scale": torch.where(scale > 0, scale, 1).tolist()}
-    return dataclasses.replace(task, **found) if found else task
+
+def _checked(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The columns, labels of padding unknown. ``ValueError`` for columns that the task cannot take."""
+    if task.has_pairs and "pairs" not in columns:
+        raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
+    checks = {
+        "inputs": task.check_inputs,
+        "labels": task.check_labels,
+        "pairs": task.check_pairs,
+        "attention_mask": task.check_attention_mask,
+    }
+    for key in columns.keys() & checks.keys():
+        check_tensor(checks[key], columns[key], name)
+    number = len(columns["inputs"])
+    if wrong := [key for key in columns if len(columns[key]) != number]:
+        raise ValueError(f"task {name!r}: {number} rows of inputs, but {len(columns[wrong[0]])} of {wrong[0]}")
+    mask = columns.get("attention_mask")
+    labels = columns["labels"] if mask is None else without_padding(task, columns["labels"], mask)
+    return {**columns, "labels": labels}
 
 
 @torch.no_grad()
@@ -114,23 +120,19 @@ def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tenso
         batch_size: rows per forward pass.
 
     Raises:
-        ValueError: no label is known, or the outputs are not linear in the states.
+        ValueError: no label is known, rows that the task cannot take, or outputs that are not linear in the states.
     """
-    task, head, labels = model.config.tasks[name], _last_layer(model, name), columns["labels"]
+    task, head = model.config.tasks[name], _last_layer(model, name)
     if not can_fit_read_out(task):
         raise ValueError(
             f"task {name!r}: its outputs are not linear in the states of one node, pair or graph "
             f"(linear_skip={task.linear_skip}, symmetric_outputs={task.symmetric_outputs}, symmetrization="
             f"{task.symmetrization!r}), so they cannot be fitted by ridge regression: finetune instead"
         )
-    check_tensor(task.check_labels, labels, name)
-    if len(labels) != len(columns["inputs"]):
-        raise ValueError(f"task {name!r}: {len(columns['inputs'])} rows of inputs, but {len(labels)} of labels")
-    if (mask := columns.get("attention_mask")) is not None:
-        labels = without_padding(task, labels, mask)
-    rows = _enough_rows(task, labels, _ROWS_PER_COEFFICIENT * head.in_features)
+    columns = _checked(task, name, columns)
+    rows = _enough_rows(task, columns["labels"], _ROWS_PER_COEFFICIENT * head.in_features)
     parts = [
-        to_device({key: column[part] for key, column in {**columns, "labels": labels}.items()}, model.device)
+        to_device({key: column[part] for key, column in columns.items()}, model.device)
         for part in rows.split(batch_size)
         if len(part)
     ]
