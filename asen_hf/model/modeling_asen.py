@@ -117,6 +117,12 @@ class AsenForMultitask(AsenPreTrainedModel):
             if name in modules:
                 del modules[name]
 
+    def drop_structure_embedder(self) -> None:
+        """Remove the embedder of ``init_from="prior"``, if there is one: it fits the pretrained backbone only."""
+        if self.config.structure_embedder:
+            self.asen.register_module("structure_embedder", None)
+            self.config.structure_embedder = False
+
     @can_return_tuple
     def forward(
         self,

@@ -148,8 +148,8 @@ class AsenModel(AsenPreTrainedModel):
         from_prior = init_from == PRIOR
         if from_prior and self.structure_embedder is None:
             raise ValueError(
-                'init_from="prior" needs a model that was pretrained on random tasks, whose config has '
-                "structure_embedder: load such a checkpoint, or name one of the model's tasks"
+                'init_from="prior" needs a model that was pretrained on random tasks and not finetuned since '
+                "(config.structure_embedder): load such a checkpoint, or name one of the model's tasks"
             )
         donor = None if init_from is None or from_prior else self.config.task(init_from)[0]
         if donor is not None:

@@ -47,18 +47,19 @@ class StreamObjective(nn.Module):
 
     Args:
         model: with a structure embedder.
+        name: of the stream, for reports.
     """
 
-    def __init__(self, model: AsenForMultitask):
+    def __init__(self, model: AsenForMultitask, name: str):
         super().__init__()
-        self.model = model
+        self.model, self.name = model, name
 
     def forward(self, batch: Sequence[dict[str, Any]], _: Any = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Episodes as :func:`to_tensors` gives them to the mean of their losses."""
         loss = torch.stack([answers.loss for answers in self.answers(batch)]).mean()
         # A batch of regressions alone never reaches the scale of logits, and DDP waits for a gradient of every weight.
         loss = loss + 0 * self.embedder.log_scale
-        return loss, {"prior": loss}
+        return loss, {self.name: loss}
 
     def answers(self, batch: Sequence[dict[str, Any]]) -> list[Answers]:
         """What the model makes of every episode."""

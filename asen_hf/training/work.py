@@ -44,7 +44,7 @@ class Work(Protocol):
         ...
 
     def prepare(self, model: AsenForMultitask) -> None:
-        """Freeze what is not trained."""
+        """Freeze what is not trained, and drop what does not fit the trained model."""
         ...
 
     def objective(self, model: AsenForMultitask) -> nn.Module:
@@ -114,6 +114,8 @@ class MultitaskWork:
 
     def prepare(self, model: AsenForMultitask) -> None:
         freeze_other_tasks(model, list(self.configs))
+        # Its rows lie in the tasks' tables, and no further task would fit: the backbone leaves it behind.
+        model.drop_structure_embedder()
 
     def objective(self, model: AsenForMultitask) -> nn.Module:
         return MultitaskObjective(model)

@@ -326,7 +326,6 @@ def streamed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stream")
     base = {
         **GRID["base"],
-        "model": {**GRID["base"]["model"], "structure_embedder": True},
         "task": {"source": "equivariant/palindrome", "num_rows": 90, "options": {"length": 6}},
         "pretrain": {
             "tasks": {"prior": {"source": "prior", "options": {"tasks_per_batch": 2}}},
@@ -381,6 +380,34 @@ def test_starts_that_contradict_themselves_are_refused(tmp_path, start, message)
     changed = {**PRETRAINED, "base": {**PRETRAINED["base"], "finetune": start}}
     with pytest.raises(ValueError, match=message):
         Grid.read(write_grid(tmp_path / "toy", **changed)).check()
+
+
+@pytest.mark.parametrize(
+    "tasks, message",
+    [
+        ({"prior": {"source": "prior", "options": {"tasks_per_bach": 2}}}, "unknown option tasks_per_bach"),
+        (
+            {"prior": {"source": "prior", "options": {"tasks_per_batch": 0}}},
+            "tasks_per_batch must be at least 1, got 0",
+        ),
+        ({"prior": {"source": "prior", "num_rows": 9}}, "num_rows is not for a stream"),
+        ({"a": {"source": "equivariant/palindrome", "options": {"size": 2}}}, "task 'a': .*unknown option size"),
+        ({"a": {"source": "equivariant/palindrom"}}, "task 'a': unknown task"),
+    ],
+)
+def test_sources_and_options_of_a_pretraining_are_checked_before_anything_runs(tmp_path, tasks, message):
+    base = {**GRID["base"], "task": {"source": "equivariant/palindrome"}}
+    base["pretrain"] = {"tasks": tasks, "training": {"max_steps": 1}}
+    axes = {"arm": {"pretrained": {}}, "seed": [0]}
+    with pytest.raises(ValueError, match=f"toy/grid.yaml, cell .*{message}"):
+        Grid.read(write_grid(tmp_path / "toy", base=base, axes=axes, report={"compare": "arm"})).check()
+
+
+def test_sources_and_options_of_a_task_are_checked_before_anything_runs(tmp_path):
+    base = {**GRID["base"], "task": {"source": "equivariant/palindrome", "options": {"lenght": 4}}}
+    axes = {"arm": {"only": {}}, "seed": [0]}
+    with pytest.raises(ValueError, match="unknown option lenght"):
+        Grid.read(write_grid(tmp_path / "toy", base=base, axes=axes, report={"compare": "arm"})).check()
 
 
 def test_starts_differ_in_what_they_start_from(pretrained):

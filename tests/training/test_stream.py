@@ -5,17 +5,20 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
-from asen_hf import AsenConfig, AsenForMultitask, finetune, pretrain
+from asen_hf import AsenConfig, AsenForMultitask, evaluate, finetune, pretrain
+from asen_hf.commands.evaluate import main as evaluate_command
 from asen_hf.data.registry import get_stream
 from asen_hf.hub.cards import model_card
 from asen_hf.training.recipe import Recipe
+from asen_hf.training.stream import StreamWork, stream_model
 from asen_hf.training.stream_objective import StreamObjective, to_tensors
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "pooling": "mean"}
 RECIPE = {
-    "model": {**SIZE, "structure_embedder": True},
+    "model": SIZE,
     "tasks": [{"name": "prior", "options": {"tasks_per_batch": 2}}],
     "training": {"max_steps": 4, "eval_steps": 2, "rows_per_task": 12, "lr": 0.01},
 }
@@ -23,7 +26,7 @@ RECIPE = {
 
 def new_objective():
     torch.manual_seed(0)
-    return StreamObjective(AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True)).double())
+    return StreamObjective(AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True)).double(), "tasks")
 
 
 def in_float64(episode):
@@ -80,7 +83,7 @@ def test_episodes_computed_together_are_those_computed_alone():
         torch.testing.assert_close(found.loss, alone.loss, rtol=1e-10, atol=1e-10)
     loss, losses = objective(episodes)
     torch.testing.assert_close(loss, torch.stack([answer.loss for answer in together]).mean())
-    assert losses.keys() == {"prior"}
+    assert losses.keys() == {"tasks"}
     loss.backward()
     assert all(weight.grad is not None for weight in objective.parameters())
 
@@ -134,6 +137,63 @@ def test_a_run_leaves_a_checkpoint_without_tasks_that_takes_any(tmp_path):
     assert "accuracy from 5 rows" in written["scores"]["prior"]["details"]
 
 
+def test_a_stream_is_reported_by_its_name_with_the_rows_whose_labels_were_asked_for():
+    recipe = Recipe.from_dict({**RECIPE, "tasks": [{"name": "mine", "source": "prior"}]})
+    work = StreamWork(recipe)
+    model = stream_model(recipe)
+    assert work.objective(model)(work.batch(0))[1].keys() == {"mine"}
+    scores = work.validate(model)
+    assert scores.keys() == {"mine"}
+    batches = [work.stream.batch(index, 12, recipe.training.seed + 10**6) for index in range(12)]
+    asked = [len(episode.labels) - episode.num_context for batch in batches for episode in batch]
+    assert scores["mine"].rows == sum(asked) < 12 * len(asked)
+
+
+def test_a_model_without_tasks_says_how_it_is_used(tmp_path):
+    pretrain(RECIPE, output_dir=str(tmp_path / "run"))
+    inputs = np.zeros((2, 6), dtype=int)
+    message = r"no task yet: predict from labelled rows, predict\(.*context=.*or finetune it on one.*init_from"
+    for call in (
+        lambda: evaluate(tmp_path / "run"),
+        lambda: evaluate(tmp_path / "run", (inputs, inputs)),
+        lambda: evaluate(tmp_path / "run", task="ring"),
+        lambda: evaluate_command([str(tmp_path / "run")]),
+        lambda: AsenForMultitask.from_pretrained(tmp_path / "run").predict(inputs),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(ValueError, match=r"no task yet: finetune it on one$"):
+        AsenForMultitask(AsenConfig(**SIZE)).predict(inputs)
+
+
+@pytest.mark.parametrize("how", [{"init_from": "prior"}, {}, {"keep_tasks": True}, {"from_scratch": True}])
+def test_a_finetuned_model_has_no_embedder_of_the_backbone_that_it_left_behind(tmp_path, how):
+    model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
+    inputs = np.random.default_rng(0).integers(3, size=(60, 6))
+    task = {"group": "C6", "vocab_size": 3}
+    run = tmp_path / "run"
+    finetune(model, task, (inputs, (inputs == 1).astype(int)), name="ones", max_steps=1, output_dir=run, **how)
+    tuned = AsenForMultitask.from_pretrained(run)
+    assert not tuned.config.structure_embedder
+    assert not any("structure_embedder" in key for key in load_file(run / "model.safetensors"))
+    assert "structure_embedder" not in (run / "recipe.yaml").read_text()
+    with pytest.raises(ValueError, match="pretrained on random tasks and not finetuned since"):
+        tuned.add_task("twos", task, init_from="prior")
+    assert model.config.structure_embedder  # the given model is not changed
+    model.add_task("ones", task, init_from="prior")
+
+
+def test_only_a_stream_makes_and_trains_an_embedder():
+    with pytest.raises(ValueError, match="structure_embedder"):
+        Recipe.from_dict({**RECIPE, "model": {**SIZE, "structure_embedder": True}})
+    ordinary = Recipe.from_dict({"model": SIZE, "tasks": [{"name": "equivariant/palindrome"}]})
+    assert not ordinary.model.config().structure_embedder
+    model = stream_model(Recipe.from_dict(RECIPE))
+    objective = StreamObjective(model, "tasks")
+    objective([to_tensors(episode) for episode in get_stream("prior").batch(0, 8, seed=0)])[0].backward()
+    assert all(weight.grad is not None for weight in model.asen.structure_embedder.parameters())
+
+
 def test_a_resumed_run_ends_with_the_weights_of_one_that_went_through(tmp_path, monkeypatch):
     monkeypatch.setattr("asen_hf.training.loop.remove_checkpoint", lambda _: None)  # keep that of step 2
     pretrain(RECIPE, output_dir=str(tmp_path / "whole"))
@@ -151,7 +211,6 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_went_through(tmp_path, 
         ({"tasks": [{"name": "prior"}, {"name": "equivariant/palindrome"}]}, "pretrained on alone"),
         ({"tasks": [{"name": "prior", "num_rows": 10}]}, "num_rows is not for a stream"),
         ({"tasks": [{"name": "prior", "options": {"size": 1}}]}, "task 'prior'.*unknown option size"),
-        ({"model": SIZE}, "needs model.structure_embedder"),
         ({"training": {"num_epochs": 1.0}}, "has no end: say max_steps"),
     ],
 )

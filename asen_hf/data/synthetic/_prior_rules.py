@@ -40,12 +40,10 @@ class Domain:
     Attributes:
         size: number of tokens; 0 for numbers of standard deviation 1.
         is_cyclic: whether sums and differences of tokens are taken modulo their number.
-        names: what "its value" is called.
     """
 
     size: int
     is_cyclic: bool = False
-    names: str = "value"
 
     def draw_value(self, rng: Draw) -> float:
         """A value that is neither rare nor extreme."""
