@@ -61,7 +61,7 @@ class AsenModel(AsenPreTrainedModel):
         super().__init__(config)
         self.backbone = AsenBackbone(self.config)
         # Registered even if None, as layers register their triples.
-        embedder = StructureEmbedder(self.config.hidden_size) if self.config.structure_embedder else None
+        embedder = StructureEmbedder(self.config) if self.config.structure_embedder else None
         self.register_module("structure_embedder", embedder)
         self.symmetry_breakers = TaskModules()
         self.value_sheets = TaskModules()
