@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from asen_hf import AsenConfig, AsenForMultitask, get_task, list_tasks
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, get_task, list_tasks
 from asen_hf.data.synthetic._prior_leaks import agreements, is_a_known_task
 from asen_hf.data.synthetic._prior_rules import Rule
 from asen_hf.data.synthetic._prior_structures import FAMILIES, _build
@@ -91,6 +91,17 @@ def test_every_config_makes_a_model_that_takes_the_rows():
         model = AsenForMultitask(AsenConfig(tasks={"t": config}, **tiny))
         assert model(torch.from_numpy(inputs), labels=torch.from_numpy(labels)).loss.isfinite()
         np.testing.assert_array_equal(orbit_labels(config.permutation_group()), task.structure.labels)
+
+
+def test_a_config_is_the_one_that_all_checks_would_give():
+    for task in TASKS:
+        assert task.config == TaskConfig.from_dict(task.config.to_dict())
+        assert task.config.output_level == ("graph" if task.output == "count" else task.output)
+        assert task.config.vocab_size == (task.domain.size or None)
+        assert task.config.is_regression == (task.output == "count")
+        assert task.config.relations == task.relations
+    groups = [task.config for task in TASKS if task.structure.name == TASKS[0].structure.name]
+    assert all(config is not groups[0] for config in groups[1:])
 
 
 def known_rule(name, **options):

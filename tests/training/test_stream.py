@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from asen_hf import AsenConfig, AsenForMultitask, evaluate, finetune, pretrain
 from asen_hf.commands.evaluate import main as evaluate_command
 from asen_hf.data.registry import get_stream
+from asen_hf.data.synthetic import prior_stream
 from asen_hf.hub.cards import model_card
 from asen_hf.training.recipe import Recipe
 from asen_hf.training.stream import StreamWork, stream_model
@@ -48,9 +49,24 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for_and_no_task_comes_twice():
             np.testing.assert_array_equal(first.labels, second.labels)
     numbers = [episode.task.number for batch in batches for episode in batch]
     assert len(set(numbers)) == len(numbers) == 60
-    assert {episode.task.output for batch in batches for episode in batch} == {"node", "graph", "count"}
+    assert {episode.task.output for batch in batches for episode in batch} == {"node", "pair", "graph", "count"}
     others = [episode.task.words for episode in stream.batch(0, 8, seed=2)]
     assert others != [episode.task.words for episode in batches[0]]
+
+
+def test_every_process_draws_the_rules_of_its_own_batches_only(monkeypatch):
+    drawn = []
+    draw = prior_stream.prior_task
+    monkeypatch.setattr(prior_stream, "prior_task", lambda *key: drawn.append(key) or draw(*key))
+    parts = []
+    for process in range(2):
+        prior_stream._windows.cache_clear()
+        work = StreamWork(Recipe.from_dict(RECIPE))
+        batches = [work.stream.batch(step * 2 + process, 8, seed=3) for step in range(8)]
+        parts.append([(episode.task.number, 3) for batch in batches for episode in batch])
+        assert drawn == parts[-1]
+        drawn.clear()
+    assert sorted(parts[0] + parts[1]) == [(number, 3) for number in range(32)]
 
 
 def test_few_tasks_come_again_with_new_rows():
@@ -86,6 +102,21 @@ def test_episodes_computed_together_are_those_computed_alone():
     assert losses.keys() == {"tasks"}
     loss.backward()
     assert all(weight.grad is not None for weight in objective.parameters())
+
+
+def test_the_states_of_pairs_are_those_that_a_new_head_reads():
+    objective, stream = new_objective(), get_stream("prior", tasks_per_batch=8)
+    episodes = [in_float64(episode) for index in range(4) for episode in stream.batch(index, 12, seed=0)]
+    episode = next(episode for episode in episodes if episode["task"].output_level == "pair")
+    [answers] = objective.answers([episode])
+    assert 0 <= float(answers.accuracy) <= 1
+    model = objective.model
+    model.add_task("pairs", episode["task"], init_from="prior")
+    shared, head = objective.embedder.pair_states, model.heads["pairs"]
+    for name, weights in shared.state_dict().items():
+        assert torch.equal(head.state_dict()[name], weights)
+    head.target_projection.weight.data += 1
+    assert not torch.equal(head.target_projection.weight, shared.target_projection.weight)
 
 
 def test_regressions_alone_give_every_weight_a_gradient():

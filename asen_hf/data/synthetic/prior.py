@@ -7,6 +7,7 @@ on the same group (see :mod:`asen_hf.data.synthetic._prior_leaks`).
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from ._prior_leaks import is_a_known_task
 from ._prior_rules import Domain, Rule, draw_comparison, draw_partners, draw_rule
 from ._prior_structures import Structure, draw_structure
 
-PRIOR_VERSION = "1"  # changes whenever a task of a seed and number does
+PRIOR_VERSION = "2"  # changes whenever a task of a seed and number does
 _PROBE = 32  # rows on which thresholds are set and balance is judged
 _RAREST = 0.15  # the least share of the rarer class
 _MOST_NUMBERED = 8  # tokens whose sums and differences are colours
@@ -56,20 +57,14 @@ class PriorTask:
 
     @functools.cached_property
     def config(self) -> TaskConfig:
-        """Its TaskConfig."""
-        inputs: dict[str, Any] = {"vocab_size": self.domain.size} if self.domain.size else {"num_features": 1}
-        output: dict[str, Any] = {"output_level": self.output, "num_labels": 2}
-        if self.output == "count":
-            output = {"output_level": "graph", "problem_type": "regression", "num_labels": 1}
-        return TaskConfig(
-            degree=self.structure.degree,
-            generators=self.structure.generators,
-            group_name=self.structure.name,
-            relations=self.relations,
-            **inputs,
-            **output,
-            **self.structure.order,
-        )
+        """Its TaskConfig, whose lists it shares with configs of its group."""
+        has_tokens, is_count = self.domain.size > 0, self.output == "count"
+        config = copy.copy(_config_of_group(self.structure, has_tokens, is_count))
+        if has_tokens:
+            config.vocab_size = self.domain.size
+        config.output_level = "graph" if self.output == "count" else self.output
+        config.relations = self.relations
+        return config
 
     def label(self, inputs: NDArray) -> NDArray:
         """Labels without noise.
@@ -101,11 +96,15 @@ def draw_inputs(rng: np.random.Generator, domain: Domain, num_rows: int, degree:
     return rng.normal(size=(num_rows, degree, 1)).astype(np.float32)
 
 
+def prior_structure(number: int, seed: int = 0) -> Structure:
+    """The group of :func:`prior_task`, which is found much sooner than the task's rule."""
+    return draw_structure(random_generator(seed, "prior group", number))
+
+
 def prior_task(number: int, seed: int = 0) -> PriorTask:
     """Task ``number`` of the stream ``seed``: the same at any time, in any process."""
-    rng = random_generator(seed, "prior", number)
+    structure, rng = prior_structure(number, seed), random_generator(seed, "prior rule", number)
     while True:
-        structure = draw_structure(rng)
         size = 0 if rng.random() < 0.15 else int(_VOCABULARIES[rng.integers(len(_VOCABULARIES))])
         domain = Domain(size, is_cyclic=rng.random() < 0.3)
         probe = draw_inputs(rng, domain, _PROBE, structure.degree)
@@ -125,6 +124,21 @@ def prior_tasks(seed: int = 0, start: int = 0, step: int = 1) -> Iterator[PriorT
     while True:
         yield prior_task(number, seed)
         number += step
+
+
+@functools.lru_cache(maxsize=4096)
+def _config_of_group(structure: Structure, has_tokens: bool, is_count: bool) -> TaskConfig:
+    """A config but for vocabulary, level and relations: checking all fields takes as long as drawing a task."""
+    inputs: dict[str, Any] = {"vocab_size": 2} if has_tokens else {"num_features": 1}
+    outputs: dict[str, Any] = {"problem_type": "regression", "num_labels": 1} if is_count else {"num_labels": 2}
+    return TaskConfig(
+        degree=structure.degree,
+        generators=structure.generators,
+        group_name=structure.name,
+        **inputs,
+        **outputs,
+        **structure.order,
+    )
 
 
 def _draw_relations(rng: np.random.Generator, size: int) -> list[str]:
