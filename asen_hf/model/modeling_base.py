@@ -141,8 +141,8 @@ class AsenModel(AsenPreTrainedModel):
 
         Raises:
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
-                without changing inputs, the donor is unknown, or an adapter changes the layers and the task is the
-                first with ``"triples"``.
+                without changing inputs, the donor is unknown, ``"prior"`` for more than 4,096 points, or an adapter
+                changes the layers and the task is the first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
         from_prior = init_from == PRIOR
@@ -167,7 +167,10 @@ class AsenModel(AsenPreTrainedModel):
         columns = None
         if from_prior:
             seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
-            columns = StructureColumns.of(task, breaker(), seed)
+            try:
+                columns = StructureColumns.of(task, breaker(), seed)
+            except ValueError as error:
+                raise ValueError(f"task {name!r}: {error}") from error
         self.config.insert_task(name, task)
         for modules, module in added:
             getattr(self, modules)[name] = self._ready(module)

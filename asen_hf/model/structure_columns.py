@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .configuration_pairs import relation_sizes
 from .configuration_symmetries import seen_symmetry
 from .configuration_task import TaskConfig
-from .groups import from_cycles, symmetric
+from .groups import MAX_PAIRS, from_cycles, symmetric
 from .orbital_signatures import NUM_STRUCTURAL, orbital_signatures
 from .orbits import orbit_labels
 from .symmetry import OrbitGraph
@@ -49,6 +49,9 @@ def pair_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None, codes:
 
     Returns:
         float64 ``(rank · colours, NUM_PAIR_COLUMNS)``.
+
+    Raises:
+        ValueError: more than ``MAX_PAIRS`` pairs of points, which a sparse support allows.
     """
     orbitals, is_unique = _orbital_columns(task, labels, edge_index)
     ties = codes.standard_normal((len(orbitals), NUM_TIE_CODES))
@@ -86,6 +89,11 @@ def input_columns(task: TaskConfig, codes: np.random.Generator) -> Floats:
 def _orbital_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None) -> tuple[Floats, NDArray[np.bool_]]:
     """The columns of every label, and whether no other label has the same."""
     seen = seen_symmetry(task)
+    if seen.degree**2 > MAX_PAIRS:
+        raise ValueError(
+            f'init_from="prior" describes an orbital by walks along its pairs, at most {MAX_PAIRS:,} (MAX_PAIRS), '
+            f"and {seen.degree:,} points have {seen.degree**2:,}: add it without init_from"
+        )
     is_own = seen.degree == task.degree  # points of a lift have no order
     order = task.point_order if is_own else None
     coordinates = task.node_coordinates if order == "grid" else None
