@@ -174,9 +174,9 @@ def draw_question(rng: Draw, domain: Domain, partners: Partners, probe: Values) 
         sizes = mask.sum(axis=1)
         return Rule(f"every {who}", lambda x: count(x) == sizes)
     if kind == 2:
-        return Rule(f"an odd number of times, a {who}", lambda x: count(x) % 2 == 1)
+        return Rule(f"an odd number of times, some {who}", lambda x: count(x) % 2 == 1)
     bound = max(1, int(np.median(count(probe))))
-    return Rule(f"at least {bound} times, a {who}", lambda x: count(x) >= bound)
+    return Rule(f"at least {bound} times, some {who}", lambda x: count(x) >= bound)
 
 
 def _question_of_size(rng: Draw, partners: Partners, probe: Values) -> Rule:

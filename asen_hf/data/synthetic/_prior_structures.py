@@ -100,10 +100,15 @@ _NAMES = list(FAMILIES)
 @functools.cache  # of some thousand groups
 def _build(name: str, order: str | None) -> Structure:
     group = _graph_group(int(name.split()[-1])) if name.startswith("random graph") else parse_group(name)
+    return structure_of(group, name, _order(order))
+
+
+def structure_of(group: PermutationGroup, name: str, order: dict[str, Any]) -> Structure:
+    """The structure of a group. Arguments as of :class:`Structure`."""
     labels = orbit_labels(group)
     orbitals = labels == np.arange(labels.max() + 1)[:, None, None]
     partners = orbitals[~orbitals.diagonal(axis1=1, axis2=2).any(axis=1)]
-    return Structure(name, len(labels), to_cycles(group), labels, partners, _order(order))
+    return Structure(name, len(labels), to_cycles(group), labels, partners, order)
 
 
 def _graph_group(seed: int) -> PermutationGroup:
