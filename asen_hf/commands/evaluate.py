@@ -78,7 +78,7 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
     if options.explain and importlib.util.find_spec("captum") is None:
         raise ValueError('--explain needs captum: pip install "asen-hf[explain]"')
     model = load_model(checkpoint)
-    rows = recipe_rows(checkpoint, model.config.tasks, options.task, options.data_path, options.dataset)
+    rows = recipe_rows(checkpoint, model.config, options.task, options.data_path, options.dataset)
     for name in rows.left_out:
         print(f"{name}: recipe.yaml does not say where its rows come from; left out", file=sys.stderr)
     check_split(rows.splits, options.split)

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     print(format_scoreboard(result.model.config.tasks, result.scores))
     if repository is not None:
         print(f"\nOn the Hub as {repository}: {push_run(output, repository)}")
-    how = " --init_from prior" if recipe.model.structure_embedder else ""
+    how = " --init_from prior" if result.model.config.structure_embedder else ""
     print(
         "\nNext, finetune it on a task and a group it has never seen:\n"
         f"  asen finetune {output} --task equivariant/intersect{how} --train_rows 175 --output_dir {output}-intersect"

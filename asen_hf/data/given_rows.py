@@ -9,13 +9,13 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict,
 
 from ..model._messages import one_line
 from ..model.configuration_task import TaskConfig
+from ..model.row_statistics import unbounded
 from ._fields import Field
 from ._task_columns import MASK, PAIRS, check_has_pairs, has_stray_pairs, read_rows, task_fields
 from .collator import collate
 from .features import read_cells, to_dataset
 from .frames import frame_columns, frame_to_array, is_frame, is_series, series_cells
 from .splits import SPLITS, choose_rows
-from .statistics import unbounded
 from .streams import write_rows, write_splits
 from .table import load_rows, load_table, split_by, split_values
 from .table_files import Table, dataset_columns

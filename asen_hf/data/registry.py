@@ -44,14 +44,18 @@ def register(name: str) -> Callable[[TaskClass], TaskClass]:
     """Decorator that registers a dataclass as task ``name``, with its fields as options; see :class:`Task`.
 
     Raises:
-        ValueError: if the name is taken.
+        ValueError: if a task or a stream has the name.
     """
+    return _adder(name, _TASKS)
 
+
+def _adder(name: str, known: dict[str, type]) -> Callable[[TaskClass], TaskClass]:
     def add(cls: TaskClass) -> TaskClass:
-        if name in _TASKS:
-            raise ValueError(f"a task named {name!r} is already registered")
+        for kind, names in {"task": _TASKS, "stream": _STREAMS}.items():
+            if name in names:
+                raise ValueError(f"a {kind} named {name!r} is already registered")
         cls.name = name  # type: ignore[attr-defined]
-        _TASKS[name] = cls
+        known[name] = cls
         return cls
 
     return add
@@ -63,14 +67,12 @@ def list_tasks() -> list[str]:
 
 
 def register_stream(name: str) -> Callable[[TaskClass], TaskClass]:
-    """Decorator that registers a dataclass as stream ``name``, endless batches of tasks, with its fields as options."""
+    """Decorator that registers a dataclass as stream ``name``, endless batches of tasks, with its fields as options.
 
-    def add(cls: TaskClass) -> TaskClass:
-        cls.name = name  # type: ignore[attr-defined]
-        _STREAMS[name] = cls
-        return cls
-
-    return add
+    Raises:
+        ValueError: if a stream or a task has the name.
+    """
+    return _adder(name, _STREAMS)
 
 
 def is_stream(name: str) -> bool:
@@ -97,7 +99,18 @@ def get_task(name: str, **options: Any) -> Any:
     return _create(_TASKS, "task", name, options)
 
 
+def check_options(name: str, options: dict[str, Any]) -> None:
+    """Refuse what :func:`get_task` would refuse, without reading a file: values are checked where no file is read."""
+    cls = _checked_class(_TASKS, "task", name, options)
+    if "data_path" not in {field.name for field in dataclasses.fields(cls)}:
+        cls(**options)
+
+
 def _create(known: dict[str, type], kind: str, name: str, options: dict[str, Any]) -> Any:
+    return _checked_class(known, kind, name, options)(**options)
+
+
+def _checked_class(known: dict[str, type], kind: str, name: str, options: dict[str, Any]) -> type:
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"unknown {kind} {shown(name)}; the known {kind}s are {', '.join(sorted(known))}")
     fields = [field for field in dataclasses.fields(known[name]) if field.init]
@@ -108,4 +121,4 @@ def _create(known: dict[str, type], kind: str, name: str, options: dict[str, Any
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
     if missing:
         raise ValueError(f"{takes}; missing {', '.join(missing)}")
-    return known[name](**options)
+    return known[name]

@@ -29,6 +29,7 @@ from typing import Any
 
 from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
+from ..training.stream import stream_of
 from ._axes import SECTIONS, Cell, Tuned, merge, read_axis
 from ._content import data_fingerprint, fingerprint, weights_fingerprint
 from .folds import Fold
@@ -86,16 +87,25 @@ class Grid:
         return grid
 
     def check(self) -> None:
-        """Raise ``ValueError`` for an axis' value whose recipe is ill-formed, and for a grid that is retired."""
+        """Raise ``ValueError`` for an axis' value whose recipe is ill-formed, and for a grid that is retired.
+
+        Sources of tasks and streams, and their options, are checked as far as no file is read.
+        """
         if self.retired:
             raise ValueError(f"grid {self.folder / 'grid.yaml'} is retired: {self.retired.strip()}")
         first = self.cells[0]
         one_changed = [{axis: value} for axis, values in self.axes.items() for value in values]
         for cell in [{**first, **changed} for changed in [*one_changed, *(tuned.at for tuned in self.tuned)]]:
-            self.recipe(cell)
             self.start(cell)
             self.fold(cell)
-            self.pretraining(cell)
+            tasks, pretraining = self.recipe(cell).tasks, self.pretraining(cell)
+            try:
+                if pretraining is not None and stream_of(pretraining) is None:
+                    tasks = tasks + pretraining.tasks
+                for task in tasks:
+                    task.check()
+            except ValueError as error:
+                raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {error}") from error
 
     def __post_init__(self) -> None:
         known(self.base, SECTIONS)

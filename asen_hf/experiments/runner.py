@@ -35,7 +35,7 @@ from ..training.judging import judged
 from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
 from ..training.recipe import Start as RecipeStart
-from ..training.stream import StreamWork, stream_of
+from ..training.stream import StreamWork, stream_model, stream_of
 from ..training.work import subsample
 from ._axes import Cell
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
@@ -192,7 +192,11 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
             configs = with_training_statistics(configs, work, recipe.training, is_logged=False)
             largest = recipe.training.train_rows or max(len(splits["train"]) for splits in work.values())
         set_seed(recipe.training.seed)
-        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
+        if isinstance(work, StreamWork):
+            model = stream_model(recipe)
+        else:
+            implementation = recipe.training.attn_implementation
+            model = AsenForMultitask(recipe.model.config(configs, attn_implementation=implementation))
         scores = train(model, work, recipe)["validation"].scores
         grid.pretrainings.append(
             {

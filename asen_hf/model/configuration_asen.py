@@ -81,7 +81,8 @@ class AsenConfig(PreTrainedConfig):
         pooling: how node states are reduced to one graph state, ``"sum"``, ``"mean"`` or ``"max"``, by tasks that do
             not say it themselves.
         structure_embedder: whether the model holds a network that computes the rows of a new task's tables from its
-            structure, for ``add_task(…, init_from="prior")``.
+            structure, for ``add_task(…, init_from="prior")``. A stream of random tasks trains it; training on other
+            tasks drops it, because it fits the backbone of the stream.
 
     Raises:
         ValueError: a key is unknown, a value has a wrong type or range, or a task is invalid; the message names it.
@@ -152,10 +153,17 @@ class AsenConfig(PreTrainedConfig):
         """Name and config of a task; ``None`` stands for the only task.
 
         Raises:
-            ValueError: the name is unknown, or missing although there is not exactly one task; lists the known names.
+            ValueError: the name is unknown, or missing although there is not exactly one task; lists the known names,
+                or says how a model without tasks gets one.
         """
         tasks: dict[str, TaskConfig] = self.tasks
-        known = ", ".join(tasks) or "none"
+        at_once = "predict from labelled rows, predict(inputs, config, context=(inputs, labels)), or "
+        require(
+            bool(tasks),
+            f"this model has no task yet: {at_once if self.structure_embedder else ''}finetune it on one"
+            + ', finetune(…, init_from="prior")' * self.structure_embedder,
+        )
+        known = ", ".join(tasks)
         if name is None:
             require(len(tasks) == 1, f"say which task; this model's tasks: {known}")
             name = next(iter(tasks))

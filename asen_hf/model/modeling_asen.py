@@ -39,6 +39,7 @@ from transformers.utils.generic import can_return_tuple
 
 from ._checking import check_tensor
 from .configuration_asen import AsenConfig, TaskConfig
+from .configuration_names import PRIOR
 from .heads import Head, pool, pooling_of, predictions, probabilities, task_loss, without_padding
 from .init_from import (
     equal_outputs,
@@ -53,6 +54,7 @@ from .outputs import AsenMultitaskOutput, BackboneOutput
 from .pair_head import PairHead
 from .pretrained_asen import AsenPreTrainedModel, evaluating
 from .read_out import with_context
+from .structure_embedder import StructureEmbedder
 from .symmetry import SymmetryBreaker
 from .task_modules import TaskModules
 
@@ -91,7 +93,8 @@ class AsenForMultitask(AsenPreTrainedModel):
     def add_task(self, name: str, task: TaskConfig | dict, init_from: str | None = None) -> None:
         """Add a task as :meth:`AsenModel.add_task`, with a head.
 
-        The head is copied from the donor if both tasks have the same ``output_level``, ``problem_type``, number of
+        With ``"prior"``, the layers below the outputs of pairs are those of the pretraining. The head is copied from a
+        donor if both tasks have the same ``output_level``, ``problem_type``, number of
         outputs and ``label_names`` (in any order, or missing in one task), and pool equally many orbits; otherwise it
         is freshly initialised.
         """
@@ -102,6 +105,9 @@ class AsenForMultitask(AsenPreTrainedModel):
         self.heads[name] = self._ready(self._new_head(name))
         if new.linear_skip:
             self.linear_skips[name] = self._ready(self._new_skip(name))
+        embedder, new_head = self.asen.structure_embedder, self.heads[name]
+        if init_from == PRIOR and isinstance(embedder, StructureEmbedder) and isinstance(new_head, PairHead):
+            new_head.load_state_dict(embedder.pair_states.state_dict(), strict=False)  # all but the output's weights
         if donor is not None and (outputs := equal_outputs(new, self.config.tasks[donor])) is not None:
             head, trained = self.heads[name].state_dict(), self.heads[donor].state_dict()
             last = {key for key in trained if key.removeprefix("output.") in ("weight", "bias")}
@@ -116,6 +122,12 @@ class AsenForMultitask(AsenPreTrainedModel):
         for modules in (self.heads, self.linear_skips):
             if name in modules:
                 del modules[name]
+
+    def drop_structure_embedder(self) -> None:
+        """Remove the embedder of ``init_from="prior"``, if there is one: it fits the pretrained backbone only."""
+        if self.config.structure_embedder:
+            self.asen.register_module("structure_embedder", None)
+            self.config.structure_embedder = False
 
     @can_return_tuple
     def forward(

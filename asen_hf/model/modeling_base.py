@@ -61,7 +61,7 @@ class AsenModel(AsenPreTrainedModel):
         super().__init__(config)
         self.backbone = AsenBackbone(self.config)
         # Registered even if None, as layers register their triples.
-        embedder = StructureEmbedder(self.config.hidden_size) if self.config.structure_embedder else None
+        embedder = StructureEmbedder(self.config) if self.config.structure_embedder else None
         self.register_module("structure_embedder", embedder)
         self.symmetry_breakers = TaskModules()
         self.value_sheets = TaskModules()
@@ -141,15 +141,15 @@ class AsenModel(AsenPreTrainedModel):
 
         Raises:
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
-                without changing inputs, the donor is unknown, or an adapter changes the layers and the task is the
-                first with ``"triples"``.
+                without changing inputs, the donor is unknown, ``"prior"`` for more than 4,096 points, or an adapter
+                changes the layers and the task is the first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
         from_prior = init_from == PRIOR
         if from_prior and self.structure_embedder is None:
             raise ValueError(
-                'init_from="prior" needs a model that was pretrained on random tasks, whose config has '
-                "structure_embedder: load such a checkpoint, or name one of the model's tasks"
+                'init_from="prior" needs a model that was pretrained on random tasks and not finetuned since '
+                "(config.structure_embedder): load such a checkpoint, or name one of the model's tasks"
             )
         donor = None if init_from is None or from_prior else self.config.task(init_from)[0]
         if donor is not None:
@@ -167,7 +167,10 @@ class AsenModel(AsenPreTrainedModel):
         columns = None
         if from_prior:
             seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
-            columns = StructureColumns.of(task, breaker(), seed)
+            try:
+                columns = StructureColumns.of(task, breaker(), seed)
+            except ValueError as error:
+                raise ValueError(f"task {name!r}: {error}") from error
         self.config.insert_task(name, task)
         for modules, module in added:
             getattr(self, modules)[name] = self._ready(module)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .configuration_pairs import relation_sizes
 from .configuration_symmetries import seen_symmetry
 from .configuration_task import TaskConfig
-from .groups import from_cycles, symmetric
+from .groups import MAX_PAIRS, from_cycles, symmetric
 from .orbital_signatures import NUM_STRUCTURAL, orbital_signatures
 from .orbits import orbit_labels
 from .symmetry import OrbitGraph
@@ -27,6 +27,7 @@ Ints = NDArray[np.int64]
 
 NUM_CODES = 16  # random numbers that tell tokens, features and pair categories apart
 _NUM_WAVES = 4
+_LARGEST_CACHED = 32  # a degree: n² labels and up to n² rows are kept
 _ORDERS = ("line", "ring", "grid")
 _NUM_ORDER = 8
 _NUM_SUPPORT = 2
@@ -48,11 +49,13 @@ def pair_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None, codes:
 
     Returns:
         float64 ``(rank · colours, NUM_PAIR_COLUMNS)``.
+
+    Raises:
+        ValueError: more than ``MAX_PAIRS`` pairs of points, which a sparse support allows.
     """
-    orbitals = _orbital_columns(task, labels, edge_index)
-    _, kind, counts = np.unique(orbitals.round(9), axis=0, return_inverse=True, return_counts=True)
+    orbitals, is_unique = _orbital_columns(task, labels, edge_index)
     ties = codes.standard_normal((len(orbitals), NUM_TIE_CODES))
-    ties[counts[kind.reshape(-1)] == 1] = 0
+    ties[is_unique] = 0
     orbitals = np.concatenate([orbitals, ties], axis=1)
     colours = _colour_columns(task, codes)
     return np.concatenate(
@@ -83,15 +86,24 @@ def input_columns(task: TaskConfig, codes: np.random.Generator) -> Floats:
     return columns
 
 
-def _orbital_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None) -> Floats:
+def _orbital_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None) -> tuple[Floats, NDArray[np.bool_]]:
+    """The columns of every label, and whether no other label has the same."""
     seen = seen_symmetry(task)
+    if seen.degree**2 > MAX_PAIRS:
+        raise ValueError(
+            f'init_from="prior" describes an orbital by walks along its pairs, at most {MAX_PAIRS:,} (MAX_PAIRS), '
+            f"and {seen.degree:,} points have {seen.degree**2:,}: add it without init_from"
+        )
     is_own = seen.degree == task.degree  # points of a lift have no order
     order = task.point_order if is_own else None
     coordinates = task.node_coordinates if order == "grid" else None
     edges = seen.edges if task.support == "weak" else None
-    described, orbitals = _described(
+    describe = _described if seen.degree <= _LARGEST_CACHED else _described.__wrapped__
+    described, orbitals, is_unique = describe(
         json.dumps([seen.degree, seen.generators, task.symmetry_breaking == "nodes", order, coordinates])
     )
+    if edge_index is None and edges is None and np.array_equal(labels, orbitals):
+        return described, is_unique
     degree = seen.degree
     pairs = np.arange(degree**2) if edge_index is None else edge_index[0] * degree + edge_index[1]
     first = np.unique(labels.ravel(), return_index=True)[1]  # one pair per label
@@ -101,17 +113,22 @@ def _orbital_columns(task: TaskConfig, labels: Ints, edge_index: Ints | None) ->
         targets, sources = np.array(edges, dtype=np.int64).reshape(-1, 2).T
         on_edge[targets * degree + sources] = 1
     support = np.stack([np.full(len(first), float(edge_index is not None)), on_edge[of_labels]], axis=1)
-    return np.concatenate([described[orbitals.ravel()[of_labels]], support], axis=1)
+    columns = described[orbitals.ravel()[of_labels]]
+    columns[:, -_NUM_SUPPORT:] = support
+    return columns, _is_unique(columns)
 
 
-@functools.lru_cache(maxsize=1024)
-def _described(key: str) -> tuple[Floats, Ints]:
-    """The columns of every orbital of a group, and the orbital of every pair."""
+@functools.lru_cache(maxsize=4096)  # a stream of random tasks has some thousand groups
+def _described(key: str) -> tuple[Floats, Ints, NDArray[np.bool_]]:
+    """The columns of every orbital of a group on the complete support, the orbital of every pair, and which are unique.
+
+    The arrays are shared by all tasks of the group and must not be written to.
+    """
     degree, generators, is_blind, order, coordinates = json.loads(key)
     group = symmetric(degree) if is_blind else from_cycles(generators, degree)
     orbitals = orbit_labels(group).astype(np.int64)
     signatures = orbital_signatures(orbitals, None if order == "grid" else order)
-    columns = np.zeros((len(signatures), NUM_ORBITAL_COLUMNS - _NUM_SUPPORT))
+    columns = np.zeros((len(signatures), NUM_ORBITAL_COLUMNS))
     columns[:, :NUM_STRUCTURAL] = signatures[:, :NUM_STRUCTURAL]
     columns[:, 2] = np.log1p(signatures[:, 2]) / 4  # the valency is not bounded
     columns[:, 4] /= 4
@@ -121,7 +138,13 @@ def _described(key: str) -> tuple[Floats, Ints]:
         columns[:, start + _ORDERS.index(order)] = 1
         ordered = _grid_columns(orbitals, coordinates) if order == "grid" else signatures[:, NUM_STRUCTURAL:]
         columns[:, start + len(_ORDERS) : start + len(_ORDERS) + ordered.shape[1]] = ordered
-    return columns, orbitals
+    return columns, orbitals, _is_unique(columns)
+
+
+def _is_unique(columns: Floats) -> NDArray[np.bool_]:
+    """Whether no other row is the same, ``(rows,)``."""
+    _, kind, counts = np.unique(columns.round(9), axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(counts[kind.reshape(-1)] == 1)
 
 
 def _grid_columns(orbitals: Ints, coordinates: Sequence[Sequence[float]]) -> Floats:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .configuration_asen import AsenConfig
+from .pair_head import PairStates
 from .structure_columns import NUM_INPUT_COLUMNS, NUM_PAIR_COLUMNS, StructureColumns
 
 
@@ -16,15 +18,17 @@ class StructureEmbedder(nn.Module):
     """Columns of :class:`~.structure_columns.StructureColumns` to rows of a task's tables.
 
     Args:
-        hidden_size: width d.
+        config: gives the width d.
 
     Attributes:
+        pair_states: the layers below the outputs of a new task's pairs.
         log_scale: logarithm of the factor from shares, which ridge regression predicts, to logits.
         log_penalty: logarithm of ridge regression's penalty in pretraining.
     """
 
-    def __init__(self, hidden_size: int):
+    def __init__(self, config: AsenConfig):
         super().__init__()
+        hidden_size = config.hidden_size
         self.pairs, self.inputs = (
             nn.Sequential(
                 nn.Linear(columns, 2 * hidden_size),
@@ -34,6 +38,7 @@ class StructureEmbedder(nn.Module):
             )
             for columns in (NUM_PAIR_COLUMNS, NUM_INPUT_COLUMNS)
         )
+        self.pair_states = PairStates(config)
         self.log_scale = nn.Parameter(torch.empty(()))
         self.log_penalty = nn.Parameter(torch.empty(()))
 

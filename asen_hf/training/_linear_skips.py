@@ -11,7 +11,7 @@ from datasets import Dataset
 from ..data.collator import MASK, collate
 from ..model.linear_skip import LinearSkip
 from ..model.modeling_asen import AsenForMultitask
-from ..model.normalization import normalized_features, normalized_labels
+from ..model.normalization import normalized_features, normalized_labels, to_device
 from ..model.ridge import fit_ridge
 
 _NUMBERS_AT_ONCE = 2**22
@@ -44,15 +44,16 @@ def _fit(model: AsenForMultitask, name: str, skip: LinearSkip, rows: Dataset) ->
     if MASK in columns:
         features = torch.where(columns[MASK].unsqueeze(-1), features, 0)  # as the model does
     if (sheets := model.asen.sheets(name)) is not None:  # the map's outputs are averaged over cosets
-        features, targets = sheets.expand(features), sheets.expand_labels(targets)
-    inputs, labels = features.nan_to_num(0).numpy(), targets.numpy()
+        moved = to_device({"features": features, "targets": targets}, model.device)
+        features, targets = sheets.expand(moved["features"]), sheets.expand_labels(moved["targets"])
+    inputs, labels = features.nan_to_num(0).cpu().numpy(), targets.cpu().numpy()
     [breaker] = skip.breaker
     assert breaker.orbits is not None  # a task with linear_skip has them
-    orbits = breaker.orbits.numpy()
+    orbits = breaker.orbits.cpu().numpy()
     if not skip.is_node:
         _solve(skip, 0, np.eye(len(breaker.members))[orbits].T[None], inputs, labels[:, None])
         return
-    targets, sources, pair_labels = (part.numpy() for part in breaker().to_edges())
+    targets, sources, pair_labels = (part.cpu().numpy() for part in breaker().to_edges())
     for orbit in range(int(orbits.max()) + 1):
         nodes = np.flatnonzero(orbits == orbit)
         place = np.full(task.degree, -1)

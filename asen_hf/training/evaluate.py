@@ -19,7 +19,7 @@ from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score
 from ..model._messages import shown
 from ..model.checkpoints import find_checkpoint
-from ..model.configuration_asen import TaskConfig
+from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_model
 from .judging import judged
@@ -76,7 +76,7 @@ def evaluate(
             raise ValueError(
                 "split_column and time_column split given rows; the checkpoint's recipe has its own: give data"
             )
-        found = recipe_rows(model_or_checkpoint, model.config.tasks, task)
+        found = recipe_rows(model_or_checkpoint, model.config, task)
         for name in found.left_out:
             warnings.warn(f"{name}: recipe.yaml does not say where its rows come from; left out", stacklevel=2)
         rows, sources = found.splits, found.sources
@@ -107,7 +107,7 @@ class RecipeRows:
 
 def recipe_rows(
     checkpoint: str | Path,
-    tasks: Mapping[str, TaskConfig],
+    config: AsenConfig,
     task: str | None = None,
     data_path: str | None = None,
     dataset: str | None = None,
@@ -116,16 +116,18 @@ def recipe_rows(
 
     Args:
         checkpoint: a folder, a Hub id or a committed checkpoint's name.
-        tasks: the tasks of its config.
+        config: its config.
         task: load the rows of this task only.
         data_path: the data file of a registered task, if it has moved.
         dataset: the task's table, if it has moved.
 
     Raises:
-        ValueError: an unknown task, a missing or ill-formed recipe, or a recipe that names no rows of the tasks.
+        ValueError: no tasks, an unknown task, a missing or ill-formed recipe, or a recipe that names no rows of the
+            tasks.
     """
-    if task is not None and task not in tasks:
-        raise ValueError(f"unknown task {task!r}; this model's tasks: {', '.join(tasks)}")
+    if task is not None or not config.tasks:
+        config.task(task)
+    tasks: dict[str, TaskConfig] = config.tasks
     recipe = Recipe.read(str(cached_file(find_checkpoint(checkpoint), "recipe.yaml")))
     sources = {source.name: source for source in recipe.tasks}
     rows = RecipeRows({}, {}, [], recipe.training.seed, [])

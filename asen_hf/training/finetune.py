@@ -169,8 +169,7 @@ def prepare_model(
             config = load_config(model_or_checkpoint)
         else:
             config = check_is_model(model_or_checkpoint).config
-        fresh = dataclasses.replace(ModelRecipe.of(config), structure_embedder=False)  # nothing would train it
-        return AsenForMultitask(fresh.config({name: task}, **attention))
+        return AsenForMultitask(ModelRecipe.of(config).config({name: task}, **attention))
     model = load_model(model_or_checkpoint, **attention)
     if model.dtype in (torch.float16, torch.bfloat16):
         model.float()

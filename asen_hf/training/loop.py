@@ -105,7 +105,9 @@ def _train(
     num_steps = total_steps(training, work.num_rows, ranks)
     eval_steps = training.eval_steps or math.ceil(num_steps / 10)
 
-    has_fitted = work.prepare(model)
+    model.to(accelerator.device)  # what is fitted is computed where it is trained, and reaches the other processes
+    has_fitted = training.resume_from_checkpoint is None and work.fit(model)
+    work.prepare(model)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, training.lr, training.backbone_lr),
         weight_decay=training.weight_decay,
@@ -136,7 +138,7 @@ def _train(
         disable=not (show_progress and accelerator.is_local_main_process),
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
-    if progress.step == 0 and has_fitted:
+    if has_fitted:
         _validate(accelerator, model, optimizer, work, progress, recipe, bar)
     recent: list[Tensor] = []
     while progress.step < num_steps and not progress.is_stale(training.patience, eval_steps):

@@ -14,7 +14,6 @@ from ..model.backbone import AsenBackbone
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
-from ..model.structure_embedder import StructureEmbedder
 from ..model.triples import TripleMessages
 
 Batch = Mapping[str, Mapping[str, Tensor]]
@@ -54,8 +53,6 @@ def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
     for module in model.modules():
         if isinstance(module, TripleMessages):
             module.requires_grad_(has_triples)
-        if isinstance(module, StructureEmbedder):  # its rows have been written into the tasks' tables
-            module.requires_grad_(False)
 
 
 def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from ._statistics import with_training_statistics
 from .loop import train
 from .recipe import Recipe
 from .results import TrainingResult, train_and_score
-from .stream import StreamWork, stream_of
+from .stream import StreamWork, stream_model, stream_of
 
 
 class PretrainResult(TrainingResult):
@@ -60,7 +60,7 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
         set_seed(recipe.training.seed)
         if stream_of(recipe) is not None:
             work = StreamWork(recipe)
-            model = AsenForMultitask(recipe.model.config(attn_implementation=recipe.training.attn_implementation))
+            model = stream_model(recipe)
             scores = train(model, work, recipe, work.test)["test"].scores
             return PretrainResult(model, scores, Path(recipe.training.output_dir))
         with state.main_process_first():  # the remaining processes read its cache

@@ -54,10 +54,6 @@ class ModelRecipe:
     pooling: Literal["sum", "mean", "max"] = described(
         "How node states become one graph state: sum, mean or max.", AsenConfig.pooling
     )
-    structure_embedder: bool = described(
-        "Compute the rows of new tasks from their structure (init_from: prior); trained on a stream of random tasks.",
-        AsenConfig.structure_embedder,
-    )
 
     def __post_init__(self) -> None:
         self.config()

@@ -25,7 +25,8 @@ def stream_of(recipe: Recipe) -> TaskRecipe | None:
     """The recipe's only task if its source is a stream of tasks.
 
     Raises:
-        ValueError: a stream beside other tasks, or with fields of a single task.
+        ValueError: a stream beside other tasks, with fields of a single task, with options that it does not take, or
+            without a number of steps.
     """
     streams = [task for task in recipe.tasks if task.dataset is None and is_stream(task.source or task.name)]
     if not streams:
@@ -34,9 +35,20 @@ def stream_of(recipe: Recipe) -> TaskRecipe | None:
         raise ValueError(f"task {streams[0].name!r}: a stream of tasks is pretrained on alone, without other tasks")
     if unused := sorted(streams[0].changed_fields().keys() - {"name", "source", "options"}):
         raise ValueError(f"task {streams[0].name!r}: {', '.join(unused)} is not for a stream of tasks")
-    if not recipe.model.structure_embedder:
-        raise ValueError(f"task {streams[0].name!r}: a stream of tasks needs model.structure_embedder: true")
+    try:
+        get_stream(streams[0].source or streams[0].name, **streams[0].options)
+    except ValueError as error:
+        raise ValueError(f"task {streams[0].name!r}: {error}") from error
+    if recipe.training.max_steps < 1:
+        raise ValueError(f"task {streams[0].name!r}: a stream of tasks has no end: say max_steps")
     return streams[0]
+
+
+def stream_model(recipe: Recipe) -> AsenForMultitask:
+    """A model without tasks, from random weights, with the embedder that the stream trains."""
+    return AsenForMultitask(
+        recipe.model.config(attn_implementation=recipe.training.attn_implementation, structure_embedder=True)
+    )
 
 
 class StreamWork:
@@ -51,24 +63,21 @@ class StreamWork:
     def __init__(self, recipe: Recipe):
         task = stream_of(recipe)
         assert task is not None
-        try:
-            self.stream = get_stream(task.source or task.name, **task.options)
-        except ValueError as error:
-            raise ValueError(f"task {task.name!r}: {error}") from error
+        self.stream = get_stream(task.source or task.name, **task.options)
         self.name, self.training = task.name, recipe.training
-        if recipe.training.max_steps < 1:
-            raise ValueError(f"task {task.name!r}: a stream of tasks has no end: say max_steps")
         self.hashes = {}  # rows follow from the recipe
         self.num_rows = 1
 
-    def prepare(self, model: AsenForMultitask) -> bool:
+    def fit(self, model: AsenForMultitask) -> bool:
+        return False
+
+    def prepare(self, model: AsenForMultitask) -> None:
         for name in model.config.tasks:
             for module in model.task_modules(name).values():
                 module.requires_grad_(False)
-        return False
 
     def objective(self, model: AsenForMultitask) -> nn.Module:
-        return StreamObjective(model)
+        return StreamObjective(model, self.name)
 
     def batch(self, index: int) -> Any:
         return self._batch(index, self.training.seed)
@@ -88,14 +97,15 @@ class StreamWork:
 
     def _score(self, model: AsenForMultitask, seed: int) -> dict[str, Score]:
         """The mean over tasks; accuracy over tasks with classes, beside the share of their commonest class."""
-        objective = StreamObjective(model)
-        answers, sizes = [], []
+        objective = StreamObjective(model, self.name)
+        answers, sizes, rows = [], [], 0
         with evaluating(model):
             for index in range(_SCORED_BATCHES):
                 batch = self._batch(index, seed)
                 moved = [{key: _on(value, model.device) for key, value in episode.items()} for episode in batch]
                 answers += objective.answers(moved)
                 sizes += [episode["num_context"] for episode in batch]
+                rows += sum(len(episode["labels"]) - episode["num_context"] for episode in batch)
         losses = torch.stack([answer.loss for answer in answers])
         right = [(size, float(a.accuracy)) for size, a in zip(sizes, answers, strict=True) if a.accuracy is not None]
         majority = [float(answer.majority) for answer in answers if answer.majority is not None]
@@ -104,7 +114,7 @@ class StreamWork:
             for size in sorted({size for size, _ in right})
         }
         score = Score(
-            rows=len(answers) * self.training.rows_per_task,
+            rows=rows,
             loss=float(losses.mean()),
             metric="accuracy",
             value=_mean([value for _, value in right]),

@@ -47,18 +47,20 @@ class StreamObjective(nn.Module):
 
     Args:
         model: with a structure embedder.
+        name: of the stream, for reports.
     """
 
-    def __init__(self, model: AsenForMultitask):
+    def __init__(self, model: AsenForMultitask, name: str):
         super().__init__()
-        self.model = model
+        self.model, self.name = model, name
 
     def forward(self, batch: Sequence[dict[str, Any]], _: Any = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Episodes as :func:`to_tensors` gives them to the mean of their losses."""
         loss = torch.stack([answers.loss for answers in self.answers(batch)]).mean()
-        # A batch of regressions alone never reaches the scale of logits, and DDP waits for a gradient of every weight.
-        loss = loss + 0 * self.embedder.log_scale
-        return loss, {"prior": loss}
+        # A batch need not hold classes, nor pairs, and DDP waits for a gradient of every weight.
+        for weight in (self.embedder.log_scale, *self.embedder.pair_states.parameters()):
+            loss = loss + 0 * weight.sum()
+        return loss, {self.name: loss}
 
     def answers(self, batch: Sequence[dict[str, Any]]) -> list[Answers]:
         """What the model makes of every episode."""
@@ -68,8 +70,8 @@ class StreamObjective(nn.Module):
             joined = [rows[name] for name in names]
             states, _ = self.model.asen.backbone(join(joined))
             parts = split(states[-1:], [len(part.node_features) for part in joined])
-            for name, [last] in zip(names, parts, strict=True):
-                found[int(name)] = self._answer(batch[int(name)], last)
+            for name, [last], part in zip(names, parts, joined, strict=True):
+                found[int(name)] = self._answer(batch[int(name)], last, part)
         return [found[number] for number in range(len(batch))]
 
     @property
@@ -85,10 +87,14 @@ class StreamObjective(nn.Module):
         graph = refine(task, OrbitGraph(task.degree, episode["orbits"]), inputs, None)
         return EmbeddedRows(nodes, pairs, None, graph)
 
-    def _answer(self, episode: dict[str, Any], states: Tensor) -> Answers:
+    def _answer(self, episode: dict[str, Any], states: Tensor, rows: EmbeddedRows) -> Answers:
         task, labels, given = episode["task"], episode["labels"], episode["num_context"]
-        features = states if task.output_level == "node" else pool(states, pooling_of(self.model.config, task))
-        features = features.flatten(0, -2).unflatten(0, (len(labels), -1))  # (rows, nodes or 1, d)
+        features = states
+        if task.output_level == "pair":
+            features = self.embedder.pair_states(states, rows.orbital_features, rows.graph)
+        elif task.output_level == "graph":
+            features = pool(states, pooling_of(self.model.config, task))
+        features = features.flatten(0, -2).unflatten(0, (len(labels), -1))  # (rows, places, d)
         if task.is_regression:
             targets = ((labels - labels.mean()) / labels.std().clamp(min=1e-3)).unsqueeze(-1)
         else:

@@ -13,7 +13,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ..data import get_task, load_table
 from ..data._json import parse_json
-from ..data.registry import Judge, Predictor
+from ..data.registry import Judge, Predictor, check_options
 from ..model._messages import shown
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_statistics import pooled_over_orbits
@@ -122,6 +122,14 @@ class TaskRecipe:
             if own is None:
                 own = self._own_config()
             return self._changed(own)
+        except ValueError as error:
+            raise ValueError(f"task {shown(self.name)}: {error}") from error
+
+    def check(self) -> None:
+        """Refuse a source or options that do not exist, before rows are read. ``ValueError`` names the task."""
+        try:
+            if self.dataset is None:
+                check_options(self.source or self.name, self.options)
         except ValueError as error:
             raise ValueError(f"task {shown(self.name)}: {error}") from error
 

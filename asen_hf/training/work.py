@@ -36,8 +36,15 @@ class Work(Protocol):
     hashes: dict[str, dict[str, str]]
     num_rows: int
 
-    def prepare(self, model: AsenForMultitask) -> bool:
-        """Freeze what is not trained and fit what is fitted; whether a score before the first step is of use."""
+    def fit(self, model: AsenForMultitask) -> bool:
+        """Fit what is fitted once, before the first step of a new run; whether a score of the result is of use.
+
+        A resumed run has the fitted weights from its checkpoint.
+        """
+        ...
+
+    def prepare(self, model: AsenForMultitask) -> None:
+        """Freeze what is not trained, and drop what does not fit the trained model."""
         ...
 
     def objective(self, model: AsenForMultitask) -> nn.Module:
@@ -96,15 +103,19 @@ class MultitaskWork:
         self.hashes = row_hashes(self.configs, data)
         self.num_rows = max(map(len, self.rows.values()))
 
-    def prepare(self, model: AsenForMultitask) -> bool:
+    def fit(self, model: AsenForMultitask) -> bool:
         fit_linear_skips(model, self.rows)
         is_from_prior = self.recipe.start is not None and self.recipe.start.init_from == PRIOR
         if is_from_prior:
             for name, task in self.configs.items():
                 if can_fit_read_out(task):
-                    fit_read_out(model, name, collate(task, self.rows[name]))
-        freeze_other_tasks(model, list(self.configs))
+                    fit_read_out(model, name, collate(task, self.rows[name]), self.recipe.training.eval_batch_size)
         return is_from_prior or len(model.linear_skips) > 0  # what was fitted may be all that there is to learn
+
+    def prepare(self, model: AsenForMultitask) -> None:
+        freeze_other_tasks(model, list(self.configs))
+        # Its rows lie in the tasks' tables, and no further task would fit: the backbone leaves it behind.
+        model.drop_structure_embedder()
 
     def objective(self, model: AsenForMultitask) -> nn.Module:
         return MultitaskObjective(model)

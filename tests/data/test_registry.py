@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from asen_hf.data import get_task, list_tasks, registry
-from asen_hf.data.registry import register
+from asen_hf.data.registry import check_options, register, register_stream
 
 EQUIVARIANT = [
     "intersect",
@@ -69,5 +69,29 @@ def test_registering_is_one_line(monkeypatch):
     task = get_task("mine/first", size=4)
     assert (task.name, task.size) == ("mine/first", 4)
     assert "mine/first" in list_tasks()
-    with pytest.raises(ValueError, match="already registered"):
-        register("mine/first")(Mine)
+
+
+@pytest.mark.parametrize("add", [register, register_stream])
+@pytest.mark.parametrize("name, kind", [("equivariant/palindrome", "task"), ("prior", "stream")])
+def test_a_taken_name_is_refused(add, name, kind):
+    owner = registry._TASKS.get(name, registry._STREAMS.get(name))
+    with pytest.raises(ValueError, match=f"a {kind} named '{name}' is already registered"):
+        add(name)(dataclass(type("Another", (), {})))
+    assert registry._TASKS.get(name, registry._STREAMS.get(name)) is owner
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("equivariant/palindrom", {}, "unknown task"),
+        ("equivariant/palindrome", {"size": 4}, "unknown option size"),
+        ("equivariant/intersect", {"length": 7}, "length"),
+        ("traffic/metr_la", {}, "missing data_path"),
+        ("prior", {}, "unknown task 'prior'"),
+    ],
+)
+def test_options_are_checked_without_reading_rows(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        check_options(name, options)
+    check_options("traffic/metr_la", {"data_path": "a file that is not here"})
+    check_options("equivariant/intersect", {"length": 8})

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -18,7 +19,7 @@ import yaml
 from datasets import DatasetDict
 from scipy.stats import ttest_rel
 
-from asen_hf import AsenForMultitask
+from asen_hf import AsenConfig, AsenForMultitask
 from asen_hf.commands.experiments import main
 from asen_hf.commands.main import report_errors
 from asen_hf.evaluation.scores import score_splits
@@ -326,7 +327,6 @@ def streamed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stream")
     base = {
         **GRID["base"],
-        "model": {**GRID["base"]["model"], "structure_embedder": True},
         "task": {"source": "equivariant/palindrome", "num_rows": 90, "options": {"length": 6}},
         "pretrain": {
             "tasks": {"prior": {"source": "prior", "options": {"tasks_per_batch": 2}}},
@@ -381,6 +381,34 @@ def test_starts_that_contradict_themselves_are_refused(tmp_path, start, message)
     changed = {**PRETRAINED, "base": {**PRETRAINED["base"], "finetune": start}}
     with pytest.raises(ValueError, match=message):
         Grid.read(write_grid(tmp_path / "toy", **changed)).check()
+
+
+@pytest.mark.parametrize(
+    "tasks, message",
+    [
+        ({"prior": {"source": "prior", "options": {"tasks_per_bach": 2}}}, "unknown option tasks_per_bach"),
+        (
+            {"prior": {"source": "prior", "options": {"tasks_per_batch": 0}}},
+            "tasks_per_batch must be at least 1, got 0",
+        ),
+        ({"prior": {"source": "prior", "num_rows": 9}}, "num_rows is not for a stream"),
+        ({"a": {"source": "equivariant/palindrome", "options": {"size": 2}}}, "task 'a': .*unknown option size"),
+        ({"a": {"source": "equivariant/palindrom"}}, "task 'a': unknown task"),
+    ],
+)
+def test_sources_and_options_of_a_pretraining_are_checked_before_anything_runs(tmp_path, tasks, message):
+    base = {**GRID["base"], "task": {"source": "equivariant/palindrome"}}
+    base["pretrain"] = {"tasks": tasks, "training": {"max_steps": 1}}
+    axes = {"arm": {"pretrained": {}}, "seed": [0]}
+    with pytest.raises(ValueError, match=f"toy/grid.yaml, cell .*{message}"):
+        Grid.read(write_grid(tmp_path / "toy", base=base, axes=axes, report={"compare": "arm"})).check()
+
+
+def test_sources_and_options_of_a_task_are_checked_before_anything_runs(tmp_path):
+    base = {**GRID["base"], "task": {"source": "equivariant/palindrome", "options": {"lenght": 4}}}
+    axes = {"arm": {"only": {}}, "seed": [0]}
+    with pytest.raises(ValueError, match="unknown option lenght"):
+        Grid.read(write_grid(tmp_path / "toy", base=base, axes=axes, report={"compare": "arm"})).check()
 
 
 def test_starts_differ_in_what_they_start_from(pretrained):
@@ -618,6 +646,12 @@ def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, 
     path = grid.sections(cell)["task"].get("options", {}).get("data_path")
     if path is not None and not (ROOT / path).exists():
         pytest.skip(f"needs {(ROOT / path).resolve()}")
+    start = grid.start(cell)
+    if start.checkpoint is not None:  # any network that a stream could have trained
+        config = AsenConfig(**GRID["base"]["model"], structure_embedder=True)
+        AsenForMultitask(config).save_pretrained(tmp_path / "checkpoint")
+        start = dataclasses.replace(start, checkpoint=str(tmp_path / "checkpoint"))
+        monkeypatch.setattr(Grid, "start", lambda self, cell: start)
     row = runner.run_cell(grid, cell, **TOY_SIZE)
-    assert row["steps"] == (0 if grid.start(cell).zero_shot else 2) and row["loss"] > 0
+    assert row["steps"] == (0 if start.zero_shot or start.in_context else 2) and row["loss"] > 0
     json.dumps(row)

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from sklearn.linear_model import LinearRegression
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, equivariance_error, finetune, groups
+from asen_hf.data.features import to_dataset
+from asen_hf.data.statistics import with_statistics
+from asen_hf.model import read_out
 from asen_hf.model.heads import pool
 from asen_hf.model.read_out import fit_read_out
 
@@ -130,6 +133,75 @@ def test_every_output_is_fitted_to_the_rows_that_know_it():
     torch.testing.assert_close(model.heads["t"].weight[1], half)
 
 
+RAW = {
+    "orbits of their own, missing and constant numbers": {"group": "Young(2, 4)", "num_features": 3},
+    "regressed residuals": {
+        "group": "C6",
+        "num_features": 2,
+        "residual_feature": 1,
+        "problem_type": "regression",
+        "num_labels": 2,
+    },
+    "numbers per pair": {"group": "C6", "num_features": 1, "pair_features": 2, "output_level": "graph"},
+    "signs": {**TASKS["values"]},
+}
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_a_context_gives_the_statistics_that_finetuning_computes(case):
+    model, task = new_model(), TaskConfig(**RAW[case])
+    rng = np.random.default_rng(0)
+    inputs = 50 + 20 * rng.normal(size=(12, *task.input_shape())) * np.arange(1, 7)[:, None]
+    inputs[:, :, 0] = 7.0 if task.num_features == 3 else inputs[:, :, 0]
+    labels = rows_of(task, 12)[1].numpy() + (100.0 if task.is_regression else 0)
+    pairs = 30 * rng.normal(size=(12, *task.pair_shape())) if task.has_pairs else None
+    if task.num_features == 3:
+        inputs[2, 3, 1] = np.nan
+    columns = {} if pairs is None else {"pairs": pairs}
+    expected = with_statistics(task, to_dataset(task, inputs, labels, **columns))
+    context = {key: torch.from_numpy(column) for key, column in {"inputs": inputs, "labels": labels, **columns}.items()}
+    fitted, name = read_out.with_context(model, task, context)
+    assert fitted.config.tasks[name] == expected
+    assert expected != task
+    assert fitted.predict(inputs, name, pairs=pairs).shape == labels.shape
+
+
+def test_of_many_rows_evenly_spaced_ones_that_know_an_output_are_fitted(monkeypatch):
+    monkeypatch.setattr(read_out, "_ROWS_PER_COEFFICIENT", 1)  # 16 rows at a width of 16
+    model, task = new_model(), TaskConfig(**TASKS["several labels"])
+    model.add_task("t", task, init_from="prior")
+    inputs, labels = rows_of(task, 80)
+    labels[10:, 1] = -100
+    labels[::2, 0] = -100
+    fit_read_out(model, "t", {"inputs": inputs, "labels": labels})
+    found = model.heads["t"].weight.clone()
+    odd = torch.arange(1, 80, 2)
+    used = torch.cat([odd[torch.linspace(0, 39, 16, dtype=torch.float64).round().long()], torch.arange(10)]).unique()
+    assert len(used) < 26
+    flipped = torch.where(labels < 0, labels, 1 - labels)
+    changed = flipped.clone()
+    changed[used] = labels[used]
+    fit_read_out(model, "t", {"inputs": inputs, "labels": changed})
+    assert torch.equal(model.heads["t"].weight, found)
+    changed[used[3]] = flipped[used[3]]
+    fit_read_out(model, "t", {"inputs": inputs, "labels": changed})
+    assert not torch.equal(model.heads["t"].weight, found)
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_batches_of_any_size_fit_the_same_head(case):
+    model, task = new_model(), TaskConfig(**TASKS[case])
+    model.add_task("t", task, init_from="prior")
+    inputs, labels = rows_of(task, 40)
+    read = [parameter for name, parameter in model.heads["t"].named_parameters() if "projection" not in name]
+    fits = []
+    for size in (7, 40):
+        fit_read_out(model, "t", {"inputs": inputs, "labels": labels}, size)
+        fits.append([parameter.detach().clone() for parameter in read])
+    for first, second in zip(*fits, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-8, atol=1e-8)
+
+
 def test_rows_of_fewer_nodes_are_a_context():
     model, task = new_model(), TaskConfig(group="S6", vocab_size=3)
     inputs, _ = rows_of(task, 30)
@@ -200,6 +272,13 @@ def test_a_config_without_a_context_and_a_context_without_labels_are_refused():
         model.predict(inputs, task, context=(inputs,))
     with pytest.raises(ValueError, match="labels"):
         model.predict(inputs, task, context=(inputs, labels + 2))
+    with pytest.raises(ValueError, match="inputs"):
+        model.predict(inputs, task, context=(inputs + 3, labels))
+    with pytest.raises(ValueError, match="5 rows of inputs, but 3 of attention_mask"):
+        model.predict(inputs, TaskConfig(group="S6", vocab_size=3), context=(inputs, labels, None, torch.ones(3, 6)))
+    with pytest.raises(ValueError, match="has pair inputs: give pairs"):
+        numbers = TaskConfig(group="C6", vocab_size=3, pair_features=1)
+        model.predict(inputs, numbers, context=(inputs, labels))
     with pytest.raises(ValueError, match="pretrained on random tasks"):
         AsenForMultitask(AsenConfig(**SIZE)).predict(inputs, task, context=(inputs, labels))
 

@@ -95,6 +95,18 @@ def test_a_task_from_the_prior_has_the_symmetry_of_its_group_and_no_other(case):
     torch.testing.assert_close(moved, model(inputs, pairs=pairs).logits[:, order][:, :, order], rtol=0, atol=1e-12)
 
 
+def test_more_points_than_orbitals_are_computed_for_are_refused_before_the_model_changes():
+    model, degree = new_model(), 4097
+    ring = [[i, (i + 1) % degree] for i in range(degree)]
+    task = TaskConfig(degree=degree, vocab_size=3, edges=ring)
+    before = list(model.state_dict())
+    with pytest.raises(ValueError, match=r"task 'ring': .*4,097 points have 16,785,409: add it without init_from"):
+        model.add_task("ring", task, init_from="prior")
+    assert model.config.tasks == {} and list(model.state_dict()) == before
+    with pytest.raises(ValueError, match="4,097 points"):
+        model.predict(np.zeros((2, degree), int), task, context=(np.zeros((2, degree), int),) * 2)
+
+
 @pytest.mark.parametrize("group", ["S2 wr S3", "C6", "D4 x E2", "Young(2, 4)"])
 def test_columns_do_not_depend_on_how_points_are_numbered(group):
     task = TaskConfig(group=group, vocab_size=3)

@@ -31,7 +31,7 @@ training:
   num_epochs: 3
 """
 MINE = {"degree": 3, "generators": [[[0, 1, 2]]], "group_name": "C_3", "vocab_size": 5}
-MODEL_FIELDS = sorted(set(AsenConfig.__annotations__) - {"tasks", "model_type"})
+MODEL_FIELDS = sorted(set(AsenConfig.__annotations__) - {"tasks", "model_type", "structure_embedder"})
 TRAINING_FIELDS = [field.name for field in dataclasses.fields(TrainingRecipe)]
 # A value for every scalar field that is not the field's default, as YAML reads it.
 OTHER = {
@@ -43,7 +43,6 @@ OTHER = {
         "gated_messages": True,
         "hidden_act": "silu",
         "pooling": "mean",
-        "structure_embedder": True,
     },
     **{"output_dir": "runs/of mine", "seed": 7, "num_epochs": 1.5, "max_steps": 9, "rows_per_task": 3},
     **{"gradient_accumulation_steps": 2, "lr": 1e-4, "backbone_lr": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.5},

@@ -5,17 +5,21 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
-from asen_hf import AsenConfig, AsenForMultitask, finetune, pretrain
+from asen_hf import AsenConfig, AsenForMultitask, evaluate, finetune, pretrain
+from asen_hf.commands.evaluate import main as evaluate_command
 from asen_hf.data.registry import get_stream
+from asen_hf.data.synthetic import prior_stream
 from asen_hf.hub.cards import model_card
 from asen_hf.training.recipe import Recipe
+from asen_hf.training.stream import StreamWork, stream_model
 from asen_hf.training.stream_objective import StreamObjective, to_tensors
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "pooling": "mean"}
 RECIPE = {
-    "model": {**SIZE, "structure_embedder": True},
+    "model": SIZE,
     "tasks": [{"name": "prior", "options": {"tasks_per_batch": 2}}],
     "training": {"max_steps": 4, "eval_steps": 2, "rows_per_task": 12, "lr": 0.01},
 }
@@ -23,7 +27,7 @@ RECIPE = {
 
 def new_objective():
     torch.manual_seed(0)
-    return StreamObjective(AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True)).double())
+    return StreamObjective(AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True)).double(), "tasks")
 
 
 def in_float64(episode):
@@ -45,9 +49,24 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for_and_no_task_comes_twice():
             np.testing.assert_array_equal(first.labels, second.labels)
     numbers = [episode.task.number for batch in batches for episode in batch]
     assert len(set(numbers)) == len(numbers) == 60
-    assert {episode.task.output for batch in batches for episode in batch} == {"node", "graph", "count"}
+    assert {episode.task.output for batch in batches for episode in batch} == {"node", "pair", "graph", "count"}
     others = [episode.task.words for episode in stream.batch(0, 8, seed=2)]
     assert others != [episode.task.words for episode in batches[0]]
+
+
+def test_every_process_draws_the_rules_of_its_own_batches_only(monkeypatch):
+    drawn = []
+    draw = prior_stream.prior_task
+    monkeypatch.setattr(prior_stream, "prior_task", lambda *key: drawn.append(key) or draw(*key))
+    parts = []
+    for process in range(2):
+        prior_stream._windows.cache_clear()
+        work = StreamWork(Recipe.from_dict(RECIPE))
+        batches = [work.stream.batch(step * 2 + process, 8, seed=3) for step in range(8)]
+        parts.append([(episode.task.number, 3) for batch in batches for episode in batch])
+        assert drawn == parts[-1]
+        drawn.clear()
+    assert sorted(parts[0] + parts[1]) == [(number, 3) for number in range(32)]
 
 
 def test_few_tasks_come_again_with_new_rows():
@@ -80,9 +99,24 @@ def test_episodes_computed_together_are_those_computed_alone():
         torch.testing.assert_close(found.loss, alone.loss, rtol=1e-10, atol=1e-10)
     loss, losses = objective(episodes)
     torch.testing.assert_close(loss, torch.stack([answer.loss for answer in together]).mean())
-    assert losses.keys() == {"prior"}
+    assert losses.keys() == {"tasks"}
     loss.backward()
     assert all(weight.grad is not None for weight in objective.parameters())
+
+
+def test_the_states_of_pairs_are_those_that_a_new_head_reads():
+    objective, stream = new_objective(), get_stream("prior", tasks_per_batch=8)
+    episodes = [in_float64(episode) for index in range(4) for episode in stream.batch(index, 12, seed=0)]
+    episode = next(episode for episode in episodes if episode["task"].output_level == "pair")
+    [answers] = objective.answers([episode])
+    assert 0 <= float(answers.accuracy) <= 1
+    model = objective.model
+    model.add_task("pairs", episode["task"], init_from="prior")
+    shared, head = objective.embedder.pair_states, model.heads["pairs"]
+    for name, weights in shared.state_dict().items():
+        assert torch.equal(head.state_dict()[name], weights)
+    head.target_projection.weight.data += 1
+    assert not torch.equal(head.target_projection.weight, shared.target_projection.weight)
 
 
 def test_regressions_alone_give_every_weight_a_gradient():
@@ -134,6 +168,63 @@ def test_a_run_leaves_a_checkpoint_without_tasks_that_takes_any(tmp_path):
     assert "accuracy from 5 rows" in written["scores"]["prior"]["details"]
 
 
+def test_a_stream_is_reported_by_its_name_with_the_rows_whose_labels_were_asked_for():
+    recipe = Recipe.from_dict({**RECIPE, "tasks": [{"name": "mine", "source": "prior"}]})
+    work = StreamWork(recipe)
+    model = stream_model(recipe)
+    assert work.objective(model)(work.batch(0))[1].keys() == {"mine"}
+    scores = work.validate(model)
+    assert scores.keys() == {"mine"}
+    batches = [work.stream.batch(index, 12, recipe.training.seed + 10**6) for index in range(12)]
+    asked = [len(episode.labels) - episode.num_context for batch in batches for episode in batch]
+    assert scores["mine"].rows == sum(asked) < 12 * len(asked)
+
+
+def test_a_model_without_tasks_says_how_it_is_used(tmp_path):
+    pretrain(RECIPE, output_dir=str(tmp_path / "run"))
+    inputs = np.zeros((2, 6), dtype=int)
+    message = r"no task yet: predict from labelled rows, predict\(.*context=.*or finetune it on one.*init_from"
+    for call in (
+        lambda: evaluate(tmp_path / "run"),
+        lambda: evaluate(tmp_path / "run", (inputs, inputs)),
+        lambda: evaluate(tmp_path / "run", task="ring"),
+        lambda: evaluate_command([str(tmp_path / "run")]),
+        lambda: AsenForMultitask.from_pretrained(tmp_path / "run").predict(inputs),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(ValueError, match=r"no task yet: finetune it on one$"):
+        AsenForMultitask(AsenConfig(**SIZE)).predict(inputs)
+
+
+@pytest.mark.parametrize("how", [{"init_from": "prior"}, {}, {"keep_tasks": True}, {"from_scratch": True}])
+def test_a_finetuned_model_has_no_embedder_of_the_backbone_that_it_left_behind(tmp_path, how):
+    model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
+    inputs = np.random.default_rng(0).integers(3, size=(60, 6))
+    task = {"group": "C6", "vocab_size": 3}
+    run = tmp_path / "run"
+    finetune(model, task, (inputs, (inputs == 1).astype(int)), name="ones", max_steps=1, output_dir=run, **how)
+    tuned = AsenForMultitask.from_pretrained(run)
+    assert not tuned.config.structure_embedder
+    assert not any("structure_embedder" in key for key in load_file(run / "model.safetensors"))
+    assert "structure_embedder" not in (run / "recipe.yaml").read_text()
+    with pytest.raises(ValueError, match="pretrained on random tasks and not finetuned since"):
+        tuned.add_task("twos", task, init_from="prior")
+    assert model.config.structure_embedder  # the given model is not changed
+    model.add_task("ones", task, init_from="prior")
+
+
+def test_only_a_stream_makes_and_trains_an_embedder():
+    with pytest.raises(ValueError, match="structure_embedder"):
+        Recipe.from_dict({**RECIPE, "model": {**SIZE, "structure_embedder": True}})
+    ordinary = Recipe.from_dict({"model": SIZE, "tasks": [{"name": "equivariant/palindrome"}]})
+    assert not ordinary.model.config().structure_embedder
+    model = stream_model(Recipe.from_dict(RECIPE))
+    objective = StreamObjective(model, "tasks")
+    objective([to_tensors(episode) for episode in get_stream("prior").batch(0, 8, seed=0)])[0].backward()
+    assert all(weight.grad is not None for weight in model.asen.structure_embedder.parameters())
+
+
 def test_a_resumed_run_ends_with_the_weights_of_one_that_went_through(tmp_path, monkeypatch):
     monkeypatch.setattr("asen_hf.training.loop.remove_checkpoint", lambda _: None)  # keep that of step 2
     pretrain(RECIPE, output_dir=str(tmp_path / "whole"))
@@ -151,7 +242,6 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_went_through(tmp_path, 
         ({"tasks": [{"name": "prior"}, {"name": "equivariant/palindrome"}]}, "pretrained on alone"),
         ({"tasks": [{"name": "prior", "num_rows": 10}]}, "num_rows is not for a stream"),
         ({"tasks": [{"name": "prior", "options": {"size": 1}}]}, "task 'prior'.*unknown option size"),
-        ({"model": SIZE}, "needs model.structure_embedder"),
         ({"training": {"num_epochs": 1.0}}, "has no end: say max_steps"),
     ],
 )
@@ -168,6 +258,12 @@ def test_a_run_that_died_after_its_fitted_start_goes_on(tmp_path, monkeypatch):
     more = {"init_from": "prior", "max_steps": 2, "eval_steps": 1, "seed": 3}
     whole = finetune(model, task, rows, output_dir=tmp_path / "whole", **more)
     start = str(tmp_path / "whole" / "checkpoint-0")
+
+    def refuse(*arguments):
+        raise AssertionError("a resumed run has its fitted weights from the checkpoint")
+
+    for fit in ("fit_read_out", "fit_linear_skips"):
+        monkeypatch.setattr(f"asen_hf.training.work.{fit}", refuse)
     resumed = finetune(model, task, rows, output_dir=tmp_path / "resumed", resume_from_checkpoint=start, **more)
     last = [AsenForMultitask.from_pretrained(tmp_path / name / "checkpoint-2") for name in ("whole", "resumed")]
     assert all(torch.equal(tensor, last[1].state_dict()[key]) for key, tensor in last[0].state_dict().items())

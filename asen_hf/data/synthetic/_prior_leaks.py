@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ...model.orbits import orbit_labels
@@ -14,41 +16,62 @@ from ._prior_structures import Structure
 from .sequence_task import SequenceTask
 
 _ROWS = 64
-_SAME = 0.98
+_SAME = 0.95  # nearly the same rule teaches nearly the same
 
 
 def is_a_known_task(structure: Structure, size: int, output: str, rule: Rule) -> bool:
-    """Whether a registered task on the same orbitals, whatever its default length, has this rule or its opposite."""
-    shares = agreements(structure, size, output, rule).values()
-    return any(share >= _SAME or (output != "count" and share <= 1 - _SAME) for share in shares)
+    """Whether a registered task on the same orbitals, whatever its length, has nearly this rule or its opposite."""
+    return any(share >= _SAME for share in agreements(structure, size, output, rule).values())
 
 
 def agreements(structure: Structure, size: int, output: str, rule: Rule) -> dict[str, float]:
-    """By name, for every registered task on the same orbitals and with outputs alike: how often labels agree.
+    """By name, for every registered task on the same orbitals and with outputs alike: the :func:`agreement` of labels.
 
     Args:
         structure, size, output, rule: a task as in :class:`~asen_hf.data.synthetic.prior.PriorTask`.
 
     Returns:
-        Shares of equal labels on random inputs of both vocabularies; near 0 for the opposite rule.
+        On random inputs of both vocabularies, or on the task's own rows if it is larger.
     """
     shares = {}
     for name in _tasks_on(structure.degree).get(structure.labels.tobytes(), []) if size else []:
-        level, inputs, labels = _labelled(name, structure.degree, size)
+        level, rows = _labelled(name, structure.degree, size)
         if level == output:
-            shares[name] = float((rule.compute(inputs) == labels).mean())
+            shares[name] = max(agreement(output, rule.compute(inputs), labels) for inputs, labels in rows)
     return shares
 
 
+def agreement(output: str, found: NDArray, labels: NDArray) -> float:
+    """How far a rule tells another's labels, in 0 … 1.
+
+    Args:
+        output: ``"count"`` of numbers, which heads scale and shift: the squared correlation. Else of two classes, which
+            may be exchanged: the share of equal labels, or that of unequal ones if it is larger.
+        found, labels: arrays of one shape.
+    """
+    if output != "count":
+        share = float((found == labels).mean())
+        return max(share, 1 - share)
+    if not found.std() or not labels.std():
+        return 0.0
+    return float(np.corrcoef(found.ravel(), labels.ravel())[0, 1] ** 2)
+
+
 @functools.cache
-def _labelled(name: str, degree: int, size: int) -> tuple[str, NDArray, NDArray]:
-    """A task's kind of output, random inputs, and their labels."""
+def _labelled(name: str, degree: int, size: int) -> tuple[str, list[tuple[NDArray, NDArray]]]:
+    """A task's kind of output; random inputs and their labels; and its own rows, if it has any at this length."""
     task = _of_length(name, degree)
     assert task is not None
-    level = "count" if task.config.is_regression else task.config.output_level
     inputs = random_generator(0, "leaks", name).integers(min(size, task.vocabulary), size=(_ROWS, degree))
-    labels = task.label(inputs)
-    return level, inputs, labels[..., 0] if labels.ndim > 1 and labels.shape[-1] == 1 else labels
+    rows = [(inputs, task.label(inputs))]
+    with contextlib.suppress(ValueError):  # a class that is too rare
+        rows.append(task.sample(_ROWS))
+    return output_of(task), rows
+
+
+def output_of(task: SequenceTask) -> str:
+    """A task's kind of output in the words of the prior."""
+    return "count" if task.config.is_regression else task.config.output_level
 
 
 @functools.cache

@@ -40,12 +40,10 @@ class Domain:
     Attributes:
         size: number of tokens; 0 for numbers of standard deviation 1.
         is_cyclic: whether sums and differences of tokens are taken modulo their number.
-        names: what "its value" is called.
     """
 
     size: int
     is_cyclic: bool = False
-    names: str = "value"
 
     def draw_value(self, rng: Draw) -> float:
         """A value that is neither rare nor extreme."""
@@ -176,9 +174,9 @@ def draw_question(rng: Draw, domain: Domain, partners: Partners, probe: Values) 
         sizes = mask.sum(axis=1)
         return Rule(f"every {who}", lambda x: count(x) == sizes)
     if kind == 2:
-        return Rule(f"an odd number of times, a {who}", lambda x: count(x) % 2 == 1)
+        return Rule(f"an odd number of times, some {who}", lambda x: count(x) % 2 == 1)
     bound = max(1, int(np.median(count(probe))))
-    return Rule(f"at least {bound} times, a {who}", lambda x: count(x) >= bound)
+    return Rule(f"at least {bound} times, some {who}", lambda x: count(x) >= bound)
 
 
 def _question_of_size(rng: Draw, partners: Partners, probe: Values) -> Rule:

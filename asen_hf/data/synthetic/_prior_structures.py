@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ _GRAPHS = 64  # random graphs, whose automorphisms take milliseconds to find
 _Drawn = tuple[str, str | None]  # a group's notation, or the name of a random graph, and the order of its points
 
 
-class Structure(NamedTuple):
+@dataclass(frozen=True, eq=False)  # one object per group, so that it is a key of caches
+class Structure:
     """A permutation group and what rules and configs need of it.
 
     Attributes:
@@ -95,13 +97,18 @@ FAMILIES: dict[str, Callable[[np.random.Generator], _Drawn]] = {
 _NAMES = list(FAMILIES)
 
 
-@functools.cache  # of some hundred groups
+@functools.cache  # of some thousand groups
 def _build(name: str, order: str | None) -> Structure:
     group = _graph_group(int(name.split()[-1])) if name.startswith("random graph") else parse_group(name)
+    return structure_of(group, name, _order(order))
+
+
+def structure_of(group: PermutationGroup, name: str, order: dict[str, Any]) -> Structure:
+    """The structure of a group. Arguments as of :class:`Structure`."""
     labels = orbit_labels(group)
     orbitals = labels == np.arange(labels.max() + 1)[:, None, None]
     partners = orbitals[~orbitals.diagonal(axis1=1, axis2=2).any(axis=1)]
-    return Structure(name, len(labels), to_cycles(group), labels, partners, _order(order))
+    return Structure(name, len(labels), to_cycles(group), labels, partners, order)
 
 
 def _graph_group(seed: int) -> PermutationGroup:

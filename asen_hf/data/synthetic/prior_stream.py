@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..registry import register_stream
 from ..seeding import random_generator
-from .prior import PriorTask, prior_task
+from .prior import PriorTask, prior_structure, prior_task
 
 CONTEXT_SIZES = (5, 10, 20, 50)
 """How many rows of a task have labels that are given; one is drawn per task and batch."""
@@ -40,7 +40,7 @@ class Episode:
 @register_stream("prior")
 @dataclasses.dataclass(kw_only=True)
 class PriorStream:
-    """Random tasks with outputs of nodes or of the graph (see :mod:`.prior`), none of them twice.
+    """Random tasks (see :mod:`.prior`), none of them twice.
 
     Args:
         tasks_per_batch: number of tasks in a batch, on average.
@@ -66,37 +66,26 @@ class PriorStream:
             seed: of the stream.
         """
         window, place = divmod(index, _WINDOW)
-        parts = self._window(window, seed)
-        return [self._episode(number, task, num_rows, seed) for number, task in parts[place]]
+        numbers = _windows(self.tasks_per_batch, self.num_tasks, window, seed)[place]
+        return [self._episode(number, num_rows, seed) for number in numbers]
 
-    def _episode(self, number: int, task: PriorTask, num_rows: int, seed: int) -> Episode:
-        visit = 0 if self.num_tasks is None else number // self.num_tasks
+    def _episode(self, number: int, num_rows: int, seed: int) -> Episode:
+        visit, own = (0, number) if self.num_tasks is None else divmod(number, self.num_tasks)
+        task = prior_task(own, seed)
         inputs, labels = task.sample(num_rows, seed=visit)
         rng = random_generator(seed, "prior episode", number)
         sizes = [size for size in CONTEXT_SIZES if size < num_rows] or [max(1, num_rows // 2)]
         return Episode(task, inputs, labels, int(rng.choice(sizes)), number)
 
-    def _window(self, window: int, seed: int) -> list[list[tuple[int, PriorTask]]]:
-        return _windows(self.tasks_per_batch, self.num_tasks, window, seed)
-
 
 @functools.lru_cache(maxsize=4)
-def _windows(tasks_per_batch: int, num_tasks: int | None, window: int, seed: int) -> list[list[tuple[int, PriorTask]]]:
+def _windows(tasks_per_batch: int, num_tasks: int | None, window: int, seed: int) -> list[list[int]]:
     """The batches of a window: its tasks in order of their degree, cut into equal parts, in random order."""
     size = tasks_per_batch * _WINDOW
-    tasks: list[tuple[int, PriorTask]] = []
-    for number in range(window * size, (window + 1) * size):
-        task = _task_of_nodes_or_graph(number if num_tasks is None else number % num_tasks, seed)
-        tasks.append((number, task))
-    tasks.sort(key=lambda item: item[1].structure.degree)
-    cuts = np.array_split(np.arange(len(tasks)), _WINDOW)
-    order: Any = random_generator(seed, "prior window", window).permutation(_WINDOW)
-    return [[tasks[place] for place in cuts[part]] for part in order]
-
-
-def _task_of_nodes_or_graph(number: int, seed: int) -> PriorTask:
-    """Task ``number`` of those without outputs of pairs, which have no ridge read-out of their own."""
-    attempt = 0
-    while (task := prior_task(number + attempt * 2**32, seed)).output == "pair":
-        attempt += 1
-    return task
+    numbers = range(window * size, (window + 1) * size)
+    own = numbers if num_tasks is None else [number % num_tasks for number in numbers]
+    # Of the tasks of all processes' batches only the groups are drawn here, their rules where they are trained on.
+    degrees = [prior_structure(number, seed).degree for number in own]
+    cuts = np.array_split(np.argsort(degrees, kind="stable"), _WINDOW)
+    order = random_generator(seed, "prior window", window).permutation(_WINDOW)
+    return [[numbers[place] for place in cuts[part]] for part in order]

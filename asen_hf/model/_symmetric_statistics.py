@@ -8,8 +8,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..model.configuration_symmetries import value_gathers, value_group
-from ..model.configuration_task import TaskConfig
+from .configuration_symmetries import value_gathers, value_group
+from .configuration_task import TaskConfig
 
 
 def symmetric_features(task: TaskConfig, values: np.ndarray) -> tuple[Any, Any]:
