@@ -10,6 +10,8 @@ from ..evaluation.reference_predictions import REFERENCES
 from ..experiments.rivals import ARCHITECTURES
 from ..experiments.selection import DEFAULT_RECIPE, SUPPORTS, select
 from ..training._typed_fields import described
+from ..training.recipe import Recipe
+from ..training.task_recipe import TaskRecipe
 from ._command_line import parse_with_recipe, quiet_libraries
 from ._row_arguments import RowArguments
 
@@ -19,6 +21,7 @@ validation scores, and keep the winner's checkpoint.
 
   asen select --task NAME --output_dir DIR [--groups G ...] [--supports complete ...] [--seeds 3]
   asen select --dataset FILE --task_config JSON --output_dir DIR
+  asen select --recipe YAML --output_dir DIR
 
 A candidate is a group (a name that the task offers, a notation such as "S5 wr S2", or generators as JSON lists of
 cycles) on a support: complete (all pairs exchange messages), sparse (only the task's edges do) or weak (all pairs do,
@@ -76,5 +79,14 @@ def main(arguments: Sequence[str]) -> None:
         "select", DESCRIPTION, arguments, DEFAULT_RECIPE, [SelectArguments, RowArguments]
     )
     quiet_libraries()
-    select(rows_from.task_recipe(), recipe, **dataclasses.asdict(how))
+    select(_source(rows_from, recipe), recipe, **dataclasses.asdict(how))
     print((Path(recipe.training.output_dir) / "ranking.md").read_text(encoding="utf-8"))
+
+
+def _source(rows_from: RowArguments, recipe: Recipe) -> TaskRecipe:
+    """The task, given by flags or as the one task of the recipe, which may change fields of its config."""
+    if not recipe.tasks:
+        return rows_from.task_recipe()
+    if len(recipe.tasks) > 1 or rows_from != RowArguments():
+        raise ValueError("the task to select for must be given once: by flags, or as the only task of the recipe")
+    return recipe.tasks[0]

@@ -86,6 +86,27 @@ def test_every_candidate_gets_the_learning_rate_that_suits_it(tmp_path):
     assert tried == [("0", "0.01"), ("0", "1e-09"), ("1", "0.01")]  # all rates on the first seed only
 
 
+def _recipe(folder, *names):
+    source = {"source": "equivariant/palindrome", "options": {"length": 5}, "changes": {"relations": ["equal"]}}
+    tasks = [{"name": name, **source} for name in names]
+    (folder / "recipe.yaml").write_text(json.dumps({"tasks": tasks}))
+    return f"--recipe={folder / 'recipe.yaml'}"
+
+
+def test_a_recipe_may_give_the_task_with_changes(tmp_path, select):
+    output = tmp_path / "out"
+    select(_recipe(tmp_path, "mine"), *SMALL, "--seeds=1", "--groups", "reversal", "S_5", f"--output_dir={output}")
+    assert {row["candidate"] for row in ranking(output)} == {"reversal", "S_5"}
+    [task] = AsenForMultitask.from_pretrained(output / "best").config.tasks.values()
+    assert task.relations == ["equal"]
+
+
+@pytest.mark.parametrize("names, flags", [(["a", "b"], []), (["a"], ["--task=equivariant/palindrome"])], ids=str)
+def test_a_task_that_is_given_twice_is_refused(tmp_path, select, names, flags):
+    shown = select(_recipe(tmp_path, *names), *flags, *SMALL, f"--output_dir={tmp_path / 'out'}", status=2)
+    assert "must be given once: by flags, or as the only task of the recipe" in shown.err
+
+
 def test_a_table_with_edges_is_offered_its_automorphisms_and_all_supports(tmp_path, select):
     config = {"degree": 4, "vocab_size": 2, "edges": [[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]]}
     (tmp_path / "task.json").write_text(json.dumps(config))
