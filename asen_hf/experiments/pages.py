@@ -213,7 +213,7 @@ def _grid_line(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
     elsewhere = {
         name: numbers[column]
         for name, numbers in published(grid, subject, measure).items()
-        if isinstance(numbers, dict) and column in numbers
+        if isinstance(numbers, dict) and column in numbers and name not in grid.report.bounds
     }
     is_better = larger_is_better(grid, rows, subject, measure)
 

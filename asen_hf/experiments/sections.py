@@ -25,6 +25,7 @@ class Report:
         reference_files: CSV files beside the grid with such results, ``{file: {"name", "value", "column", "subject",
             "where"}}``: names of their columns, the last two optional, and ``where`` a mapping of columns to the values
             of the lines that are meant.
+        bounds: names among these results of those that say what is possible at best: they are no rivals.
     """
 
     compare: str
@@ -35,6 +36,7 @@ class Report:
     thresholds: list[float] | dict[str, list[float]] = dataclasses.field(default_factory=list)
     references: dict[str, dict[str, dict[str, dict[Any, float] | float]]] = dataclasses.field(default_factory=dict)
     reference_files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    bounds: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.compare == self.columns:
