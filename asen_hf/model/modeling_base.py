@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import warnings
 from collections.abc import Mapping
@@ -345,7 +344,7 @@ class AsenModel(AsenPreTrainedModel):
         breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_labels)
-        graph = dataclasses.replace(refine(task, breaker(), compared, pairs), node_mask=mask)
+        graph = refine(task, breaker(), compared, pairs).replace(node_mask=mask)
         features = self._orbital_features(name)
         if name in self.pair_embedders and pairs is not None:
             vectors = _all_rows(self.pair_embedders[name])

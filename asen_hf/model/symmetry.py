@@ -60,6 +60,11 @@ class OrbitGraph:
         object.__setattr__(self, "labels", labels)
         return labels
 
+    def replace(self, **changes: Any) -> OrbitGraph:
+        """As ``dataclasses.replace``, which would make labels that have not been read."""
+        held: dict[str, Any] = {field.name: self.__dict__.get(field.name) for field in dataclasses.fields(self)}
+        return OrbitGraph(**(held | changes))
+
     @property
     def num_pairs(self) -> int:
         """Number of pairs that carry messages."""

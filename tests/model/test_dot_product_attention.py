@@ -9,11 +9,12 @@ import torch
 from torch import func
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from asen_hf import AsenConfig, TaskConfig
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.model import _dot_product_blocks, _gatv2_blocks
 from asen_hf.model.dot_product_attention import DotProductAttention
 from asen_hf.model.groups import cyclic, dihedral, symmetric, to_cycles
 from asen_hf.model.symmetry import OrbitGraph, SymmetryBreaker
+from tests.conftest import BASES
 
 SIZE, HEADS, ROWS, NODES, RANK = 12, 3, 3, 6, 9
 EDGES = [[5, 0], [0, 1], [1, 0], [2, 2], [4, 0], [4, 5], [4, 3]]  # node 3 receives nothing
@@ -226,22 +227,23 @@ class LargestTensor(TorchDispatchMode):
 
 @gated_or_not
 def test_blocks_on_a_graph_broken_by_nodes_make_nothing_of_size_pairs(gated, monkeypatch):
-    """Neither labels nor weights, from the task on: memory is linear in the number of nodes."""
+    """Neither labels nor weights, in the whole model: memory is linear in the number of nodes."""
     nodes = 40
     monkeypatch.setitem(_dot_product_blocks.STORED, "cpu", 0)
     monkeypatch.setitem(_dot_product_blocks.BLOCK, "cpu", HEADS * nodes)
+    task = TaskConfig(group=symmetric(nodes), vocab_size=2, symmetry_breaking="nodes")
+    sizes = {"hidden_size": SIZE, "num_attention_heads": HEADS, "num_hidden_layers": 1, "gated_messages": gated}
+    rows = {"inputs": torch.zeros(1, nodes).long(), "attention_mask": torch.ones(1, nodes)}
 
     def largest(implementation):
-        states, table = make_inputs(rows=1, nodes=nodes)
-        layer = make_layer(implementation, gated_messages=gated)
         with LargestTensor() as made:
-            graph = breaker_of(symmetric(nodes), symmetry_breaking="nodes")()
-            layer(states, table, graph)[0].sum().backward()
-            with torch.no_grad():
-                layer(states, table, graph)
+            config = AsenConfig(tasks={"t": task}, **BASES["transformer"], **sizes, attn_implementation=implementation)
+            model = AsenForMultitask(config)
+            model(**rows).logits.sum().backward()
+            model.predict(**rows)
         return made.elements
 
-    assert largest("sdpa") <= max(3 * nodes * SIZE, HEADS * nodes) < nodes**2 <= largest("eager")
+    assert largest("sdpa") <= 3 * nodes * SIZE < nodes**2 <= largest("eager")
 
 
 def test_labels_of_loops_and_other_pairs_are_made_when_they_are_read():
@@ -250,7 +252,8 @@ def test_labels_of_loops_and_other_pairs_are_made_when_they_are_read():
     assert "labels" not in graph.__dict__
     assert torch.equal(graph.labels_into(slice(1, 3)), expected[1:3]) and "labels" not in graph.__dict__
     assert torch.equal(graph.labels, expected) and graph.labels is graph.labels
-    assert torch.equal(dataclasses.replace(graph, node_mask=MASK[:, :4]).labels, expected)
+    for copied in (graph.replace(node_mask=MASK[:, :4]), dataclasses.replace(graph, node_mask=MASK[:, :4])):
+        assert torch.equal(copied.labels, expected) and copied.node_mask is not None
 
 
 @every_side
