@@ -75,10 +75,11 @@ class DotProductAttention(nn.Module):
     Args:
         config: ``hidden_size`` d, ``num_attention_heads`` H, ``gated_messages`` and the implementation: ``"sdpa"``
             calls ``torch.nn.functional.scaled_dot_product_attention`` with the orbitals' bias in blocks of targets, and
-            keeps no tensor of size pairs; ``"eager"`` computes the formula, with the weights. On a sparse support both
-            pass messages along the edges. Both can be differentiated any number of times; from the second derivative
-            on, and under ``torch.func``, forward-mode differentiation, ``torch.compile`` and ``torch.export``, both
-            compute the plain formula, in its time and memory.
+            keeps no tensor of size pairs, but in training stores the weights of small batches; ``"eager"`` computes the
+            formula, with the weights. On a sparse support both pass messages along the edges. Both can be
+            differentiated any number of times; from the second derivative on, and under ``torch.func``, forward-mode
+            differentiation, ``torch.compile`` and ``torch.export``, both compute the plain formula, in its time and
+            memory.
     """
 
     def __init__(self, config: AsenConfig):
