@@ -62,6 +62,8 @@ class OrbitGraph:
 
     def replace(self, **changes: Any) -> OrbitGraph:
         """As ``dataclasses.replace``, which would make labels that have not been read."""
+        if self.nodes is None:
+            return dataclasses.replace(self, **changes)
         held: dict[str, Any] = {field.name: self.__dict__.get(field.name) for field in dataclasses.fields(self)}
         return OrbitGraph(**(held | changes))
 
@@ -72,8 +74,8 @@ class OrbitGraph:
 
     def labels_into(self, targets: slice, rows: slice = slice(None)) -> Tensor:
         """Labels of the pairs into some targets of the complete support, ``(m, n)``, or ``(b, m, n)`` of some rows."""
-        if "labels" not in self.__dict__ and self.nodes is not None:
-            return (self.nodes[targets, None] != self.nodes).long()
+        if self.nodes is not None and "labels" not in self.__dict__:
+            return _loops_and_others(self.nodes, targets)
         return self.labels[targets] if self.labels.dim() == 2 else self.labels[rows, targets]
 
     @functools.cached_property
@@ -195,13 +197,24 @@ class SymmetryBreaker(ComputedBuffers):
         return _graph(self.degree, self.compute_buffers())
 
     def forward(self) -> OrbitGraph:
-        return _graph(self.degree, self._buffers)
+        return _graph(self.degree, {name: getattr(self, name) for name in _OF_GRAPH})
+
+
+_OF_GRAPH = ("labels", "edge_index", "triple_labels", "in_edges", "out_edges", "nodes")
 
 
 def _graph(degree: int, buffers: Mapping[str, Any]) -> OrbitGraph:
-    fields = ("labels", "edge_index", "triple_labels", "in_edges", "out_edges", "nodes")
-    found: dict[str, Any] = {name: buffers.get(name) for name in fields}
+    found: dict[str, Any] = {name: buffers.get(name) for name in _OF_GRAPH}
+    if (
+        found["nodes"] is not None and torch.compiler.is_compiling()
+    ):  # which cannot trace labels made when they are read
+        found |= {"labels": _loops_and_others(found["nodes"]), "nodes": None}
     return OrbitGraph(degree, **found)
+
+
+def _loops_and_others(nodes: Tensor, targets: slice = slice(None)) -> Tensor:
+    """Labels ``(m, n)`` of the pairs into some targets: 0 for loops, 1 for other pairs."""
+    return (nodes[targets, None] != nodes).long()
 
 
 @functools.lru_cache(maxsize=256)

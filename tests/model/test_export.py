@@ -115,7 +115,7 @@ def test_the_loss_is_exported_too(inputs):
 
 @pytest.mark.slow
 @every_input
-@pytest.mark.parametrize("colouring", ["triples", "sparse"])
+@pytest.mark.parametrize("colouring", ["triples", "sparse", "nodes"])
 def test_dynamo_traces_the_model_in_one_graph(inputs, colouring, monkeypatch):
     model = model_of(inputs, colouring)
     check(exported(model, inputs, strict=True).module(), model, inputs, monkeypatch)
