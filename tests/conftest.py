@@ -66,6 +66,11 @@ GROUPS = {
 every_group = pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
 
 
+# The settings of a config with each base model.
+BASES = {"gatv2": {}, "transformer": {"backbone_type": "transformer"}}
+every_base = pytest.mark.parametrize("base", BASES.values(), ids=BASES.keys())
+
+
 def task_of(group, **settings) -> TaskConfig:
     """A task with this group, on three tokens unless the settings say otherwise."""
     kind = {} if "num_features" in settings else {"vocab_size": 3}

@@ -29,7 +29,11 @@ ROOMS = [
         *("model.symmetry", "model.value_symmetries", "model.relations", "model.pairs"),
         *("model.normalization", "model._neighbours"),
     ],
-    ["model.attention", "model._gatv2_*", "model._onednn_linear", "model._transforms"],
+    [
+        *("model.attention", "model._gatv2_*", "model.dot_product_attention", "model._dot_product_blocks"),
+        *("model._message_passing", "model._recomputed_backward", "model.gates", "model._onednn_linear"),
+        "model._transforms",
+    ],
     ["model", "model.*"],  # backbone, heads, the model
     ["closures", "closures.*"],
     ["data", "data.*"],

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..model.attention import GATv2Attention
+from ..model.layers import AttentionLayer
 from ..model.pretrained_asen import evaluating
 from ..model.symmetry import OrbitGraph
 
@@ -71,16 +71,17 @@ def integrated_gradients(
 def scaled_messages(factors: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
     """A hook on an attention layer: its message from j to i times ``factors[:, i, j]``, with the same weights."""
 
-    def hook(layer: GATv2Attention, arguments: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        states, orbital_features, graph = cast(tuple[Tensor, Tensor, OrbitGraph], arguments)
-        targets, sources, labels = graph.to_edges()
-        weights = output[1] if graph.edge_index is not None else output[1].flatten(2)  # (B, H, E)
-        messages = layer._split_heads(layer.source_projection(states))[:, sources]  # (B, E, H, C)
-        if layer.gate_projection is not None:
-            messages = messages * (1 + layer._split_heads(layer.gate_projection(orbital_features)))[labels]
-        scaled = (weights * factors[:, targets, sources].unsqueeze(1)).transpose(1, 2).unsqueeze(-1) * messages
-        update = torch.zeros_like(output[0]).index_add(1, targets, scaled.flatten(2))
-        return update + layer.bias, output[1]
+    def hook(layer: AttentionLayer, arguments: tuple[Any, ...], output: tuple[Tensor, Any]) -> tuple[Tensor, Tensor]:
+        states, orbital_features, graph = cast(tuple[Tensor, Tensor, OrbitGraph], arguments[:3])
+        targets, sources, _ = graph.to_edges()
+        _, weights = layer.forward(states, orbital_features, graph, output_attentions=True)  # not through the hooks
+        assert weights is not None
+        by_edge = weights if graph.edge_index is not None else weights.flatten(2)  # (B, H, E)
+        scaled = (by_edge * factors[:, targets, sources].unsqueeze(1)).transpose(1, 2).unsqueeze(-1)
+        messages = scaled * layer.messages(states, orbital_features, graph)
+        update = torch.zeros_like(output[0]).index_add(1, targets, messages.flatten(2))
+        bias = cast(Tensor | None, layer.bias)
+        return update if bias is None else update + bias, weights
 
     return hook
 

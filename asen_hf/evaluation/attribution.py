@@ -20,7 +20,7 @@ Pairs, relations and the mask of a row are what they are all along the line: no 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import numpy as np
@@ -29,8 +29,8 @@ from numpy.typing import ArrayLike, NDArray
 from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
-from ..model.attention import GATv2Attention
 from ..model.batching import EmbeddedRows
+from ..model.layers import AsenLayer
 from ..model.modeling_asen import AsenForMultitask
 from ..model.pretrained_asen import evaluating
 from ..model.symmetry import SymmetryBreaker
@@ -211,8 +211,8 @@ class _Explained(Explained):
         carries[targets, sources] = 1
 
         def function(factors: Tensor, inputs: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
-            layers = [module for module in self.model.modules() if isinstance(module, GATv2Attention)]
-            with hooked([layer.register_forward_hook(scaled_messages(factors)) for layer in layers]):
+            layers = cast(Iterable[AsenLayer], self.model.asen.backbone.layers)
+            with hooked([layer.attention.register_forward_hook(scaled_messages(factors)) for layer in layers]):
                 return moved.output(inputs, targets, *others)
 
         ones = carries.expand(len(moved.inputs), -1, -1).contiguous()

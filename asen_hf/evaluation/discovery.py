@@ -17,7 +17,7 @@ from scipy.spatial.distance import pdist, squareform
 from sympy.combinatorics import PermutationGroup
 
 from ..closures import graph_automorphisms
-from ..model.backbone import AsenLayer
+from ..model.layers import AsenLayer
 from ..model.modeling_asen import AsenModel
 from ..model.orbits import number_by_first_appearance, orbit_labels
 from ..model.pretrained_asen import AsenPreTrainedModel
@@ -77,7 +77,7 @@ def discovered_orbits(
     name, config = model.config.task(task)
     if config.symmetry_breaking != "pairs" or config.support != "complete":
         raise ValueError(f'task {name!r}: discovery needs symmetry_breaking="pairs" on the complete support')
-    labels = cast(SymmetryBreaker, _asen(model).symmetry_breakers[name]).labels.cpu().numpy()
+    labels = cast(SymmetryBreaker, _asen(model).symmetry_breakers[name])().labels.cpu().numpy()
     distances = orbital_distances(model, name)
     rank = len(distances)
     is_diagonal = np.isin(np.arange(rank), np.diagonal(labels))

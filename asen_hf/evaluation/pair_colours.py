@@ -126,20 +126,16 @@ def pair_colours(task: TaskConfig) -> PairColours:
         ValueError: the complete support has more pairs than can be labelled.
     """
     task = task.without_value_symmetries()  # a reference sees moves only, and learns from moved rows
-    arrays = {name: tensor.numpy() for name, tensor in SymmetryBreaker(task).compute_buffers().items()}
+    breaker = SymmetryBreaker(task)
+    targets, sources, labels = (tensor.numpy() for tensor in breaker().to_edges())
     degree = task.degree
     nodes = np.arange(degree)
-    if "edge_index" in arrays:
-        targets, sources = arrays["edge_index"]
-    else:
-        targets, sources = np.repeat(nodes, degree), np.tile(nodes, degree)
-    labels = arrays["labels"].ravel()
-    node_labels = arrays.get("node_labels")
-    if node_labels is None:
-        node_labels = orbit_labels(task.permutation_group(), order=1).astype(np.int64)
-    else:
+    if breaker.node_labels is not None:
+        node_labels = breaker.node_labels.numpy()
         labels = (labels * degree + node_labels[targets]) * degree + node_labels[sources]
         labels = np.unique(labels, return_inverse=True)[1]
+    else:
+        node_labels = orbit_labels(task.permutation_group(), order=1).astype(np.int64)
     missing = np.setdiff1d(nodes, targets[targets == sources])  # a node always sees itself
     labels = np.concatenate([labels, labels.max(initial=-1) + 1 + node_labels[missing]])
     targets, sources = np.concatenate([targets, missing]), np.concatenate([sources, missing])

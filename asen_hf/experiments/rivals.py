@@ -79,7 +79,9 @@ class Encoder(nn.Module):
         self.config, self.name = config, name
         self.layers = ARCHITECTURES[config.architecture](config, task)
 
-    def run(self, batch: Mapping[str, Mapping[str, Tensor]]) -> dict[str, BackboneOutput]:
+    def run(
+        self, batch: Mapping[str, Mapping[str, Tensor]], output_attentions: bool = False
+    ) -> dict[str, BackboneOutput]:
         outputs = {}
         for name, columns in batch.items():
             states = self.layers(columns["inputs"])

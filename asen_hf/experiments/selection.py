@@ -244,7 +244,7 @@ def proposals(config: TaskConfig) -> dict[str, dict[str, list]]:
     distinct: dict[bytes, tuple[str, dict[str, list]]] = {}
     for name, group in found.items():
         task = dataclasses.replace(plain, generators=to_cycles(group), edges=None, support="complete")
-        distinct.setdefault(SymmetryBreaker(task).labels.numpy().tobytes(), (name, {"generators": to_cycles(group)}))
+        distinct.setdefault(SymmetryBreaker(task)().labels.numpy().tobytes(), (name, {"generators": to_cycles(group)}))
     proposed = dict(distinct.values())
     return {**proposed, own: _symmetry_of(config)} if config.value_symmetries else proposed
 
@@ -252,7 +252,7 @@ def proposals(config: TaskConfig) -> dict[str, dict[str, list]]:
 def seen_by_network(task: TaskConfig) -> tuple:
     """A key that is equal for candidates that give the same network: the support and the colours of pairs."""
     sparse = task.edges if task.support == "sparse" else None
-    return json.dumps([sparse, task.value_symmetries]), SymmetryBreaker(task).labels.numpy().tobytes()
+    return json.dumps([sparse, task.value_symmetries]), SymmetryBreaker(task)().labels.numpy().tobytes()
 
 
 def number_of_parameters(recipe: Recipe, task: TaskConfig) -> int:

@@ -1,23 +1,16 @@
-"""GATv2 attention by message passing with torch_geometric, and conversion to the equivalent PyG layer.
-
-torch_geometric takes 2.6 CPU seconds to import and only sparse supports need it, so it is imported inside the
-functions. The ``try`` around these imports matters too: transformers' loader scans uploaded code for imports and
-requires every package that is imported outside a ``try``, even for checkpoints on complete supports.
-"""
+"""GATv2 attention by message passing with torch_geometric, and conversion to the equivalent PyG layer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ._gatv2_blocks import block_size, join_rows, split_rows
+from ._message_passing import INSTALL, edge_weights, sum_messages
 from ._transforms import add_in_place
 from .symmetry import OrbitGraph
-
-_INSTALL = "pip install torch_geometric"
 
 
 def pyg_attention_forward(
@@ -58,29 +51,14 @@ def _pass_messages(
     labels: Tensor,
     mask: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    try:
-        from torch_geometric.utils import scatter
-        from torch_geometric.utils import softmax as edge_softmax
-    except ImportError as error:
-        raise ImportError(f"a sparse support needs torch_geometric: {_INSTALL}") from error
     num_nodes = target.shape[1]
-    # Edges as first dimension: gathering and scattering along it is much faster on a CPU.
     incoming = source.transpose(0, 1).index_select(0, sources)  # (E, B, H, C)
     features = add_in_place(target.transpose(0, 1).index_select(0, targets), incoming)
     features = add_in_place(features, edge_table[labels.T])
     scores = (F.leaky_relu_(features, layer.negative_slope) * layer.attention_vector).sum(dim=-1)
-    if mask is not None:
-        # Not minus infinity: on a sparse support, all sources of a target may be masked.
-        is_sent = mask.T[sources].unsqueeze(-1)
-        scores = torch.where(is_sent, scores, torch.finfo(scores.dtype).min)
-    weights = edge_softmax(scores, targets, num_nodes=num_nodes)
-    if mask is not None:
-        weights = weights * is_sent
-    weights = weights.permute(1, 2, 0)  # (B, H, E)
+    weights = edge_weights(scores, targets, sources, num_nodes, mask)
     messages = incoming if gate_table is None else incoming * (1 + gate_table)[labels.T]
-    # Computed from the returned weights themselves, not from a view, so that they can have a gradient.
-    output = scatter(weights.permute(2, 0, 1).unsqueeze(-1) * messages, targets, dim_size=num_nodes, reduce="sum")
-    return output.transpose(0, 1), weights
+    return sum_messages(weights, messages, targets, num_nodes), weights
 
 
 def equal_pyg_layer(layer: Any) -> Any:
@@ -90,7 +68,7 @@ def equal_pyg_layer(layer: Any) -> Any:
     try:
         from torch_geometric.nn import GATv2Conv
     except ImportError as error:
-        raise ImportError(f"to_pyg needs torch_geometric: {_INSTALL}") from error
+        raise ImportError(f"to_pyg needs torch_geometric: {INSTALL}") from error
     size = layer.bias.numel()
     # add_self_loops=False, because PyG would replace the features of diagonal orbitals by a mean.
     conv = GATv2Conv(

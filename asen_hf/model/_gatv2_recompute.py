@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._gatv2_autograd import attend
 from ._gatv2_kernels import PairPasses, mask_sources, plain_passes, softmax_over_sources
+from ._recomputed_backward import attend
 
 
 def recomputed_attention(

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ._gatv2_autograd import attend
 from ._gatv2_compiler import compile_or_warn
 from ._gatv2_pyg import pyg_attention_forward
 from ._gatv2_sparse_kernels import ListPasses, compiled_list_passes, plain_list_passes
 from ._neighbours import Neighbours
+from ._recomputed_backward import attend
 from .symmetry import OrbitGraph
 
 

@@ -28,6 +28,7 @@ from ._gatv2_sparse import sparse_attention_forward
 from ._onednn_linear import Linear
 from ._transforms import add_in_place, is_transformed
 from .configuration_asen import AsenConfig
+from .gates import GateProjection
 from .symmetry import OrbitGraph
 
 AttentionFunction = Callable[..., tuple[Tensor, Tensor]]
@@ -113,12 +114,17 @@ class GATv2Attention(nn.Module):
         self.target_projection = Linear(size, size)
         self.source_projection = Linear(size, size)
         self.edge_projection = Linear(size, size, bias=False)
-        self.gate_projection = Linear(size, size) if config.gated_messages else None
+        self.gate_projection = GateProjection(size, size) if config.gated_messages else None
         self.attention_vector = nn.Parameter(torch.empty(self.num_heads, size // self.num_heads))
         self.bias = nn.Parameter(torch.empty(size))
 
-    def forward(self, hidden_states: Tensor, orbital_features: Tensor, graph: OrbitGraph) -> tuple[Tensor, Tensor]:
-        """``(B, n, d)`` states and ``(rank, d)`` orbital features to ``(B, n, d)`` states and the attention weights."""
+    def forward(
+        self, hidden_states: Tensor, orbital_features: Tensor, graph: OrbitGraph, output_attentions: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """``(B, n, d)`` states and ``(rank, d)`` orbital features to ``(B, n, d)`` states and the attention weights.
+
+        Weights are always returned, because every implementation computes them.
+        """
         attention: AttentionFunction = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation or "eager", eager_attention_forward
         )
@@ -136,6 +142,14 @@ class GATv2Attention(nn.Module):
             graph,
         )
         return output.flatten(-2) + self.bias, weights
+
+    def messages(self, hidden_states: Tensor, orbital_features: Tensor, graph: OrbitGraph) -> Tensor:
+        """The messages m of all pairs of the support, ``(B, E, H, C)`` in the order of ``graph.to_edges()``."""
+        _, sources, labels = graph.to_edges()
+        messages = self._split_heads(self.source_projection(hidden_states))[:, sources]
+        if self.gate_projection is None:
+            return messages
+        return messages * (1 + self._split_heads(self.gate_projection(orbital_features)))[labels]
 
     def _split_heads(self, features: Tensor) -> Tensor:
         return features.unflatten(-1, (self.num_heads, -1))

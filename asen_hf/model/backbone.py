@@ -8,47 +8,19 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ._onednn_linear import Linear
-from .attention import GATv2Attention
 from .batching import EmbeddedRows
 from .configuration_asen import AsenConfig
-from .symmetry import OrbitGraph
-from .triples import TripleMessages
-
-
-class AsenLayer(GradientCheckpointingLayer):
-    """GATv2 (plus messages over triples, where a graph labels them) → projection → LayerNorm → activation → sum."""
-
-    triples: TripleMessages | None
-
-    def __init__(self, config: AsenConfig):
-        super().__init__()
-        self.attention = GATv2Attention(config)
-        # Registered even if None, so that weights added later have the same position among the submodules.
-        self.register_module("triples", TripleMessages(config.hidden_size) if config.has_triples else None)
-        self.projection = Linear(config.hidden_size, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.activation = ACT2FN[config.hidden_act]
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-
-    def forward(
-        self, hidden_states: Tensor, orbital_features: Tensor, triple_features: Tensor | None, graph: OrbitGraph
-    ) -> tuple[Tensor, Tensor]:
-        """``(B, n, d)`` states to ``(B, n, d)`` states and the attention weights."""
-        update, weights = self.attention(hidden_states, orbital_features, graph)
-        if self.triples is not None and triple_features is not None:
-            update = update + self.triples(hidden_states, triple_features, graph.triple_labels)
-        update = self.activation(self.norm(self.projection(update)))
-        return hidden_states + self.dropout(update), weights
+from .layers import LAYERS
 
 
 class AsenBackbone(nn.Module):
-    """Input layers (LayerNorm → activation → Linear → LayerNorm) and the stack of :class:`AsenLayer`.
+    """Input layers (LayerNorm → activation → Linear → LayerNorm) and the stack of layers of ``config.backbone_type``.
 
     The stack is applied ``num_recurrences`` times with the same weights. Each pass after the first starts from the
-    normalised sum of the last states and the inputs.
+    normalised sum of the last states and the inputs. Layers that do not normalise what they add are followed, at the
+    end of every pass, by a last LayerNorm.
     """
 
     def __init__(self, config: AsenConfig):
@@ -60,11 +32,16 @@ class AsenBackbone(nn.Module):
             Linear(size, size),
             nn.LayerNorm(size, eps=eps),
         )
-        self.layers = nn.ModuleList(AsenLayer(config) for _ in range(config.num_hidden_layers))
+        layer = LAYERS[config.backbone_type]
+        self.layers = nn.ModuleList(layer(config) for _ in range(config.num_hidden_layers))
+        self.final_norm = nn.LayerNorm(size, eps=eps) if layer.normalizes_input else nn.Identity()
         self.config = config
 
-    def forward(self, rows: EmbeddedRows) -> tuple[list[Tensor], list[Tensor]]:
-        """The states ``(B, n, d)`` at the input and after each layer of each pass, and their attention weights."""
+    def forward(self, rows: EmbeddedRows, output_attentions: bool = False) -> tuple[list[Tensor], list[Tensor]]:
+        """The states ``(B, n, d)`` at the input and after each layer of each pass, and their attention weights.
+
+        A base model that computes no weights on the way returns them only if they are asked for.
+        """
         inputs = self.input_layers(rows.node_features)
         hidden_states, attentions = [inputs], []
         states = inputs
@@ -74,7 +51,10 @@ class AsenBackbone(nn.Module):
                 # with the number of passes. No weights, so that any model can be given another number of passes.
                 states = F.layer_norm(states + inputs, states.shape[-1:], eps=self.config.layer_norm_eps)
             for layer in self.layers:
-                states, weights = layer(states, rows.orbital_features, rows.triple_features, rows.graph)
+                states, weights = layer(
+                    states, rows.orbital_features, rows.triple_features, rows.graph, output_attentions
+                )
                 hidden_states.append(states)
-                attentions.append(weights)
+                attentions += [] if weights is None else [weights]
+            states = hidden_states[-1] = self.final_norm(states)
         return hidden_states, attentions

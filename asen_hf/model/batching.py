@@ -67,4 +67,5 @@ def split(tensors: Sequence[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]
     """
     if len(sizes) == 1:
         return [list(tensors)]
-    return [list(parts) for parts in zip(*(tensor.split(list(sizes)) for tensor in tensors), strict=True)]
+    parts = [tensor.split(list(sizes)) for tensor in tensors]
+    return [[part[task] for part in parts] for task in range(len(sizes))]

@@ -1,7 +1,8 @@
 """The configuration of a model, saved as JSON: the shape of the backbone and the tasks."""
 
 import dataclasses
-from typing import Any, Literal
+import re
+from typing import Any, Literal, NamedTuple
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -30,6 +31,30 @@ MAX_WEIGHTS = 2**30
 
 _LARGEST = {"hidden_size": 2**16, "num_hidden_layers": 2**10, "num_recurrences": 2**10, "num_attention_heads": 2**16}
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
+
+
+class _BaseModel(NamedTuple):
+    """What a config must know of a base model.
+
+    Attributes:
+        hidden_act: the activation of its layers, unless the config says otherwise.
+        attention: a pattern of the names of its attention implementations.
+        attention_names: what they are, in words.
+        num_matrices: number of a layer's weight matrices of size d · d.
+        unread: fields that it does not read.
+    """
+
+    hidden_act: Literal["relu", "silu", "gelu"]
+    attention: str
+    attention_names: str
+    num_matrices: int
+    unread: tuple[str, ...]
+
+
+_BASE_MODELS = {
+    "gatv2": _BaseModel("relu", r"eager|gatv2_\w+", '"eager" or one that begins with "gatv2_"', 4, ()),
+    "transformer": _BaseModel("gelu", "sdpa|eager", '"sdpa" or "eager"', 8, ("negative_slope",)),
+}
 
 # Keyword arguments that PreTrainedConfig accepts besides its dataclass fields, and attributes that Trainer and other
 # libraries set on any config and that are therefore saved. All other unknown arguments are errors.
@@ -65,19 +90,23 @@ class AsenConfig(PreTrainedConfig):
 
     Args:
         tasks: ``{name: TaskConfig or dict}``, sorted by name.
+        backbone_type: the base model, whose layers are applied in turn: ``"gatv2"`` (the paper's), or
+            ``"transformer"``, pre-norm encoder layers of dot-product attention with one bias per orbital and head.
         hidden_size: width d of node states and orbital features.
-        num_hidden_layers: number of GATv2 layers.
+        num_hidden_layers: number of layers.
         num_recurrences: how often these layers are applied, one pass after the other with the same weights. In training
             the loss is the mean over the outputs after the passes of the last half; predictions are read after the last
             pass. A trained model may be loaded with more passes, ``from_pretrained(folder, num_recurrences=16)``.
         num_attention_heads: number of heads, whose outputs are concatenated; must divide ``hidden_size``.
         negative_slope: slope of GATv2's LeakyReLU.
-        hidden_act: ``"relu"`` (the paper's), ``"silu"`` or ``"gelu"``, after every layer's LayerNorm. A smooth one
-            suits smooth outputs, such as energies.
+        hidden_act: ``"relu"``, ``"silu"`` or ``"gelu"``: after every GATv2 layer's LayerNorm, where it is left out
+            ``"relu"`` (the paper's), or inside every transformer layer's MLP, where it is left out ``"gelu"``. A smooth
+            one suits smooth outputs, such as energies.
         hidden_dropout_prob: dropout probability of every layer's update, before the residual sum.
         layer_norm_eps: epsilon of every LayerNorm.
-        gated_messages: whether orbital features also gate messages, ``(1 + g) ⊙ W_s h_j``. Plain GATv2 cannot express
-            the order-1 equivariant maps of the paper's Theorem 1, because its attention weights sum to one; gates can.
+        gated_messages: whether orbital features also gate messages: ``(1 + g) ⊙ W_s h_j``, g one number per channel in
+            GATv2 and one per head in the transformer. Without gates, neither can express the order-1 equivariant maps
+            of the paper's Theorem 1, because attention weights sum to one; with gates, both can.
         pooling: how node states are reduced to one graph state, ``"sum"``, ``"mean"`` or ``"max"``, by tasks that do
             not say it themselves.
         structure_embedder: whether the model holds a network that computes the rows of a new task's tables from its
@@ -91,12 +120,13 @@ class AsenConfig(PreTrainedConfig):
     model_type = "asen"
 
     tasks: dict = dataclasses.field(default_factory=dict)
+    backbone_type: Literal["gatv2", "transformer"] = "gatv2"
     hidden_size: int = 128
     num_hidden_layers: int = 4
     num_recurrences: int = 1
     num_attention_heads: int = 8
     negative_slope: float | int = 0.2
-    hidden_act: Literal["relu", "silu", "gelu"] = "relu"
+    hidden_act: Literal["relu", "silu", "gelu"] | None = None
     hidden_dropout_prob: float | int = 0.0
     layer_norm_eps: float = 1e-5
     gated_messages: bool = False
@@ -105,6 +135,16 @@ class AsenConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._check_inherited(kwargs)
+        base = _BASE_MODELS[self.backbone_type]
+        self.hidden_act = self.hidden_act or base.hidden_act
+        for name in base.unread:
+            value, neutral = getattr(self, name), getattr(type(self), name)
+            require(
+                value == neutral,
+                f'{name} has no effect with backbone_type="{self.backbone_type}": leave it out; got {value}',
+            )
+        for key in ("attn_implementation", "_attn_implementation"):
+            check_attn_implementation(self.backbone_type, kwargs.get(key))
         for name, most in _LARGEST.items():
             value = getattr(self, name)
             require(value >= 1, f"{name} must be at least 1, got {value}")
@@ -126,6 +166,8 @@ class AsenConfig(PreTrainedConfig):
         tasks = {name: _task_config(name, task) for name, task in self.tasks.items()}
         self._set_tasks(tasks)
         super().__post_init__(**kwargs)
+        if self.output_attentions and self._attn_implementation is None:
+            self._attn_implementation = "eager"  # which computes weights; transformers would refuse them of "sdpa"
 
     def _check_inherited(self, kwargs: dict[str, Any]) -> None:
         """Refuse unknown keys, and inherited keys and fields that would have no effect."""
@@ -214,7 +256,7 @@ class AsenConfig(PreTrainedConfig):
         """Refuse tasks that fill the memory, or one another's places. Orbitals are counted when a model is built."""
         _check_num_tasks(tasks)
         check_pairs_of_names(tasks)
-        per_layer = 4 * self.hidden_size**2
+        per_layer = _BASE_MODELS[self.backbone_type].num_matrices * self.hidden_size**2
         rows = sum((task.vocab_size or task.num_features or 0) + task.output_size for task in tasks.values())
         check_num_weights(self.num_hidden_layers * per_layer + rows * self.hidden_size)
 
@@ -273,6 +315,18 @@ class AsenConfig(PreTrainedConfig):
 
 def _check_num_tasks(tasks: dict) -> None:
     require(len(tasks) <= MAX_TASKS, f"a config may have at most {MAX_TASKS:,} tasks (MAX_TASKS), got {len(tasks):,}")
+
+
+def check_attn_implementation(backbone_type: str, name: Any) -> None:
+    """Refuse an attention implementation that the base model does not have; ``None`` is the base model's own choice."""
+    base = _BASE_MODELS[backbone_type]
+    if name is None or (isinstance(name, str) and re.fullmatch(base.attention, name)):
+        return
+    hint = ", which calls scaled_dot_product_attention" if name == "sdpa" else ""
+    raise ValueError(
+        f'attn_implementation must be {base.attention_names} with backbone_type="{backbone_type}", '
+        f"got {shown(name)}{hint}"
+    )
 
 
 def check_num_weights(num_weights: int) -> None:

@@ -44,9 +44,10 @@ def config_html(config: AsenConfig) -> str:
     """A model's sizes, and a table of its tasks."""
     gated = ", gated messages" if config.gated_messages else ""
     passes = f" applied {config.num_recurrences:,} times" if config.num_recurrences > 1 else ""
+    sizes = f"hidden size {config.hidden_size}, {config.num_attention_heads} heads{gated}"
     caption = (
-        f"AsenConfig: {config.num_hidden_layers} layers{passes}, hidden size {config.hidden_size}, "
-        f"{config.num_attention_heads} heads{gated}, pooling by {config.pooling}; {len(config.tasks):,} tasks"
+        f"AsenConfig: {config.num_hidden_layers} layers of {config.backbone_type}{passes}, {sizes}, "
+        f"pooling by {config.pooling}; {len(config.tasks):,} tasks"
     )
     head = ["task", "group", "degree", "inputs", "outputs", "metric"]
     rows = [

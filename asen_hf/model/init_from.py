@@ -43,7 +43,7 @@ def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     Raises:
         ValueError: a name is given to both diagonal and off-diagonal orbitals.
     """
-    labels, donor_labels = new.compute_buffers(), donor.compute_buffers()
+    labels, donor_labels = ({"labels": side.compute_graph().labels, **side.compute_buffers()} for side in (new, donor))
     names, donor_names = new.task.orbital_names, donor.task.orbital_names
     is_complete = new.task.support == donor.task.support == "complete"
     has_all_pairs = "edge_index" not in labels and "edge_index" not in donor_labels  # a weak support is in the labels

@@ -38,7 +38,7 @@ class LinearSkip(nn.Module):
         self.is_node = task.output_level == "node"
         self.breaker = [breaker]  # in a list, so that it is no submodule
         features, outputs = task.input_shape()[-1], task.output_size
-        number = (breaker.labels.numel() if self.is_node else task.degree) * features * outputs
+        number = (breaker().num_pairs if self.is_node else task.degree) * features * outputs
         require(
             number <= MAX_COEFFICIENTS,
             f"linear_skip would need {number:,} coefficients, more than {MAX_COEFFICIENTS:,}: leave it out",

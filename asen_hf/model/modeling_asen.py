@@ -2,7 +2,7 @@
 
 What is notable about this model:
 - the backbone is equivariant to all of S_n; a task's group enters only as one learned vector per orbital (2-closure);
-- GATv2 on the complete graph with loops, so that diagonal orbitals have features of their own;
+- GATv2, or a transformer, on the complete graph with loops, so that diagonal orbitals have features of their own;
 - orbital tables are projected before they are gathered, which avoids a product of size pairs × d × d;
 - only embedders and heads belong to a task; ``add_task`` adds a task with a new group to a trained model;
 - orbit labels are never saved: they are recomputed from the generators in the config;
@@ -160,7 +160,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         """
         name, _ = self.config.task(task)
         columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
-        output = self.asen.run({name: columns})[name]
+        output = self.asen.run({name: columns}, self.asks_for_attentions(output_attentions))[name]
         *earlier, logits = self._read_outs(name, output, columns)
         if labels is not None:
             columns |= {"labels": labels} | ({} if weights is None else {"weights": weights})

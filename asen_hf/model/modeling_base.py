@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import warnings
 from collections.abc import Mapping
@@ -289,7 +288,7 @@ class AsenModel(AsenPreTrainedModel):
         """
         name, task_config = self.config.task(task)
         rows = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
-        output = self.run({name: rows})[name]
+        output = self.run({name: rows}, self.asks_for_attentions(output_attentions))[name]
         last = output.hidden_states[-1]
         if (sheets := self.sheets(name)) is not None:
             last = sheets.mean_states(last)
@@ -300,7 +299,9 @@ class AsenModel(AsenPreTrainedModel):
             attentions=output.asked(output_attentions, self.config, "attentions"),
         )
 
-    def run(self, batch: Mapping[str, Mapping[str, Tensor]]) -> dict[str, BackboneOutput]:
+    def run(
+        self, batch: Mapping[str, Mapping[str, Tensor]], output_attentions: bool = False
+    ) -> dict[str, BackboneOutput]:
         """Compute the backbone's states for samples of multiple tasks.
 
         Tasks of equal degree on the complete support share one batch.
@@ -308,6 +309,7 @@ class AsenModel(AsenPreTrainedModel):
         Args:
             batch: ``{task: columns}`` with ``inputs``, ``pairs`` and ``attention_mask`` as in :meth:`forward`, and
                 ``cosets`` ``(B,)``, the coset of each row, for tasks that are averaged over cosets; by default all.
+            output_attentions: whether to compute attention weights where the base model can do without.
 
         Returns:
             For each task, the states ``(B, n, d)`` at the input and after each layer of each pass, and their attention
@@ -319,7 +321,7 @@ class AsenModel(AsenPreTrainedModel):
             rows = [embedded[name] for name in names]
             # len() would be a constant of an exported program
             sizes = [task_rows.node_features.shape[0] for task_rows in rows]
-            states, attentions = self.backbone(join(rows))
+            states, attentions = self.backbone(join(rows), output_attentions)
             parts = zip(names, split(states, sizes), split(attentions, sizes), rows, strict=True)
             outputs |= {name: BackboneOutput(states, weights, embedded) for name, states, weights, embedded in parts}
         return {name: outputs[name] for name in batch}
@@ -345,7 +347,7 @@ class AsenModel(AsenPreTrainedModel):
         breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_labels)
-        graph = dataclasses.replace(refine(task, breaker(), compared, pairs), node_mask=mask)
+        graph = refine(task, breaker(), compared, pairs).replace(node_mask=mask)
         features = self._orbital_features(name)
         if name in self.pair_embedders and pairs is not None:
             vectors = _all_rows(self.pair_embedders[name])

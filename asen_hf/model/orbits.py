@@ -19,6 +19,7 @@ from .groups import MAX_PAIRS, array_forms, check_group
 
 __all__ = [
     "check_edges",
+    "check_num_tuples",
     "close_support",
     "is_invariant_support",
     "number_by_first_appearance",
@@ -156,14 +157,20 @@ def read_array(values: ArrayLike, subject: str) -> NDArray:
 
 def _tuple_labels(group: PermutationGroup, order: int) -> NDArray[np.int32]:
     """Labels of all n^k tuples in row-major order: the number of a tuple has its coordinates as digits in base n."""
-    num_tuples = group.degree**order
-    if num_tuples > MAX_PAIRS:
-        raise ValueError(
-            f"degree {group.degree:,} has {num_tuples:,} {order}-tuples, but at most {MAX_PAIRS:,} (MAX_PAIRS) are "
-            f"labelled: {'give an invariant support' if order == 2 else 'choose a lower order'}"
-        )
+    num_tuples = check_num_tuples(group.degree, order)
     forms = array_forms(group).astype(np.int32)
     return number_by_first_appearance(_components(num_tuples, (_tuple_moves(form, order) for form in forms)))
+
+
+def check_num_tuples(degree: int, order: int) -> int:
+    """The number of tuples of points; ``ValueError`` if there are more than ``MAX_PAIRS``."""
+    num_tuples = degree**order
+    if num_tuples > MAX_PAIRS:
+        raise ValueError(
+            f"degree {degree:,} has {num_tuples:,} {order}-tuples, but at most {MAX_PAIRS:,} (MAX_PAIRS) are "
+            f"labelled: {'give an invariant support' if order == 2 else 'choose a lower order'}"
+        )
+    return num_tuples
 
 
 def _tuple_moves(form: NDArray[np.int32], order: int) -> Moves:

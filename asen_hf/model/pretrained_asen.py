@@ -18,7 +18,8 @@ from transformers import initialization as init
 from ._uploaded_code import carried_code
 from .attention import GATv2Attention
 from .checkpoints import find_checkpoint
-from .configuration_asen import AsenConfig
+from .configuration_asen import AsenConfig, check_attn_implementation
+from .gates import GateProjection
 from .heads import Head
 from .linear_skip import LinearSkip
 from .normalization import FeatureEmbedder, MissingEmbedder
@@ -40,12 +41,21 @@ class AsenPreTrainedModel(PreTrainedModel):
     main_input_name = "inputs"
     supports_gradient_checkpointing = True
     _keys_to_ignore_on_load_missing = [r"missing_embedders\."]  # noqa: RUF012
-    _no_split_modules = ["AsenLayer"]  # noqa: RUF012
+    _no_split_modules = ["GATv2Layer", "TransformerLayer"]  # noqa: RUF012
 
     config: AsenConfig
 
     def __init__(self, config: AsenConfig):
         super().__init__(copy.deepcopy(config))  # models of one config must not change one another's
+
+    def _check_and_adjust_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> str:
+        check_attn_implementation(self.config.backbone_type, attn_implementation)
+        return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
+
+    def _sdpa_can_dispatch(self, is_init_check: bool = False) -> bool:
+        """Whether sdpa is taken where no implementation is named; ``ValueError`` if not, which transformers expects."""
+        check_attn_implementation(self.config.backbone_type, "sdpa")
+        return True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -61,7 +71,8 @@ class AsenPreTrainedModel(PreTrainedModel):
                             orbitals that have classes
         PairEmbedder        N(0, 1), and 0 for quantiles: a pair's feature starts linear in its numbers
         LayerNorm           weight 1, bias 0
-        GATv2Attention      attention vector Xavier uniform, bias 0, gate weights 0 (starts as plain GATv2)
+        GATv2Attention      attention vector Xavier uniform, bias 0
+        GateProjection      0: a new layer has no gates
         MissingEmbedder     0: a missing feature starts at its mean, a missing token as none
         LinearSkip          0
         StructureEmbedder   scale of logits e², penalty e⁻²; its layers as nn.Linear
@@ -78,6 +89,8 @@ class AsenPreTrainedModel(PreTrainedModel):
             init.xavier_uniform_(module.weight, gain=gain)
             if module.bias is not None:
                 init.zeros_(module.bias)
+            if isinstance(module, GateProjection):
+                init.zeros_(module.weight)
         elif isinstance(module, MissingEmbedder | LinearSkip):
             for tensor in module.state_dict(keep_vars=True).values():
                 init.zeros_(tensor)
@@ -94,8 +107,6 @@ class AsenPreTrainedModel(PreTrainedModel):
         elif isinstance(module, GATv2Attention):
             init.xavier_uniform_(module.attention_vector)
             init.zeros_(module.bias)
-            if module.gate_projection is not None:
-                init.zeros_(module.gate_projection.weight)  # a new layer starts as plain GATv2
         elif isinstance(module, StructureEmbedder):
             init.constant_(module.log_scale, 2.0)
             init.constant_(module.log_penalty, -2.0)
@@ -204,6 +215,10 @@ class AsenPreTrainedModel(PreTrainedModel):
                 f"the config was changed since the model was built and does not fit {min(unfit)}: restore it, and "
                 "change tasks by add_task, drop_task and rename_task"
             )
+
+    def asks_for_attentions(self, output_attentions: bool | None) -> bool:
+        """Whether the argument of ``forward``, or by default the config, asks for attention weights."""
+        return bool(self.config.output_attentions if output_attentions is None else output_attentions)
 
     def modules_by_role(self) -> dict[str, TaskModules]:
         """The modules that belong to tasks, as ``{role: {task: module}}``; all remaining modules are shared."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from .configuration_asen import TaskConfig
 from .configuration_symmetries import seen_symmetry
 from .groups import from_cycles, symmetric
 from .orbital_classes import classes_by_name, orbital_classes, pair_offsets
-from .orbits import orbit_labels, refine_by_support
+from .orbits import check_num_tuples, orbit_labels, refine_by_support
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +30,14 @@ class OrbitGraph:
     Attributes:
         num_nodes: number of nodes n.
         labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), or ``(B, n, n)`` if every
-            row of a batch has its own graph; ``(E,)`` or ``(B, E)`` on a sparse support.
+            row of a batch has its own graph; ``(E,)`` or ``(B, E)`` on a sparse support. Given as ``None``, they are 0
+            for loops and 1 for all other pairs, and only made when they are read.
         edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
         triple_labels: int64 ``(n, n, n)``, target first; ``None`` if triples carry no messages.
         node_mask: bool ``(B, n)``, the nodes that a row has; ``None`` if every row has all. Others send no messages.
         in_edges, out_edges: int64 ``(k, n)`` and ``(r, n)``, the numbers of the edges into and out of every node, E
             where there are no more; ``None`` on the complete support, and where they would be nearly all padding.
+        nodes: int64 ``(n,)``, the numbers of the nodes, of a graph whose labels are only made when they are read.
     """
 
     num_nodes: int
@@ -43,6 +47,36 @@ class OrbitGraph:
     node_mask: Tensor | None = None
     in_edges: Tensor | None = None
     out_edges: Tensor | None = None
+    nodes: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is None:
+            object.__delattr__(self, "labels")  # so that reading them calls __getattr__
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "labels":
+            raise AttributeError(f"OrbitGraph has no {name}")
+        labels = self.labels_into(slice(None))
+        object.__setattr__(self, "labels", labels)
+        return labels
+
+    def replace(self, **changes: Any) -> OrbitGraph:
+        """As ``dataclasses.replace``, which would make labels that have not been read."""
+        if self.nodes is None:
+            return dataclasses.replace(self, **changes)
+        held: dict[str, Any] = {field.name: self.__dict__.get(field.name) for field in dataclasses.fields(self)}
+        return OrbitGraph(**(held | changes))
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of pairs that carry messages."""
+        return self.num_nodes**2 if self.edge_index is None else self.edge_index.shape[1]
+
+    def labels_into(self, targets: slice, rows: slice = slice(None)) -> Tensor:
+        """Labels of the pairs into some targets of the complete support, ``(m, n)``, or ``(b, m, n)`` of some rows."""
+        if self.nodes is not None and "labels" not in self.__dict__:
+            return _loops_and_others(self.nodes, targets)
+        return self.labels[targets] if self.labels.dim() == 2 else self.labels[rows, targets]
 
     @functools.cached_property
     def neighbours(self) -> Neighbours | None:
@@ -79,7 +113,17 @@ class ComputedBuffers(nn.Module):
         raise NotImplementedError
 
 
-_BUFFERS = ("labels", "edge_index", "in_edges", "out_edges", "node_labels", "triple_labels", "orbits", "row_classes")
+_BUFFERS = (
+    "labels",
+    "nodes",
+    "edge_index",
+    "in_edges",
+    "out_edges",
+    "node_labels",
+    "triple_labels",
+    "orbits",
+    "row_classes",
+)
 
 
 class SymmetryBreaker(ComputedBuffers):
@@ -89,6 +133,8 @@ class SymmetryBreaker(ComputedBuffers):
         task: gives the group, the support and ``symmetry_breaking``.
 
     Attributes:
+        labels: int64 ``(n, n)`` or ``(E,)``; ``None`` with ``"nodes"`` on the complete support: its graph tells loops
+            and other pairs apart when its labels are read.
         degree: number of points n; with value symmetries that are lifted, of the lift.
         num_pair_orbits: number of pair labels (the rank of the group, on the complete support with ``"pairs"``).
         num_node_orbits, num_triple_orbits: number of node and triple labels; 0 if the task has none.
@@ -101,7 +147,8 @@ class SymmetryBreaker(ComputedBuffers):
         ValueError: the number of ``orbital_names`` differs from the number of pair labels.
     """
 
-    labels: Tensor
+    labels: Tensor | None
+    nodes: Tensor | None
     edge_index: Tensor | None
     in_edges: Tensor | None
     out_edges: Tensor | None
@@ -121,6 +168,8 @@ class SymmetryBreaker(ComputedBuffers):
             int(buffers[name].max()) + 1 if name in buffers else 0
             for name in ("labels", "node_labels", "triple_labels", "orbits", "row_classes")
         )
+        if "nodes" in buffers:
+            self.num_pair_orbits = min(2, self.degree)  # loops and other pairs
         self.members: list[list[int]] = [[] for _ in range(num_orbits)]
         for node, orbit in enumerate(buffers["orbits"].tolist() if num_orbits else []):
             self.members[orbit].append(node)
@@ -139,18 +188,33 @@ class SymmetryBreaker(ComputedBuffers):
         key = json.dumps([*seen, task.support, task.symmetry_breaking, has_orbits])
         arrays = {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
         if task.shared_rows and seen_symmetry(task).degree == task.degree:  # points of a lift have no order
-            arrays["row_classes"] = torch.from_numpy(_row_classes(task, arrays["labels"].numpy()))
+            labels = _graph(task.degree, arrays).labels
+            arrays["row_classes"] = torch.from_numpy(_row_classes(task, labels.numpy()))
         return arrays
 
+    def compute_graph(self) -> OrbitGraph:
+        """The graph that :meth:`forward` returns, computed anew on the CPU."""
+        return _graph(self.degree, self.compute_buffers())
+
     def forward(self) -> OrbitGraph:
-        return OrbitGraph(
-            self.degree,
-            self.labels,
-            self.edge_index,
-            self.triple_labels,
-            in_edges=self.in_edges,
-            out_edges=self.out_edges,
-        )
+        return _graph(self.degree, {name: getattr(self, name) for name in _OF_GRAPH})
+
+
+_OF_GRAPH = ("labels", "edge_index", "triple_labels", "in_edges", "out_edges", "nodes")
+
+
+def _graph(degree: int, buffers: Mapping[str, Any]) -> OrbitGraph:
+    found: dict[str, Any] = {name: buffers.get(name) for name in _OF_GRAPH}
+    if (
+        found["nodes"] is not None and torch.compiler.is_compiling()
+    ):  # which cannot trace labels made when they are read
+        found |= {"labels": _loops_and_others(found["nodes"]), "nodes": None}
+    return OrbitGraph(degree, **found)
+
+
+def _loops_and_others(nodes: Tensor, targets: slice = slice(None)) -> Tensor:
+    """Labels ``(m, n)`` of the pairs into some targets: 0 for loops, 1 for other pairs."""
+    return (nodes[targets, None] != nodes).long()
 
 
 @functools.lru_cache(maxsize=256)
@@ -165,7 +229,10 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
     if symmetry_breaking == "nodes":
         arrays["node_labels"] = orbit_labels(group, order=1)
         group = symmetric(degree)  # pair labels then only distinguish i = j from i ≠ j
-    if support == "weak":
+    if symmetry_breaking == "nodes" and edges is None:
+        check_num_tuples(degree, 2)
+        arrays["nodes"] = np.arange(degree)
+    elif support == "weak":
         arrays["labels"] = refine_by_support(orbit_labels(group, order=2), edges)
     else:
         arrays["labels"] = orbit_labels(group, order=2, edges=edges)

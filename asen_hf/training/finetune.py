@@ -127,7 +127,7 @@ def finetune(
                 init_from=init_from,
                 from_scratch=from_scratch,
                 keep_tasks=keep_tasks,
-                attn_implementation=settings.attn_implementation if _is_asked(training, model_or_checkpoint) else None,
+                attn_implementation=settings.attn_implementation,
             )
         splits, trained = {rows.name: rows.splits}, {rows.name: model.config.tasks[rows.name]}
         model.config.tasks |= with_training_statistics(trained, splits, settings, is_logged=state.is_main_process)
@@ -206,11 +206,6 @@ def finetuning_settings(training: Mapping[str, Any], init_from: str | None, from
     if settings.backbone_lr > settings.lr:
         raise ValueError(f"backbone_lr {settings.backbone_lr} must not exceed lr {settings.lr}")
     return settings
-
-
-def _is_asked(training: Mapping[str, Any], model_or_checkpoint: Any) -> bool:
-    """Whether to set ``attn_implementation``: a given model keeps its own unless the caller names one."""
-    return "attn_implementation" in training or isinstance(model_or_checkpoint, str | Path)
 
 
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:

@@ -30,8 +30,11 @@ _OF_THE_CALL = ("resume_from_checkpoint", "overwrite")
 class ModelRecipe:
     """The backbone: AsenConfig's fields without the tasks, with AsenConfig's defaults and checks."""
 
+    backbone_type: Literal["gatv2", "transformer"] = described(
+        "The base model: gatv2 (the paper's), or transformer, which takes larger graphs.", AsenConfig.backbone_type
+    )
     hidden_size: int = described("Width d of node states and orbital features.", AsenConfig.hidden_size)
-    num_hidden_layers: int = described("Number of message-passing layers.", AsenConfig.num_hidden_layers)
+    num_hidden_layers: int = described("Number of layers.", AsenConfig.num_hidden_layers)
     num_recurrences: int = described(
         "How often the layers are applied, with the same weights; the loss averages the last half of the passes.",
         AsenConfig.num_recurrences,
@@ -40,8 +43,9 @@ class ModelRecipe:
         "Attention heads per layer; must divide hidden_size.", AsenConfig.num_attention_heads
     )
     negative_slope: float = described("Slope of GATv2's LeakyReLU below zero.", float(AsenConfig.negative_slope))
-    hidden_act: Literal["relu", "silu", "gelu"] = described(
-        "Activation after every layer's LayerNorm; a smooth one (silu, gelu) suits smooth outputs.",
+    hidden_act: Literal["relu", "silu", "gelu"] | None = described(
+        "Activation of the layers; a smooth one (silu, gelu) suits smooth outputs. Default: relu in gatv2, gelu in "
+        "transformer.",
         AsenConfig.hidden_act,
     )
     hidden_dropout_prob: float = described(
@@ -49,7 +53,7 @@ class ModelRecipe:
     )
     layer_norm_eps: float = described("Epsilon of every LayerNorm.", AsenConfig.layer_norm_eps)
     gated_messages: bool = described(
-        "Let orbital features also gate the messages, which plain GATv2 cannot express.", AsenConfig.gated_messages
+        "Let orbital features also gate the messages, which attention alone cannot express.", AsenConfig.gated_messages
     )
     pooling: Literal["sum", "mean", "max"] = described(
         "How node states become one graph state: sum, mean or max.", AsenConfig.pooling
@@ -95,9 +99,10 @@ class TrainingRecipe:
     )
     mixed_precision: Literal["no", "fp16", "bf16"] = described("Accelerate's mixed precision: no, fp16 or bf16.", "no")
     gradient_checkpointing: bool = described("Recompute layers in the backward pass to save memory.", False)
-    attn_implementation: str = described(
-        "How attention is computed: eager, gatv2_compile (faster, needs a C++ compiler), gatv2_chunked or gatv2_pyg.",
-        "eager",
+    attn_implementation: str | None = described(
+        "How attention is computed. Of gatv2: eager (the default), gatv2_compile (faster, needs a C++ compiler), "
+        "gatv2_chunked or gatv2_pyg; of transformer: sdpa (the default) or eager. A given model keeps its own.",
+        None,
     )
     train_rows: int | None = described(
         "Number of training rows per task, drawn from the train split; default: all.", None

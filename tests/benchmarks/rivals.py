@@ -61,10 +61,12 @@ class BatchedPyG(nn.Module):
 class Transformer(nn.Module):
     """``torch.nn.TransformerEncoder`` on tokens, with a head on each node."""
 
-    def __init__(self, vocab_size: int, num_labels: int, size: int = 128, depth: int = 4, heads: int = 8):
+    def __init__(
+        self, vocab_size: int, num_labels: int, size: int = 128, depth: int = 4, heads: int = 8, mlp_size: int = 512
+    ):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, size)
-        layer = nn.TransformerEncoderLayer(size, heads, dim_feedforward=512, dropout=0.0, batch_first=True)
+        layer = nn.TransformerEncoderLayer(size, heads, dim_feedforward=mlp_size, dropout=0.0, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, depth)
         self.head = nn.Linear(size, num_labels)
 

@@ -11,8 +11,8 @@ from asen_hf.evaluation import _integrated_gradients
 from asen_hf.evaluation._explained import MAX_ELEMENTS
 from asen_hf.evaluation._integrated_gradients import all_elements, hooked, scaled_messages
 from asen_hf.evaluation.attribution import node_attribution, pair_attribution
-from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.groups import cyclic, symmetric, trivial
+from tests.conftest import BASES
 
 pytest.importorskip("captum")
 
@@ -38,10 +38,16 @@ TASKS = {
 BROKEN = TaskConfig(group="C6", vocab_size=4, edges=[[0, 1], [1, 2], [4, 5], [3, 3]])  # C6 does not keep these edges
 
 
-def small_model(gated=True, seed=0, **tasks):
+def small_model(gated=True, seed=0, base="gatv2", **tasks):
     torch.manual_seed(seed)
     config = AsenConfig(
-        tasks=tasks, hidden_size=16, num_attention_heads=2, num_hidden_layers=2, gated_messages=gated, pooling="mean"
+        tasks=tasks,
+        backbone_type=base,
+        hidden_size=16,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        gated_messages=gated,
+        pooling="mean",
     )
     model = AsenForMultitask(config).double()
     with torch.no_grad():  # fresh heads and gates are nearly or exactly zero
@@ -54,6 +60,14 @@ def small_model(gated=True, seed=0, **tasks):
 @pytest.fixture(scope="module")
 def model():
     return small_model(**TASKS)
+
+
+@pytest.mark.parametrize("attribute", [node_attribution, pair_attribution])
+def test_a_transformer_is_explained_alike(attribute):
+    for name in ("token_graph", "sparse"):
+        model = small_model(base="transformer", **{name: TASKS[name]})
+        found = attribute(model, rows_of(TASKS[name]), num_steps=128)
+        assert found.completeness_error.max() < 1e-3 * (found.output - found.baseline_output).abs().max()
 
 
 def rows_of(task, count=3, seed=1):
@@ -149,10 +163,11 @@ def test_tokens_equal_to_their_baseline_and_nodes_without_influence_get_nothing(
 
 
 @pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("name", ["tokens", "sparse", "weak"])
-def test_messages_of_full_strength_are_the_networks_own_and_none_leave_a_node_alone(gated, name):
-    model, inputs = small_model(gated, **{name: TASKS[name]}), rows_of(TASKS[name])
-    layers = [module for module in model.modules() if isinstance(module, GATv2Attention)]
+def test_messages_of_full_strength_are_the_networks_own_and_none_leave_a_node_alone(gated, base, name):
+    model, inputs = small_model(gated, base=base, **{name: TASKS[name]}), rows_of(TASKS[name])
+    layers = [layer.attention for layer in model.asen.backbone.layers]
 
     def logits(rows, factor):
         factors = torch.full((len(rows), 6, 6), factor, dtype=torch.float64)

@@ -65,14 +65,22 @@ def test_random_weights_are_equivariant_to_the_group_and_not_to_a_permutation_ou
 
 
 @pytest.mark.parametrize(
-    "settings", [{"gated_messages": True}, {"attn_implementation": "gatv2_pyg"}, {"pooling": "mean"}], ids=str
+    "settings",
+    [
+        {"gated_messages": True},
+        {"attn_implementation": "gatv2_pyg"},
+        {"pooling": "mean"},
+        {"backbone_type": "transformer"},
+        {"backbone_type": "transformer", "gated_messages": True},
+    ],
+    ids=str,
 )
 @every_level
 def test_variants_of_the_network_are_equivariant_too(settings, level):
     for group in (dihedral(7), direct_product(symmetric(3), cyclic(4))):
         model = model_of(group, level=level, **settings).double()
         for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
+            torch.nn.init.normal_(parameter, std=0.5)
         assert error(model) < 1e-12
         assert error(model, find_outsider(breaker(model))) > 1e-3
 

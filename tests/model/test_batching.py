@@ -36,9 +36,16 @@ def make_batch(model):
     return batch
 
 
-@pytest.mark.parametrize("implementation", ["eager", "gatv2_chunked", "gatv2_compile", "gatv2_pyg"])
-def test_losses_and_gradients_are_those_of_each_task_alone(implementation):
-    model = make_model(TASKS, gated_messages=True, attn_implementation=implementation).double()
+@pytest.mark.parametrize(
+    ("base", "implementation"),
+    [
+        *(("gatv2", name) for name in ("eager", "gatv2_chunked", "gatv2_compile", "gatv2_pyg")),
+        *(("transformer", name) for name in ("eager", "sdpa")),
+    ],
+)
+def test_losses_and_gradients_are_those_of_each_task_alone(base, implementation):
+    settings = {"backbone_type": base, "attn_implementation": implementation, "gated_messages": True}
+    model = make_model(TASKS, **settings).double()
     batch = make_batch(model)
     losses = model.losses(batch)
     assert list(losses) == list(batch)

@@ -13,7 +13,7 @@ from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.groups import from_array_form
 from asen_hf.model.relations import refine
 from asen_hf.model.symmetry import SymmetryBreaker
-from tests.conftest import make_model
+from tests.conftest import BASES, make_model
 from tests.model import value_cases
 from tests.model.coloured_cases import RELATIONS, columns_of, permuted, random_task
 from tests.model.value_cases import model_of
@@ -21,12 +21,12 @@ from tests.model.value_cases import model_of
 IMPLEMENTATIONS = ("eager", "gatv2_chunked", "gatv2_compile", "gatv2_pyg")
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_random_tasks_are_exact(part):
+@pytest.mark.parametrize(("part", "base"), [*((part, {}) for part in range(4)), (4, BASES["transformer"])])
+def test_random_tasks_are_exact(part, base):
     outside = 0
     for seed in range(part * 20, part * 20 + 20):
         task = TaskConfig(**random_task(seed))
-        model, columns = model_of(task, seed), columns_of(task, seed=seed)
+        model, columns = model_of(task, seed, **base), columns_of(task, seed=seed)
         assert equivariance_error(model, task="t", num_elements=6, seed=seed, **columns) < 1e-12, seed
         assert equivariance_error(model.asen, task="t", num_elements=6, seed=seed, **columns) < 1e-12, seed
         swap = from_array_form([[1, 0, *range(2, task.degree)]])

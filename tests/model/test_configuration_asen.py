@@ -82,6 +82,35 @@ def test_tasks_are_kept_sorted_by_name():
     assert list(config.tasks) == ["a", "b", "d"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"backbone_type": "gcn"}, "backbone_type.*gatv2.*transformer.*gcn"),
+        ({"backbone_type": None}, "backbone_type"),
+        ({"backbone_type": "transformer", "negative_slope": 0.1}, 'negative_slope has no effect.*"transformer".*0.1'),
+        ({"backbone_type": "transformer", "attn_implementation": "gatv2_pyg"}, '"sdpa" or "eager".*gatv2_pyg'),
+        ({"backbone_type": "transformer", "attn_implementation": {"": "eager"}}, '"sdpa" or "eager"'),
+        ({"attn_implementation": "sdpa"}, 'begins with "gatv2_" with backbone_type="gatv2", got .*scaled_dot_product'),
+    ],
+)
+def test_a_base_model_refuses_what_it_does_not_know(fields, message):
+    with pytest.raises(ValueError, match=message):
+        AsenConfig(**fields)
+
+
+def test_an_activation_that_is_left_out_is_that_of_the_base_model(tmp_path):
+    assert AsenConfig().hidden_act == "relu"
+    config = AsenConfig(backbone_type="transformer", tasks={"t": TOKENS})
+    assert config.hidden_act == "gelu"
+    assert AsenConfig(backbone_type="transformer", hidden_act="relu").hidden_act == "relu"
+    config.save_pretrained(tmp_path)
+    again = AsenConfig.from_pretrained(tmp_path)
+    assert (again.backbone_type, again.hidden_act) == ("transformer", "gelu")
+    saved = json.loads((tmp_path / "config.json").read_text())
+    del saved["backbone_type"], saved["hidden_act"]  # as configs older than the choice of a base model
+    assert AsenConfig.from_dict(saved).backbone_type == "gatv2"
+
+
 def test_added_tasks_may_be_plain_or_built():
     config = AsenConfig()
     assert config.add_task("plain", TOKENS) == TaskConfig(**TOKENS) == config.tasks["plain"]

@@ -14,7 +14,7 @@ from torch import func
 from torch.autograd import forward_ad
 
 from asen_hf import TaskConfig
-from asen_hf.model import _gatv2_blocks, _gatv2_dense
+from asen_hf.model import _dot_product_blocks, _gatv2_blocks, _gatv2_dense
 from asen_hf.model.symmetry import OrbitGraph, SymmetryBreaker
 from asen_hf.training.objective import MultitaskObjective
 from tests.conftest import make_model
@@ -30,8 +30,16 @@ class Side:
     implementation: str
     block: int = 2**19
     eager_limit: int = 2**22
+    base: str = "gatv2"
+
+    @property
+    def reference(self):
+        """The formula in plain operators."""
+        return Side("eager", base=self.base)
 
     def set(self, monkeypatch):
+        monkeypatch.setitem(_dot_product_blocks.STORED, "cpu", 0)
+        monkeypatch.setitem(_dot_product_blocks.BLOCK, "cpu", self.block // SIZE)
         monkeypatch.setitem(_gatv2_blocks.BLOCK, "cpu", self.block)
         monkeypatch.setitem(_gatv2_dense.EAGER_LIMIT, "cpu", self.eager_limit)
 
@@ -45,6 +53,7 @@ DENSE = {
     "pyg": Side("gatv2_pyg"),
 }
 SPARSE = {"sparse, one block": Side("eager"), "sparse, blocks of rows": Side("eager", block=PAIRS // 2)}
+TRANSFORMER = {"transformer, blocks": Side("sdpa", block=2 * PAIRS, base="transformer")}
 COMPILED = {"compiled": Side("gatv2_compile")}
 
 EDGES = [[0, 1], [1, 2], [2, 3], [3, 0], [0, 0]]
@@ -73,12 +82,15 @@ def cases(*sides_and_kinds, marks=()):
     ]
 
 
-every_case = pytest.mark.parametrize(("side", "task", "gated"), cases((DENSE, ON_ALL_PAIRS), (SPARSE, ON_EDGES)))
+FEWER = {"nodes": ON_ALL_PAIRS["nodes"], "edges": ON_EDGES["edges"]}
+every_case = pytest.mark.parametrize(
+    ("side", "task", "gated"), cases((DENSE, ON_ALL_PAIRS), (SPARSE, ON_EDGES), (TRANSFORMER, FEWER))
+)
 
 
 def model_of(side, task, gated):
     sizes = {"hidden_size": SIZE, "num_attention_heads": HEADS, "num_hidden_layers": 1}
-    settings = {"gated_messages": gated, "attn_implementation": side.implementation}
+    settings = {"gated_messages": gated, "attn_implementation": side.implementation, "backbone_type": side.base}
     return make_model({"t": TaskConfig(group="C4", **task)}, spread=0.3, **sizes, **settings).double()
 
 
@@ -286,7 +298,7 @@ def functions_of(model, task):
     """Functions of one tensor whose values are the logits, by the tensor's name, and the tensor."""
     rows = rows_of(task)
     for name, parameter in model.named_parameters():
-        if name.endswith(("source_projection.bias", "edge_embedders.t.weight")):
+        if name.endswith(("source_projection.bias", "input_projection.bias", "edge_embedders.t.weight")):
             yield name, lambda tensor, name=name: logits(model, rows, {name: tensor}), parameter.detach()
     if "num_features" in task:
         yield "inputs", lambda tensor: logits(model, tensor, {}), rows
@@ -298,7 +310,7 @@ def check_all_ways(ways, side, task, gated, monkeypatch):
     torch.manual_seed(4)
     cases = [
         (name, function, tensor, torch.randn_like(tensor))
-        for name, function, tensor in functions_of(model_of(DENSE["eager"], task, gated), task)
+        for name, function, tensor in functions_of(model_of(side.reference, task, gated), task)
     ]
     expected = {name: first(*rest) for name, *rest in cases}
     side.set(monkeypatch)

@@ -9,7 +9,7 @@ from torch.export import Dim
 
 from asen_hf import TaskConfig
 from asen_hf.model import _gatv2_blocks, _gatv2_dense
-from tests.conftest import make_model
+from tests.conftest import every_base, make_model
 
 NODES = 4
 INPUTS = {
@@ -59,8 +59,9 @@ def check(program, model, inputs, monkeypatch):
 
 @every_input
 @every_colouring
-def test_an_exported_model_takes_any_batch_size(inputs, colouring, monkeypatch):
-    model = model_of(inputs, colouring)
+@every_base
+def test_an_exported_model_takes_any_batch_size(inputs, colouring, base, monkeypatch):
+    model = model_of(inputs, colouring, **base)
     check(exported(model, inputs).module(), model, inputs, monkeypatch)
 
 
@@ -114,7 +115,7 @@ def test_the_loss_is_exported_too(inputs):
 
 @pytest.mark.slow
 @every_input
-@pytest.mark.parametrize("colouring", ["triples", "sparse"])
+@pytest.mark.parametrize("colouring", ["triples", "sparse", "nodes"])
 def test_dynamo_traces_the_model_in_one_graph(inputs, colouring, monkeypatch):
     model = model_of(inputs, colouring)
     check(exported(model, inputs, strict=True).module(), model, inputs, monkeypatch)

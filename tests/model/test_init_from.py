@@ -10,6 +10,7 @@ from torch import nn
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
 from asen_hf.model.groups import from_array_form, to_cycles
 from asen_hf.model.symmetry import SymmetryBreaker
+from tests.conftest import every_base
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 RING = [[i, (i + 1) % 6] for i in range(6)]
@@ -22,18 +23,18 @@ def task(group: str, **settings) -> TaskConfig:
     return TaskConfig(group=group, **(kind | settings))
 
 
-def grown(donor: TaskConfig, new: TaskConfig, cls=AsenForMultitask) -> AsenForMultitask:
+def grown(donor: TaskConfig, new: TaskConfig, cls=AsenForMultitask, **settings) -> AsenForMultitask:
     """A model of two donors of one config, with a task ``new`` that starts from the first."""
     torch.manual_seed(0)
-    model = cls(AsenConfig(tasks={"donor": donor, "other": donor}, **SIZES))
+    model = cls(AsenConfig(tasks={"donor": donor, "other": donor}, **SIZES, **settings))
     model.add_task("new", new, init_from="donor")
     return model
 
 
-def quietly_grown(donor: TaskConfig, new: TaskConfig) -> AsenForMultitask:
+def quietly_grown(donor: TaskConfig, new: TaskConfig, **settings) -> AsenForMultitask:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return grown(donor, new)
+        return grown(donor, new, **settings)
 
 
 def are_equal(modules: nn.ModuleDict) -> bool:
@@ -82,8 +83,9 @@ def test_without_a_donor_everything_is_fresh():
     assert not are_equal(model.heads)
 
 
-def test_the_same_group_gives_the_donors_predictions():
-    model = quietly_grown(task("S3 wr S2"), task("S3 wr S2")).eval()
+@every_base
+def test_the_same_group_gives_the_donors_predictions(base):
+    model = quietly_grown(task("S3 wr S2"), task("S3 wr S2"), **base).eval()
     tokens = torch.randint(5, (4, 6))
     assert torch.equal(model(tokens, task="new").logits, model(tokens, task="donor").logits)
 

@@ -13,7 +13,7 @@ from transformers import pipeline
 from asen_hf import AsenForMultitask, TaskConfig
 from asen_hf.evaluation.equivariance import equivariance_error
 from asen_hf.model._onednn_linear import Linear
-from tests.conftest import make_model
+from tests.conftest import BASES, make_model
 
 peft = pytest.importorskip("peft", reason="needs the extra asen-hf[lora]")
 # peft asks the model for a property that transformers has renamed.
@@ -41,6 +41,13 @@ TASKS = {
     ),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
+every_task_and_base = pytest.mark.parametrize(
+    ("name", "base"),
+    [
+        *((name, {}) for name in TASKS),
+        *((name, BASES["transformer"]) for name in ("on_pairs", "on_triples", "on_a_ring")),
+    ],
+)
 # Everything that an adapter can be put on: peft's name for all linear layers, and the modules of each role.
 ROLES = ["token_embedder", "missing_embedder", "edge_embedder", "class_embedder", "pair_embedder"]
 ROLES += ["node_embedder", "triple_embedder", "head"]
@@ -56,10 +63,11 @@ def make_base(**settings):
     return make_model(TASKS, gated_messages=True, **settings)
 
 
-def make_adapted(name):
+def make_adapted(name, **settings):
     """The base with an adapter on the backbone, after three steps on one task."""
     parts = [f"{part}.{name}" for part in NEW_PARTS]
-    return trained(name, peft.LoraConfig(r=2, target_modules=r".*\.backbone\..*projection", modules_to_save=parts))
+    lora = peft.LoraConfig(r=2, target_modules=r".*\.backbone\..*projection", modules_to_save=parts)
+    return trained(name, lora, **settings)
 
 
 def trained(name, lora, **settings):
@@ -109,12 +117,12 @@ def test_the_adapter_and_the_task_learn_and_the_rest_is_frozen(name):
     assert (logits(model, name) - logits(base.eval(), name)).abs().max() > 1e-2
 
 
-@every_task
-def test_merged_it_predicts_the_same_and_is_an_ordinary_checkpoint(name, tmp_path):
-    model = make_adapted(name)
+@every_task_and_base
+def test_merged_it_predicts_the_same_and_is_an_ordinary_checkpoint(name, base, tmp_path):
+    model = make_adapted(name, **base)
     expected = logits(model, name)
     merged = model.merge_and_unload()
-    assert type(merged) is AsenForMultitask and merged.state_dict().keys() == make_base().state_dict().keys()
+    assert type(merged) is AsenForMultitask and merged.state_dict().keys() == make_base(**base).state_dict().keys()
     assert type(merged.asen.backbone.layers[0].projection) is Linear
     torch.testing.assert_close(logits(merged, name), expected, rtol=1e-4, atol=1e-5)
     merged.save_pretrained(tmp_path)
@@ -149,16 +157,16 @@ def test_merged_it_predicts_the_same_wherever_it_is_put(target, name, use_dora):
     assert merged.state_dict().keys() == make_base().state_dict().keys()
 
 
-@every_task
-def test_an_adapter_is_loaded_onto_the_base(name, tmp_path):
-    model = make_adapted(name)
+@every_task_and_base
+def test_an_adapter_is_loaded_onto_the_base(name, base, tmp_path):
+    model = make_adapted(name, **base)
     model.save_pretrained(tmp_path)
-    reloaded = peft.PeftModel.from_pretrained(make_base(), tmp_path).eval()
+    reloaded = peft.PeftModel.from_pretrained(make_base(**base), tmp_path).eval()
     expected, got = model.state_dict(), reloaded.state_dict()
     assert got.keys() == expected.keys() and all(torch.equal(got[key], expected[key]) for key in expected)
     torch.testing.assert_close(logits(reloaded, name), logits(model, name), rtol=1e-4, atol=1e-5)
     with model.disable_adapter():
-        assert torch.equal(logits(model, name), logits(make_base().eval(), name))
+        assert torch.equal(logits(model, name), logits(make_base(**base).eval(), name))
 
 
 def test_the_pipeline_takes_an_adapted_model():

@@ -18,6 +18,7 @@ import asen_hf
 from asen_hf import AsenForMultitask, AsenModel, TaskConfig
 from asen_hf.model.groups import cyclic, dihedral, symmetric, young_subgroup
 from tests import conftest
+from tests.conftest import every_base
 
 ROWS, HIDDEN, HEADS, LAYERS = 5, 16, 4, 2
 RING = [[i, (i + 1) % 6] for i in range(6)] + [[0, 0], [3, 1]]
@@ -56,7 +57,13 @@ TASKS = {
     ),
 }
 every_task = pytest.mark.parametrize("name", TASKS)
-every_implementation = pytest.mark.parametrize("implementation", ["eager", "gatv2_pyg"])
+IMPLEMENTATIONS = {
+    "eager": {"attn_implementation": "eager"},
+    "gatv2_pyg": {"attn_implementation": "gatv2_pyg"},
+    "transformer, sdpa": {"backbone_type": "transformer"},
+    "transformer, eager": {"backbone_type": "transformer", "attn_implementation": "eager"},
+}
+every_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS.keys())
 
 
 # A small model in evaluation mode whose every weight differs from its initial value.
@@ -191,8 +198,9 @@ def test_features_are_normalised_with_the_statistics_of_the_config():
     torch.testing.assert_close(logits, plain_model(features).logits)
 
 
-def test_predicting_uses_no_dropout_and_leaves_the_mode_alone():
-    model = make_model(hidden_dropout_prob=0.5)
+@every_base
+def test_predicting_uses_no_dropout_and_leaves_the_mode_alone(base):
+    model = make_model(**base, hidden_dropout_prob=0.5)
     inputs = make_inputs(TASKS["node/values"])
     expected = model.predict(inputs, task="node/values")
     assert not model.training
@@ -209,7 +217,7 @@ def test_predicting_uses_no_dropout_and_leaves_the_mode_alone():
 @every_task
 @every_implementation
 def test_states_and_attentions_are_returned_on_request_only(name, implementation):
-    model, each = make_model(attn_implementation=implementation), TASKS[name]
+    model, each = make_model(**implementation), TASKS[name]
     inputs = make_inputs(each)
     pairs = (each.degree, each.degree) if each.edges is None else (len(each.edges),)
     for module in (model, model.asen):
@@ -223,8 +231,9 @@ def test_states_and_attentions_are_returned_on_request_only(name, implementation
 
 
 @every_task
-def test_states_and_attentions_that_are_returned_have_gradients(name):
-    model = make_model()
+@every_base
+def test_states_and_attentions_that_are_returned_have_gradients(name, base):
+    model = make_model(**base)
     output = model(make_inputs(TASKS[name]), task=name, output_hidden_states=True, output_attentions=True)
     returned = [*output.hidden_states, *output.attentions]
     for tensor in returned:
@@ -233,8 +242,9 @@ def test_states_and_attentions_that_are_returned_have_gradients(name):
     assert all(tensor.grad.any() for tensor in returned)
 
 
-def test_the_config_may_ask_for_states_and_attentions():
-    model = make_model(output_hidden_states=True, output_attentions=True)
+@every_base
+def test_the_config_may_ask_for_states_and_attentions(base):
+    model = make_model(**base, output_hidden_states=True, output_attentions=True)
     inputs = make_inputs(TASKS["node/classes"])
     output = model(inputs, task="node/classes")
     assert (len(output.hidden_states), len(output.attentions)) == (LAYERS + 1, LAYERS)
@@ -268,7 +278,7 @@ def test_implementations_agree(gated):
 @every_task
 @every_implementation
 def test_each_row_is_computed_on_its_own(name, implementation):
-    model = make_model(attn_implementation=implementation)
+    model = make_model(**implementation)
     inputs = make_inputs(TASKS[name])
     alone = torch.cat([model(row, task=name).logits for row in inputs.split(1)])
     torch.testing.assert_close(model(inputs, task=name).logits, alone, rtol=1e-6, atol=1e-6)
@@ -276,14 +286,15 @@ def test_each_row_is_computed_on_its_own(name, implementation):
 
 @every_implementation
 def test_a_batch_may_have_no_rows(implementation):
-    model = make_model(attn_implementation=implementation)
+    model = make_model(**implementation)
     for name, logits in all_logits(model).items():
         assert model(make_inputs(TASKS[name])[:0], task=name).logits.shape == (0, *logits.shape[1:])
 
 
 @every_task
-def test_gradients_reach_every_parameter_of_the_trained_task_and_none_of_the_others(name):
-    model = make_model(gated_messages=True)
+@every_base
+def test_gradients_reach_every_parameter_of_the_trained_task_and_none_of_the_others(name, base):
+    model = make_model(**base, gated_messages=True)
     each = TASKS[name]
     inputs = make_inputs(each, rows=20)
     residual = -1 if each.residual_feature is None else each.residual_feature
@@ -299,11 +310,12 @@ def test_gradients_reach_every_parameter_of_the_trained_task_and_none_of_the_oth
 
 
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
-def test_gradient_checkpointing_recomputes_and_gives_equal_gradients():
+@every_base
+def test_gradient_checkpointing_recomputes_and_gives_equal_gradients(base):
     each, name = TASKS["node/values"], "node/values"
     gradients, calls = [], []
     for checkpointing in (False, True):
-        model = make_model(hidden_dropout_prob=0.3).train()
+        model = make_model(**base, hidden_dropout_prob=0.3).train()
         model.asen.backbone.layers[0].attention.register_forward_hook(lambda *_: calls.append(1))
         if checkpointing:
             model.gradient_checkpointing_enable()
@@ -318,7 +330,7 @@ def test_gradient_checkpointing_recomputes_and_gives_equal_gradients():
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float64, 1e-5)])
 @every_implementation
 def test_the_forward_pass_runs_in_other_precisions(dtype, tolerance, implementation):
-    model = make_model(attn_implementation=implementation, gated_messages=True)
+    model = make_model(**implementation, gated_messages=True)
     expected = all_logits(model)
     model.to(dtype)
     for name, logits in all_logits(model).items():
@@ -354,8 +366,9 @@ def test_initialisation_follows_the_seed():
     assert not torch.equal(*(state["heads.node/classes.weight"] for state in states[1:]))
 
 
-def test_a_fresh_gated_model_is_the_ungated_one():
-    plain, gated = make_model(spread=0), make_model(spread=0, gated_messages=True, seed=1)
+@every_base
+def test_a_fresh_gated_model_is_the_ungated_one(base):
+    plain, gated = make_model(**base, spread=0), make_model(**base, spread=0, gated_messages=True, seed=1)
     keys = gated.load_state_dict(plain.state_dict(), strict=False)
     assert len(keys.missing_keys) == 2 * LAYERS
     assert all(".gate_projection." in key for key in keys.missing_keys)
@@ -379,11 +392,12 @@ def test_layers_update_states_by_the_activation_of_the_config(activation):
         torch.testing.assert_close(after, before + activate(update))
 
 
-def test_parameter_names_tell_the_role():
+@every_base
+def test_parameter_names_tell_the_role(base):
     roles = "|".join(["token_embedders", "missing_embedders", "edge_embedders", "node_embedders"])
     task_names = "|".join(TASKS)
     pattern = rf"asen\.backbone\..+|asen\.({roles})\.({task_names})\.\w+|heads\.({task_names})\.\w+"
-    keys = list(make_model().state_dict())
+    keys = list(make_model(**base).state_dict())
     assert [key for key in keys if not re.fullmatch(pattern, key)] == []
     assert {f"asen.edge_embedders.{name}.weight" for name in TASKS} < set(keys)
 
@@ -398,8 +412,9 @@ NEW = {
 
 
 @pytest.mark.parametrize("name", NEW)
-def test_adding_a_task_leaves_the_others_bit_for_bit_untouched(name):
-    model = make_model()
+@every_base
+def test_adding_a_task_leaves_the_others_bit_for_bit_untouched(name, base):
+    model = make_model(**base)
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     logits = all_logits(model)
     model.add_task(name, NEW[name])
@@ -412,11 +427,12 @@ def test_adding_a_task_leaves_the_others_bit_for_bit_untouched(name):
 
 
 @pytest.mark.parametrize("cls", [AsenModel, AsenForMultitask])
-def test_parameters_have_one_order_however_the_tasks_came(cls, tmp_path):
-    grown = make_model(cls=cls)
+@every_base
+def test_parameters_have_one_order_however_the_tasks_came(cls, tmp_path, base):
+    grown = make_model(cls=cls, **base)
     for name in reversed(NEW):
         grown.add_task(name, NEW[name])
-    built = make_model(cls=cls, tasks=TASKS | NEW)
+    built = make_model(cls=cls, **base, tasks=TASKS | NEW)
     grown.save_pretrained(tmp_path)
     for other in (built, cls.from_pretrained(tmp_path)):
         assert [name for name, _ in grown.named_parameters()] == [name for name, _ in other.named_parameters()]
@@ -454,8 +470,9 @@ def test_a_task_that_cannot_be_added_leaves_the_model_as_it_was(cls, name, setti
     assert (model.config.to_dict(), [key for key, _ in model.named_parameters()]) == before
 
 
-def test_dropping_a_task_removes_all_of_it_and_nothing_else(tmp_path):
-    model = make_model()
+@every_base
+def test_dropping_a_task_removes_all_of_it_and_nothing_else(tmp_path, base):
+    model = make_model(**base)
     logits = all_logits(model)
     model.drop_task("graph/values")
     del logits["graph/values"]
@@ -550,6 +567,24 @@ def test_an_attention_that_there_is_not_is_refused(implementation):
         make_model(attn_implementation=implementation)
 
 
+@pytest.mark.parametrize("implementation", ["gatv2_compile", "flash_attention_2", "nope"])
+def test_an_attention_of_another_base_model_is_refused_wherever_it_is_named(implementation, tmp_path):
+    message = f'"sdpa" or "eager" with backbone_type="transformer", got \'{implementation}\''
+    model = make_model(backbone_type="transformer")
+    model.save_pretrained(tmp_path)
+    for name in (
+        lambda: make_model(backbone_type="transformer", attn_implementation=implementation),
+        lambda: model.set_attn_implementation(implementation),
+        lambda: AsenForMultitask.from_pretrained(tmp_path, attn_implementation=implementation),
+    ):
+        with pytest.raises(ValueError, match=message):
+            name()
+    model.set_attn_implementation("eager")
+    assert (
+        AsenForMultitask.from_pretrained(tmp_path, attn_implementation="eager").config._attn_implementation == "eager"
+    )
+
+
 # Checkpoints
 
 LOAD = """
@@ -582,6 +617,7 @@ def reloaded(tmp_path_factory):
     """For each checkpoint and loader: what was saved, the class found in a new process, and what that computes."""
     folder = tmp_path_factory.mktemp("checkpoints")
     models = {"plain": make_model(), "gated": make_model(gated_messages=True), "grown": make_model()}
+    models["transformer"] = make_model(backbone_type="transformer", gated_messages=True)
     for name, each in NEW.items():
         models["grown"].add_task(name, each)
     saved = {key: save_with_outputs(model, folder / key) for key, model in models.items()}
@@ -592,7 +628,7 @@ def reloaded(tmp_path_factory):
     return {(Path(path).name, loader): (saved[Path(path).name], *each) for (path, loader), each in found.items()}
 
 
-@pytest.mark.parametrize("checkpoint", ["plain", "gated", "grown"])
+@pytest.mark.parametrize("checkpoint", ["plain", "gated", "grown", "transformer"])
 @pytest.mark.parametrize(
     ("loader", "cls"),
     [

@@ -7,7 +7,7 @@ import torch
 from asen_hf import TaskConfig, equivariance_error, groups
 from asen_hf.data import collate
 from asen_hf.model.twins import has_twin
-from tests.conftest import make_model
+from tests.conftest import BASES, make_model
 from tests.model.coloured_cases import columns_of, random_task
 from tests.model.value_cases import model_of
 
@@ -20,11 +20,15 @@ FIELDS = {"relations": ["order"], "pair_features": 1, "vocab_size": 3, "pair_qua
 
 
 @pytest.mark.parametrize("fields", LEVELS, ids=str)
-@pytest.mark.parametrize("implementation", ["eager", "gatv2_chunked", "gatv2_pyg"])
-def test_a_padded_row_is_a_row_of_a_smaller_task(fields, implementation):
+@pytest.mark.parametrize(
+    "settings",
+    [*({"attn_implementation": name} for name in ("eager", "gatv2_chunked", "gatv2_pyg")), BASES["transformer"]],
+    ids=str,
+)
+def test_a_padded_row_is_a_row_of_a_smaller_task(fields, settings):
     large, small = (TaskConfig(group=group, **FIELDS, **fields) for group in ("S6", "S4"))
-    model = model_of(large, attn_implementation=implementation)
-    smaller = model_of(small, attn_implementation=implementation)
+    model = model_of(large, **settings)
+    smaller = model_of(small, **settings)
     smaller.load_state_dict(model.state_dict())  # S_n has two orbitals for every n
     columns = columns_of(small)
     padding = (0, 2, 0, 2)

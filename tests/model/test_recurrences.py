@@ -9,7 +9,7 @@ import torch
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig, equivariance_error
 from asen_hf.experiments.rivals import RivalConfig
 from asen_hf.model.groups import symmetric
-from tests.conftest import make_model
+from tests.conftest import every_base, make_model
 from tests.model.coloured_cases import columns_of
 from tests.model.value_cases import CASES
 
@@ -61,22 +61,30 @@ def by_hand(model, rows, passes):
             centred = states - states.mean(dim=-1, keepdim=True)
             states = centred / (centred.square().mean(dim=-1, keepdim=True) + model.config.layer_norm_eps).sqrt()
         for layer in model.backbone.layers:
-            update = layer.attention(states, rows.orbital_features, rows.graph)[0]
+            is_transformer = model.config.backbone_type == "transformer"
+            read = layer.norm(states) if is_transformer else states
+            update = layer.attention(read, rows.orbital_features, rows.graph)[0]
             if layer.triples is not None and rows.triple_features is not None:
-                update = update + layer.triples(states, rows.triple_features, rows.graph.triple_labels)
-            states = states + layer.norm(layer.projection(update)).relu()
+                update = update + layer.triples(read, rows.triple_features, rows.graph.triple_labels)
+            update = layer.projection(update)
+            states = states + (update if is_transformer else layer.norm(update).relu())
+            if is_transformer:
+                inner = layer.up_projection(layer.mlp_norm(states))
+                states = states + layer.down_projection(torch.nn.functional.gelu(inner))
             found.append(states)
+        states = found[-1] = model.backbone.final_norm(states)
     return found
 
 
 @pytest.mark.parametrize("passes", [1, 3])
+@every_base
 @every_task
-def test_states_are_those_of_a_loop_by_hand(name, passes):
-    model = model_of(passes, [name])
+def test_states_are_those_of_a_loop_by_hand(name, base, passes):
+    model = model_of(passes, [name], **base)
     columns = batch_of(model)[name]
     columns.pop("labels")
     rows = model.asen._embed(name, columns)
-    found = model.asen.run({name: columns})[name]
+    found = model.asen.run({name: columns}, output_attentions=True)[name]
     expected = by_hand(model.asen, rows, passes)
     assert len(found.hidden_states) == len(expected) == 2 * passes + 1
     assert len(found.attentions) == 2 * passes
@@ -186,8 +194,9 @@ def test_states_stay_bounded_over_many_passes():
     assert largest <= bound
 
 
-def test_gradient_checkpointing_changes_nothing():
-    model = model_of(4, ["dihedral", "strand"]).train()
+@every_base
+def test_gradient_checkpointing_changes_nothing(base):
+    model = model_of(4, ["dihedral", "strand"], **base).train()
     batch = batch_of(model)
     expected = gradients(model, torch.stack([*model.losses(batch).values()]).mean())
     model.activation_checkpointing_enable()

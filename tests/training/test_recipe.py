@@ -35,6 +35,7 @@ MODEL_FIELDS = sorted(set(AsenConfig.__annotations__) - {"tasks", "model_type", 
 TRAINING_FIELDS = [field.name for field in dataclasses.fields(TrainingRecipe)]
 # A value for every scalar field that is not the field's default, as YAML reads it.
 OTHER = {
+    "backbone_type": "transformer",
     **{"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "negative_slope": 0.1},
     "num_recurrences": 2,
     **{
@@ -51,6 +52,7 @@ OTHER = {
     **{"patience": 3, "cosets": "all"},
     **{"report_to": "tensorboard", "resume_from_checkpoint": "latest", "overwrite": True},
 }
+TOGETHER = OTHER | {"backbone_type": "gatv2"}  # which reads all fields
 OF_THE_CALL = ("resume_from_checkpoint", "overwrite")
 
 
@@ -107,10 +109,10 @@ def test_sections_may_be_left_out_or_empty(recipe_file):
 
 def test_the_model_section_makes_a_config(recipe_file):
     config = Recipe.read(
-        recipe_file({"model": {name: OTHER[name] for name in MODEL_FIELDS}, "tasks": []})
+        recipe_file({"model": {name: TOGETHER[name] for name in MODEL_FIELDS}, "tasks": []})
     ).model.config()
-    assert {name: getattr(config, name) for name in MODEL_FIELDS} == {name: OTHER[name] for name in MODEL_FIELDS}
-    assert ModelRecipe.of(config) == ModelRecipe(**{name: OTHER[name] for name in MODEL_FIELDS})
+    assert {name: getattr(config, name) for name in MODEL_FIELDS} == {name: TOGETHER[name] for name in MODEL_FIELDS}
+    assert ModelRecipe.of(config) == ModelRecipe(**{name: TOGETHER[name] for name in MODEL_FIELDS})
 
 
 def test_a_written_recipe_reads_back_the_same(tmp_path, recipe_file):
@@ -125,7 +127,7 @@ def test_every_field_survives_writing_and_reading(tmp_path):
     own.augmentation, own.split_column, own.time_column = "C3", "person", "day"
     own.value_symmetries, own.symmetrization = [{"inputs": [1, 0]}], "lift"
     recipe = Recipe(
-        ModelRecipe(**{name: OTHER[name] for name in MODEL_FIELDS}),
+        ModelRecipe(**{name: TOGETHER[name] for name in MODEL_FIELDS}),
         [full, own, TaskRecipe("plain")],
         TrainingRecipe(**{name: OTHER[name] for name in TRAINING_FIELDS if name not in OF_THE_CALL}),
         Start("runs/donor", "a/b", False, True),
@@ -156,6 +158,13 @@ def test_every_scalar_field_is_a_key_of_the_file_and_a_flag(recipe_file, name):
     ):
         values = {**dataclasses.asdict(recipe.model), **dataclasses.asdict(recipe.training)}
         assert values[name] == OTHER[name] and type(values[name]) is type(OTHER[name])
+
+
+def test_the_activation_left_out_is_that_of_the_base_model_that_a_flag_names(recipe_file):
+    for file in ({"tasks": []}, {"model": {"hidden_act": None}, "tasks": []}):
+        model = parse(["--backbone_type", "transformer"], recipe_file(file)).model
+        assert (model.backbone_type, model.config().hidden_act) == ("transformer", "gelu")
+        assert parse([], recipe_file(file)).model.config().hidden_act == "relu"
 
 
 def test_flags_override_the_file_and_leave_the_rest_of_it(recipe_file):
@@ -466,7 +475,7 @@ def test_a_wrong_type_is_refused_by_section_field_expected_and_found(recipe_file
 
 
 def test_the_model_section_is_the_configs_backbone():
-    defaults = {name: getattr(AsenConfig(), name) for name in MODEL_FIELDS}
+    defaults = {name: getattr(AsenConfig, name) for name in MODEL_FIELDS}
     assert dataclasses.asdict(ModelRecipe()) == defaults and list(defaults) == sorted(defaults)
 
 

@@ -7,36 +7,39 @@ differentiated stores them, because it is the plain formula's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ._transforms import are_batched, is_transformed
 
+Results = TypeVar("Results", bound=tuple[Tensor, ...], covariant=True)
 
-class Recomputed(Protocol):
-    """An attention function of some tensors, the first a float, any of them ``None``; returns output and weights."""
 
-    def forward(self, *tensors: Any) -> tuple[Tensor, Tensor]:
-        """Output and weights, by any operators."""
+class Recomputed(Protocol[Results]):
+    """An attention function of some tensors, the first a float, any of them ``None``; its first result is the output.
 
-    def backward(
-        self, output_gradient: Tensor | None, weights_gradient: Tensor | None, *tensors: Any
-    ) -> Sequence[Tensor | None]:
-        """The gradients of the tensors, from those of the results, by any operators; one of them is not ``None``.
+    GATv2's second result is the attention weights; dot-product attention has none.
+    """
+
+    def forward(self, *tensors: Any) -> Results:
+        """The results, by any operators."""
+
+    def backward(self, *tensors: Any) -> Sequence[Tensor | None]:
+        """The gradients of the tensors of :meth:`forward`, by any operators.
 
         Args:
-            output_gradient, weights_gradient: of the results, ``None`` for zero.
-            tensors: those of :meth:`forward`, then output and weights.
+            tensors: the gradients of the results, ``None`` for zero, but one of them is not ``None``; the tensors of
+                :meth:`forward`; the results.
         """
 
-    def plain(self, *tensors: Any) -> tuple[Tensor, Tensor]:
-        """Output and weights, by operators that autograd and all transforms of PyTorch understand."""
+    def plain(self, *tensors: Any) -> Results:
+        """The results, by operators that autograd and all transforms of PyTorch understand."""
 
 
-def attend(attention: Recomputed, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Output and weights, differentiable any number of times in all tensors and through both results."""
+def attend(attention: Recomputed[Results], *tensors: Tensor | None) -> Results:
+    """The results, differentiable any number of times in all tensors and through every result."""
     if torch.is_grad_enabled():
         return _Function.apply(attention, *tensors)
     # torch.compile recompiles for inference tensors: clone them into normal tensors.
@@ -44,7 +47,7 @@ def attend(attention: Recomputed, *tensors: Tensor | None) -> tuple[Tensor, Tens
         return _forward(attention, *(x.clone() if x is not None and x.is_inference() else x for x in tensors))
 
 
-def _forward(attention: Recomputed, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
+def _forward(attention: Recomputed[Results], *tensors: Tensor | None) -> Results:
     # torch.compile guards on parameters and on requires_grad even under no_grad: detach, so that it compiles once.
     detached: list[Any] = [None if x is None else x.detach() for x in tensors]
     with torch.autocast(detached[0].device.type, enabled=False):
@@ -53,9 +56,9 @@ def _forward(attention: Recomputed, *tensors: Tensor | None) -> tuple[Tensor, Te
 
 class _Function(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, attention: Recomputed, *tensors: Any) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, attention: Recomputed, *tensors: Any) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        ctx.attention = attention
+        ctx.attention, ctx.num_tensors = attention, len(tensors)
         results = _forward(attention, *tensors)
         ctx.save_for_backward(*tensors, *results)
         return results
@@ -67,7 +70,7 @@ class _Function(torch.autograd.Function):
             # Gradients are enabled if the backward itself will be differentiated.
             if torch.is_grad_enabled() or is_transformed() or are_batched(gradients):
                 needed = ctx.needs_input_grad[1:]
-                return None, *_plain_backward(ctx.attention, needed, gradients, *saved[:-2])
+                return None, *_plain_backward(ctx.attention, needed, gradients, *saved[: ctx.num_tensors])
             tensors: list[Any] = [None if x is None else x.detach() for x in saved]
             return None, *ctx.attention.backward(*gradients, *tensors)
 
