@@ -173,6 +173,11 @@ REFUSED: dict[str, list[Callable]] = {
     "quaternion": [*of_every_size(named_groups.quaternion), lambda: named_groups.quaternion(MAX_DEGREE + 4)],
     "frobenius": of_every_size(named_groups.frobenius),
     "frobenius_degree": of_every_size(named_groups.frobenius_degree),
+    "check_num_tuples": [
+        lambda: orbits.check_num_tuples(4097, 2),
+        lambda: orbits.check_num_tuples(257, 3),
+        lambda: orbits.check_num_tuples(10**100, 2),
+    ],
     "orbit_labels": [
         *of_every_size(lambda k: orbits.orbit_labels(cyclic(1), k)),
         *of_every_size(lambda k: orbits.orbit_labels(cyclic(1000), k)),

@@ -133,7 +133,7 @@ def test_task_finds_the_only_one_and_lists_those_known():
     for name in ("three", None):
         with pytest.raises(ValueError, match="one, two"):
             AsenConfig(tasks={"one": TOKENS, "two": TOKENS}).task(name)
-    with pytest.raises(ValueError, match="none"):
+    with pytest.raises(ValueError, match="no task yet: finetune it on one"):
         AsenConfig().task(None)
 
 

@@ -40,6 +40,7 @@ TASKS = [
 BACKBONE = {
     **{"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "negative_slope": 0.25, "pooling": "mean"},
     **{"num_recurrences": 2, "hidden_dropout_prob": 0.5, "layer_norm_eps": 1e-5, "gated_messages": True},
+    "backbone_type": "gatv2",
     "hidden_act": "silu",
     "structure_embedder": True,
 }

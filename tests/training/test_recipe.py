@@ -258,7 +258,7 @@ def test_a_file_that_is_no_text_is_refused_by_its_name(tmp_path):
         (["--lr", "fast"], "--lr.*fast"),
         (["--learn", "1"], "--learn"),
         (["--hidden", "8"], "--hidden"),  # a flag's beginning is not enough
-        (["--pooling", "max"], "--pooling.*max"),
+        (["--pooling", "median"], "--pooling.*median"),
         (["--max_grad_norm", "0"], "max_grad_norm must be positive, got 0"),
         (["stray"], "stray"),
     ],
@@ -455,7 +455,7 @@ WRONG = {
     "model: {hidden_size: 1.5}": r"section model: hidden_size: expected an integer, found 1\.5",
     "model: {hidden_size: true}": r"section model: hidden_size: expected an integer, found True",
     "model: {gated_messages: yes}": r"section model: gated_messages: expected true or false, found 'yes'",
-    "model: {pooling: max}": r"section model: pooling: expected one of sum, mean, found 'max'",
+    "model: {pooling: median}": r"section model: pooling: expected one of sum, mean, max, found 'median'",
     "training: {output_dir: 3}": r"section training: output_dir: expected text, found 3",
     "training: {mixed_precision: false}": "section training: mixed_precision: expected one of no, .*, found False",
     "training: {lr: '1'}": "section training: lr: expected a number, found '1'",

@@ -110,6 +110,7 @@ def test_fewer_steps_than_were_done_are_refused(broken):
 def test_another_backbone_is_refused_by_its_field(broken, field):
     recipe = make_recipe(broken, resume_from_checkpoint="latest", **SETTINGS)
     other = {
+        "backbone_type": "transformer",
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_recurrences": 2,
