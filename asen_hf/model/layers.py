@@ -50,21 +50,19 @@ class AsenLayer(GradientCheckpointingLayer):
         output_attentions: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """``(B, n, d)`` states to ``(B, n, d)`` states and the attention weights, or ``None`` if nothing needs them."""
+        states = self.read(hidden_states)
+        update, weights = self.attention(states, orbital_features, graph, output_attentions)
+        if self.triples is not None and triple_features is not None:
+            update = update + self.triples(states, triple_features, graph.triple_labels)
+        return self.add(hidden_states, self.projection(update)), weights
+
+    def read(self, hidden_states: Tensor) -> Tensor:
+        """What of the states ``(B, n, d)`` the messages are made of."""
         raise NotImplementedError
 
-    def gather_messages(
-        self,
-        hidden_states: Tensor,
-        orbital_features: Tensor,
-        triple_features: Tensor | None,
-        graph: OrbitGraph,
-        output_attentions: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """The projected sum of messages over pairs and, where a graph labels them, over triples; and the weights."""
-        update, weights = self.attention(hidden_states, orbital_features, graph, output_attentions)
-        if self.triples is not None and triple_features is not None:
-            update = update + self.triples(hidden_states, triple_features, graph.triple_labels)
-        return self.projection(update), weights
+    def add(self, hidden_states: Tensor, update: Tensor) -> Tensor:
+        """The new states, from the old ones and the projected sum of messages over pairs and triples."""
+        raise NotImplementedError
 
 
 class GATv2Layer(AsenLayer):
@@ -73,18 +71,11 @@ class GATv2Layer(AsenLayer):
     attention_class = GATv2Attention
     normalizes_input = False
 
-    def forward(
-        self,
-        hidden_states: Tensor,
-        orbital_features: Tensor,
-        triple_features: Tensor | None,
-        graph: OrbitGraph,
-        output_attentions: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        update, weights = self.gather_messages(
-            hidden_states, orbital_features, triple_features, graph, output_attentions
-        )
-        return hidden_states + self.dropout(self.activation(self.norm(update))), weights
+    def read(self, hidden_states: Tensor) -> Tensor:
+        return hidden_states
+
+    def add(self, hidden_states: Tensor, update: Tensor) -> Tensor:
+        return hidden_states + self.dropout(self.activation(self.norm(update)))
 
 
 class TransformerLayer(AsenLayer):
@@ -103,20 +94,13 @@ class TransformerLayer(AsenLayer):
         self.up_projection = Linear(size, 2 * size)
         self.down_projection = Linear(2 * size, size)
 
-    def forward(
-        self,
-        hidden_states: Tensor,
-        orbital_features: Tensor,
-        triple_features: Tensor | None,
-        graph: OrbitGraph,
-        output_attentions: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        update, weights = self.gather_messages(
-            self.norm(hidden_states), orbital_features, triple_features, graph, output_attentions
-        )
+    def read(self, hidden_states: Tensor) -> Tensor:
+        return self.norm(hidden_states)
+
+    def add(self, hidden_states: Tensor, update: Tensor) -> Tensor:
         hidden_states = hidden_states + self.dropout(update)
         update = self.down_projection(self.activation(self.up_projection(self.mlp_norm(hidden_states))))
-        return hidden_states + self.dropout(update), weights
+        return hidden_states + self.dropout(update)
 
 
 LAYERS: dict[str, type[AsenLayer]] = {"gatv2": GATv2Layer, "transformer": TransformerLayer}

@@ -133,12 +133,13 @@ class Sudoku:
         for part in ("test", "easy"):
             puzzles, solutions = self._parts[part]
             is_empty = puzzles == 0
-            filled = _fill(puzzles, predict, share=1)
-            found[f"cells right, {part}"] = float((filled == solutions)[is_empty].mean())
-            found[f"puzzles solved, {part}"] = float((filled == solutions).all(axis=1).mean())
-            filled = puzzles
+            probabilities = _probabilities(puzzles, predict)
+            is_right = _fill(puzzles, probabilities, share=1) == solutions
+            found[f"cells right, {part}"] = float(is_right[is_empty].mean())
+            found[f"puzzles solved, {part}"] = float(is_right.all(axis=1).mean())
+            filled = _fill(puzzles, probabilities, _SHARE_PER_STEP)
             while (filled == 0).any():
-                filled = _fill(filled, predict, share=_SHARE_PER_STEP)
+                filled = _fill(filled, _probabilities(filled, predict), _SHARE_PER_STEP)
             found[f"puzzles solved in steps, {part}"] = float((filled == solutions).all(axis=1).mean())
         return found
 
@@ -162,9 +163,13 @@ def _with_hints(puzzles: np.ndarray, solutions: np.ndarray, random: np.random.Ge
     return np.where((puzzles == 0) & is_hint, solutions, puzzles)
 
 
-def _fill(puzzles: np.ndarray, predict: Predictor, share: float) -> np.ndarray:
+def _probabilities(puzzles: np.ndarray, predict: Predictor) -> np.ndarray:
+    """The probability of every digit in every cell, ``(N, 81, 9)``."""
+    return np.asarray(predict(_tokens(puzzles)))[..., 1].reshape(-1, CELLS, SIDE)
+
+
+def _fill(puzzles: np.ndarray, probabilities: np.ndarray, share: float) -> np.ndarray:
     """The puzzles with the most probable digit in the most certain of their empty cells, that share of them or more."""
-    probabilities = np.asarray(predict(_tokens(puzzles)))[..., 1].reshape(-1, CELLS, SIDE)
     is_empty = puzzles == 0
     certainty = np.where(is_empty, probabilities.max(axis=2), -1)
     rank = (-certainty).argsort(axis=1, kind="stable").argsort(axis=1)
