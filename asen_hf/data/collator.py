@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset
 from sympy.combinatorics import PermutationGroup
 
+from ..model._messages import naming
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_symmetries import value_group
 from ..model.groups import random_elements
@@ -182,10 +183,8 @@ def _action(task: str, group: PermutationGroup | TaskConfig, config: TaskConfig,
 
 
 def _all_rows(task: str, dataset: Dataset, config: TaskConfig) -> dict[str, torch.Tensor]:
-    try:
+    with naming(task):
         return collate(config, dataset)
-    except ValueError as error:
-        raise ValueError(f"{task}: {error}") from error
 
 
 def _has_column(rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]], name: str) -> bool:

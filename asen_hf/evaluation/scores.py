@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..data import collate
 from ..model._html import html_table
+from ..model._messages import naming
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
@@ -96,15 +97,13 @@ class ScoreRecord:
             content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from error
-        try:
+        with naming(f"{path}: expected scores as asen evaluate --output writes them"):
             _check_keys(cls, content, "the file")
             fields = {"step": None, "provenance": {}, **content, "scores": _scores(content["scores"])}
             for name, kind in {"split": str, "seed": int, "step": int | None, "provenance": dict}.items():
                 if not isinstance(fields[name], kind):
                     raise ValueError(f"{name}: got {fields[name]!r}")
             return cls(**fields)
-        except ValueError as error:
-            raise ValueError(f"{path}: expected scores as asen evaluate --output writes them: {error}") from error
 
     def write(self, path: str | Path) -> None:
         """Write the record as JSON, which has no NaN and no infinities: they become "NaN", "Infinity", "-Infinity"."""

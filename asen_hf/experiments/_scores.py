@@ -94,6 +94,9 @@ def published(grid: Grid, subject: str, measure: str) -> dict[str, float | dict[
     """Results from elsewhere: a number per column of the grid, or one alone, whose name says the column if it has one.
 
     Those of ``report.references`` come first, then those of ``report.reference_files``.
+
+    Raises:
+        ValueError: a reference file is missing.
     """
     found: dict[str, float | dict[str, float]] = {}
     for name, measures in grid.report.references.items():
@@ -113,6 +116,8 @@ def _from_files(grid: Grid, subject: str) -> dict[str, float | dict[str, float]]
     """Means over the lines of each name and column, such as those of several seeds."""
     found: dict[str, float | dict[str, float]] = {}
     for file, keys in grid.report.reference_files.items():
+        if not (grid.folder / file).is_file():
+            raise ValueError(f"grid {grid.folder}: report: reference_files: there is no file {file} beside the grid")
         lines: dict[str, dict[str | None, list[float]]] = defaultdict(lambda: defaultdict(list))
         with (grid.folder / file).open(newline="", encoding="utf-8") as stream:
             for line in csv.DictReader(stream):

@@ -27,6 +27,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..model._messages import naming
 from ..training._yaml import read_yaml
 from ..training.recipe import Recipe
 from ..training.stream import stream_of
@@ -99,13 +100,11 @@ class Grid:
             self.start(cell)
             self.fold(cell)
             tasks, pretraining = self.recipe(cell).tasks, self.pretraining(cell)
-            try:
+            with naming(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}"):
                 if pretraining is not None and stream_of(pretraining) is None:
                     tasks = tasks + pretraining.tasks
                 for task in tasks:
                     task.check()
-            except ValueError as error:
-                raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {error}") from error
 
     def __post_init__(self) -> None:
         known(self.base, SECTIONS)
@@ -219,7 +218,7 @@ class Grid:
 
     def start(self, cell: Cell) -> Start:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""
-        try:
+        with naming(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune"):
             fields = [field.name for field in dataclasses.fields(Start)]
             start = Start(**known(self.sections(cell).get("finetune", {}), fields))
             if start.from_scratch and start.init_from is not None:
@@ -232,18 +231,14 @@ class Grid:
             if start.checkpoint is not None and "pretrain" in self.sections(cell):
                 raise ValueError("checkpoint takes the place of a pretraining: leave the section pretrain out")
             return start
-        except ValueError as error:
-            raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune: {error}") from error
 
     def _parse(
         self, cell: Cell, tasks: list[dict[str, Any]], training: dict[str, Any], folder: str, overrides: dict[str, Any]
     ) -> Recipe:
         training = {**training, "output_dir": str(Path(self.runs or RUNS / self.name) / folder)}
         content = {"model": self.sections(cell).get("model", {}), "tasks": tasks, "training": training}
-        try:
+        with naming(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}"):
             return Recipe.from_dict(content, "its recipe").changed(**overrides)
-        except ValueError as error:
-            raise ValueError(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: {error}") from error
 
     @property
     def choices(self) -> list[Path]:

@@ -1,7 +1,8 @@
 """Values in error messages: of any type, size and nesting, in a few hundred characters."""
 
+import contextlib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ _short = _Short()
 def shown(value: object) -> str:
     """``repr(value)`` for an error message: of bounded length, and without an error of its own."""
     return _short.repr(value)
+
+
+@contextlib.contextmanager
+def naming(subject: object) -> Iterator[None]:
+    """Begin the message of any ``ValueError`` from within with its subject, such as the task or file at fault."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{subject}: {error}") from error
 
 
 def one_line(error: object, most: int = 1000) -> str:

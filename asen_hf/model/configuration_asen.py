@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from ._messages import one_line, shortened, shown
+from ._messages import naming, one_line, shortened, shown
 from .checkpoints import find_checkpoint
 from .configuration_html import config_html
 from .configuration_names import check_pairs_of_names, check_task_name
@@ -343,7 +343,5 @@ def _task_config(name: Any, task: Any) -> TaskConfig:
     check_task_name(name)
     is_task = isinstance(task, TaskConfig | dict)
     require(is_task, f"task {shown(name)}: expected a TaskConfig or a dict, got {type(task).__name__}")
-    try:
+    with naming(f"task {shown(name)}"):
         return TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
-    except ValueError as error:
-        raise ValueError(f"task {shown(name)}: {error}") from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy.combinatorics import PermutationGroup
 
-from ._messages import shown
+from ._messages import naming, shown
 from ._points import is_integer
 from .configuration_values import require
 from .group_notation import read_group
@@ -109,19 +109,15 @@ def entry_text(index: int, entry: dict[str, Any]) -> str:
 
 def _read_points(points: Any, degree: int, where: str) -> list:
     if isinstance(points, str):
-        try:
+        with naming(f"{where}: points"):
             generators = to_cycles(read_group(points, degree)[0])
-        except ValueError as error:
-            raise ValueError(f"{where}: points: {error}") from error
         require(
             len(generators) == 1,
             f"{where}: points must be one permutation, but {shown(points)} has {len(generators)} generators",
         )
         return generators[0]
-    try:
+    with naming(f"{where}: points"):
         generators_from_cycles([points], degree)
-    except ValueError as error:
-        raise ValueError(f"{where}: points: {error}") from error
     return [[int(point) for point in cycle] for cycle in points]
 
 

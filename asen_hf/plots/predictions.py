@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ..model._messages import naming
 from ..model.configuration_html import group_text
 from ..model.configuration_task import TaskConfig
 from ._axes import STYLE, wrapped
@@ -82,15 +83,13 @@ def write_pictures(
     """
     safe_name = re.sub(r"[^\w.-]+", "-", name)  # names may hold slashes
     written = {}
-    try:
+    with naming(f"task {name!r}"):
         checked_known(task, predicted, labels)
         for picture in _pictures(name, task, predicted, labels, edges, probabilities, attributions):
             path = Path(folder) / f"{safe_name}-{picture.kind}.png"
             with matplotlib.rc_context(STYLE):
                 save_figure(picture.draw(), path, bbox_inches="tight")
             written[path] = picture.shown
-    except ValueError as error:
-        raise ValueError(f"task {name!r}: {error}") from error
     return written
 
 

@@ -17,7 +17,7 @@ from ..data.frames import is_frame
 from ..data.given_rows import to_rows, to_splits
 from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score
-from ..model._messages import shown
+from ..model._messages import naming, shown
 from ..model.checkpoints import find_checkpoint
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.modeling_asen import AsenForMultitask
@@ -186,7 +186,7 @@ def given_rows(
     splits = {}
     for name, rows in by_task.items():
         config = model.config.tasks[name]
-        try:
+        with naming(f"task {name!r}"):
             if isinstance(rows, str | Path):
                 splits[name] = load_table(str(rows), config, split_column=split_column, time_column=time_column)
             elif split_column is not None or time_column is not None:
@@ -195,6 +195,4 @@ def given_rows(
                 splits[name] = DatasetDict({str(part): to_rows(config, rows[part]) for part in rows})
             else:
                 splits[name] = DatasetDict({split: to_rows(config, rows)})
-        except ValueError as error:
-            raise ValueError(f"task {name!r}: {error}") from error
     return splits

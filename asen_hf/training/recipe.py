@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from datasets import DatasetDict
 
-from ..model._messages import shortened, shown
+from ..model._messages import naming, shortened, shown
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ._typed_fields import described, from_mapping, refuse_unknown
 from ._yaml import read_yaml, to_yaml
@@ -174,10 +174,8 @@ class Recipe:
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
         """Read a recipe file; ``ValueError`` names the file and its unknown or ill-formed field."""
-        try:
+        with naming(f"recipe {path}"):
             sections = read_yaml(path)
-        except ValueError as error:
-            raise ValueError(f"recipe {path}: {error}") from error
         return cls.from_dict(sections, f"recipe {path}")
 
     @classmethod

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..data.registry import get_stream, is_stream
 from ..evaluation.scores import Score
+from ..model._messages import naming
 from ..model.modeling_asen import AsenForMultitask
 from ..model.pretrained_asen import evaluating
 from .recipe import Recipe
@@ -35,10 +36,8 @@ def stream_of(recipe: Recipe) -> TaskRecipe | None:
         raise ValueError(f"task {streams[0].name!r}: a stream of tasks is pretrained on alone, without other tasks")
     if unused := sorted(streams[0].changed_fields().keys() - {"name", "source", "options"}):
         raise ValueError(f"task {streams[0].name!r}: {', '.join(unused)} is not for a stream of tasks")
-    try:
+    with naming(f"task {streams[0].name!r}"):
         get_stream(streams[0].source or streams[0].name, **streams[0].options)
-    except ValueError as error:
-        raise ValueError(f"task {streams[0].name!r}: {error}") from error
     if recipe.training.max_steps < 1:
         raise ValueError(f"task {streams[0].name!r}: a stream of tasks has no end: say max_steps")
     return streams[0]

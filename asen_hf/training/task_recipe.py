@@ -14,7 +14,7 @@ from sympy.combinatorics import PermutationGroup
 from ..data import get_task, load_table
 from ..data._json import parse_json
 from ..data.registry import Judge, Predictor, check_options
-from ..model._messages import shown
+from ..model._messages import naming, shown
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_statistics import pooled_over_orbits
 from ..model.group_notation import parse_group
@@ -100,7 +100,7 @@ class TaskRecipe:
         Raises:
             ValueError: an unknown source or option, an ill-formed file or config; names the task.
         """
-        try:
+        with naming(f"task {shown(self.name)}"):
             if self.dataset is not None:
                 config = self._changed(read_task_config(self.task_config))
                 columns = (self.inputs_columns, self.labels_columns)
@@ -109,8 +109,6 @@ class TaskRecipe:
             task = self._task()  # once: it may read a large file
             size = {} if self.num_rows is None else {"num_rows": self.num_rows}
             return self._changed(task.config), task.load(seed=seed, **size)
-        except ValueError as error:
-            raise ValueError(f"task {shown(self.name)}: {error}") from error
 
     def config(self, own: TaskConfig | None = None) -> TaskConfig:
         """The task's config, without its rows. ``ValueError`` as for :meth:`load`.
@@ -118,20 +116,16 @@ class TaskRecipe:
         Args:
             own: the source's config, before this recipe changes group and support; ``None`` reads it.
         """
-        try:
+        with naming(f"task {shown(self.name)}"):
             if own is None:
                 own = self._own_config()
             return self._changed(own)
-        except ValueError as error:
-            raise ValueError(f"task {shown(self.name)}: {error}") from error
 
     def check(self) -> None:
         """Refuse a source or options that do not exist, before rows are read. ``ValueError`` names the task."""
-        try:
+        with naming(f"task {shown(self.name)}"):
             if self.dataset is None:
                 check_options(self.source or self.name, self.options)
-        except ValueError as error:
-            raise ValueError(f"task {shown(self.name)}: {error}") from error
 
     def judge(self, predict: Predictor) -> dict[str, float]:
         """The measures of the source's own field, see :class:`~asen_hf.data.registry.Judge`; empty of most sources."""
@@ -148,10 +142,8 @@ class TaskRecipe:
 
     def augmenting_group(self, degree: int) -> PermutationGroup | TaskConfig:
         """The group of ``augmentation``, or the task whose whole group it is; ``ValueError`` names the task."""
-        try:
+        with naming(f"task {shown(self.name)}: augmentation"):
             return self._own_config() if self.augmentation == "own" else parse_group(str(self.augmentation), degree)
-        except ValueError as error:
-            raise ValueError(f"task {shown(self.name)}: augmentation: {error}") from error
 
     def _own_config(self) -> TaskConfig:
         return read_task_config(self.task_config) if self.dataset is not None else self._task().config
@@ -216,10 +208,8 @@ def read_task_config(source: str | dict[str, Any] | None) -> TaskConfig:
     fields = parse_json(text, f"task config {source}")
     if not isinstance(fields, dict):
         raise ValueError(f"task config {source}: expected a JSON object with the fields of TaskConfig")
-    try:
+    with naming(f"task config {source}"):
         return TaskConfig.from_dict(fields)
-    except ValueError as error:
-        raise ValueError(f"task config {source}: {error}") from error
 
 
 def _local(source: str) -> Path:

@@ -12,6 +12,7 @@ from datasets import DatasetDict
 
 from ..data import list_tasks, load_table
 from ..data.given_rows import to_splits
+from ..model._messages import naming
 from ..model.configuration_task import TaskConfig
 from .task_recipe import TaskRecipe, read_task_config
 
@@ -61,14 +62,12 @@ def task_rows(
         return _own_rows(task, source, name, seed)
     config, written = _config(task, source)
     name = name or _default_name(task)
-    try:
+    with naming(f"task {name!r}"):
         if isinstance(data, str | Path):
             columns: dict[str, Any] = {"split_column": split_column, "time_column": time_column}
             source = TaskRecipe(name, dataset=str(data), task_config=written, **columns)
             return TaskRows(name, config, load_table(str(data), config, seed=seed, **columns), source)
         return TaskRows(name, config, to_splits(config, data, seed, split_column, time_column), None)
-    except ValueError as error:
-        raise ValueError(f"task {name!r}: {error}") from error
 
 
 def _is_task_object(task: Any) -> bool:

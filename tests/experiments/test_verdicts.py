@@ -106,6 +106,8 @@ def test_numbers_from_elsewhere_may_lack_rows_have_other_rows_or_lie_in_a_file(m
     }
     files = {"references.csv": {"name": "method", "value": "score", "column": "rows", "where": {"split": "test"}}}
     grid = make_study(tmp_path, AHEAD, references=references, reference_files=files)
+    with pytest.raises(ValueError, match=r"there is no file references\.csv beside the grid"):
+        _scores.published(grid, "all", "value")
     lines = ["method,rows,split,score", "trees,100,test,0.4", "trees,100,test,0.6", "trees,100,validation,9"]
     (tmp_path / "references.csv").write_text("\n".join(lines))
     assert _scores.published(grid, "all", "value") == {

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from ...model._messages import naming
 from ...model.configuration_asen import TaskConfig
 from ...model.group_notation import parse_group
 from ...model.groups import to_cycles
@@ -64,10 +65,8 @@ class PokerHand:
             "suits": (parse_group(f"product_action(S{SUITS}, E{RANKS})"), "S_4 on suits"),
             "suits_and_ranks": (parse_group(f"product_action(S{SUITS}, D{RANKS})"), "S_4 × D_13"),
         }
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, CARDS, offered)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         arrays = read_npz(self.data_path, HANDS)
         cards = {"train": RANKS * arrays["train_suit"] + arrays["train_rank"], "test": arrays["test_cards"]}
         keys = {"train": "train_suit and train_rank", "test": "test_cards"}

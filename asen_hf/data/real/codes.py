@@ -12,6 +12,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 from numpy.typing import NDArray
 
+from ...model._messages import naming
 from ...model.configuration_asen import TaskConfig
 from ...model.configuration_rows import IGNORED_CLASS
 from ...model.groups import from_array_form, to_cycles
@@ -98,10 +99,8 @@ class BivariateBicycle72:
             raise ValueError(f"{self.name}: test_percent must be 3, 5 or 7, got {self.test_percent!r}")
         content = read_code(self.data_path)
         self.parity_checks, self.logical_operators = content.parity_checks, content.logical_operators
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, NODES, content.groups)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         parts = {"train": _PARTS[0], "validation": _PARTS[1], "test": f"test{{}}_{self.test_percent:02d}"}
         self._test_parts = {percent: content.shots[f"test{{}}_{percent:02d}"] for percent in _PERCENTS}
         self._shots = {split: content.shots[part] for split, part in parts.items()}

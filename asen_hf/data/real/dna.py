@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from ...model._messages import naming
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import cyclic, to_cycles, trivial
 from .._array_table import Array
@@ -80,10 +81,8 @@ class DnaNfe2:
             "shifts": (cyclic(length), f"C_{length}, shifts"),
             "reverse_complement": (trivial(length), "reverse complement"),
         }
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, length, offered)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         has_strands = isinstance(self.group, str) and self.group.endswith("reverse_complement")
         positions = np.arange(length)
         self.config = TaskConfig(

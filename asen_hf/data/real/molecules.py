@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict
 from scipy.spatial.distance import pdist, squareform
 from sympy.combinatorics import PermutationGroup
 
+from ...model._messages import naming
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import action_on_subsets, to_cycles, young_subgroup
 from ...model.orbits import orbit_labels
@@ -89,10 +90,8 @@ class Qm22:
             "bonds": (_automorphisms(bonds, self._elements), "Aut(bonds)"),
             "like_atoms": (young_subgroup(like_atoms), _product_name(like_atoms)),
         }
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, len(symbols), offered)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         self.config = TaskConfig(
             **(self._of_atoms(group, group_name) if self.nodes == "atoms" else self._of_pairs(group, group_name)),
             output_level="graph",

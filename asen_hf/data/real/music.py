@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from datasets import DatasetDict
 
-from ...model._messages import shown
+from ...model._messages import naming, shown
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import to_cycles
 from .._array_table import Array
@@ -75,10 +75,8 @@ class JsbChorales:
             value = getattr(self, option)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{self.name}: {option} must be an integer of at least 1, got {shown(value)}")
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, PITCH_CLASSES)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         self._rows = self._windows()
         inputs = self._rows["train"][0]
         self.config = TaskConfig(

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from datasets import DatasetDict
 
+from ...model._messages import naming
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import from_cycles, to_cycles, trivial
 from ..features import to_dataset
@@ -62,10 +63,8 @@ class PoseLifting:
         offered = {option: (from_cycles(cycles, JOINTS), _GROUP_NAMES[option]) for option, cycles in _GROUPS.items()}
         offered["true_mirror"] = trivial(JOINTS), "mirror"
         is_mirrored = isinstance(self.group, str) and self.group == "true_mirror"
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, JOINTS, offered)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         if self.data_path_2d is None:
             self._poses = read_motion_capture(self.data_path)
         else:

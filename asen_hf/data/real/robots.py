@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from ...model._messages import naming
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import from_cycles, to_cycles, trivial
 from .._array_table import Array
@@ -72,10 +73,8 @@ class Solo12Momentum:
             "unsigned": (unsigned, "K_4 without signs"),
         }
         reflections = {"K4": list(_REFLECTIONS), "C2": ["sagittal"]}
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, JOINTS, offered)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         arrays = read_npz(self.data_path, MOTIONS)
         self._rows = {split: (arrays[f"{key}_X"], arrays[f"{key}_Y"]) for split, key in _SPLITS.items()}
         motions, momenta = self._rows["train"]

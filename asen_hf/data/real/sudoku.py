@@ -12,6 +12,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 from sympy.combinatorics import PermutationGroup
 
+from ...model._messages import naming
 from ...model.configuration_asen import TaskConfig
 from ...model.configuration_rows import IGNORED_CLASS
 from ...model.group_notation import parse_group
@@ -82,10 +83,8 @@ class Sudoku:
             "cells": (_on_nodes(cells, "E9"), "Sudoku's exchanges of cells"),
             "digits": (parse_group(f"product_action(E{CELLS}, S{SIDE})"), "S_9 on digits"),
         }
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, CELLS * SIDE, offered)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         arrays = read_npz(self.data_path, PUZZLES)
         for part in _FILE_PARTS:
             _check(arrays[f"{part}_puzzle"], arrays[f"{part}_solution"], f"{self.data_path}: {part}")

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from datasets import DatasetDict
 
-from ...model._messages import shown
+from ...model._messages import naming, shown
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import to_cycles, young_subgroup
 from ..features import to_dataset
@@ -69,10 +69,8 @@ class MetrLa:
         degree = self._readings.speed.shape[1]
         roads_path = self.data_path if self.adjacency_path is None else self.adjacency_path
         roads = self._readings.roads if self.adjacency_path is None else read_roads(self.adjacency_path, degree)
-        try:
+        with naming(self.name):
             group, group_name = resolve_group(self.group, degree, _cluster_groups(roads))
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         self._speeds, self._labels = _windows(self._readings.speed)
         num_train = self._split_sizes(len(self._labels))["train"]
         train_speeds = self._speeds[:num_train].astype(np.float64)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from datasets import DatasetDict
 
-from ...model._messages import shown
+from ...model._messages import naming, shown
 from ...model.configuration_asen import TaskConfig
 from ...model.configuration_rows import MISSING_TOKEN
 from ...model.groups import PointOrder, to_cycles
@@ -88,10 +88,8 @@ class SequenceTask(ABC):
                 raise ValueError(f"{self.name}: {option} must be an integer of at most 64 bits, got {shown(value)}")
             setattr(self, option, int(value))
         self.check_options()
-        try:
+        with naming(self.name):
             group, group_name = self.default_group() if self.group is None else resolve_group(self.group, self.length)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         self.config = TaskConfig(
             degree=self.length,
             generators=to_cycles(group),
@@ -185,7 +183,7 @@ class SequenceTask(ABC):
 
     def _draw(self, num_rows: int, rng: np.random.Generator, distinct: bool) -> tuple[np.ndarray, np.ndarray]:
         classes = self.balanced_labels()
-        try:
+        with naming(self.name):
             inputs = collect_rows(
                 lambda batch: self.propose(rng, batch),
                 num_rows,
@@ -193,8 +191,6 @@ class SequenceTask(ABC):
                 classes=classes,
                 distinct=distinct,
             )
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         if classes:  # collect_rows returns them class by class
             inputs = rng.permutation(inputs)
         return inputs, self._labels(inputs)
