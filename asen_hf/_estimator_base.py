@@ -193,9 +193,13 @@ class Estimator(BaseEstimator):
             "num_hidden_layers": self.num_hidden_layers,
             "num_attention_heads": self.num_attention_heads,
             "hidden_dropout_prob": self.hidden_dropout_prob,
-            "gated_messages": True,
-            "pooling": "mean",
         }
+        given = dict(self.model_options or {})
+        if self.checkpoint is not None and given:
+            raise ValueError("model_options are for a new network: leave them out beside a checkpoint")
+        if taken := sorted(given.keys() & {*network, "tasks"}):
+            raise ValueError(f"model_options: {', '.join(taken)} cannot be set there: parameters say so")
+        network = {**network, "gated_messages": True, "pooling": "mean", **given}
         return Start(self.checkpoint, self.init_from, network, self.strategy)
 
     def _training(self) -> dict[str, Any]:

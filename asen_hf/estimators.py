@@ -63,6 +63,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
             rows, ``(rows, n)`` nodes and ``(rows, n, n)`` pairs, unless it can also mean n outputs per row or node.
         class_weight: ``None``, ``"balanced"``, or a dict of the classes' weights in the loss.
         hidden_size, num_hidden_layers, num_attention_heads, hidden_dropout_prob: see ``AsenConfig``.
+        model_options: further fields of ``AsenConfig`` for a new network, such as ``{"backbone_type": "transformer"}``.
         num_epochs: passes over the training rows.
         max_steps: number of optimiser steps, instead of ``num_epochs``.
         batch_size: rows per step.
@@ -107,6 +108,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         num_hidden_layers: int = 3,
         num_attention_heads: int = 4,
         hidden_dropout_prob: float = 0.0,
+        model_options: Mapping[str, Any] | None = None,
         num_epochs: float = 100.0,
         max_steps: int | None = None,
         batch_size: int = 32,
@@ -136,6 +138,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads
         self.hidden_dropout_prob = hidden_dropout_prob
+        self.model_options = model_options
         self.num_epochs = num_epochs
         self.max_steps = max_steps
         self.batch_size = batch_size
@@ -240,6 +243,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         num_hidden_layers: int = 3,
         num_attention_heads: int = 4,
         hidden_dropout_prob: float = 0.0,
+        model_options: Mapping[str, Any] | None = None,
         num_epochs: float = 100.0,
         max_steps: int | None = None,
         batch_size: int = 32,
@@ -270,6 +274,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads
         self.hidden_dropout_prob = hidden_dropout_prob
+        self.model_options = model_options
         self.num_epochs = num_epochs
         self.max_steps = max_steps
         self.batch_size = batch_size

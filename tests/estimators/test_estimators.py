@@ -244,6 +244,12 @@ def test_unknown_labels_of_nodes_are_left_out(rows):
         (lambda X: (AsenClassifier(init_from="one"), X, X[:, 0, 0] > 0), "give checkpoint too"),
         (lambda X: (AsenClassifier(task_options={"degree": 6}), X, X[:, 0, 0] > 0), "degree cannot be set there"),
         (lambda X: (AsenClassifier(training_options={"rate": 6}), X, X[:, 0, 0] > 0), "rate"),
+        (lambda X: (AsenClassifier(model_options={"tasks": {}}), X, X[:, 0, 0] > 0), "model_options: tasks cannot be"),
+        (lambda X: (AsenClassifier(model_options={"rate": 6}), X, X[:, 0, 0] > 0), "AsenConfig has no rate"),
+        (
+            lambda X: (AsenClassifier(checkpoint="one", model_options={"pooling": "max"}), X, X[:, 0, 0] > 0),
+            "leave them out beside a checkpoint",
+        ),
         (lambda X: (AsenClassifier(hidden_size=6), X, X[:, 0, 0] > 0), "num_attention_heads must divide"),
         (lambda X: (AsenClassifier(vocab_size=3), X[..., 0], X[:, 0, 0] > 0), r"row 0: expected tokens in 0 … 2"),
         (lambda X: (AsenClassifier(vocab_size=3), X, X[:, 0, 0] > 0), "one token per node, got 2 numbers"),
@@ -253,6 +259,12 @@ def test_what_cannot_be_fitted_is_refused_by_a_sentence(rows, make, message):
     model, X, y = make(rows)
     with pytest.raises(ValueError, match=message):
         model.fit(X, y)
+
+
+def test_a_new_network_takes_further_fields_of_its_config(rows):
+    options = {"backbone_type": "transformer", "num_recurrences": 2, "pooling": "max"}
+    config = AsenClassifier("D6", **SMALL, model_options=options).fit(rows, rows[:, 0, 0] > 0).models_[0].config
+    assert options == {name: getattr(config, name) for name in options}
 
 
 def test_it_must_be_trained_first(rows):
