@@ -109,11 +109,14 @@ def published(grid: Grid, subject: str, measure: str) -> dict[str, float | dict[
             found[name] = within
         for column in known.keys() - within.keys():
             found[f"{name}, {column_phrase(grid, [column])}"] = known[column]
-    return found | (_from_files(grid, subject) if measure == grid.report.metric else {})
+    return found | (from_files(grid, subject) if measure == grid.report.metric else {})
 
 
-def _from_files(grid: Grid, subject: str) -> dict[str, float | dict[str, float]]:
-    """Means over the lines of each name and column, such as those of several seeds."""
+def from_files(grid: Grid, subject: str) -> dict[str, float | dict[str, float]]:
+    """Results of ``report.reference_files``, on the study's own rows: a number per column, or one if no rows train it.
+
+    They are means over the lines of each name and column, such as those of several seeds.
+    """
     found: dict[str, float | dict[str, float]] = {}
     for file, keys in grid.report.reference_files.items():
         if not (grid.folder / file).is_file():

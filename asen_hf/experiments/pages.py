@@ -15,6 +15,7 @@ from ._scores import (
     Row,
     arms_of,
     collect,
+    from_files,
     larger_is_better,
     listing,
     measure_name,
@@ -210,11 +211,13 @@ def _grid_line(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
     if declared not in values:
         return []
     kinds = {arm: _kind(grid, arm) for arm in values}
-    elsewhere = {
+    untrained = {name: number for name, number in from_files(grid, subject).items() if isinstance(number, float)}
+    trained = {
         name: numbers[column]
         for name, numbers in published(grid, subject, measure).items()
-        if isinstance(numbers, dict) and column in numbers and name not in grid.report.bounds
+        if isinstance(numbers, dict) and column in numbers
     }
+    elsewhere = {name: value for name, value in (untrained | trained).items() if name not in grid.report.bounds}
     is_better = larger_is_better(grid, rows, subject, measure)
 
     found: list[tuple[str, str] | None] = [(declared, number(values[declared]))]

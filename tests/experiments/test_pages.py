@@ -56,6 +56,13 @@ def test_the_table_names_the_group_and_the_best_rival_and_marks_the_best(reposit
     )
 
 
+def test_a_method_that_no_rows_train_is_a_rival(repository, make_study):
+    folder = repository / "training/experiments/real/toy"
+    make_study(folder, SCORES, reference_files={"solvers.csv": {"name": "method", "value": "score"}})
+    (folder / "solvers.csv").write_text("method,score\na solver,0.9\na better solver,0.995\n")
+    assert "| a better solver **0.9950** |" in pages.render(repository)[repository / "README.md"]
+
+
 def test_the_page_has_a_verdict_scores_and_rows_needed_of_every_study(repository):
     text = pages.render(repository)[repository / "docs/results/real.md"]
     section = text.split("## A toy\n")[1]
