@@ -19,12 +19,12 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from asen_hf import get_task
-from asen_hf.training.loop import subsample
 from asen_hf.training.recipe import TrainingRecipe
+from asen_hf.training.work import subsample
 
 FOLDER = Path(__file__).parent
 PATH = "../shared/data/dna_nfe2/dna_nfe2.npz"
-STEPS = {100: 160, 972: 400}  # as the network
+TRAINING = {100: (160, 32), 972: (400, 64)}  # steps, and rows a step, as the network
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 CHOOSING_SEED, SEEDS = 9, (0, 1, 2)
 
@@ -74,7 +74,9 @@ class Cnn(nn.Module):
         return self.head(states.amax(dim=-1))
 
 
-def cnn(rows: dict[str, tuple[np.ndarray, np.ndarray]], rate: float, steps: int, seed: int) -> tuple[float, float]:
+def cnn(
+    rows: dict[str, tuple[np.ndarray, np.ndarray]], rate: float, steps: int, batch_size: int, seed: int
+) -> tuple[float, float]:
     """Validation and test AUC of the step, one of four, that is best by validation."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -84,9 +86,9 @@ def cnn(rows: dict[str, tuple[np.ndarray, np.ndarray]], rate: float, steps: int,
     letters, labels = (torch.from_numpy(np.array(part)) for part in rows["train"])
     best = (0.0, 0.0)
     for step in range(1, steps + 1):
-        chosen = torch.from_numpy(rng.integers(len(letters), size=32))
+        chosen = torch.from_numpy(rng.integers(len(letters), size=batch_size))
         batch = letters[chosen]
-        batch = torch.where(torch.from_numpy(rng.random(32) < 0.5)[:, None], batch, 3 - batch.flip(1))
+        batch = torch.where(torch.from_numpy(rng.random(batch_size) < 0.5)[:, None], batch, 3 - batch.flip(1))
         loss = nn.functional.cross_entropy(model(batch), labels[chosen])
         optimizer.zero_grad()
         loss.backward()
@@ -106,18 +108,18 @@ def cnn(rows: dict[str, tuple[np.ndarray, np.ndarray]], rate: float, steps: int,
 def main() -> None:
     torch.set_num_threads(1)
     lines = []
-    for train_rows, steps in STEPS.items():
+    for train_rows, (steps, batch_size) in TRAINING.items():
         choosing = rows_of(train_rows, CHOOSING_SEED)
-        rate = max(RATES, key=lambda rate: cnn(choosing, rate, steps, CHOOSING_SEED)[0])
+        rate = max(RATES, key=lambda rate: cnn(choosing, rate, steps, batch_size, CHOOSING_SEED)[0])
         for seed in SEEDS:
             rows = rows_of(train_rows, seed)
             lines += [[train_rows, f"{k}-mers, both strands", seed, kmers(rows, k), ""] for k in (5, 6)]
-            lines.append([train_rows, "CNN, both strands", seed, cnn(rows, rate, steps, seed)[1], rate])
+            lines.append([train_rows, "CNN, both strands", seed, cnn(rows, rate, steps, batch_size, seed)[1], rate])
     with (FOLDER / "references.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["train_rows", "reference", "seed", "test_auc", "lr"])
         writer.writerows(lines)
-    for train_rows in STEPS:
+    for train_rows in TRAINING:
         for name in dict.fromkeys(line[1] for line in lines):
             values = [line[3] for line in lines if line[:2] == [train_rows, name]]
             print(f"{train_rows:>4} rows, {name}: {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}")
