@@ -202,6 +202,21 @@ def _images(lists: list | None, values: _Values, degree: int) -> Numbers:
     return np.tile(images[0], (degree, 1)) if len(images) == 1 else np.stack(images)
 
 
+def read_generators(group: Any, degree: int) -> list[list[list[int]]]:
+    """A group on ``degree`` points as JSON holds it, from notation, a ``PermutationGroup`` or lists of cycles.
+
+    Raises:
+        ValueError: it is none of these, or acts on another number of points.
+    """
+    if isinstance(group, str):
+        group, _ = read_group(group, degree)
+    if isinstance(group, PermutationGroup):
+        require(group.degree == degree, f"the group acts on {group.degree} points, but degree is {degree}")
+        return to_cycles(group)
+    generators_from_cycles(group, degree)
+    return [[[int(point) for point in cycle] for cycle in cycles] for cycles in group]
+
+
 def seen_symmetry(task: TaskConfig) -> SeenSymmetry:
     """What the network sees of a task's symmetry.
 

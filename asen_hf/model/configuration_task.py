@@ -12,16 +12,22 @@ from huggingface_hub.dataclasses import strict
 from sympy.combinatorics import PermutationGroup
 
 from ._group_graphs import automorphisms, is_graph
-from ._messages import shown
+from ._messages import naming, shown
 from .configuration_html import task_html
 from .configuration_outputs import check_outputs_declared, check_size
 from .configuration_pairs import check_pairs_declared
 from .configuration_rows import check_attention_mask, check_inputs, check_labels, check_pairs
 from .configuration_statistics import Statistic, check_constant_on_orbits, checked_statistics, is_per_node
-from .configuration_symmetries import check_symmetric_fields, read_value_symmetries, seen_symmetry, value_group
+from .configuration_symmetries import (
+    check_symmetric_fields,
+    read_generators,
+    read_value_symmetries,
+    seen_symmetry,
+    value_group,
+)
 from .configuration_values import MAX_TEXT, require, with_value_errors
 from .group_notation import read_group
-from .groups import PointOrder, from_cycles, generators_from_cycles, to_cycles
+from .groups import PointOrder, from_cycles, to_cycles
 from .orbits import check_edges
 
 MOST_POINTS_FOR_TRIPLES = 64
@@ -76,9 +82,14 @@ class TaskConfig:
         point_order: whether points 0 … n-1 lie on a ``"line"``, on a ``"ring"``, on a ``"grid"`` (at their
             ``node_coordinates``), or have no order (``None``). Used by ``shared_rows`` and by
             ``add_task(…, init_from=…)``, to distinguish a shift by 1 from a shift by 3.
-        shared_rows: whether orbitals of equal offsets in the ``point_order``, or of one name if ``orbital_names``
-            repeat, share a row of the table, plus a row each that starts at zero, so that few rows of data teach all of
-            them and they can still learn to differ. By default, they do if there is an order or if names repeat.
+        shared_rows: whether orbitals of equal offsets in the ``point_order``, of one name if ``orbital_names`` repeat,
+            or of one orbital of the ``soft_group``, share a row of the table, plus a row each that starts at zero, so
+            that few rows of data teach all of them and they can still learn to differ. By default, they do if there is
+            an order or a soft group, or if names repeat.
+        soft_group: a larger group that may nearly be a symmetry too: in notation, a ``PermutationGroup`` or generators
+            as lists of cycles. Orbitals of ``group`` within one of its orbitals share a row, as in ``shared_rows``. The
+            network starts equivariant to it; rows of their own take away what the data contradict, and
+            ``free_row_decay`` in a recipe's training section pulls them back to zero.
         node_coordinates: positions of the nodes, one pair ``[x, y]`` per node, such as longitude and latitude, for maps
             and for ``point_order="grid"``.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids (-1 where missing); exclusive with
@@ -143,6 +154,7 @@ class TaskConfig:
     orbital_names: list[str] | None = None
     point_order: PointOrder | None = None
     shared_rows: bool | None = None
+    soft_group: Any = None
     node_coordinates: list | None = None
     vocab_size: int | None = None
     num_features: int | None = None
@@ -173,9 +185,7 @@ class TaskConfig:
             self._read_group(group)
         self._check_symmetry()
         self._check_inputs_declared()
-        if self.shared_rows is None:
-            names = self.orbital_names or []
-            self.shared_rows = self.point_order is not None or len(set(names)) < len(names)
+        self._check_rows_shared()
         check_outputs_declared(self)
         check_pairs_declared(self)
         self._check_value_symmetries()
@@ -198,8 +208,7 @@ class TaskConfig:
 
     def _check_symmetry(self) -> None:
         require(self.degree >= 1, f"degree must be at least 1, got {shown(self.degree)}")
-        generators_from_cycles(self.generators, self.degree)
-        self.generators = [[[int(point) for point in cycle] for cycle in cycles] for cycles in self.generators]
+        self.generators = read_generators(self.generators, self.degree)
         if self.edges is not None:
             self.edges = check_edges(self.edges, self.degree).tolist()
         if self.support is None:
@@ -214,6 +223,16 @@ class TaskConfig:
             self.point_order != "grid" or self.node_coordinates is not None,
             'point_order="grid" needs node_coordinates: the place of every node',
         )
+
+    def _check_rows_shared(self) -> None:
+        names = self.orbital_names or []
+        repeat = len(set(names)) < len(names)
+        if self.soft_group is not None:
+            require(not repeat, "soft_group says which orbitals share a row: orbital_names must not repeat beside it")
+            with naming("soft_group"):
+                self.soft_group = read_generators(self.soft_group, self.degree)
+        if self.shared_rows is None:
+            self.shared_rows = self.point_order is not None or self.soft_group is not None or repeat
 
     def _check_triples(self, degree: int) -> None:
         require(

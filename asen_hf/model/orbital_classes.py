@@ -1,4 +1,4 @@
-"""Which orbitals share a row of a task's table: those of the same offsets in the order of the points, or of one name.
+"""Which orbitals share a row of a task's table: of one name, of one orbital of a larger group, or of equal offsets.
 
 A group with little symmetry has many orbitals, and each is learned from few pairs. The position of a source relative to
 its target, in the order of the points, says much of what two orbitals have in common.
@@ -16,17 +16,17 @@ from .groups import PointOrder
 Ints = NDArray[np.int64]
 
 
-def orbital_classes(labels: Ints, offsets: Ints) -> Ints:
-    """Number the orbitals by the set of offsets of their pairs.
+def orbital_classes(labels: Ints, kinds: Ints) -> Ints:
+    """Number the orbitals by the set of kinds of their pairs, such as offsets.
 
     Args:
         labels: ``(pairs,)``, orbitals 0 … rank-1, each used.
-        offsets: ``(pairs,)``, the numbers of :func:`pair_offsets`.
+        kinds: ``(pairs,)``, numbers, such as those of :func:`pair_offsets`.
 
     Returns:
         ``(rank,)``, classes numbered by first appearance.
     """
-    of_orbitals = np.unique(np.stack([labels, offsets]), axis=1)
+    of_orbitals = np.unique(np.stack([labels, kinds]), axis=1)
     starts = np.searchsorted(of_orbitals[0], np.arange(of_orbitals[0, -1] + 1))
     numbers: dict[bytes, int] = {}
     sets = np.split(of_orbitals[1], starts[1:])

@@ -243,21 +243,26 @@ def _compute_arrays(key: str) -> dict[str, np.ndarray]:
 
 
 def _row_classes(task: TaskConfig, labels: np.ndarray) -> np.ndarray:
-    """The class of every pair label: by name, where names repeat, else by offset in the order of the points."""
+    """The class of every pair label: by name, where names repeat, by soft orbital, or by offset in the order."""
     names = task.orbital_names
     if names is not None and len(set(names)) < len(names):
         return classes_by_name(names)
-    if task.point_order is None:
+    if task.soft_group is not None:
+        kinds = orbit_labels(from_cycles(task.soft_group, task.degree)).astype(np.int64)
+    elif task.point_order is not None:
+        kinds = pair_offsets(task.point_order, task.degree, task.node_coordinates)
+    else:
         return np.arange(int(labels.max()) + 1)
-    offsets = pair_offsets(task.point_order, task.degree, task.node_coordinates)
     if task.seen_edges is not None:
         targets, sources = np.array(task.seen_edges, dtype=np.int64).reshape(-1, 2).T
         if task.support == "weak":
-            offsets = 2 * (offsets - offsets.min())
-            offsets[targets, sources] += 1
+            kinds = 2 * (kinds - kinds.min())
+            kinds[targets, sources] += 1
         else:
-            offsets = offsets[targets, sources]
-    return orbital_classes(labels.ravel(), offsets.ravel())
+            kinds = kinds[targets, sources]
+    if task.soft_group is not None and len(np.unique([labels.ravel(), kinds.ravel()], axis=1)[0]) > labels.max() + 1:
+        raise ValueError("soft_group must be larger than the group: some of its orbitals split one of the group's")
+    return orbital_classes(labels.ravel(), kinds.ravel())
 
 
 class EdgeEmbedder(nn.Embedding):

@@ -109,7 +109,7 @@ def _train(
     has_fitted = training.resume_from_checkpoint is None and work.fit(model)
     work.prepare(model)
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, training.lr, training.backbone_lr),
+        parameter_groups(model, training.lr, training.backbone_lr, training.free_row_decay),
         weight_decay=training.weight_decay,
         fused=True,  # one kernel for all tensors saves a tenth of a small model's step
     )

@@ -14,6 +14,7 @@ from ..model.backbone import AsenBackbone
 from ..model.configuration_asen import TaskConfig
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
+from ..model.symmetry import EdgeEmbedder
 from ..model.triples import TripleMessages
 
 Batch = Mapping[str, Mapping[str, Tensor]]
@@ -55,8 +56,10 @@ def freeze_other_tasks(model: AsenForMultitask, tasks: list[str]) -> None:
             module.requires_grad_(has_triples)
 
 
-def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = None) -> list[dict[str, Any]]:
-    """Two optimiser groups: the shared backbone at ``backbone_lr``, embedders and heads at ``lr``.
+def parameter_groups(
+    model: nn.Module, lr: float, backbone_lr: float | None = None, free_row_decay: float | None = None
+) -> list[dict[str, Any]]:
+    """Optimiser groups: the shared backbone at ``backbone_lr``, embedders and heads at ``lr``.
 
     The paper (Section 5.2.2) finetunes the backbone at a lower learning rate than the embedders.
 
@@ -64,16 +67,21 @@ def parameter_groups(model: nn.Module, lr: float, backbone_lr: float | None = No
         model: a module that holds an ``AsenBackbone``; frozen parameters are left out.
         lr: learning rate of everything that belongs to a task.
         backbone_lr: learning rate of the backbone; ``None`` for ``lr``.
+        free_row_decay: weight decay of the rows that orbitals have besides a shared one, a third group; ``None`` for
+            that of all parameters.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     backbones = [module for module in model.modules() if isinstance(module, AsenBackbone)]
     shared = {parameter for backbone in backbones for parameter in backbone.parameters()}
-    per_task = [parameter for parameter in trained if parameter not in shared]
-    trained_shared = [parameter for parameter in trained if parameter in shared]
-    return [
-        {"params": trained_shared, "lr": lr if backbone_lr is None else backbone_lr},
-        {"params": per_task, "lr": lr},
+    tables = [module.weight for module in model.modules() if isinstance(module, EdgeEmbedder) and module.is_correction]
+    free = set(tables if free_row_decay is not None else [])
+    groups: list[dict[str, Any]] = [
+        {"params": [each for each in trained if each in shared], "lr": lr if backbone_lr is None else backbone_lr},
+        {"params": [each for each in trained if each not in shared | free], "lr": lr},
     ]
+    if free:
+        groups.append({"params": [each for each in trained if each in free], "lr": lr, "weight_decay": free_row_decay})
+    return groups
 
 
 def check_labels_known(task: TaskConfig, split: Dataset, where: str) -> None:

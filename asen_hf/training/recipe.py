@@ -90,6 +90,9 @@ class TrainingRecipe:
         None,
     )
     weight_decay: float = described("AdamW's decoupled weight decay.", 0.01)
+    free_row_decay: float | None = described(
+        "Weight decay of the rows that orbitals have besides a shared one; default: weight_decay.", None
+    )
     warmup_ratio: float = described(
         "Share of the steps in which the learning rate rises; afterwards it decays as a cosine.", 0.05
     )

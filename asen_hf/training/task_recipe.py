@@ -24,7 +24,7 @@ from ._typed_fields import check_types
 
 # Fields of a TaskConfig whose default depends on others: a change of those gives them their default anew.
 _DERIVED = {
-    "shared_rows": {"point_order", "orbital_names"},
+    "shared_rows": {"point_order", "orbital_names", "soft_group"},
     "loss": {"problem_type"},
     "metric": {"problem_type"},
     "num_labels": {"problem_type", "label_names"},

@@ -28,6 +28,7 @@ TASKS = [
     },
     {**TOKENS, "orbital_names": ["a"] * 16, "num_labels": 5, "class_weights": [1.0, 0.5, 2.0, 1.0, 0.25]},
     {**TOKENS, "output_level": "graph", "pooling": "max", "pool_by_orbit": True},
+    {**TOKENS, "soft_group": [[[0, 1, 2, 3]]]},
     {**TOKENS, "relations": ["order", "sum"], "shared_rows": True, "shared_token_embedding": True},
     {**TOKENS, "output_level": "pair", "symmetric_outputs": True, "pair_vocab_size": 3},
     {**TOKENS, "pair_features": 2, "pair_buckets": 3, "pair_quantiles": [[0.0, 1.0], [0.5, 1.5]]},
@@ -101,7 +102,7 @@ def test_numbers_and_points_inside_lists_become_plain_too():
     assert json.dumps(scale.to_dict()) and [type(value) for value in scale.input_scale] == [float, float]
 
 
-IDS = ["features", "tokens", "graph", "relations", "pairs", "pair numbers", "linear", "values"]
+IDS = ["features", "tokens", "graph", "soft group", "relations", "pairs", "pair numbers", "linear", "values"]
 
 
 @pytest.mark.parametrize("settings", TASKS, ids=IDS)
