@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ..experiments._axes import Cell
 from ..experiments.grid import EXPERIMENTS, Grid, find_grids
 from ..experiments.pages import entries, write_pages
 from ..experiments.report import write_report
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--workers", type=int, default=2, help="Number of single-threaded processes; default: 2.")
     parser.add_argument("--cells", type=int, help="Run at most this many cells; default: all missing cells.")
+    parser.add_argument(
+        "--where", nargs="+", default=[], metavar="AXIS=VALUE", help="Run cells with these values of axes only."
+    )
     parser.add_argument("--dry_run", action="store_true", help="List the cells to run, without running them.")
     options = parser.parse_args(arguments)
     if options.name is None and not options.report:
@@ -69,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
         grid.check()
     num_left, failed = options.cells, 0
     for grid in grids:
-        cells = grid.pending()[:num_left]
+        cells = _meant(grid, options.where)[:num_left]
         jobs = plan(grid, cells)
         if options.dry_run:
             print("\n".join(map(str, jobs)))
@@ -81,3 +85,19 @@ def main(arguments: Sequence[str]) -> None:
             failed += failures
     if failed:
         raise SystemExit(1)
+
+
+def _meant(grid: Grid, conditions: Sequence[str]) -> list[Cell]:
+    """The cells to run that have all these values, ``axis=value`` each.
+
+    Raises:
+        ValueError: the grid has no such axis or value.
+    """
+    cells = grid.pending()
+    for condition in conditions:
+        axis, _, value = condition.partition("=")
+        if value not in grid.axes.get(axis, {}):
+            known = "; ".join(f"{name}: {', '.join(values)}" for name, values in grid.axes.items())
+            raise ValueError(f"--where {condition}: {grid.name} has no such axis or value; it has {known}")
+        cells = [cell for cell in cells if cell[axis] == value]
+    return cells
