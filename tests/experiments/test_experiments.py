@@ -173,6 +173,18 @@ def test_a_line_that_is_taken_away_is_run_again_alone_and_comes_out_the_same(toy
     assert again[-1].split(",")[:11] == removed.split(",")[:11]  # up to rows, scores among them
 
 
+def test_cells_with_certain_values_may_be_run_alone(tmp_path, call):
+    folder = write_grid(tmp_path / "toy", report={"compare": "arm"})
+    grid = Grid.read(folder)
+    (first, arms), (second, rows) = [(axis, list(values)) for axis, values in grid.axes.items() if len(values) > 1][:2]
+    status, shown = call(folder, "--dry_run", "--where", f"{first}={arms[1]}", f"{second}={rows[0]}")
+    meant = sum(cell[first] == arms[1] and cell[second] == rows[0] for cell in grid.cells)
+    assert status == 0 and f"{meant} cells to run, of {len(grid.cells)}" in shown.out and 0 < meant < len(grid.cells)
+    for condition in (f"{first}=another", "another=1", first):
+        status, shown = call(folder, "--dry_run", "--where", condition)
+        assert status == 2 and f"--where {condition}: " in shown.err and arms[1] in shown.err
+
+
 def test_a_failing_cell_is_reported_while_the_others_are_finished(tmp_path, call, monkeypatch, in_process):
     monkeypatch.chdir(tmp_path)
     few = axes(task=None, train_rows=[4000, 20], arm={"paper": {"task": {"source": "equivariant/palindrome"}}})
