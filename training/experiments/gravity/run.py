@@ -1,0 +1,205 @@
+"""Gravity breaks O(3) to the stabiliser of its axis: does a network that is broken to the same group learn better?
+
+    python training/experiments/gravity/run.py [--report]
+
+The task is the double spring pendulum of pendulum.py: from two places and two velocities to their change in one unit of
+time. The arms are one O(3)-equivariant network with different auxiliary inputs, and a perceptron. At every number of
+rows, an arm's learning rate is the best by validation on a seed of its own. Writes results.csv, and from it report.md
+and plot.png, beside this file; with --report only these two. Takes twelve minutes on one core.
+"""
+
+import argparse
+import csv
+import dataclasses
+import functools
+import itertools
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from pendulum import DOWN, sample
+from scipy.stats import ortho_group
+from torch import Tensor, nn
+
+from asen_hf.evaluation.provenance import provenance
+from asen_hf.matrix_groups import SubgroupEquivariant, VectorNetwork, matrix_equivariance_error
+from asen_hf.plots._saving import save_figure
+
+HERE = Path(__file__).parent
+SIZES = (30, 100, 300, 1000, 3000)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+SEEDS, CHOICE_SEED, VALIDATION_SEED, TEST_SEED = (0, 1, 2), 3, 100, 101
+HELD_OUT = 2000
+STEPS, BATCH, EVERY = 1500, 64, 100
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One way to predict: the auxiliary input's vectors, or ``None`` for a perceptron."""
+
+    name: str
+    auxiliary: tuple[np.ndarray, ...] | None
+    augmented: bool = False  # by random elements of the stabiliser of gravity
+
+    def model(self) -> nn.Module:
+        """A fresh model of ``(B, 4, 3)`` to ``(B, 4, 3)``; all have nearly the same number of parameters."""
+        if self.auxiliary is None:
+            layers = [nn.Linear(12, 76), nn.SiLU(), nn.Linear(76, 76), nn.SiLU(), nn.Linear(76, 12)]
+            return nn.Sequential(nn.Flatten(), *layers, nn.Unflatten(1, (4, 3)))
+        vectors = np.zeros((3, 3))  # rows that are left zero say nothing, so that the same network serves all arms
+        vectors[: len(self.auxiliary)] = self.auxiliary or vectors[:0]
+        return SubgroupEquivariant(VectorNetwork(num_vectors=4 + 3, num_outputs=4), torch.tensor(vectors).float())
+
+
+FRAME = tuple(np.eye(3))
+ARMS = (
+    Arm("all of O(3): v = 0", ()),
+    Arm("stabiliser of gravity: v = its direction", (DOWN,)),
+    Arm("stabiliser of another axis: v = a horizontal one", (FRAME[0],)),
+    Arm("no symmetry: v = a frame", FRAME),
+    Arm("no symmetry: v = a frame, augmented", FRAME, augmented=True),
+    Arm("perceptron", None),
+    Arm("perceptron, augmented", None, augmented=True),
+)
+
+
+@functools.cache
+def load(rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """States and their changes, float32 ``(rows, 4, 3)`` each."""
+    states, changes = (torch.from_numpy(array).float() for array in sample(rows, seed))
+    return states, changes
+
+
+def stabilizer_elements(count: int, seed: np.random.Generator | int) -> np.ndarray:
+    """Random elements ``(count, 3, 3)`` of the stabiliser of gravity: turns about its axis, mirrors at planes in it."""
+    elements = np.tile(np.eye(3), (count, 1, 1))
+    elements[:, :2, :2] = ortho_group.rvs(2, count, random_state=seed)
+    return elements
+
+
+def score(model: nn.Module, rows: tuple[Tensor, Tensor]) -> float:
+    """Mean squared error over the variance of what is to be predicted."""
+    inputs, labels = rows
+    with torch.no_grad():
+        return float(nn.functional.mse_loss(model(inputs), labels) / labels.var(dim=0).mean())
+
+
+def run(arm: Arm, train_rows: int, rate: float, seed: int) -> Row:
+    """Train one cell: its line of results.csv. The test error is that of the step which is best by validation."""
+    states, changes = load(train_rows, seed)
+    validation, test = load(HELD_OUT, VALIDATION_SEED), load(HELD_OUT, TEST_SEED)
+    torch.manual_seed(seed)
+    rng, model = np.random.default_rng(seed), arm.model()
+    optimizer = torch.optim.Adam(model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=STEPS)
+    best = (np.inf, np.inf)
+    for step in range(1, STEPS + 1):
+        chosen = torch.randint(train_rows, (BATCH,))
+        inputs, labels = states[chosen], changes[chosen]
+        if arm.augmented:
+            moves = torch.from_numpy(stabilizer_elements(BATCH, rng)).float().mT
+            inputs, labels = inputs @ moves, labels @ moves
+        loss = nn.functional.mse_loss(model(inputs), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % EVERY == 0:
+            best = min(best, (score(model, validation), score(model, test)))
+    model.double()
+    groups = {"gravity": stabilizer_elements(20, seed), "O(3)": ortho_group.rvs(3, 20, random_state=seed)}
+    errors = {
+        f"error under {name}": f"{matrix_equivariance_error(model, test[0].double(), torch.from_numpy(elements)):.1e}"
+        for name, elements in groups.items()
+    }
+    row = {"arm": arm.name, "train_rows": train_rows, "rate": rate, "seed": seed}
+    row |= {"validation": round(best[0], 5), "test": round(best[1], 5), **errors}
+    row |= {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    print(row, flush=True)
+    return row | {key: value for key, value in provenance().items() if key in ("revision", "torch", "platform")}
+
+
+def best_rate(rows: list[Row], arm: Arm, train_rows: int) -> float:
+    """The rate of the smallest validation error on the seed of the choice."""
+    tried = [row for row in rows if (row["arm"], row["train_rows"], row["seed"]) == (arm.name, train_rows, CHOICE_SEED)]
+    return min(tried, key=lambda row: row["validation"])["rate"]
+
+
+def train_all() -> list[Row]:
+    rows: list[Row] = []
+    for arm, train_rows in itertools.product(ARMS, SIZES):
+        rows += [run(arm, train_rows, rate, CHOICE_SEED) for rate in RATES]
+        rows += [run(arm, train_rows, best_rate(rows, arm, train_rows), seed) for seed in SEEDS]
+    return rows
+
+
+def cells(rows: list[Row], arm: Arm) -> list[list[float]]:
+    """Test errors of the seeds, per number of training rows."""
+    scored = [row for row in rows if row["arm"] == arm.name and int(row["seed"]) in SEEDS]
+    return [[float(row["test"]) for row in scored if int(row["train_rows"]) == size] for size in SIZES]
+
+
+def table(head: list[str], body: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *body])
+
+
+def report(rows: list[Row]) -> str:
+    """report_template.md with the tables filled in."""
+    sizes = [f"{size:,} rows" for size in SIZES]
+    errors, details = [], []
+    for arm in ARMS:
+        ours = [row for row in rows if row["arm"] == arm.name]
+        means = [f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}" for values in cells(rows, arm)]
+        errors.append([arm.name, *means])
+        rates = [
+            next(row["rate"] for row in ours if row["train_rows"] == str(size) and row["seed"] == "0") for size in SIZES
+        ]
+        largest = [f"{max(float(row[f'error under {name}']) for row in ours):.0e}" for name in ("gravity", "O(3)")]
+        details.append([arm.name, ours[0]["parameters"], *largest, *rates])
+    template = (HERE / "report_template.md").read_text(encoding="utf-8")
+    return template.format(
+        errors=table(["arm", *sizes], errors),
+        details=table(
+            ["arm", "parameters", "error, stabiliser", "error, O(3)", *(f"rate, {size}" for size in sizes)], details
+        ),
+        provenance=", ".join(sorted({f"torch {row['torch']}, {row['platform']}" for row in rows})),
+    )
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Test error by the number of training rows: the mean of each arm, and a dot per seed."""
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    for number, arm in enumerate(ARMS):
+        values = np.array(cells(rows, arm))
+        style = {"color": f"C{number}", "linestyle": "--" if arm.augmented else "-"}
+        ax.plot(SIZES, values.mean(axis=1), label=arm.name, **style)
+        ax.plot(SIZES, values, ".", color=f"C{number}", markersize=4)
+    ax.set(xscale="log", yscale="log", xlabel="training rows", ylabel="mean squared error / variance")
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--report", action="store_true", help="only report what results.csv holds")
+    store = HERE / "results.csv"
+    if not parser.parse_args().report:
+        rows = train_all()
+        with store.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    with store.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    (HERE / "report.md").write_text(report(rows), encoding="utf-8")
+    draw(rows, HERE / "plot.png")
+
+
+if __name__ == "__main__":
+    main()
