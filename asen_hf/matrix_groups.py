@@ -1,4 +1,4 @@
-"""Subgroups of any group of matrices, by a fixed auxiliary input (paper, Section 3.1). Explained in docs/matrix_groups.md.
+"""Subgroups of a group of matrices, by a fixed auxiliary input (paper, Section 3.1); see docs/matrix_groups.md.
 
 The rest of the package is the case of permutation matrices. Here, a network's inputs are vectors, and a matrix g acts
 on each of them: in tensors whose last dimension holds the coordinates, ``inputs @ g.T``.
@@ -49,9 +49,9 @@ class VectorNetwork(nn.Module):
 
     def __init__(self, num_vectors: int, num_outputs: int, hidden_size: int = 64):
         super().__init__()
-        self.pairs = torch.triu_indices(num_vectors, num_vectors).unbind()
         self.weights = nn.Sequential(
-            nn.Linear(len(self.pairs[0]), hidden_size),
+            nn.Flatten(),
+            nn.Linear(num_vectors**2, hidden_size),
             nn.SiLU(),
             nn.Linear(hidden_size, hidden_size),
             nn.SiLU(),
@@ -62,8 +62,7 @@ class VectorNetwork(nn.Module):
     def forward(self, inputs: Tensor, auxiliary: Tensor) -> Tensor:
         """``(B, num_outputs, d)`` from vectors ``(B, C, d)`` and ``(B, K, d)``, where C + K is ``num_vectors``."""
         vectors = torch.cat([inputs, auxiliary], dim=1)
-        products = vectors @ vectors.mT
-        return self.weights(products[:, *self.pairs]) @ vectors
+        return self.weights(vectors @ vectors.mT) @ vectors
 
 
 @torch.no_grad()

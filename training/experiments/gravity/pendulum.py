@@ -48,8 +48,8 @@ def simulate(states: Array) -> Array:
 def sample(rows: int, seed: int) -> tuple[Array, Array]:
     """States ``(rows, 4, 3)``, two places and two velocities, and how they change in one unit of time.
 
-    Springs point anywhere, at their length of rest; velocities scatter in all directions by 0.5. So no state tells where
-    down is.
+    Springs have their length of rest and point anywhere; velocities scatter in all directions by 0.5. So no state tells
+    where down is.
     """
     springs, velocities = np.random.default_rng(seed).normal(0, 0.5, (2, rows, 2, 3))
     springs /= np.linalg.norm(springs, axis=-1, keepdims=True)

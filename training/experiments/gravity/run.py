@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
-from pendulum import DOWN, sample
+from pendulum import sample
 from scipy.stats import ortho_group
 from torch import Tensor, nn
 
@@ -39,29 +39,29 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """One way to predict: the auxiliary input's vectors, or ``None`` for a perceptron."""
+    """One way to predict: with an auxiliary input of three vectors, or ``None`` for a perceptron."""
 
     name: str
-    auxiliary: tuple[np.ndarray, ...] | None
+    auxiliary: np.ndarray | None
     augmented: bool = False  # by random elements of the stabiliser of gravity
 
     def model(self) -> nn.Module:
         """A fresh model of ``(B, 4, 3)`` to ``(B, 4, 3)``; all have nearly the same number of parameters."""
         if self.auxiliary is None:
-            layers = [nn.Linear(12, 76), nn.SiLU(), nn.Linear(76, 76), nn.SiLU(), nn.Linear(76, 12)]
+            layers = [nn.Linear(12, 84), nn.SiLU(), nn.Linear(84, 84), nn.SiLU(), nn.Linear(84, 12)]
             return nn.Sequential(nn.Flatten(), *layers, nn.Unflatten(1, (4, 3)))
-        vectors = np.zeros((3, 3))  # rows that are left zero say nothing, so that the same network serves all arms
-        vectors[: len(self.auxiliary)] = self.auxiliary or vectors[:0]
-        return SubgroupEquivariant(VectorNetwork(num_vectors=4 + 3, num_outputs=4), torch.tensor(vectors).float())
+        return SubgroupEquivariant(
+            VectorNetwork(num_vectors=4 + 3, num_outputs=4), torch.tensor(self.auxiliary).float()
+        )
 
 
-FRAME = tuple(np.eye(3))
+# A vector of zeros is left unchanged by all of O(3), so the same network serves one axis, three or none.
 ARMS = (
-    Arm("all of O(3): v = 0", ()),
-    Arm("stabiliser of gravity: v = its direction", (DOWN,)),
-    Arm("stabiliser of another axis: v = a horizontal one", (FRAME[0],)),
-    Arm("no symmetry: v = a frame", FRAME),
-    Arm("no symmetry: v = a frame, augmented", FRAME, augmented=True),
+    Arm("all of O(3): v = 0", np.zeros((3, 3))),
+    Arm("stabiliser of gravity: v = its direction", np.diag([0, 0, -1])),
+    Arm("stabiliser of another axis: v = a horizontal one", np.diag([1, 0, 0])),
+    Arm("no symmetry: v = a frame", np.eye(3)),
+    Arm("no symmetry: v = a frame, augmented", np.eye(3), augmented=True),
     Arm("perceptron", None),
     Arm("perceptron, augmented", None, augmented=True),
 )
