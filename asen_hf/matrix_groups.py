@@ -18,14 +18,15 @@ class SubgroupEquivariant(nn.Module):
     pseudo-vector, as the line along a vector.
 
     Args:
-        network: h, of inputs ``(B, …)`` and one auxiliary input per row, ``(B, *auxiliary.shape)``.
+        network: h, a module or any function of inputs ``(B, …)`` and of one auxiliary input per row,
+            ``(B, *auxiliary.shape)``.
         auxiliary: v, of any shape, without a batch dimension. A buffer: it is saved, and moves with the module, but
             it is not trained.
     """
 
     auxiliary: Tensor
 
-    def __init__(self, network: nn.Module, auxiliary: Tensor):
+    def __init__(self, network: Callable[[Tensor, Tensor], Tensor], auxiliary: Tensor):
         super().__init__()
         self.network = network
         self.register_buffer("auxiliary", auxiliary)
@@ -45,10 +46,14 @@ class VectorNetwork(nn.Module):
         num_vectors: vectors that a row has, those of the auxiliary input included.
         num_outputs: vectors per row of the output.
         hidden_size: width of the perceptron.
+
+    Raises:
+        ValueError: when it is called with another number of vectors.
     """
 
     def __init__(self, num_vectors: int, num_outputs: int, hidden_size: int = 64):
         super().__init__()
+        self.num_vectors = num_vectors
         self.weights = nn.Sequential(
             nn.Flatten(),
             nn.Linear(num_vectors**2, hidden_size),
@@ -60,7 +65,12 @@ class VectorNetwork(nn.Module):
         )
 
     def forward(self, inputs: Tensor, auxiliary: Tensor) -> Tensor:
-        """``(B, num_outputs, d)`` from vectors ``(B, C, d)`` and ``(B, K, d)``, where C + K is ``num_vectors``."""
+        """``(B, num_outputs, d)`` from vectors ``(B, C, d)`` and ``(B, K, d)``, where C + K must be ``num_vectors``."""
+        if inputs.shape[1] + auxiliary.shape[1] != self.num_vectors:
+            raise ValueError(
+                f"the network takes {self.num_vectors} vectors per row, those of the auxiliary input included, "
+                f"got {inputs.shape[1]} + {auxiliary.shape[1]}"
+            )
         vectors = torch.cat([inputs, auxiliary], dim=1)
         return self.weights(vectors @ vectors.mT) @ vectors
 
