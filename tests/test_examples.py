@@ -15,6 +15,7 @@ PRINTED = {
     "brackets": "pairs that are wrong: network",
     "cards": "trivial: test accuracy",
     "code": "logical error rate after OSD-0",
+    "gravity": "v = gravity  test error",
     "forces": "forces on a turned molecule differ from turned forces",
     "molecule": "mean absolute error",
     "own_table": "test accuracy",
