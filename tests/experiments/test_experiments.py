@@ -469,13 +469,13 @@ def test_a_pretrained_backbone_takes_partners_too(pretrained, monkeypatch):
 )
 def test_partners_of_what_is_not_trained_on_several_tasks_are_refused(tmp_path, section):
     changed = {**PARTNERS, "base": {**PARTNERS["base"], **section}}
-    with pytest.raises(ValueError, match="cell .*arm partner.*: partners are trained on, so leave out rival"):
+    with pytest.raises(ValueError, match=r"cell .*arm partner.*: partners are trained on, so leave out rival"):
         Grid.read(write_grid(tmp_path / "toy", **changed)).check()
 
 
 def test_options_of_a_partner_are_checked_before_anything_runs(tmp_path):
     arms = {"partner": {"partners": {"sum": {"source": "equivariant/cyclic_sum", "options": {"size": 2}}}}}
-    with pytest.raises(ValueError, match="task 'sum': .*unknown option size"):
+    with pytest.raises(ValueError, match=r"task 'sum': .*unknown option size"):
         Grid.read(write_grid(tmp_path / "toy", base=PARTNERS["base"], axes=axes(arm=arms, task=None))).check()
 
 
