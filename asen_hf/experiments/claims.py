@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from ..training._yaml import read_yaml
-from ._scores import MEAN, larger_is_better, listing, measure_name, measured, paired_test
+from ._scores import MEAN, Row, larger_is_better, listing, measure_name, measured, paired_test
 from ._tables import number, table
 from .grid import EXPERIMENTS, Grid
 from .paired_bootstrap import holm
@@ -67,6 +67,11 @@ class Claim:
     note: str = ""
     command: str = ""
 
+    def is_about(self, cell: dict[str, str]) -> bool:
+        """Whether a cell, or a line of its store, belongs to one of the two arms."""
+        is_meant = all(cell[axis] in values for axis, values in self.at.items())
+        return is_meant and any(arm.items() <= cell.items() for arm in (self.better, self.worse))
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
@@ -114,13 +119,15 @@ def judge(claim: Claim, experiments: Path = EXPERIMENTS) -> Finding:
         return Finding(NOT_RUN)
     grid = Grid.read(experiments / claim.grid)
     _check(claim, grid)
-    rows = grid.rows(stale=True)
+    rows = [row for row in grid.rows(stale=True) if claim.is_about(row)]
     measure = grid.report.metric
     is_better = larger_is_better(grid, rows, MEAN, measure)
-    found = _finding(claim, _of_grid(claim, grid), measure_name(grid, rows, MEAN, measure), is_better)
-    if found.verdict == NOT_RUN or len(rows) == len(grid.cells):
+    found = _finding(claim, _of_grid(claim, grid, rows), measure_name(grid, rows, MEAN, measure), is_better)
+    num_cells = sum(map(claim.is_about, grid.cells))
+    if found.verdict == NOT_RUN or len(rows) == num_cells:
         return found
-    return dataclasses.replace(found, why=f"{found.why}; {len(rows)} of {len(grid.cells)} cells are finished")
+    verdict = "cannot be told" if found.verdict == "supports" else found.verdict
+    return Finding(verdict, found.figures, f"{found.why}; {len(rows)} of {num_cells} cells are finished")
 
 
 def _check(claim: Claim, grid: Grid) -> None:
@@ -130,21 +137,19 @@ def _check(claim: Claim, grid: Grid) -> None:
             raise ValueError(f"{claim.item}: {grid.name} has no {axis} {value!r}")
 
 
-def _of_grid(claim: Claim, grid: Grid) -> Pairs:
-    """Means over the columns that both arms have, at seeds that have all of them."""
+def _of_grid(claim: Claim, grid: Grid, rows: list[Row]) -> Pairs:
+    """Means over the report's columns, of seeds that have all of them."""
     shown = [axis for axis in grid.axes if axis not in {"seed", grid.report.columns, *claim.better, *claim.worse}]
     shown = [axis for axis in shown if len(claim.at.get(axis, grid.axes[axis])) > 1]
     scores: dict[str, tuple[dict[str, list[float]], ...]] = defaultdict(lambda: (defaultdict(list), defaultdict(list)))
-    for row in grid.rows(stale=True):
-        if any(row[axis] not in values for axis, values in claim.at.items()):
-            continue
+    for row in rows:
         for side, arm in enumerate((claim.better, claim.worse)):
             if arm.items() <= row.items():
                 subject = ", ".join(row[axis] for axis in shown)
                 scores[subject][side][row["seed"]].append(measured(row, grid.report.metric))
     pairs = {}
     for subject, sides in scores.items():
-        most = max((len(values) for side in sides for values in side.values()), default=0)
+        most = max(len(values) for side in sides for values in side.values())
         better, worse = (
             {seed: statistics.mean(values) for seed, values in side.items() if len(values) == most} for side in sides
         )
@@ -153,10 +158,11 @@ def _of_grid(claim: Claim, grid: Grid) -> Pairs:
 
 
 def _of_store(claim: Claim, path: Path) -> Pairs:
-    [better], [worse] = claim.better.values(), claim.worse.values()
     with path.open(newline="", encoding="utf-8") as file:
         lines = [line for line in csv.DictReader(file) if claim.where.items() <= line.items()]
-    return {"": tuple({line["seed"]: float(line[column]) for line in lines} for column in (better, worse))}  # type: ignore[dict-item]
+    [columns] = zip(claim.better.values(), claim.worse.values(), strict=True)
+    better, worse = ({line["seed"]: float(line[column]) for line in lines} for column in columns)
+    return {"": (better, worse)}
 
 
 def _finding(claim: Claim, pairs: Pairs, label: str, is_better: bool) -> Finding:
