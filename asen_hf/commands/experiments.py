@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..experiments._axes import Cell
+from ..experiments.claims import claims
 from ..experiments.grid import EXPERIMENTS, Grid, find_grids
 from ..experiments.pages import entries, write_pages
 from ..experiments.report import write_report
@@ -23,9 +24,9 @@ training/experiments/NAME/ holds grid.yaml (keys: see asen_hf/experiments/grid.p
 finished cell, and report.md with its plot, which --report makes from grid.yaml and results.csv. To continue after an
 interruption, run the same command: cells that have a line are not run again. Weights are deleted unless the grid keeps
 them. Pretrained weights lie under runs/, with their lines in pretrainings.csv, and are trained again if they are
-missing. Reports of studies that real/page.yaml lists also render docs/results/real.md and the README's table of
-results. A study may hold several grids, in folders of its own: `real/poker` is one of them, `real` all, one after the
-other.
+missing. Reports of studies that real/page.yaml or paper/page.yaml lists also render docs/results/real.md, the README's
+table of results and docs/results/paper.md. A study may hold several grids, in folders of its own: `real/poker` is one
+of them, `real` all, one after the other.
 """
 
 
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
         for grid in grids:
             if grid.name not in listed:
                 print(write_report(grid))
-        if listed & {grid.name for grid in grids}:
+        if (listed | {claim.grid for claim in claims(EXPERIMENTS)}) & {grid.name for grid in grids}:
             print("\n".join(map(str, write_pages())))
         return
     for grid in grids:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .sections import known, mapping
 
-SECTIONS = ("model", "task", "training", "rival", "fold", "pretrain", "finetune")
+SECTIONS = ("model", "task", "partners", "training", "rival", "fold", "pretrain", "finetune")
 
 Cell = dict[str, str]  # name of an axis: name of its value
 Axes = dict[str, dict[str, dict[str, Any]]]

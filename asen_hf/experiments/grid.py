@@ -4,6 +4,8 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
 
 - ``description``: the question, and ``findings``: the answer of the tables; both are printed in the report;
 - ``base``: recipe sections ``model``, ``task`` (a TaskRecipe; its name defaults to its source) and ``training``;
+  ``partners``, a mapping of names to the fields of TaskRecipe (null to leave a task out): every step also trains on as
+  many rows of each, while only ``task`` is validated, tested and stored;
   ``rival``, with the ``architecture`` of cells that train a rival network (rivals.py) instead of the model, or the
   ``reference`` prediction that takes its place; ``fold``, with ``number`` and ``of``, for cross-validation; for cells
   that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of TaskRecipe,
@@ -177,15 +179,24 @@ class Grid:
         """The sections of all tasks whose rows the cell reads."""
         sections = self.sections(cell)
         is_fresh = self.start(cell).from_scratch
-        pretrained = [] if is_fresh else sections.get("pretrain", {}).get("tasks", {}).values()
-        return [sections.get("task", {}), *(task for task in pretrained if task)]
+        pretrained = {} if is_fresh else sections.get("pretrain", {}).get("tasks", {})
+        return [sections.get("task", {}), *_named(sections.get("partners", {})), *_named(pretrained)]
 
     def recipe(self, cell: Cell, **overrides: Any) -> Recipe:
-        """The cell's recipe, some scalars replaced by ``overrides``. ``ValueError`` names the grid and the cell."""
+        """The cell's recipe, its main task first, some scalars replaced by ``overrides``.
+
+        Raises:
+            ValueError: an ill-formed recipe, or partners of what is fitted to one task; names the grid and the cell.
+        """
         sections = self.sections(cell)
         task = {"name": sections.get("task", {}).get("source", "task"), **sections.get("task", {})}
+        partners = _named(sections.get("partners", {}))
+        start = self.start(cell)
+        if partners and (sections.get("rival") or start.zero_shot or start.in_context):
+            where = f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}"
+            raise ValueError(f"{where}: partners are trained on, so leave out rival, zero_shot and in_context")
         folder = re.sub(r"[^\w.]+", "_", "-".join(cell.values()))
-        return self._parse(cell, [task], sections.get("training", {}), folder, overrides)
+        return self._parse(cell, [task, *partners], sections.get("training", {}), folder, overrides)
 
     def pretraining(self, cell: Cell, **overrides: Any) -> Recipe | None:
         """The recipe of the cell's pretraining, if any; cells with equal recipes share its output folder."""
@@ -197,7 +208,7 @@ class Grid:
             where = f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}"
             raise ValueError(f"{where}: pretrain: the base has no task {min(unknown)!r}")
         parts = {part: sections.get(part, {}) for part in ("model", "pretrain")}
-        tasks = [{"name": name, **fields} for name, fields in sections["pretrain"].get("tasks", {}).items() if fields]
+        tasks = _named(sections["pretrain"].get("tasks", {}))
         training = {**sections["pretrain"].get("training", {}), "seed": int(cell["seed"])}
         data = data_fingerprint(self._task_fields(cell))
         folder = f"pretrained-{fingerprint([parts, cell['seed'], data, *([overrides] if overrides else [])])}"
@@ -275,6 +286,11 @@ class Grid:
 def find_grids(folder: Path) -> list[Path]:
     """The folders with a grid.yaml, in order: this one and those below it, since a study may hold several grids."""
     return sorted(path.parent for path in folder.rglob("grid.yaml"))
+
+
+def _named(tasks: dict[str, Any]) -> list[dict[str, Any]]:
+    """Fields of TaskRecipe of all tasks of a section but those that are left out."""
+    return [{"name": name, **fields} for name, fields in tasks.items() if fields is not None]
 
 
 def describe(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""Pages that are rendered from stores: docs/results/real.md and the README's table of results."""
+"""Pages that are rendered from stores: docs/results/real.md, the README's table of results, and claims.py's page."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from ._scores import (
     thousands,
 )
 from ._tables import number, reached_table, subject_means, table
+from .claims import PAGE as CLAIMS_PAGE
+from .claims import claims, render_claims
 from .grid import EXPERIMENTS, Grid
 from .report import has_picture, hours, write_report
 from .verdicts import compare, of_subject, remark
@@ -105,7 +107,7 @@ def pictures(root: Path = ROOT) -> dict[Path, Path]:
 
 
 def render(root: Path = ROOT) -> dict[Path, str]:
-    """The text of the page and of the README.
+    """The text of the page, of the README and, if there are claims, of their page.
 
     Raises:
         ValueError: the README lacks the markers of the table.
@@ -126,9 +128,11 @@ def render(root: Path = ROOT) -> dict[Path, str]:
     before, rest = readme.split(START, 1)
     after = rest.split(END, 1)[1]
     summary = "\n".join(_summary([(entry, line) for entry, line in body if entry.readme], "docs/results/"))
+    experiments = root / "training/experiments"
     return {
         root / PAGE: "\n".join(text).rstrip() + "\n",
         root / README: f"{before}{START}\n{summary}\n{END}{after}",
+        **({root / CLAIMS_PAGE: render_claims(experiments)} if claims(experiments) else {}),
     }
 
 

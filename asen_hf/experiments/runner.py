@@ -36,7 +36,7 @@ from ..training.loop import total_steps, train
 from ..training.recipe import Recipe
 from ..training.recipe import Start as RecipeStart
 from ..training.stream import StreamWork, stream_model, stream_of
-from ..training.work import subsample
+from ..training.work import MultitaskWork, subsample
 from ._axes import Cell
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
 from .reference_runs import run_reference
@@ -47,7 +47,7 @@ from .sections import Start
 def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     """Train one cell, unless it is zero-shot, score it on the test split, and return its line of the store.
 
-    ``overrides`` replace scalars of its recipes.
+    ``overrides`` replace scalars of its recipes. Scores, rows and the reference are those of the main task.
     """
     recipe, pretraining = grid.recipe(cell, **overrides), grid.pretraining(cell, **overrides)
     if pretraining is not None:
@@ -59,7 +59,8 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     configs, data = recipe.load()
     if fold := grid.fold(cell):
         data = {name: fold.apply(splits, training.seed) for name, splits in data.items()}
-    [(name, task)] = with_training_statistics(configs, data, training, is_logged=False).items()
+    configs = with_training_statistics(configs, data, training, is_logged=False)
+    name, task = next(iter(configs.items()))  # the main task; its partners follow
     if reference := grid.reference(cell):
         scores, outcomes = run_reference(task, reference, data[name], training)
         output.mkdir(parents=True)
@@ -67,7 +68,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         made = {"parameters": 0, "rows": training.train_rows or len(data[name]["train"]), "steps": 0, "best_step": 0}
         return _line(cell, task, data[name], scores["test"], scores["validation"].value, content, start, made)
     start_from = grid.start(cell)
-    model = starting_model(recipe, pretraining, start_from, name, task, grid.architecture(cell))
+    model = starting_model(recipe, pretraining, start_from, configs, grid.architecture(cell))
     rows = steps = best_step = 0
     validation: float | str = ""
     if start_from.in_context:
@@ -76,10 +77,11 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         fit_read_out(model, name, collate(model.config.tasks[name], known))
     elif not start_from.zero_shot:
         recipe.start = RecipeStart(init_from=start_from.init_from)
-        record = train(model, data, recipe)["validation"]
+        work = MultitaskWork(model, data, recipe, validated=[name])
+        record = train(model, work, recipe)["validation"]
         validation, best_step = record.scores[name].value, record.step or 0
         rows = training.train_rows or len(data[name]["train"])
-        steps = total_steps(training, rows, num_processes=1)
+        steps = total_steps(training, work.num_rows, num_processes=1)
         if grid.keep:
             outcomes = row_outcomes(model, name, data[name]["validation"], training.eval_batch_size)
             outcomes.write(output / OUTCOMES_NAME)
@@ -126,27 +128,31 @@ def _provenance() -> dict[str, Any]:
 
 
 def starting_model(
-    recipe: Recipe, pretraining: Recipe | None, start: Start, name: str, task: TaskConfig, architecture: Any
+    recipe: Recipe, pretraining: Recipe | None, start: Start, tasks: dict[str, TaskConfig], architecture: Any
 ) -> AsenForMultitask:
-    """What the cell's training starts from: random weights, or pretrained ones with the task added."""
+    """What the cell's training starts from: random weights, or pretrained ones with the tasks added, the main first."""
     set_seed(recipe.training.seed)
     if architecture is not None:
         return RivalForMultitask(
-            RivalConfig(**dataclasses.asdict(recipe.model), tasks={name: task}, architecture=architecture)
+            RivalConfig(**dataclasses.asdict(recipe.model), tasks=tasks, architecture=architecture)
         )
     implementation = recipe.training.attn_implementation
     source = start.checkpoint if pretraining is None else pretraining.training.output_dir
     if source is None or start.from_scratch:
-        return AsenForMultitask(recipe.model.config({name: task}, attn_implementation=implementation))
+        return AsenForMultitask(recipe.model.config(tasks, attn_implementation=implementation))
+    (name, task), *partners = tasks.items()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about ties and random rows, whose effect the experiment measures
-        return prepare_model(
+        model = prepare_model(
             source,
             name,
             task,
             init_from=start.init_from,
             attn_implementation=implementation,
         )
+        for partner, config in partners:
+            model.add_task(partner, config)
+    return model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,9 +29,8 @@ from .results import TrainingResult, run_folder, train_and_score
 from .task_recipe import TaskRecipe
 from .task_rows import task_rows
 
-# Divisors of lr for the backbone's learning rate. Embeddings copied from a donor fit the backbone as it is: with a
-# faster backbone, finetuning on ten rows spoiled tasks that scored well without it
-# (training/experiments/orbital_transfer).
+# Divisors of lr for the backbone's learning rate, with which training/experiments/orbital_transfer was run. Embeddings
+# copied from a donor fit the backbone as it is, so it moves little.
 BACKBONE_SLOWDOWN, BACKBONE_SLOWDOWN_WITH_DONOR = 2, 20
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets import DatasetDict
+from datasets import DatasetDict, concatenate_datasets
 from huggingface_hub import hf_hub_download, parse_hf_uri
 from huggingface_hub.errors import HfUriError
 from sympy.combinatorics import PermutationGroup
@@ -14,6 +14,7 @@ from sympy.combinatorics import PermutationGroup
 from ..data import get_task, load_table
 from ..data._json import parse_json
 from ..data.registry import Judge, Predictor, check_options
+from ..data.seeding import random_generator
 from ..model._messages import naming, shown
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_statistics import pooled_over_orbits
@@ -61,6 +62,8 @@ class TaskRecipe:
             with ``{point_order: ring}``, rows are shared.
         augmentation: a group, in notation, whose random elements are applied to every training row; or ``own``, the
             task's own group with its value symmetries, whatever group this recipe gives the network.
+        shuffle_labels: deal the training rows' labels out to other rows at random: a control, from whose inputs nothing
+            can be learnt of their labels. Held-out rows keep theirs.
 
     Raises:
         ValueError: fields that contradict each other.
@@ -84,6 +87,7 @@ class TaskRecipe:
     value_symmetries: list | None = None
     symmetrization: Literal["average", "lift"] | None = None
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    shuffle_labels: bool = False
 
     def __post_init__(self) -> None:
         if (self.dataset is None) != (self.task_config is None):
@@ -105,10 +109,12 @@ class TaskRecipe:
                 config = self._changed(read_task_config(self.task_config))
                 columns = (self.inputs_columns, self.labels_columns)
                 by = (self.split_column, self.time_column)
-                return config, load_table(self.dataset, config, *columns, seed, *by)
-            task = self._task()  # once: it may read a large file
-            size = {} if self.num_rows is None else {"num_rows": self.num_rows}
-            return self._changed(task.config), task.load(seed=seed, **size)
+                splits = load_table(self.dataset, config, *columns, seed, *by)
+            else:
+                task = self._task()  # once: it may read a large file
+                size = {} if self.num_rows is None else {"num_rows": self.num_rows}
+                config, splits = self._changed(task.config), task.load(seed=seed, **size)
+            return config, self._with_shuffled_labels(splits, seed) if self.shuffle_labels else splits
 
     def config(self, own: TaskConfig | None = None) -> TaskConfig:
         """The task's config, without its rows. ``ValueError`` as for :meth:`load`.
@@ -154,6 +160,12 @@ class TaskRecipe:
             return config
         anew = {field: None for field, origins in _DERIVED.items() if origins & self.changes.keys()}
         return TaskConfig.from_dict({**config.to_dict(), **anew, **self.changes})
+
+    def _with_shuffled_labels(self, splits: DatasetDict, seed: int) -> DatasetDict:
+        train = splits["train"]
+        order = random_generator(seed, self.name, "labels").permutation(len(train))
+        columns = [train.remove_columns("labels"), train.select_columns("labels").select(order)]
+        return DatasetDict({**splits, "train": concatenate_datasets(columns, axis=1)})
 
     def _with_generators(self, config: TaskConfig) -> TaskConfig:
         if self.generators is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -72,13 +72,19 @@ class MultitaskWork:
         data: ``{task: DatasetDict}`` with splits train and validation.
         recipe: how many rows, in which order, and what moves them.
         is_logged: whether to warn of rows that are far from unit scale.
+        validated: the tasks whose validation rows are scored and pick the best checkpoint; by default all.
 
     Raises:
         ValueError: a split without a known label, or fewer rows than the recipe wants.
     """
 
     def __init__(
-        self, model: AsenForMultitask, data: Mapping[str, DatasetDict], recipe: Recipe, is_logged: bool = True
+        self,
+        model: AsenForMultitask,
+        data: Mapping[str, DatasetDict],
+        recipe: Recipe,
+        is_logged: bool = True,
+        validated: Sequence[str] | None = None,
     ):
         if not data:
             raise ValueError("there are no tasks to train on")
@@ -86,10 +92,10 @@ class MultitaskWork:
         self.recipe = recipe
         self.configs = {name: model.config.tasks[name] for name in data}
         self.rows = {name: subsample(splits["train"], training) for name, splits in data.items()}
-        self.validation = {name: splits["validation"] for name, splits in data.items()}
+        self.validation = {name: data[name]["validation"] for name in validated or data}
         for name, task in self.configs.items():
             check_labels_known(task, self.rows[name], f"task {name!r}, train split")
-            check_labels_known(task, self.validation[name], f"task {name!r}, validation split")
+            check_labels_known(task, data[name]["validation"], f"task {name!r}, validation split")
             if is_logged:
                 warn_if_far_from_unit_scale(name, task, self.rows[name])
         augmentations = {

@@ -423,6 +423,74 @@ def test_sources_and_options_of_a_task_are_checked_before_anything_runs(tmp_path
         Grid.read(write_grid(tmp_path / "toy", base=base, axes=axes, report={"compare": "arm"})).check()
 
 
+# --- partners ---------------------------------------------------------------------------------------------------------
+
+PARTNER = {"source": "equivariant/cyclic_sum", "num_rows": 90, "options": {"length": 6}}
+PARTNERS = {
+    "base": {**GRID["base"], "task": {"source": "equivariant/intersect", "num_rows": 90, "options": {"length": 4}}},
+    "axes": {
+        "train_rows": [20],
+        "arm": {
+            "alone": None,
+            "partner": {"partners": {"sum": PARTNER, "left out": None}},
+            "shuffled": {"partners": {"sum": {**PARTNER, "shuffle_labels": True}}},
+        },
+        "seed": [0],
+    },
+    "report": {"compare": "arm"},
+}
+
+
+def test_partners_train_beside_the_main_task_whose_steps_rows_and_scores_are_stored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grid = Grid.read(write_grid(tmp_path / "toy", **PARTNERS))
+    grid.check()
+    batches = []
+    objective = runner.MultitaskWork.batch
+    monkeypatch.setattr(
+        runner.MultitaskWork, "batch", lambda self, index: batches.append(objective(self, index)) or batches[-1]
+    )
+    rows = {cell["arm"]: runner.run_cell(grid, cell) for cell in grid.cells}
+    alone, partner, shuffled = (batches[start : start + 4] for start in (0, 4, 8))
+    assert [batch.keys() for batch in (alone[0], partner[0], shuffled[0])] == [
+        {"equivariant/intersect"},
+        *[{"equivariant/intersect", "sum"}] * 2,
+    ]
+    for own, together, control in zip(alone, partner, shuffled, strict=True):  # the main task sees the same rows
+        for column, values in own["equivariant/intersect"].items():
+            assert values.equal(together["equivariant/intersect"][column])
+        assert together["sum"]["inputs"].equal(control["sum"]["inputs"])
+    assert any(not one["sum"]["labels"].equal(two["sum"]["labels"]) for one, two in zip(partner, shuffled, strict=True))
+    for column, expected in {"steps": 4, "rows": 20, "reference": rows["alone"]["reference"]}.items():
+        assert {row[column] for row in rows.values()} == {expected}
+    assert len({row["loss"] for row in rows.values()}) == 3  # another task, and other labels, change the weights
+    assert rows["alone"]["parameters"] < rows["partner"]["parameters"] == rows["shuffled"]["parameters"]
+
+
+def test_a_pretrained_backbone_takes_partners_too(pretrained, monkeypatch):
+    monkeypatch.chdir(pretrained)
+    changed = {**PRETRAINED, "base": {**PRETRAINED["base"], "partners": {"sum": PARTNER}}}
+    changed["axes"] = {**PRETRAINED["axes"], "train_rows": [20]}
+    grid = Grid.read(write_grid(pretrained / "with partners", **changed))
+    row = runner.run_cell(grid, {"kind": "any", "train_rows": "20", "start": "donor", "seed": "0"})
+    assert (row["rows"], row["steps"]) == (20, 4)
+
+
+@pytest.mark.parametrize(
+    "section", [{"rival": {"architecture": "mlp"}}, {"pretrain": {}, "finetune": {"zero_shot": True}}]
+)
+def test_partners_of_what_is_not_trained_on_several_tasks_are_refused(tmp_path, section):
+    changed = {**PARTNERS, "base": {**PARTNERS["base"], **section}}
+    with pytest.raises(ValueError, match=r"cell .*arm partner.*: partners are trained on, so leave out rival"):
+        Grid.read(write_grid(tmp_path / "toy", **changed)).check()
+
+
+def test_options_of_a_partner_are_checked_before_anything_runs(tmp_path):
+    arms = {"partner": {"partners": {"sum": {"source": "equivariant/cyclic_sum", "options": {"size": 2}}}}}
+    with pytest.raises(ValueError, match=r"task 'sum': .*unknown option size"):
+        Grid.read(write_grid(tmp_path / "toy", base=PARTNERS["base"], axes=axes(arm=arms, task=None))).check()
+
+
 def test_starts_differ_in_what_they_start_from(pretrained):
     losses = {(row["start"], row["seed"]): row["loss"] for row in rows_of(pretrained / "toy") if row["rows"] == "0"}
     assert len(set(losses.values())) == 6

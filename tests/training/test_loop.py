@@ -23,6 +23,7 @@ from asen_hf.training import loop
 from asen_hf.training.loop import total_steps, train
 from asen_hf.training.objective import MultitaskObjective
 from asen_hf.training.recipe import Recipe, TrainingRecipe
+from asen_hf.training.work import MultitaskWork
 from tests.training.small_runs import (
     BACKBONE,
     MARK,
@@ -49,6 +50,16 @@ def test_training_lowers_every_tasks_loss(tmp_path):
     for name in TASKS:
         assert after[name].loss < 0.4 * before[name].loss, name
     assert after["mark"].value > 0.95
+
+
+def test_the_best_checkpoint_is_that_of_the_tasks_that_are_validated(tmp_path):
+    data = make_data(tuple(TASKS))
+    name, recipe = "mark", make_recipe(tmp_path, max_steps=6, eval_steps=2)
+    model = make_model(tuple(TASKS))
+    record = train(model, MultitaskWork(model, data, recipe, validated=[name]), recipe)["validation"]
+    assert record.scores == score_splits(model, {name: data[name]["validation"]})
+    with pytest.raises(KeyError):
+        MultitaskWork(model, data, recipe, validated=["none"])
 
 
 def test_the_scores_returned_are_those_of_the_model_left_behind(tmp_path):

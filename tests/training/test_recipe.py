@@ -343,6 +343,20 @@ def test_generators_override_a_tables_group(table):
     assert config.generators == [[[0, 1]]]
 
 
+def test_shuffled_labels_are_dealt_out_to_other_training_rows_and_to_no_held_out_ones():
+    plain, shuffled, again, other = (
+        TaskRecipe("equivariant/cyclic_sum", num_rows=200, shuffle_labels=is_shuffled).load(seed)[1]
+        for is_shuffled, seed in ((False, 1), (True, 1), (True, 1), (True, 2))
+    )
+    assert shuffled["train"].features == plain["train"].features
+    assert shuffled["train"]["inputs"][:] == plain["train"]["inputs"][:]
+    labels, dealt = plain["train"]["labels"][:], shuffled["train"]["labels"][:]
+    assert sorted(labels) == sorted(dealt)
+    assert sum(own == other for own, other in zip(labels, dealt, strict=True)) < 40  # of 140: ten windows in all
+    assert dealt == again["train"]["labels"][:] != other["train"]["labels"][:]
+    assert all(shuffled[split][:] == plain[split][:] for split in ("validation", "test"))
+
+
 def test_generators_may_have_a_name(table):
     task = TaskRecipe("mine", dataset=str(table), task_config=MINE, generators=[[[0, 1]]], group_name="swap")
     assert task.load(0)[0].group_name == task.config().group_name == "swap"

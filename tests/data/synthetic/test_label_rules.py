@@ -39,6 +39,16 @@ EXAMPLES = [
     ("invariant/longest_palindrome", {}, [0, 1, 1, 0, 3, 3, 3, 3], 8),
     ("invariant/longest_palindrome", {}, [0, 0, 0, 1, 1, 1, 2, 2], 7),
     ("invariant/cyclic_sum", {}, [9, 0, 0, 0, 0, 1, 2, 3], 15),
+    ("equivariant/set_intersection", {"length": 6}, [0, 1, 5, 2, 8, 9], [0, 0, 1, 1, 0, 0]),  # 2 8 5, 0 1 2
+    (
+        "equivariant/set_intersection",
+        {"length": 9, "num_sets": 3},
+        [0, 1, 5, 2, 9, 10, 26, 7, 8],
+        [0, 0, 0, 1, 0, 0, 0, 1, 0],
+    ),
+    ("invariant/balanced_brackets", {}, [0, 2, 3, 1, 4, 5, 0, 4, 5, 1], 1),
+    ("invariant/balanced_brackets", {}, [0, 2, 1, 3, 4, 5, 0, 4, 5, 1], 0),  # crossed
+    ("invariant/balanced_brackets", {}, [0, 1, 1, 0, 4, 5, 0, 4, 5, 1], 0),  # closed too early
     ("invariant/permutation_sign", {}, [0, 1, 2, 3, 4, 5, 6, 9], 1),
     ("invariant/permutation_sign", {}, [1, 0, 2, 3, 4, 5, 6, 9], 0),
     ("invariant/permutation_sign", {}, [1, 2, 0, 3, 4, 5, 6, 9], 1),
@@ -144,6 +154,38 @@ def spelled_palindrome(x, task):
     return sum(c // 2 * 2 for c in counts) + int(any(c % 2 for c in counts))
 
 
+def is_set(*cards):
+    values = [[card // place % 3 for card in cards] for place in (1, 3, 9)]
+    return all(len(set(three)) in (1, 3) for three in values)
+
+
+def set_intersection(x, task):
+    size = len(x) // task.num_sets
+    hands = [[x[j] for j in range(len(x)) if j // size == hand] for hand in range(task.num_sets)]
+    return [
+        int(
+            any(
+                is_set(x[i], hand[j], hand[k])
+                for number, hand in enumerate(hands)
+                for j in range(size)
+                for k in range(j)
+                if number != i // size
+            )
+        )
+        for i in range(len(x))
+    ]
+
+
+def balanced_brackets(x, task):
+    opened = []
+    for token in x:
+        if token % 2 == 0:
+            opened.append(token)
+        elif not opened or opened.pop() != token - 1:
+            return 0
+    return int(not opened)
+
+
 def sign(x, task):
     return int(sum(x[i] > x[j] for j in range(len(x)) for i in range(j)) % 2 == 0)
 
@@ -164,6 +206,8 @@ ORACLES = {
     "invariant/longest_palindrome": spelled_palindrome,
     "invariant/cyclic_sum": lambda x, task: max(sum(window_at(x, s, task.window)) for s in range(len(x))),
     "invariant/permutation_sign": sign,
+    "equivariant/set_intersection": set_intersection,
+    "invariant/balanced_brackets": balanced_brackets,
 }
 
 # Beside the defaults, other sizes: long ones, odd windows, and vocabularies so small that ties are common.
@@ -183,6 +227,8 @@ OTHER_OPTIONS = {
     "invariant/longest_palindrome": [{"length": 9, "vocabulary": 4}],
     "invariant/cyclic_sum": [{"length": 5, "vocabulary": 3, "window": 2}],
     "invariant/permutation_sign": [{"length": 5, "vocabulary": 5}],
+    "equivariant/set_intersection": [{"length": 12, "num_sets": 3}],
+    "invariant/balanced_brackets": [{"length": 2}, {"length": 14}],
 }
 
 
@@ -211,6 +257,8 @@ OUTSIDE = {
     "invariant/detect_capital": [[0, 1]],
     "invariant/cyclic_sum": [[0, 1]],
     "invariant/permutation_sign": [[0, 1]],
+    "equivariant/set_intersection": [[0, 9]],
+    "invariant/balanced_brackets": [[0, 9], [1, 8], [2, 7], [3, 6], [4, 5]],  # without the exchange of tokens
 }
 
 
@@ -264,6 +312,8 @@ RANKS = {
     "invariant/longest_palindrome": ("S_8", 2),
     "invariant/cyclic_sum": ("D_8", 5),
     "invariant/permutation_sign": ("A_8", 2),
+    "equivariant/set_intersection": ("S_9 wr S_2", 3),
+    "invariant/balanced_brackets": ("trivial", 100),
 }
 
 

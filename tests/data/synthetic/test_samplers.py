@@ -92,11 +92,27 @@ def test_permutation_sign_draws_distinct_tokens_of_both_signs():
     assert labels.mean() == pytest.approx(0.5, abs=0.04)
 
 
+def test_hands_hold_different_cards_drawn_apart():
+    hands = get_task("equivariant/set_intersection").sample(2_000, seed=0)[0].reshape(-1, 2, 9)
+    assert all(len(set(hand)) == 9 for hand in hands.reshape(-1, 9).tolist())
+    in_both = (hands[:, 0, :, None] == hands[:, 1, None, :]).sum(axis=(1, 2))
+    assert in_both.mean() == pytest.approx(9 * 9 / 27, abs=0.1)
+
+
+def test_balanced_brackets_are_uniform_among_all_that_are_balanced():
+    inputs, labels = get_task("invariant/balanced_brackets", length=6).sample(40_500, seed=0)
+    counts = np.unique(inputs[labels == 1], axis=0, return_counts=True)[1]
+    assert len(counts) == 5 * 3**3  # Catalan's number of shapes, and a kind per pair
+    assert counts.sum() == 20_250
+    np.testing.assert_allclose(counts, 150, atol=6 * 150**0.5)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "labels"),
     [
         ("invariant/detect_capital", {}, [0, 1]),
         ("invariant/detect_capital", {"length": 40}, [0, 1]),
+        ("invariant/balanced_brackets", {}, [0, 1]),
         ("invariant/longest_palindrome", {}, [1, 3, 5, 7, 8]),
         ("invariant/longest_palindrome", {"length": 5, "vocabulary": 3}, [3, 5]),
         ("invariant/longest_palindrome", {"length": 12}, [3, 5, 7, 9, 11, 12]),
@@ -166,8 +182,10 @@ DIGESTS = {
     "equivariant/intersect": 1627500763,
     "equivariant/monotone_run": 2762181344,
     "equivariant/palindrome": 258759938,
+    "equivariant/set_intersection": 2739738329,
     "equivariant/symmetric_difference": 3769492908,
     "equivariant/target_sum": 2950955676,
+    "invariant/balanced_brackets": 100781908,
     "invariant/cyclic_sum": 1379579464,
     "invariant/detect_capital": 4072946869,
     "invariant/intersect": 1825468689,
