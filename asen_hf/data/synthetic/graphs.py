@@ -94,8 +94,8 @@ class Connected:
 
     The nodes are the 15 pairs of vertices, in lexicographic order, with token 1 for an edge. In half of the rows all
     vertices have two edges: the graph is a hexagon, or it is two triangles. To messages over pairs of nodes these look
-    the same (docs/theory.md), so that no network of pairs is right on more than half of them. The other rows are
-    uniform among all remaining graphs. Both halves are balanced.
+    the same (docs/theory.md), so that no network of pairs is right on more than half of them. The other rows are drawn
+    from all other graphs. Both halves hold as many connected graphs as disconnected ones.
 
     Args:
         symmetry_breaking: as in ``TaskConfig``. It does not affect the rows.

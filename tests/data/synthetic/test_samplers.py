@@ -175,6 +175,7 @@ DIGESTS = {
     "equivariant/intersect": 1627500763,
     "equivariant/monotone_run": 2762181344,
     "equivariant/palindrome": 258759938,
+    "equivariant/set": 2112715256,
     "equivariant/symmetric_difference": 3769492908,
     "equivariant/target_sum": 2950955676,
     "invariant/cyclic_sum": 1379579464,
