@@ -320,7 +320,7 @@ def _a_point_sees_all(labels: NDArray[np.int32], points: NDArray[np.int32], orde
     It does iff the stabilizer of the point is the product of the symmetric groups on the points that its orbitals
     hold. The other points learn it in the next layer.
     """
-    sizes = np.bincount(points)
+    sizes = np.bincount(points).tolist()  # Python's integers: the products below may be huge
     return any(
         math.prod(math.factorial(size) for size in np.bincount(labels[point]).tolist()) * sizes[points[point]] == order
         for point in np.unique(points, return_index=True)[1]

@@ -183,7 +183,7 @@ class EquivariantMlp(nn.Module):
         self.layers = nn.ModuleList(OrbitalLinear(labels, *pair) for pair in itertools.pairwise(widths))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states = _numbers(self.task, inputs, self.layers[0].weight.dtype)
+        states = _numbers(self.task, inputs, next(self.parameters()).dtype)
         for layer in self.layers:
             states = self.activation(layer(states))
         return states

@@ -116,7 +116,7 @@ class Connected:
 
     def label(self, edges: np.ndarray) -> np.ndarray:
         """Labels int64 ``(N,)`` of edges ``(N, 15)``."""
-        return _reached(_adjacency(edges))[:, 0].all(axis=1).astype(np.int64)
+        return np.all(_reached(_adjacency(edges))[:, 0], axis=1).astype(np.int64)
 
     def load(self, num_rows: int = 2500, seed: int = 0) -> DatasetDict:
         """``num_rows`` graphs, split 70/15/15 into train, validation and test.
