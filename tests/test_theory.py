@@ -1,13 +1,13 @@
 """The paper's theory (Section 4, Appendix B) on its own terms: every permutation of a small degree, weights by hand."""
 
-from itertools import permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import null_space
 
-from asen_hf import AsenConfig, AsenModel, TaskConfig
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig, closure_report
 from asen_hf.model.attention import GATv2Attention
 from asen_hf.model.groups import (
     alternating,
@@ -24,6 +24,7 @@ from asen_hf.model.groups import (
     wreath_product,
     young_subgroup,
 )
+from asen_hf.model.layers import LAYERS, GATv2Layer
 from asen_hf.model.orbits import orbit_labels
 from asen_hf.model.symmetry import OrbitGraph
 
@@ -119,36 +120,94 @@ class TestProposition1:
             torch.testing.assert_close(result, outputs[inverse])
 
 
+def injective_layer(num_values, rank):
+    """A GATv2 layer that is injective in (h_i, multiset of (h_j, v_ij)), and its orbital table; h is one-hot.
+
+    Messages are one-hot codes of (h_j, v_ij), selected by the gates; uniform attention counts them. The residual sum
+    keeps h_i. A channel that is always 1 keeps LayerNorm injective, and its bias keeps ReLU out of the way.
+    """
+    counts, values = slice(num_values * rank), slice(num_values * rank, -2)
+    size = num_values * rank + num_values + 2
+    layer = GATv2Layer(AsenConfig(hidden_size=size, num_attention_heads=1, gated_messages=True))
+    layer = layer.double().requires_grad_(False)
+    for parameter in layer.parameters():
+        parameter.zero_()
+    layer.attention.source_projection.weight[counts, values] = torch.eye(num_values).double().repeat_interleave(rank, 0)
+    layer.attention.gate_projection.weight.fill_diagonal_(1)
+    layer.projection.weight[counts, counts] = torch.eye(num_values * rank).double()
+    layer.projection.bias[-1] = 1
+    layer.norm.weight.fill_(1)
+    layer.norm.bias.fill_(size**0.5)  # no entry that LayerNorm returns is below -√size
+    layer.norm.weight[values] = layer.norm.bias[values] = 0
+    table = torch.zeros(rank, size).double()
+    table[:, counts] = torch.eye(rank).double().repeat(1, num_values) - 1
+    return layer, table
+
+
 class TestLemma1:
-    """One layer of message passing h_i, {(h_j, v_ij)} with injective parts, evaluated in exact integers."""
+    """On distinct features, a layer of injective message passing has no symmetry beside those of its colouring."""
 
     @staticmethod
-    def message_passing(nodes, labels):
-        """``(n, 1 + classes)``: node i's feature beside the sum over j of a one-hot code of ``(h_j, v_ij)``.
+    def run(layer, table, nodes, labels):
+        """The layer's outputs ``(B, n, d)`` for features ``(B, n)``, one-hot in the channels before the last two."""
+        num_values = (layer.projection.out_features - 2) // (len(table) + 1)
+        states = torch.zeros(*nodes.shape, layer.projection.out_features).double()
+        states[..., -2 - num_values : -2] = torch.nn.functional.one_hot(torch.from_numpy(nodes), num_values).double()
+        return layer(states, table, None, OrbitGraph(nodes.shape[1], torch.from_numpy(labels).long()))[0]
 
-        Codes that are one-hot make sums injective on multisets, and keeping h_i makes the update injective.
-        """
-        rank = labels.max() + 1
-        messages = np.eye((nodes.max() + 1) * rank, dtype=int)[nodes * rank + labels]
-        return np.concatenate([nodes[:, None], messages.sum(axis=1)], axis=1)
-
-    def respected(self, nodes, group):
+    def respected(self, layer, table, nodes, group):
         """How many permutations the layer respects, and whether they are exactly the automorphisms."""
         labels, elements = orbit_labels(group), all_permutations(group.degree)
-        outputs = self.message_passing(nodes, labels)
-        respected = [
-            np.array_equal(self.message_passing(move(nodes, element), labels), outputs[np.argsort(element)])
-            for element in elements
-        ]
-        return sum(respected), respected == [np.array_equal(move(labels, element), labels) for element in elements]
+        inverses = np.argsort(elements, axis=1)
+        outputs = self.run(layer, table, nodes[inverses], labels)
+        distances = (outputs - self.run(layer, table, nodes[None], labels)[0, inverses]).abs().amax(dim=(1, 2))
+        automorphisms = [np.array_equal(move(labels, element), labels) for element in elements]
+        return int((distances < 1e-9).sum()), (distances < 1e-9).tolist() == automorphisms
+
+    def random_layer(self, backbone_type, gated, num_values, rank):
+        """Any layer of the product, with random weights."""
+        torch.manual_seed(0)
+        size = num_values * (rank + 1) + 2
+        config = AsenConfig(hidden_size=size, num_attention_heads=1, gated_messages=gated, backbone_type=backbone_type)
+        layer = LAYERS[backbone_type](config).double().requires_grad_(False)
+        for parameter in layer.parameters():
+            parameter.normal_(std=size**-0.5)  # larger scores would make the softmax forget all but one node
+        return layer, torch.randn(rank, size).double()
+
+    def test_the_gated_layer_can_be_injective(self):
+        rng, (layer, table) = np.random.default_rng(0), injective_layer(2, 2)
+        nodes, labels = rng.integers(2, size=(60, 4)), rng.integers(2, size=(60, 4, 4))
+        outputs = self.run(layer, table, nodes, labels).flatten(0, 1)
+        seen = np.sort(2 * nodes[:, None] + labels, axis=2)  # the multiset of (h_j, v_ij)
+        codes = np.concatenate([nodes[:, :, None], seen], axis=2).reshape(-1, 5)
+        is_same = (codes[:, None] == codes).all(axis=2)
+        assert 300 < is_same.sum() < is_same.size / 2
+        assert np.array_equal((torch.cdist(outputs, outputs) < 1e-6).numpy(), is_same)
 
     @small_groups
-    def test_distinct_features_respect_exactly_the_automorphisms(self, group, closure_order):
+    def test_injective_layer_respects_exactly_the_automorphisms_of_distinct_features(self, group, closure_order):
+        layer, table = injective_layer(group.degree, len(indicators(group)))
         nodes = np.random.default_rng(0).permutation(group.degree)
-        assert self.respected(nodes, group) == (closure_order, True)
+        assert self.respected(layer, table, nodes, group) == (closure_order, True)
 
-    def test_needs_distinct_features(self):
-        assert self.respected(np.zeros(5, dtype=int), cyclic(5)) == (120, False)
+    @pytest.mark.parametrize("gated", [False, True])
+    @pytest.mark.parametrize("backbone_type", LAYERS)
+    @small_groups
+    def test_so_does_every_layer_with_random_weights(self, group, closure_order, backbone_type, gated):
+        layer, table = self.random_layer(backbone_type, gated, group.degree, len(indicators(group)))
+        nodes = np.random.default_rng(0).permutation(group.degree)
+        assert self.respected(layer, table, nodes, group) == (closure_order, True)
+
+    def test_needs_distinct_features_and_sums(self):
+        """Equal features: what is left is a sum of orbitals, the same everywhere; of an average, not even that."""
+        layer, table = injective_layer(5, 5)
+        assert self.respected(layer, table, np.zeros(5, dtype=int), cyclic(5)) == (120, False)
+        group, closure_order = SMALL_GROUPS["S_2 x S_3"]
+        layer, table = injective_layer(5, 6)
+        assert self.respected(layer, table, np.zeros(5, dtype=int), group) == (closure_order, True)
+        for backbone_type in LAYERS:
+            layer, table = self.random_layer(backbone_type, False, 5, 6)
+            assert self.respected(layer, table, np.zeros(5, dtype=int), group) == (120, False)
 
 
 class TestTheorem1:
@@ -204,3 +263,83 @@ class TestTheorem1:
                 parameter.normal_()
             states = model(torch.ones(1, 5, 1)).last_hidden_state
         assert (float((states - states[:, :1]).abs().max()) > 1e-3) == gated
+
+
+def refined_colors(labels, inputs):
+    """The colours ``(N, n)`` that inputs ``(N, n)`` have when messages over coloured pairs tell no more apart."""
+    colors = inputs
+    while True:
+        seen = np.sort(colors[:, None, :] * (labels.max() + 1) + labels, axis=2)
+        keys = np.concatenate([colors[:, :, None], seen], axis=2).reshape(inputs.size, -1)
+        refined = np.unique(keys, axis=0, return_inverse=True)[1].reshape(colors.shape)
+        if refined.max() == colors.max():
+            return refined
+        colors = refined
+
+
+EDGES = list(combinations(range(6), 2))
+HEXAGON = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (0, 5)]
+TWO_TRIANGLES = [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5)]
+base_models = pytest.mark.parametrize(
+    ("backbone_type", "gated"), [(name, gated) for name in LAYERS for gated in (False, True)]
+)
+
+
+class TestTheorem2:
+    """It takes a universal base model. Networks of pairs are none: equivariant to exactly G, they may confuse ties."""
+
+    @staticmethod
+    def difference(symmetry_breaking, backbone_type, gated, seed):
+        """Between a network's outputs for the two graphs, whose edges are marked among all 15, relative to them."""
+        torch.manual_seed(seed)
+        task = TaskConfig(
+            group="S6 on 2-subsets", vocab_size=2, output_level="graph", symmetry_breaking=symmetry_breaking
+        )
+        config = AsenConfig(
+            tasks={"t": task}, hidden_size=16, num_attention_heads=2, backbone_type=backbone_type, gated_messages=gated
+        )
+        model = AsenForMultitask(config).double().eval()
+        graphs = torch.tensor([[int(edge in graph) for edge in EDGES] for graph in (HEXAGON, TWO_TRIANGLES)])
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+            hexagon, triangles = model(graphs).logits
+        return float((hexagon - triangles).abs().max() / hexagon.abs().max())
+
+    def test_the_network_of_pairs_is_equivariant_to_exactly_the_group(self):
+        report = closure_report(TaskConfig(group="S6 on 2-subsets", vocab_size=2, output_level="graph"))
+        assert report.is_exact and report.order == 720 and report.confuses_ties
+        assert report.sentence == (
+            "The network will be equivariant to exactly this group (order 720). It need not be universal: inputs with "
+            'ties may look the same to it; symmetry_breaking="triples" tells more of them apart.'
+        )
+
+    @pytest.mark.parametrize("seed", range(3))
+    @base_models
+    def test_no_network_of_pairs_tells_a_hexagon_from_two_triangles(self, backbone_type, gated, seed):
+        assert self.difference("pairs", backbone_type, gated, seed) < 1e-13
+
+    @pytest.mark.parametrize("seed", range(3))
+    @base_models
+    def test_every_network_of_triples_does(self, backbone_type, gated, seed):
+        assert self.difference("triples", backbone_type, gated, seed) > 1e-6
+
+    def test_messages_over_pairs_cannot_whatever_they_compute(self):
+        graphs = np.array([[edge in graph for edge in EDGES] for graph in (HEXAGON, TWO_TRIANGLES)]).astype(int)
+        labels = orbit_labels(TaskConfig(group="S6 on 2-subsets", vocab_size=2).permutation_group())
+        hexagon, triangles = np.sort(refined_colors(labels, graphs), axis=1)
+        assert np.array_equal(hexagon, triangles)
+
+    @pytest.mark.parametrize(
+        "group",
+        [*(group for group, _ in SMALL_GROUPS.values()), *TEN_GROUPS.values()],
+        ids=[*SMALL_GROUPS, *TEN_GROUPS],
+    )
+    def test_the_report_clears_only_groups_under_which_no_ties_are_confused(self, group):
+        num_values = 3 if group.degree < 7 else 2
+        inputs = np.array(list(product(range(num_values), repeat=group.degree)))
+        num_colors = refined_colors(orbit_labels(group), inputs).max() + 1
+        # Burnside's lemma: the orbits on pairs (input, point) are as many as what an element fixes on average.
+        fixed = [num_values**each.cycles * (group.degree - len(each.support())) for each in group.elements]
+        is_complete = num_colors == sum(fixed) // group.order()
+        assert is_complete or closure_report(group).confuses_ties

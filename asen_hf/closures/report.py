@@ -68,6 +68,8 @@ class ClosureReport:
         is_exact: whether ``network_group`` equals G, or with value symmetries, whether the network is equivariant to
             exactly the whole group; ``None`` if unknown.
         undecided: why the closures were not computed, for a large group; else empty.
+        confuses_ties: whether inputs with equal values at several points might look the same to a network on all pairs
+            although G does not map them onto each other; false only if that is proved impossible.
         values: what value symmetries make of it; ``None`` without.
     """
 
@@ -87,6 +89,7 @@ class ClosureReport:
     network_order: int | None = None
     is_exact: bool | None = None
     undecided: str = ""
+    confuses_ties: bool = True
     values: ValueReport | None = None
 
     @property
@@ -106,7 +109,13 @@ class ClosureReport:
 
     @property
     def sentence(self) -> str:
-        """The group that the network will be equivariant to; if it differs from G, the reason and a remedy."""
+        """The group that the network will be equivariant to; if it differs from G, the reason and a remedy.
+
+        An equivariant network need not be universal: the sentence says so unless ``confuses_ties`` is false.
+        """
+        return self._equivariance_text() + (self._ties_text() if self.is_exact and self.confuses_ties else "")
+
+    def _equivariance_text(self) -> str:
         if self.values is not None:
             text = "" if self.network_group is None else self._network_text()
             return self.values.sentence(self.support_is_invariant, text, self._reason(), self.undecided)
@@ -126,6 +135,11 @@ class ClosureReport:
         if not self.support_is_invariant:
             return f"{instead} rather than to {group}, which does not map the support to itself."
         return f"{instead} rather than to {group}: {self._reason()}."
+
+    def _ties_text(self) -> str:
+        wants_triples = self.symmetry_breaking == "pairs" and self.degree <= MOST_POINTS_FOR_TRIPLES
+        remedy = '; symmetry_breaking="triples" tells more of them apart' if wants_triples else ""
+        return f" It need not be universal: inputs with ties may look the same to it{remedy}."
 
     def _reason(self) -> str:
         """Why the network cannot tell the group from a larger one, and a remedy."""
@@ -224,6 +238,7 @@ def _report(group: PermutationGroup, edges: list | None, symmetry_breaking: str,
         num_self_paired=len(np.unique(labels[labels == labels.T])),
         support_is_invariant=is_invariant,
         symmetry_breaking=symmetry_breaking,
+        confuses_ties=not _a_point_sees_all(labels, points, closures.get("order")),
         **closures | ({} if is_invariant else {"is_exact": False}),
     )
 
@@ -297,6 +312,19 @@ def warn_if_not_closed(name: str, task: TaskConfig) -> None:
         check_value_symmetries(name, task, orders)
     if report is not None and report.is_exact is False and not asks_for_more:
         warnings.warn(f"task {name!r}: {report.sentence}", stacklevel=2)
+
+
+def _a_point_sees_all(labels: NDArray[np.int32], points: NDArray[np.int32], order: int | None) -> bool:
+    """Whether what one point sees, a multiset of values per orbital, determines an input up to the group.
+
+    It does iff the stabilizer of the point is the product of the symmetric groups on the points that its orbitals
+    hold. The other points learn it in the next layer.
+    """
+    sizes = np.bincount(points).tolist()  # Python's integers: the products below may be huge
+    return any(
+        math.prod(math.factorial(size) for size in np.bincount(labels[point]).tolist()) * sizes[points[point]] == order
+        for point in np.unique(points, return_index=True)[1]
+    )
 
 
 def _is_primitive(labels: NDArray[np.int32]) -> bool:

@@ -9,10 +9,14 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
+from transformers import initialization as init
+from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.batching import EmbeddedRows
@@ -21,6 +25,7 @@ from ..model.configuration_values import require, with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import embed_inputs, input_embedder, missing_embedder, normalized_features, normalized_inputs
+from ..model.orbits import orbit_labels
 from ..model.outputs import BackboneOutput
 from ..model.pretrained_asen import AsenPreTrainedModel
 from ..model.symmetry import OrbitGraph
@@ -33,17 +38,18 @@ class RivalConfig(AsenConfig):
     """An AsenConfig of one task, and the architecture that replaces ASEN's layers.
 
     Args:
-        architecture: ``"mlp"``, on each node alone; ``"row_mlp"``, on all nodes of a row at once; ``"gcn"``, PyG's
-            graph convolution on the task's edges; ``"transformer"``, an encoder with learned positions;
-            ``"diffusion_gru"``, the recurrent cell of DCRNN (Li et al., ICLR 2018) on the task's edges, for forecasts
-            from the features up to the residual one.
+        architecture: ``"mlp"``, on each node alone; ``"row_mlp"``, on all nodes of a row at once;
+            ``"equivariant_mlp"``, the same with weights tied by the task's group (Ravanbakhsh et al., ICML 2017);
+            ``"gcn"``, PyG's graph convolution on the task's edges; ``"transformer"``, an encoder with learned
+            positions; ``"diffusion_gru"``, the recurrent cell of DCRNN (Li et al., ICLR 2018) on the task's edges, for
+            forecasts from the features up to the residual one.
 
     Raises:
         ValueError: as AsenConfig, or ``num_recurrences`` is not 1, because a rival applies its layers once.
     """
 
     model_type = "asen-rival"
-    architecture: Literal["mlp", "row_mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
+    architecture: Literal["mlp", "row_mlp", "equivariant_mlp", "gcn", "transformer", "diffusion_gru"] = "transformer"
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
@@ -67,6 +73,13 @@ class RivalForMultitask(AsenForMultitask):
         self.heads = TaskModules({name: Head(config, task)})
         self.linear_skips = TaskModules()
         self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, OrbitalLinear):
+            init.normal_(module.weight, std=(2 / (len(module.labels) * module.weight.shape[1])) ** 0.5)
+            init.zeros_(module.bias)
 
 
 class Encoder(nn.Module):
@@ -154,13 +167,53 @@ class RowMlp(nn.Module):
         self.states = nn.Identity() if task.output_level == "graph" else nn.Linear(self.size, task.degree * self.size)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        rows = normalized_inputs(self.task, inputs)
-        if self.task.vocab_size is not None:
-            tokens = torch.arange(self.task.vocab_size, device=rows.device)
-            rows = rows.unsqueeze(-1) == tokens  # a missing one: all zeros
-        rows = rows.flatten(1).to(next(self.parameters()).dtype)
-        states = self.states(self.layers(torch.where(rows.isnan(), 0, rows)))  # a missing feature: at the mean
+        rows = _numbers(self.task, inputs, next(self.parameters()).dtype).flatten(1)
+        states = self.states(self.layers(rows))
         return states.reshape(len(states), -1, self.size)
+
+
+class EquivariantMlp(nn.Module):
+    """The multilayer perceptron whose linear maps commute with the task's group (paper, Section 4, of order 1)."""
+
+    def __init__(self, config: RivalConfig, task: TaskConfig):
+        super().__init__()
+        self.task, self.activation = task, ACT2FN[config.hidden_act]
+        labels = orbit_labels(task.permutation_group())
+        widths = [task.vocab_size or task.num_features or 0, *[config.hidden_size] * config.num_hidden_layers]
+        self.layers = nn.ModuleList(OrbitalLinear(labels, *pair) for pair in itertools.pairwise(widths))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        states = _numbers(self.task, inputs, next(self.parameters()).dtype)
+        for layer in self.layers:
+            states = self.activation(layer(states))
+        return states
+
+
+class OrbitalLinear(nn.Module):
+    """The general linear map between states ``(B, n, F)`` and ``(B, n, K)`` that commutes with a group.
+
+    Args:
+        labels: orbital labels ``(n, n)``; each orbital has a weight matrix, each orbit of nodes a bias.
+        num_inputs, num_outputs: F and K.
+    """
+
+    def __init__(self, labels: NDArray, num_inputs: int, num_outputs: int):
+        super().__init__()
+        self.labels, self.orbits = labels, np.unique(labels.diagonal(), return_inverse=True)[1]
+        self.weight = nn.Parameter(torch.empty(labels.max() + 1, num_inputs, num_outputs))
+        self.bias = nn.Parameter(torch.empty(self.orbits.max() + 1, num_outputs))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return torch.einsum("bjf,ijfk->bik", states, self.weight[self.labels]) + self.bias[self.orbits]
+
+
+def _numbers(task: TaskConfig, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Inputs as numbers ``(B, n, F)``: features normalised and a missing one at its mean, tokens as indicators."""
+    rows = normalized_inputs(task, inputs)
+    if task.vocab_size is not None:
+        rows = rows.unsqueeze(-1) == torch.arange(task.vocab_size, device=rows.device)  # a missing token: all zeros
+    rows = rows.to(dtype)
+    return torch.where(rows.isnan(), 0, rows)
 
 
 class Gcn(nn.Module):
@@ -269,10 +322,18 @@ def _edges(task: TaskConfig) -> list:
     return task.edges
 
 
-ARCHITECTURES = {"mlp": Mlp, "row_mlp": RowMlp, "gcn": Gcn, "transformer": Transformer, "diffusion_gru": DiffusionGru}
+ARCHITECTURES = {
+    "mlp": Mlp,
+    "row_mlp": RowMlp,
+    "equivariant_mlp": EquivariantMlp,
+    "gcn": Gcn,
+    "transformer": Transformer,
+    "diffusion_gru": DiffusionGru,
+}
 TITLES = {
     "mlp": "MLP, node by node",
     "row_mlp": "MLP",
+    "equivariant_mlp": "Equivariant MLP",
     "gcn": "GCN",
     "transformer": "Transformer with positions",
     "diffusion_gru": "Diffusion GRU (DCRNN)",

@@ -153,7 +153,12 @@ def test_only_a_moved_support_loses_the_group(name, how):
     ("name", "how", "sentence"),
     [
         ("swap", "average", "The network will be equivariant to exactly this group (order 16)."),
-        ("swap", "lift", "The network will be equivariant to exactly this group (order 16)."),
+        (
+            "swap",
+            "lift",
+            "The network will be equivariant to exactly this group (order 16). It need not be universal: inputs with "
+            'ties may look the same to it; symmetry_breaking="triples" tells more of them apart.',
+        ),
         (
             "A4, which pairs widen",
             "average",

@@ -17,6 +17,7 @@ EQUIVARIANT = [
     "cyclic_sum",
     "cyclic_product",
     "cyclic_alternating_sum",
+    "set",
 ]
 INVARIANT = ["intersect", "palindrome", "detect_capital", "longest_palindrome", "cyclic_sum", "permutation_sign"]
 

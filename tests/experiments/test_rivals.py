@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from asen_hf import TaskConfig
+from asen_hf import TaskConfig, equivariance_error, orbit_labels, parse_group
 from asen_hf.experiments.rivals import ARCHITECTURES, DiffusionCell, RivalConfig, RivalForMultitask, matched_width
 
 PATH = [[i, j] for i in range(6) for j in range(6) if abs(i - j) <= 1]
@@ -32,6 +32,7 @@ def test_each_architecture_sees_what_it_should():
     np.testing.assert_array_equal(influence(build("mlp")), distances == 0)
     np.testing.assert_array_equal(influence(build("gcn")), distances <= 2)  # one step per layer
     assert influence(build("row_mlp")).all()
+    assert influence(build("equivariant_mlp")).all()
     assert influence(build("transformer")).all()
     assert influence(build("diffusion_gru")).all()
 
@@ -97,7 +98,7 @@ def test_a_saved_rival_is_loaded_as_it_was(architecture, tmp_path):
     torch.testing.assert_close(model.losses(batch)["it"], model(**batch["it"]).loss)
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "row_mlp", "transformer"])
+@pytest.mark.parametrize("architecture", ["mlp", "row_mlp", "equivariant_mlp", "transformer"])
 def test_graph_tasks_and_tokens_are_taken(architecture):
     task = {"degree": 6, "vocab_size": 3, "output_level": "graph"}
     model = build(architecture, task)
@@ -116,6 +117,23 @@ def test_the_row_mlp_is_scikit_learns_on_indicators():
     oracle.coefs_ = [layer.weight.detach().numpy().T for layer in linears]
     oracle.intercepts_ = [layer.bias.detach().numpy() for layer in linears]
     np.testing.assert_allclose(model.predict_proba(tokens).numpy(), oracle.predict_proba(indicators), atol=1e-5)
+
+
+def test_the_equivariant_mlp_is_loops_over_orbitals_and_has_the_symmetry_of_the_group():
+    group = parse_group("S2 x C4")
+    task = TaskConfig(group=group, num_features=2, problem_type="regression", num_labels=1)
+    model, inputs = build("equivariant_mlp", task.to_dict()), torch.randn(3, 6, 2)
+    states, labels, orbits = inputs, orbit_labels(group), [0, 0, 1, 1, 1, 1]
+    for layer in model.asen.layers.layers:
+        torch.nn.init.normal_(layer.bias)
+        sums = [sum(states[:, j] @ layer.weight[labels[i, j]] for j in range(6)) for i in range(6)]
+        states = torch.stack([total + layer.bias[orbits[i]] for i, total in enumerate(sums)], dim=1).relu()
+    outputs = model(inputs).logits
+    torch.testing.assert_close(outputs, model.heads["it"](states))
+    assert equivariance_error(model, inputs) < 1e-6
+    assert equivariance_error(model, inputs, group=parse_group("S6")) > 1e-3
+    with torch.no_grad():
+        assert len(model(torch.ones(1, 6, 2)).logits.flatten().round(decimals=4).unique()) == 2  # the two orbits
 
 
 def test_what_a_rival_lacks_is_said():

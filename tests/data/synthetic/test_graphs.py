@@ -1,4 +1,6 @@
-"""Random graphs: arcs as pair inputs, reachability as outputs of pairs."""
+"""Random graphs: arcs as pair inputs and reachability as outputs of pairs; edges as nodes and connectivity."""
+
+import itertools
 
 import networkx as nx
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 
 from asen_hf import get_task
 from asen_hf.data import collate
+from asen_hf.model.groups import array_forms
 
 
 @pytest.mark.parametrize(("num_nodes", "arcs"), [(2, 1.0), (5, 0.5), (8, 1.2), (17, 1.0)])
@@ -29,6 +32,35 @@ def test_labels_move_with_the_nodes_and_arcs_are_as_frequent_as_asked():
     pairs, labels = rows["pairs"].numpy(), rows["labels"].numpy()
     moved = pairs[:, permutation][:, :, permutation]
     assert np.array_equal(task.label(moved), labels[:, permutation][:, :, permutation])
+
+
+PAIRS = np.array(list(itertools.combinations(range(6), 2)))
+
+
+def test_a_graph_is_connected_if_networkx_says_so():
+    task = get_task("graph/connected")
+    inputs = np.random.default_rng(0).integers(2, size=(300, 15))
+    for edges, label in zip(inputs, task.label(inputs), strict=True):
+        graph = nx.empty_graph(6)
+        graph.add_edges_from(PAIRS[edges == 1])
+        assert label == nx.is_connected(graph)
+    for element in array_forms(task.config.permutation_group()):
+        assert np.array_equal(task.label(inputs[:, element]), task.label(inputs))
+
+
+def test_half_of_the_graphs_are_regular_both_halves_are_balanced_and_no_graph_is_in_two_splits():
+    splits = get_task("graph/connected").load(400, seed=1)
+    found = {}
+    for split, rows in splits.items():
+        inputs, labels = (np.array(rows[name]) for name in ("inputs", "labels"))
+        degrees = inputs @ (PAIRS[:, :, None] == np.arange(6)).any(axis=1)
+        is_regular = (degrees == 2).all(axis=1)
+        shares = [((is_regular == regular) & (labels == label)).mean() for regular in (0, 1) for label in (0, 1)]
+        np.testing.assert_allclose(shares, 0.25, atol=0.01)
+        found[split] = set(map(tuple, inputs.tolist()))
+    assert not any(first & second for first, second in itertools.combinations(found.values(), 2))
+    again, other = (get_task("graph/connected").load(400, seed=seed)["train"][:] for seed in (1, 2))
+    assert splits["train"][:] == again != other
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Label rules: examples by hand, slow oracles in plain Python, and the symmetry that each rule has."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,13 @@ EXAMPLES = [
     ("equivariant/cyclic_sum", {}, [6, 5, 0, 0, 0, 1, 0, 0, 4, 6], [1, 1, 0, 0, 0, 0, 0, 0, 1, 1]),
     ("equivariant/cyclic_product", {}, [6, 0, 6, 6, 6, 1, 2, 2, 2, 2], [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]),
     ("equivariant/cyclic_alternating_sum", {}, [0, 0, 6, 1, 5, 0, 0, 3, 3, 0], [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]),
+    (
+        "equivariant/set",
+        {},  # cards 0, 1 and 3: same, different, different, different
+        [*(2, 0, 1, 2), *(2, 1, 2, 1), *(0, 0, 0, 0), *(2, 2, 0, 0), *(2, 2, 1, 0)],
+        [*[1] * 8, *[0] * 4, *[1] * 4, *[0] * 4],
+    ),
+    ("equivariant/set", {"length": 8, "num_attributes": 2}, [0, 0, 0, 1, 0, 0, 1, 1], [0] * 8),
     ("invariant/intersect", {}, [1, 1, 2, 3, 3, 1, 1, 0], 2),
     ("invariant/intersect", {"num_sets": 3, "length": 9}, [1, 1, 2, 3, 2, 1, 1, 0, 2], 2),
     ("invariant/palindrome", {}, [9, 8, 1, 4, 4, 1, 0, 0], 1),
@@ -190,6 +199,16 @@ def sign(x, task):
     return int(sum(x[i] > x[j] for j in range(len(x)) for i in range(j)) % 2 == 0)
 
 
+def set_cards(x, task):
+    a = task.num_attributes
+    cards = [tuple(x[start : start + a]) for start in range(0, len(x), a)]
+    found = set()
+    for chosen in itertools.combinations(range(len(cards)), 3):
+        if all(len({cards[card][k] for card in chosen}) != 2 for k in range(a)):
+            found |= set(chosen)
+    return [int(i // a in found) for i in range(len(x))]
+
+
 ORACLES = {
     "equivariant/intersect": intersect,
     "equivariant/symmetric_difference": lambda x, task: [1 - y for y in intersect(x, task)],
@@ -200,6 +219,7 @@ ORACLES = {
     "equivariant/cyclic_sum": best_window(sum),
     "equivariant/cyclic_product": best_window(product),
     "equivariant/cyclic_alternating_sum": best_window(alternating_sum),
+    "equivariant/set": set_cards,
     "invariant/intersect": lambda x, task: len(set.intersection(*map(set, sets(x, task)))),
     "invariant/palindrome": lambda x, task: int(bool(palindromes(x, task.window))),
     "invariant/detect_capital": capitals,
@@ -221,6 +241,7 @@ OTHER_OPTIONS = {
     "equivariant/cyclic_sum": [{"length": 7, "vocabulary": 3, "window": 3}],
     "equivariant/cyclic_product": [{"length": 6, "vocabulary": 3, "window": 5}],
     "equivariant/cyclic_alternating_sum": [{"length": 9, "vocabulary": 4, "window": 3}],
+    "equivariant/set": [{"length": 12, "num_attributes": 2}, {"length": 9, "num_attributes": 3}],
     "invariant/intersect": [{"length": 12, "vocabulary": 6}, {"length": 12, "num_sets": 3}],
     "invariant/palindrome": [{"length": 5, "vocabulary": 3, "window": 5}],
     "invariant/detect_capital": [{"length": 2}],
@@ -252,6 +273,7 @@ OUTSIDE = {
     "equivariant/cyclic_sum": [[0, 1]],
     "equivariant/cyclic_product": [[0, 1]],
     "equivariant/cyclic_alternating_sum": [[0, 9], [1, 8], [2, 7], [3, 6], [4, 5]],
+    "equivariant/set": [[0, 1]],
     "invariant/intersect": [[0, 4]],
     "invariant/palindrome": [[0, 1]],
     "invariant/detect_capital": [[0, 1]],
@@ -306,6 +328,7 @@ RANKS = {
     "equivariant/cyclic_sum": ("D_10", 6),
     "equivariant/cyclic_product": ("D_10", 6),
     "equivariant/cyclic_alternating_sum": ("C_10", 10),
+    "equivariant/set": ("S_5 × S_4", 4),
     "invariant/intersect": ("S_4 wr S_2", 3),
     "invariant/palindrome": ("reversal", 32),
     "invariant/detect_capital": ("S_1 x S_7", 5),

@@ -78,6 +78,15 @@ def test_monotone_blocks_keep_the_published_bounds():
     assert set(np.unique(np.diff(blocks[ascends]))) == {1}
 
 
+def test_hands_hold_different_cards_and_every_second_one_is_given_a_set():
+    inputs, labels = get_task("equivariant/set").sample(8_000, seed=0)
+    hands = inputs.reshape(-1, 5, 4)
+    assert all(len({*map(tuple, hand)}) == 5 for hand in hands.tolist())
+    by_chance = 10 / 79  # a hand has 10 triples, and one card in 79 completes two others
+    assert labels.any(axis=1).mean() == pytest.approx(0.5 + 0.5 * by_chance, abs=0.02)
+    np.testing.assert_allclose(labels.reshape(-1, 5, 4).mean(axis=(0, 2)), labels.mean(), atol=0.02)
+
+
 @pytest.mark.parametrize("name", ["equivariant/cyclic_sum", "equivariant/cyclic_product", "invariant/cyclic_sum"])
 def test_best_window_is_unique(name):
     task = get_task(name)
@@ -182,6 +191,7 @@ DIGESTS = {
     "equivariant/intersect": 1627500763,
     "equivariant/monotone_run": 2762181344,
     "equivariant/palindrome": 258759938,
+    "equivariant/set": 2112715256,
     "equivariant/set_intersection": 2739738329,
     "equivariant/symmetric_difference": 3769492908,
     "equivariant/target_sum": 2950955676,
