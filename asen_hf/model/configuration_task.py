@@ -78,7 +78,9 @@ class TaskConfig:
             ``add_task(…, init_from=…)``, to distinguish a shift by 1 from a shift by 3.
         shared_rows: whether orbitals of equal offsets in the ``point_order``, or of one name if ``orbital_names``
             repeat, share a row of the table, plus a row each that starts at zero, so that few rows of data teach all of
-            them and they can still learn to differ. By default, they do if there is an order or if names repeat.
+            them and they can still learn to differ. By default, they do if there is an order or if names repeat. With
+            ``symmetry_breaking="nodes"``, a ``"grid"`` shares instead: the vector of a node orbit is the sum of one for
+            the columns it lies in and one for the rows (paper Section C.1, 2D-PE).
         node_coordinates: positions of the nodes, one pair ``[x, y]`` per node, such as longitude and latitude, for maps
             and for ``point_order="grid"``.
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids (-1 where missing); exclusive with

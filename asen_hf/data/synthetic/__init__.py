@@ -1,5 +1,5 @@
 """Synthetic tasks: rows are drawn from a seed and labelled by a rule with a known symmetry group."""
 
-from . import brackets, counting, cyclic, graphs, prior_stream, sets, token_runs
+from . import brackets, counting, cyclic, graphs, pathfinder, prior_stream, sets, token_runs
 
-__all__ = ["brackets", "counting", "cyclic", "graphs", "prior_stream", "sets", "token_runs"]
+__all__ = ["brackets", "counting", "cyclic", "graphs", "pathfinder", "prior_stream", "sets", "token_runs"]
