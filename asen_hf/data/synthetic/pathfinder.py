@@ -24,9 +24,7 @@ from ..splits import proportional_sizes, split_sizes
 from .cache import cached_splits
 from .pathfinder_files import find_images, read_images
 from .pathfinder_images import DRAWINGS, draw_images
-
-PATHFINDER_VERSION = "1.0.0"
-"""Part of the cache's key: raise it when the images of a seed change."""
+from .sequence_task import DATA_VERSION
 
 _MOST = 256  # pixels of a side, dashes of a contour, or distractors
 _NUM_DRAWN = 10_000
@@ -60,7 +58,7 @@ class Pathfinder:
     side: int = 16
     group: GroupOption = "trivial"
     symmetry_breaking: Literal["nodes", "pairs"] = "nodes"
-    contour_length: int = 4
+    contour_length: int = 3
     num_distractors: int = 1
     data_path: str | os.PathLike[str] | None = None
     difficulty: str = "curv_contour_length_14"
@@ -125,7 +123,7 @@ class Pathfinder:
         key = {"task": self.name, "num_rows": int(num_rows), "seed": int(seed), **options}
         random = random_generator(seed, self.name, "load")
         return cached_splits(
-            self.name, self.config, key, PATHFINDER_VERSION, sizes, lambda: self._draw(int(num_rows), random)
+            self.name, self.config, key, DATA_VERSION, sizes, lambda: self._draw(int(num_rows), random)
         )
 
     def _draw(self, number: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -72,11 +72,11 @@ def draw_images(
     paddles = Paddles(
         drawing.side, drawing.padding, drawing.paddle_length, drawing.margin, drawing.continuity, drawing.line_width
     )
-    batches, num_drawn, num_attempts = [], 0, 0
-    while num_drawn < number:
-        images, labels = _draw_batch(paddles, drawing, contour_length, num_distractors, random)
-        batches.append((images, labels))
-        num_drawn, num_attempts = num_drawn + len(images), num_attempts + _BATCH
+    batches: list[tuple[NDArray[np.uint8], NDArray[np.int64]]] = []
+    num_drawn = num_attempts = 0
+    while num_drawn < number or not batches:
+        batches.append(_draw_batch(paddles, drawing, contour_length, num_distractors, random))
+        num_drawn, num_attempts = num_drawn + len(batches[-1][0]), num_attempts + _BATCH
         if num_attempts >= _MOST_ATTEMPTS and not num_drawn:
             raise ValueError(
                 f"two contours of {contour_length} paddles fit into none of {num_attempts:,} images of "

@@ -8,24 +8,22 @@ from asen_hf.data.synthetic import pathfinder_images
 from asen_hf.data.synthetic._contours import Paddles
 from asen_hf.data.synthetic.pathfinder_images import DRAWINGS, draw_images
 
-EIGHT = np.ones((3, 3))
-
 
 def paddles_of(side):
     drawing = DRAWINGS[side]
     return Paddles(side, drawing.padding, drawing.paddle_length, drawing.margin, drawing.continuity, drawing.line_width)
 
 
-@pytest.mark.parametrize("side", [16, 32, 64])
-def test_contours_keep_away_from_each_other_and_from_the_border_and_turn_gently(side):
+@pytest.mark.parametrize(("side", "length"), [(16, 2), (32, 4), (64, 4)])
+def test_contours_keep_away_from_each_other_and_from_the_border_and_turn_gently(side, length):
     paddles, drawing, random = paddles_of(side), DRAWINGS[side], np.random.default_rng(0)
-    length = 4
     seeds = pathfinder_images._seeds(paddles, drawing.seed_distance, random)
     contours, _ = paddles.grow(paddles.blank(len(seeds[0])), *seeds, length, random)
     assert len(contours.canvases) > 20
     width, reach = paddles.width, drawing.paddle_length + drawing.margin
     for pivots, directions in zip(contours.pivots[:20], contours.directions[:20], strict=True):
-        bodies = [[set((p + paddles.bodies[d]).tolist()) for p, d in zip(*each)] for each in zip(pivots, directions)]
+        places = pivots[..., None] + paddles.bodies[directions]
+        bodies = [[set(body) for body in contour] for contour in places.tolist()]
         everywhere = {place for contour in bodies for body in contour for place in body}
         rows, columns = np.divmod(sorted(everywhere), width)
         assert min(rows.min(), columns.min()) >= paddles.rim + drawing.padding
@@ -39,23 +37,18 @@ def test_contours_keep_away_from_each_other_and_from_the_border_and_turn_gently(
         turns = np.arccos(np.clip((headings[:, 1:] * headings[:, :-1]).sum(axis=2), -1, 1))
         assert turns.max() < np.pi / 2 / drawing.continuity + 0.2  # ends are rounded to pixels
         gaps = np.diff(np.stack(np.divmod(pivots, width), axis=-1), axis=1)
-        np.testing.assert_allclose(np.linalg.norm(gaps, axis=2), reach + drawing.margin, atol=0.8)
+        np.testing.assert_allclose(np.linalg.norm(gaps, axis=2), reach + drawing.margin, atol=1.1)  # rounded, too
 
 
-def test_a_flood_along_the_contours_finds_the_labels():
+def test_a_flood_from_disc_to_disc_succeeds_on_one_contour_and_seldom_on_two():
     images, labels = draw_images(DRAWINGS[64], 5, 0, 120, np.random.default_rng(0))
-    found = []
+    is_flooded = []
     for image in images:
-        parts, _ = ndimage.label(image > 0, EIGHT)
-        discs, number = ndimage.label(image == 255)
-        if number == 2:  # discs do not overlap
-            touched = [parts[discs == disc][0] for disc in (1, 2)]
-            found.append(touched[0] == touched[1])
-        else:
-            found.append(None)
-    known = np.array([each is not None for each in found])
-    agreement = np.mean(np.array(found, dtype=object)[known].astype(int) == labels[known])
-    assert known.mean() > 0.9 and agreement > 0.95
+        parts, _ = ndimage.label(image > 0, np.ones((3, 3)))
+        rows, columns = np.nonzero(image == 255)  # the first is of one disc, the last of the other
+        is_flooded.append(parts[rows[0], columns[0]] == parts[rows[-1], columns[-1]])
+    assert np.array(is_flooded)[labels == 1].all()
+    assert np.array(is_flooded)[labels == 0].mean() < 0.5  # where contours pass each other closely
 
 
 @pytest.mark.parametrize(("side", "length"), [(16, 3), (32, 6), (64, 4)])
