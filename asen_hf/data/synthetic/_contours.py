@@ -108,7 +108,8 @@ class Paddles:
         Returns:
             The contours of those canvases on which all S are complete, and these canvases with them.
         """
-        numbers, canvases = np.arange(len(canvases)), canvases.copy()
+        numbers: Ints = np.arange(len(canvases))
+        canvases = canvases.copy()
         pivots, directions = (np.repeat(first[..., None], length, axis=2) for first in (pivots, directions))
         for step, contour in np.ndindex(length, pivots.shape[1]):
             if step > 0:
@@ -119,9 +120,8 @@ class Paddles:
                 self._count(canvases, *last, 1)
             else:
                 is_grown = self.is_free(canvases, pivots[:, contour, 0], directions[:, contour, 0])
-            numbers, canvases, pivots, directions = (
-                values[is_grown] for values in (numbers, canvases, pivots, directions)
-            )
+            numbers, canvases = numbers[is_grown], canvases[is_grown]
+            pivots, directions = pivots[is_grown], directions[is_grown]
             self._count(canvases, pivots[:, contour, step], directions[:, contour, step], 1)
         return Contours(numbers, pivots, directions), canvases
 
