@@ -67,7 +67,7 @@ class Pathfinder:
     def __post_init__(self) -> None:
         for option, least in {"side": 1, "contour_length": 1, "num_distractors": 0}.items():
             value = getattr(self, option)
-            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not least <= value <= _MOST:
+            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not least <= int(value) <= _MOST:
                 raise ValueError(f"{self.name}: {option} must be an integer in {least} … {_MOST}, got {shown(value)}")
         if self.symmetry_breaking not in ("nodes", "pairs"):
             raise ValueError(
