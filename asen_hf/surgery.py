@@ -10,7 +10,8 @@ node table to the nodes labelled r, and row t of the token table to token t.
     >>> pairs = [(labels == row).nonzero().tolist() for row in range(len(table))]
 
 The token table is ``model.asen.token_embedders[name].weight``. A task with ``symmetry_breaking="nodes"`` has the node
-table ``model.asen.node_embedders[name].weight`` and the labels ``model.asen.symmetry_breakers[name].node_labels``.
+table ``model.asen.node_embedders[name].weight`` and the labels ``model.asen.symmetry_breakers[name].node_labels``; on a
+grid whose lines share rows, a node's vector is the sum of the rows ``node_rows`` instead.
 
 Freeze the backbone, so that any trainer updates only embedders and heads:
 

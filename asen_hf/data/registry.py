@@ -102,7 +102,7 @@ def get_task(name: str, **options: Any) -> Any:
 def check_options(name: str, options: dict[str, Any]) -> None:
     """Refuse what :func:`get_task` would refuse, without reading a file: values are checked where no file is read."""
     cls = _checked_class(_TASKS, "task", name, options)
-    if "data_path" not in {field.name for field in dataclasses.fields(cls)}:
+    if options.get("data_path") is None:
         cls(**options)
 
 

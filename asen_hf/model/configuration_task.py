@@ -85,7 +85,9 @@ class TaskConfig:
         shared_rows: whether orbitals of equal offsets in the ``point_order``, of one name if ``orbital_names`` repeat,
             or of one orbital of the ``soft_group``, share a row of the table, plus a row each that starts at zero, so
             that few rows of data teach all of them and they can still learn to differ. By default, they do if there is
-            an order or a soft group, or if names repeat.
+            an order or a soft group, or if names repeat. With ``symmetry_breaking="nodes"``, a ``"grid"`` shares
+            instead: the vector of a node orbit is the sum of one for the columns it lies in and one for the rows (paper
+            Section C.1, 2D-PE).
         soft_group: a larger group that may nearly be a symmetry too: in notation, a ``PermutationGroup`` or generators
             as lists of cycles. Orbitals of ``group`` within one of its orbitals share a row, as in ``shared_rows``. The
             network starts equivariant to it; rows of their own take away what the data contradict, and
@@ -229,6 +231,7 @@ class TaskConfig:
         repeat = len(set(names)) < len(names)
         if self.soft_group is not None:
             require(not repeat, "soft_group says which orbitals share a row: orbital_names must not repeat beside it")
+            require(self.symmetry_breaking == "pairs", 'soft_group needs symmetry_breaking="pairs"')
             with naming("soft_group"):
                 self.soft_group = read_generators(self.soft_group, self.degree)
         if self.shared_rows is None:

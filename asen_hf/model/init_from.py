@@ -64,14 +64,15 @@ def find_donor_rows(new: SymmetryBreaker, donor: SymmetryBreaker) -> DonorRows:
     else:
         sentences.append("orbitals of a support are copied only from an equal support, so they start fresh")
 
-    if _are_equal("node_labels", labels, donor_labels):
-        rows["node_embedders"] = np.arange(new.num_node_orbits)
-    elif "node_labels" in labels and "node_labels" in donor_labels:
+    tables = [side["node_rows"] for side in (labels, donor_labels) if "node_rows" in side]
+    if _are_equal("node_rows", labels, donor_labels):
+        rows["node_embedders"] = np.arange(new.num_node_rows)
+    elif len(tables) == 2 and all(table.shape[1] == 1 for table in tables):  # lines of a grid share none
         orbitals, donor_orbitals = (orbit_labels(seen_symmetry(side.task).permutation_group()) for side in (new, donor))
         match = match_orbitals(orbitals, donor_orbitals, ordered=order)
         rows["node_embedders"], sentence = _node_rows(match, orbitals, donor_orbitals)
         sentences.append(sentence)
-    elif "node_labels" in labels:
+    elif "node_rows" in labels:
         sentences.append("node orbits start fresh: the donor has no features for them")
 
     if _are_equal("triple_labels", labels, donor_labels):

@@ -83,7 +83,7 @@ class AsenModel(AsenPreTrainedModel):
         check_num_weights(
             (
                 (breaker.num_pair_orbits + breaker.num_classes) * colours
-                + breaker.num_node_orbits
+                + breaker.num_node_rows
                 + breaker.num_triple_orbits
             )
             * size
@@ -100,8 +100,8 @@ class AsenModel(AsenPreTrainedModel):
             modules.append(("pair_embedders", PairEmbedder(task, size)))
         if task.value_symmetries:
             modules.append(("value_sheets", ValueSheets(task)))
-        if breaker.num_node_orbits:
-            modules.append(("node_embedders", NodeEmbedder(breaker.num_node_orbits, size)))
+        if breaker.num_node_rows:
+            modules.append(("node_embedders", NodeEmbedder(breaker.num_node_rows, size)))
         if breaker.num_triple_orbits:
             modules.append(("triple_embedders", EdgeEmbedder(breaker.num_triple_orbits, size)))
         return modules
@@ -346,7 +346,7 @@ class AsenModel(AsenPreTrainedModel):
         node_features = embed_inputs(task, self.token_embedders[name], self.missing_embedders[name], inputs)
         breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:
-            node_features = node_features + self.node_embedders[name](breaker.node_labels)
+            node_features = node_features + self.node_embedders[name](breaker.node_rows).sum(dim=1)
         graph = refine(task, breaker(), compared, pairs).replace(node_mask=mask)
         features = self._orbital_features(name)
         if name in self.pair_embedders and pairs is not None:

@@ -1,4 +1,5 @@
 """Which orbitals share a row of a task's table: of one name, of one orbital of a larger group, or of equal offsets.
+Which node orbits do: those in the same columns, or in the same rows, of a grid.
 
 A group with little symmetry has many orbitals, and each is learned from few pairs. The position of a source relative to
 its target, in the order of the points, says much of what two orbitals have in common.
@@ -31,6 +32,21 @@ def orbital_classes(labels: Ints, kinds: Ints) -> Ints:
     numbers: dict[bytes, int] = {}
     sets = np.split(of_orbitals[1], starts[1:])
     return np.array([numbers.setdefault(np.ascontiguousarray(each).tobytes(), len(numbers)) for each in sets])
+
+
+def line_classes(labels: Ints, coordinates: ArrayLike) -> Ints:
+    """Number the node orbits by the set of their columns, and by the set of their rows.
+
+    Args:
+        labels: ``(n,)``, the node orbits, each used.
+        coordinates: ``(n, 2)``, compared to six digits.
+
+    Returns:
+        ``(orbits, 2)``; the numbers of rows follow those of columns.
+    """
+    places = np.asarray(coordinates, dtype=np.float64).round(6)
+    columns, rows = (orbital_classes(labels, np.unique(axis, return_inverse=True)[1]) for axis in places.T)
+    return np.stack([columns, columns.max() + 1 + rows], axis=1)
 
 
 def classes_by_name(names: Sequence[str]) -> Ints:

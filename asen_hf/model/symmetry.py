@@ -19,7 +19,7 @@ from ._neighbours import Neighbours, edge_lists, list_neighbours
 from .configuration_asen import TaskConfig
 from .configuration_symmetries import seen_symmetry
 from .groups import from_cycles, symmetric
-from .orbital_classes import classes_by_name, orbital_classes, pair_offsets
+from .orbital_classes import classes_by_name, line_classes, orbital_classes, pair_offsets
 from .orbits import check_num_tuples, orbit_labels, refine_by_support
 
 
@@ -120,6 +120,7 @@ _BUFFERS = (
     "in_edges",
     "out_edges",
     "node_labels",
+    "node_rows",
     "triple_labels",
     "orbits",
     "row_classes",
@@ -137,14 +138,18 @@ class SymmetryBreaker(ComputedBuffers):
             and other pairs apart when its labels are read.
         degree: number of points n; with value symmetries that are lifted, of the lift.
         num_pair_orbits: number of pair labels (the rank of the group, on the complete support with ``"pairs"``).
-        num_node_orbits, num_triple_orbits: number of node and triple labels; 0 if the task has none.
+        node_labels: int64 ``(n,)``, the node orbits, with ``"nodes"``.
+        node_rows: int64 ``(n, k)``, the rows of the node table whose sum is a node's vector: that of its orbit or, on a
+            grid whose lines share rows, those of the orbit's columns and rows.
+        num_node_rows, num_triple_orbits: number of rows of the node table and of triple labels; 0 if the task has none.
         orbits: int64 ``(n,)``, the node orbits of the group, of a task that tells them apart outside the backbone.
         members: the nodes of each of them, as lists.
         row_classes: int64 ``(rank,)``, the class of each pair label, of a task whose classes share a row.
         num_classes: their number; 0 if the task has none.
 
     Raises:
-        ValueError: the number of ``orbital_names`` differs from the number of pair labels.
+        ValueError: the number of ``orbital_names`` differs from the number of pair labels, or two node orbits lie in
+            the same columns and rows of a grid whose lines share rows.
     """
 
     labels: Tensor | None
@@ -153,6 +158,7 @@ class SymmetryBreaker(ComputedBuffers):
     in_edges: Tensor | None
     out_edges: Tensor | None
     node_labels: Tensor | None
+    node_rows: Tensor | None
     triple_labels: Tensor | None
     orbits: Tensor | None
     row_classes: Tensor | None
@@ -164,9 +170,9 @@ class SymmetryBreaker(ComputedBuffers):
         for name in _BUFFERS:
             self.register_buffer(name, buffers.get(name), persistent=False)
         # From the computed tensors, because from_pretrained may place the buffers on the meta device.
-        self.num_pair_orbits, self.num_node_orbits, self.num_triple_orbits, num_orbits, self.num_classes = (
+        self.num_pair_orbits, self.num_node_rows, self.num_triple_orbits, num_orbits, self.num_classes = (
             int(buffers[name].max()) + 1 if name in buffers else 0
-            for name in ("labels", "node_labels", "triple_labels", "orbits", "row_classes")
+            for name in ("labels", "node_rows", "triple_labels", "orbits", "row_classes")
         )
         if "nodes" in buffers:
             self.num_pair_orbits = min(2, self.degree)  # loops and other pairs
@@ -187,9 +193,11 @@ class SymmetryBreaker(ComputedBuffers):
         seen = dataclasses.astuple(seen_symmetry(task))
         key = json.dumps([*seen, task.support, task.symmetry_breaking, has_orbits])
         arrays = {name: torch.from_numpy(array.copy()) for name, array in _compute_arrays(key).items()}
-        if task.shared_rows and seen_symmetry(task).degree == task.degree:  # points of a lift have no order
-            labels = _graph(task.degree, arrays).labels
-            arrays["row_classes"] = torch.from_numpy(_row_classes(task, labels.numpy()))
+        shares_rows = task.shared_rows and seen_symmetry(task).degree == task.degree  # points of a lift have no order
+        if "node_labels" in arrays:
+            arrays["node_rows"] = torch.from_numpy(_node_rows(task, arrays["node_labels"].numpy(), shares_rows))
+        elif shares_rows:
+            arrays["row_classes"] = torch.from_numpy(_row_classes(task, arrays["labels"].numpy()))
         return arrays
 
     def compute_graph(self) -> OrbitGraph:
@@ -265,6 +273,19 @@ def _row_classes(task: TaskConfig, labels: np.ndarray) -> np.ndarray:
     return orbital_classes(labels.ravel(), kinds.ravel())
 
 
+def _node_rows(task: TaskConfig, labels: np.ndarray, shares_rows: bool | None) -> np.ndarray:
+    """The rows of the node table whose sum is a node's vector, ``(n, k)``."""
+    if not shares_rows or task.point_order != "grid":
+        return labels[:, None]
+    classes = line_classes(labels, np.asarray(task.node_coordinates))
+    if len(np.unique(classes, axis=0)) < len(classes):
+        raise ValueError(
+            f"the columns and rows of the grid do not tell the {len(classes)} node orbits of "
+            f"{task.group_name or 'the group'} apart: set shared_rows=False"
+        )
+    return classes[labels]
+
+
 class EdgeEmbedder(nn.Embedding):
     """One learned d-vector per orbital, or per orbit on triples (paper Section 5, *EdgeEmbedder*).
 
@@ -287,4 +308,7 @@ class EdgeEmbedder(nn.Embedding):
 
 
 class NodeEmbedder(nn.Embedding):
-    """One learned d-vector per node orbit, added to the input features (paper Section 5.1.1, positional features)."""
+    """One learned d-vector per node orbit, added to the input features (paper Section 5.1.1, positional features).
+
+    On a grid whose lines share rows, the sum of two (paper Section C.1, 2D-PE).
+    """

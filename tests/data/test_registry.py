@@ -88,6 +88,7 @@ def test_a_taken_name_is_refused(add, name, kind):
         ("equivariant/palindrome", {"size": 4}, "unknown option size"),
         ("equivariant/intersect", {"length": 7}, "length"),
         ("traffic/metr_la", {}, "missing data_path"),
+        ("image/pathfinder", {"side": 17}, "side is 17"),
         ("prior", {}, "unknown task 'prior'"),
     ],
 )
@@ -96,3 +97,4 @@ def test_options_are_checked_without_reading_rows(name, options, message):
         check_options(name, options)
     check_options("traffic/metr_la", {"data_path": "a file that is not here"})
     check_options("equivariant/intersect", {"length": 8})
+    check_options("image/pathfinder", {"side": 17, "data_path": "a folder that is not here"})

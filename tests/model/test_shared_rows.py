@@ -1,14 +1,20 @@
-"""Orbitals of equal offsets, or of one name, share a row, and a row of their own starts at zero."""
+"""Orbitals of equal offsets, or of one name, share a row, and a row of their own starts at zero.
+
+Node orbits in the same columns of a grid share one, and those in the same rows.
+"""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, checkpoint_path, equivariance_error
+from asen_hf.model.groups import from_cycles, grid_patches, symmetric, trivial
+from asen_hf.model.orbital_classes import line_classes
 from asen_hf.model.symmetry import SymmetryBreaker
-from tests.conftest import make_model
+from tests.conftest import make_model, task_of
 from tests.model.coloured_cases import columns_of
 from tests.model.value_cases import model_of
 
@@ -179,3 +185,72 @@ def test_committed_checkpoints_say_what_they_share(name):
     for task, config in model.config.tasks.items():
         assert config.shared_rows is fields["tasks"][task].get("shared_rows", False)
         assert (task in model.asen.class_embedders) is config.shared_rows
+
+
+def grid_task(group, height=2, width=3, **fields):
+    places = [[x, -y] for y in range(height) for x in range(width)]
+    settings = {"symmetry_breaking": "nodes", "point_order": "grid", "node_coordinates": places}
+    return task_of(group, **settings | fields)
+
+
+def test_the_lines_of_a_grid_share_rows_of_the_node_table():
+    model = make_model({"t": grid_task(trivial(6))}, spread=0.3)
+    breaker, table = model.asen.symmetry_breakers["t"], model.asen.node_embedders["t"].weight
+    assert breaker.node_rows.tolist() == [[x, 3 + y] for y in range(2) for x in range(3)]
+    assert len(table) == 5 and "t" not in model.asen.class_embedders
+    tokens = torch.randint(3, (2, 6))
+    vectors = table[:3].repeat(2, 1) + table[3:].repeat_interleave(3, 0)
+    embedded = model.asen.token_embedders["t"].weight[tokens] + vectors
+    torch.testing.assert_close(model.asen._embed("t", {"inputs": tokens}).node_features, embedded)
+
+
+@pytest.mark.parametrize("patch", [(1, 1), (2, 2), (2, 3), (4, 1)], ids=str)
+def test_a_grid_that_shares_rows_keeps_the_patches_and_nothing_more(patch):
+    group = grid_patches(4, 5, *patch)  # ragged
+    model = make_model({"t": grid_task(group, 4, 5)}, spread=0.3).double()
+    tokens = torch.randint(3, (3, 20))
+    assert equivariance_error(model, tokens) < 1e-12
+    assert equivariance_error(model, tokens, group=symmetric(20)) > 1e-3
+
+
+def test_tables_of_images_are_as_large_as_the_papers():
+    """Table 4: parameters in thousands of 1D-PE, 2D-PE and patches of 2, 3 and 4, at 64 by 64 pixels and width 64."""
+    rows, columns = np.indices((64, 64)).reshape(2, -1)
+    places = np.stack([columns, rows], axis=1)
+    patches = [orbits_of(rows // size, columns // size) for size in (1, 2, 3, 4)]
+    tables = [64 * 64, *(int(line_classes(labels, places).max()) + 1 for labels in patches)]
+    differences = -64 * np.diff(tables) / 1000
+    np.testing.assert_allclose(differences, -np.diff([370.5, 116.6, 112.5, 111.2, 110.4]), atol=0.1)
+
+
+def orbits_of(rows, columns):
+    return np.unique(rows * 64 + columns, return_inverse=True)[1]
+
+
+def test_orbits_in_the_same_lines_cannot_share_rows():
+    diagonals = from_cycles([[[0, 3]], [[1, 2]]], 4)
+    with pytest.raises(ValueError, match=r"do not tell the 2 node orbits .* apart: set shared_rows=False"):
+        SymmetryBreaker(grid_task(diagonals, 2, 2))
+    breaker = SymmetryBreaker(grid_task(diagonals, 2, 2, shared_rows=False))
+    assert breaker.node_rows.tolist() == [[0], [1], [1], [0]]
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["new shares", "new does not"])
+@pytest.mark.parametrize("donors", [True, False], ids=["donor shares", "donor does not"])
+def test_the_node_table_of_a_grid_is_copied_from_an_equal_one_only(ours, donors):
+    model = make_model({"old": grid_task(trivial(6), shared_rows=donors)}, spread=0.3)
+    fresh = "node orbits start fresh"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.add_task("new", grid_task(trivial(6), shared_rows=ours), init_from="old")
+    assert any(fresh in str(warning.message) for warning in told) == (ours != donors)
+    old, new = (model.asen.node_embedders[name].weight for name in ("old", "new"))
+    assert (old.shape == new.shape and torch.equal(old, new)) == (ours == donors)
+
+
+def test_checkpoints_of_a_grid_go_round(tmp_path):
+    model = make_model({"t": grid_task(trivial(6))}, spread=0.3)
+    model.save_pretrained(tmp_path)
+    tokens = torch.randint(3, (2, 6))
+    with torch.no_grad():
+        assert torch.equal(AsenForMultitask.from_pretrained(tmp_path)(tokens).logits, model(tokens).logits)

@@ -72,6 +72,8 @@ def test_checkpoints_go_round(tmp_path):
         ({"group": "C6", "soft_group": "E6"}, "must be larger than the group"),
         ({"group": "C6", "soft_group": "R6"}, "must be larger than the group"),
         ({"group": "C6", "soft_group": "S3^2", "edges": RING}, "must be larger than the group"),
+        ({"symmetry_breaking": "nodes"}, 'needs symmetry_breaking="pairs"'),
+        ({"symmetry_breaking": "triples"}, 'needs symmetry_breaking="pairs"'),
         ({"soft_group": "S5"}, "soft_group: group 'S5'.*acts on 5 points"),
         ({"soft_group": parse_group("S5")}, "soft_group: the group acts on 5 points"),
         ({"soft_group": [[0, 1]]}, "soft_group: generator 0"),

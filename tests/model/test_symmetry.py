@@ -79,7 +79,7 @@ def test_edges_of_a_sparse_graph_keep_their_order_with_targets_first():
 def test_labels_are_buffers_that_are_never_saved(mode, edges):
     breaker = SymmetryBreaker(task_of(dihedral(6), symmetry_breaking=mode, edges=edges))
     names = {"nodes" if mode == "nodes" and edges is None else "labels"}
-    names |= {"node_labels"} if mode == "nodes" else set()
+    names |= {"node_labels", "node_rows"} if mode == "nodes" else set()
     names |= {"edge_index", "in_edges", "out_edges"} if edges else set()
     assert {name for name, _ in breaker.named_buffers()} == names
     assert not breaker.state_dict()
