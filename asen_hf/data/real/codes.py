@@ -23,7 +23,7 @@ from ..group_option import GroupOption, NamedGroup, resolve_group
 from ..registry import Predictor, register
 from ..seeding import random_generator
 from ..splits import proportional_sizes
-from .decoding import is_logical_failure, ordered_statistics
+from .decoding import is_logical_failure, ordered_statistics, repeated_decisions
 
 QUBITS, CHECKS = 72, 36
 NODES = QUBITS + CHECKS
@@ -130,13 +130,14 @@ class BivariateBicycle72:
         return DatasetDict({split: self._split(split, size, seed) for split, size in sizes.items()})
 
     def judge(self, predict: Predictor) -> dict[str, float]:
-        """Logical error rates on the file's three test parts, of hard decisions and after OSD-0.
+        """Logical error rates on the file's three test parts: of hard decisions, of repeated ones, and after OSD-0.
 
         Args:
             predict: tokens ``(N, 108)`` to probabilities ``(N, 108, 2)``.
 
         Returns:
-            ``{"LER at 5 %": …, "LER at 5 %, OSD-0": …, …}`` (see :mod:`asen_hf.data.real.decoding`), for 3, 5, 7 %.
+            ``{"LER at 5 %": …, "LER at 5 %, in rounds": …, "LER at 5 %, OSD-0": …, …}`` (see
+            :mod:`asen_hf.data.real.decoding`), for 3, 5 and 7 %.
         """
         return {
             name: float(failures.mean())
@@ -146,10 +147,17 @@ class BivariateBicycle72:
 
     def logical_failures(self, predict: Predictor, percent: int) -> dict[str, NDArray[np.bool_]]:
         """By name as in :meth:`judge`: on which shots of a test part a decoder fails, ``(N,)``."""
+
+        def probabilities_of(outcomes: np.ndarray) -> np.ndarray:
+            return np.asarray(predict(_tokens(outcomes)))[:, :QUBITS, 1]
+
         errors, syndromes = self._test_parts[percent]
-        probabilities = np.asarray(predict(_tokens(syndromes)))[:, :QUBITS, 1]
+        probabilities = probabilities_of(syndromes)
         corrections = {
             f"LER at {percent} %": probabilities > 0.5,
+            f"LER at {percent} %, in rounds": repeated_decisions(
+                self.parity_checks, syndromes, probabilities, probabilities_of
+            ),
             f"LER at {percent} %, OSD-0": ordered_statistics(self.parity_checks, syndromes, probabilities),
         }
         return {

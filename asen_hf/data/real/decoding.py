@@ -1,8 +1,11 @@
 """Decoders of quantum codes: from probabilities of flips to a correction, and whether the correction is right.
 
-A correction must reproduce the outcomes of all parity checks. A hard decision rarely does; ordered statistics decoding
-(OSD-0, Fossorier and Lin 1995; Panteleev and Kalachev, Quantum 5, 585, 2021) always does.
+A correction must reproduce the outcomes of all parity checks. Hard decisions often do not; made again on the outcomes
+that they leave, they mostly do. Ordered statistics decoding (OSD-0, Fossorier and Lin 1995; Panteleev and Kalachev,
+Quantum 5, 585, 2021) always does.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,6 +52,44 @@ def ordered_statistics(parity_checks: ArrayLike, syndromes: ArrayLike, probabili
         raise ValueError(f"syndromes, row {int(impossible.argmax())}: no correction has these outcomes of the checks")
     rows, equations = np.nonzero(~is_free)
     corrections[rows, pivots[rows, equations]] = system[rows, equations, -1]
+    return corrections
+
+
+def repeated_decisions(
+    parity_checks: ArrayLike,
+    syndromes: ArrayLike,
+    probabilities: ArrayLike,
+    predict: Callable[[NDArray[np.int64]], ArrayLike],
+    num_rounds: int = 10,
+) -> NDArray[np.int64]:
+    """Hard decisions, and again hard decisions on the outcomes that the flips so far leave, until they leave none.
+
+    A round flips the qubits that are more probably flipped than not or, where there are none, the most probable one.
+
+    Args:
+        parity_checks: zeros and ones ``(m, n)``.
+        syndromes: outcomes ``(N, m)``, zeros and ones.
+        probabilities: ``(N, n)``, of each qubit being flipped, given the syndromes.
+        predict: such probabilities ``(M, n)``, given outcomes ``(M, m)``.
+        num_rounds: after so many rounds, rows keep what they leave.
+
+    Returns:
+        Corrections ``(N, n)``, zeros and ones.
+    """
+    checks, left = np.asarray(parity_checks).astype(np.int64), np.asarray(syndromes).astype(np.int64)
+    scores = np.array(probabilities)
+    corrections = np.zeros(scores.shape, dtype=np.int64)
+    for number in range(num_rounds):
+        rows = np.flatnonzero(left.any(axis=1))
+        if not rows.size:
+            break
+        if number > 0:
+            scores[rows] = predict(left[rows])
+        flips = scores[rows] > 0.5
+        undecided = ~flips.any(axis=1)
+        flips[np.flatnonzero(undecided), scores[rows[undecided]].argmax(axis=1)] = True
+        corrections[rows] ^= flips
+        left[rows] ^= flips @ checks.T % 2
     return corrections
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from asen_hf.data.real.decoding import is_logical_failure, ordered_statistics
+from asen_hf.data.real.decoding import is_logical_failure, ordered_statistics, repeated_decisions
 from tests.data.real.made_files import bicycle_checks
 
 HAMMING = np.array([[1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]])
@@ -92,3 +92,42 @@ def test_a_syndrome_that_no_error_has_is_refused():
         ordered_statistics(np.array([[1, 1], [1, 1]]), [[1, 1], [1, 0]], np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"corrections must have shape \(1, 7\)"):
         is_logical_failure(HAMMING, HAMMING[:1], np.zeros((1, 7)), np.zeros((2, 7)))
+
+
+def test_repeated_decisions_are_those_of_a_loop_over_shots():
+    checks = np.random.default_rng(0).integers(2, size=(6, 10))
+    flips = np.random.default_rng(1).random((40, 10)) < 0.2
+    syndromes = flips @ checks.T % 2
+    weights = np.random.default_rng(2).normal(size=(6, 10))
+
+    def predict(outcomes):
+        return 1 / (1 + np.exp(-outcomes @ weights))
+
+    expected = np.zeros((40, 10), dtype=int)
+    for row, syndrome in enumerate(syndromes):
+        left = syndrome.copy()
+        for _ in range(4):
+            if left.any():
+                scores = predict(left)
+                chosen = scores > 0.5 if (scores > 0.5).any() else scores == scores.max()
+                expected[row] ^= chosen
+                left = (left + checks @ chosen) % 2
+    found = repeated_decisions(checks, syndromes, predict(syndromes), predict, num_rounds=4)
+    np.testing.assert_array_equal(found, expected)
+    assert not found[~syndromes.any(axis=1)].any() and found[syndromes.any(axis=1)].any()
+
+
+def test_a_flip_that_is_found_per_round_adds_up_to_the_error():
+    checks = np.eye(5, dtype=int)  # every check is of one qubit
+    flips = np.random.default_rng(0).integers(2, size=(30, 5))
+    calls = []
+
+    def predict(left):
+        """Sure of one flip of what is left, the first."""
+        calls.append(len(left))
+        return np.where(np.arange(5) == left.argmax(axis=1)[:, None], 0.9, 0.1)
+
+    np.testing.assert_array_equal(repeated_decisions(checks, flips, predict(flips), predict), flips)
+    assert calls == [30] + [(flips.sum(axis=1) > number).sum() for number in range(1, flips.sum(axis=1).max())]
+    few = repeated_decisions(checks, flips, predict(flips), predict, num_rounds=2)
+    np.testing.assert_array_equal(few.sum(axis=1), np.minimum(flips.sum(axis=1), 2))

@@ -5,11 +5,12 @@
 
 with the task's FILE, ../shared/data/bb72_code/bb72_code.npz, writes ``paired.csv`` beside this file: for every network
 and every decoder of ``failures.npz`` (bp_osd.py), how many shots only one of the two decodes, and the p of McNemar's
-exact test.
+exact test. The network's probabilities are decoded in rounds and by OSD-0.
 """
 
 import argparse
 import csv
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,17 @@ def main() -> None:
     for run in tqdm(arguments.runs, desc="networks"):
         predict = predictor(AsenForMultitask.from_pretrained(run), TASK)
         for percent in (3, 5, 7):
-            failed = task.logical_failures(predict, percent)[f"LER at {percent} %, OSD-0"]
-            for key in (key for key in rivals.files if key.endswith(f", {percent} %")):
+            failures = task.logical_failures(predict, percent)
+            keys = [key for key in rivals.files if key.endswith(f", {percent} %")]
+            for decoding, key in itertools.product(("in rounds", "OSD-0"), keys):
+                failed = failures[f"LER at {percent} %, {decoding}"]
                 other = np.unpackbits(rivals[key])[: len(failed)].astype(bool)
                 ours, theirs = int((failed & ~other).sum()), int((other & ~failed).sum())
                 p = binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
                 lines.append(
                     {
                         "network": Path(run).name,
+                        "decoding": decoding,
                         "percent": percent,
                         "decoder": key.partition(",")[0],
                         "network LER": round(float(failed.mean()), 4),
