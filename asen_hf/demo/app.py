@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ _STYLE = Path(__file__).with_name("style.css")
 _HIDDEN: Any = {"api_visibility": "private"}  # no event is offered to programs
 _TRAINS: Any = {"concurrency_limit": 1, "concurrency_id": "training", "show_progress": "hidden", **_HIDDEN}
 _CACHE_SECONDS = 3600
+# The visitor's own: nothing is loaded from elsewhere.
+_FONTS, _MONOSPACED = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")
 
 
 def launch(host: str = "127.0.0.1", port: int | None = None) -> None:
@@ -55,7 +57,7 @@ def launch_options(host: str, port: int | None) -> dict[str, Any]:
         "mcp_server": False,
         "max_file_size": uploads.MAX_BYTES,
         "state_session_capacity": 100,
-        "theme": gr.themes.Default(primary_hue="indigo", neutral_hue="slate"),
+        "theme": gr.themes.Default(primary_hue="indigo", neutral_hue="slate", font=_FONTS, font_mono=_MONOSPACED),
         "css_paths": _STYLE,
     }
 
@@ -90,7 +92,7 @@ def _add_group_tab(blocks: gr.Blocks) -> None:
             examples = gr.Radio([*EXAMPLES.items()], label="Or pick one", value=next(iter(EXAMPLES.values())))
             show = gr.Button("Show", variant="primary", elem_id="group-show")
             words = gr.HTML(elem_id="group-words")
-        picture = gr.Plot(label="Orbitals: pairs of one colour share a learned feature", elem_id="group-picture")
+        picture = gr.Plot(show_label=False, elem_id="group-picture")
     examples.input(lambda chosen: chosen, examples, text, **_HIDDEN)
     gr.on([blocks.load, show.click, text.submit, examples.input], _group, text, [words, picture], **_HIDDEN)
 
@@ -100,7 +102,7 @@ def _group(text: str) -> tuple[str, Any]:
         view = view_group(text)
     except ValueError as error:
         return _error(error), None
-    return f"<p class='asen-sentence'>{escape(view.sentence)}</p>{html_table(view.facts.items())}", view.picture
+    return f"<p class='asen-sentence'>{escape(view.sentence)}</p>{_table(view.facts.items())}", view.picture
 
 
 def _add_try_tab(blocks: gr.Blocks) -> None:
@@ -179,7 +181,7 @@ def _add_select_tab(table: gr.State, group: gr.Textbox, inputs_are: gr.Radio, la
                 start = gr.Button("Rank", variant="primary", elem_id="select-rank")
                 cancel = gr.Button("Cancel", elem_id="select-cancel")
             output = gr.HTML(elem_id="select-output")
-        picture = gr.Plot(label="Ranking", elem_id="select-picture")
+        picture = gr.Plot(show_label=False, elem_id="select-picture")
     given = [table, group, inputs_are, labels_are, more]
     ranking = start.click(_select, given, [output, picture], **_TRAINS)
     cancel.click(lambda: _note("Cancelled."), None, output, cancels=[ranking], **_HIDDEN)
@@ -249,16 +251,20 @@ def _shown(show: Callable[..., str]) -> Callable[..., str]:
 
 def _about(upload: Upload) -> str:
     head, *rows = upload.preview
-    return f"<p>{escape(upload.summary)}</p><div class='asen-scroll'>{html_table(rows, head)}</div>"
+    return f"<p>{escape(upload.summary)}</p>{_table(rows, head)}"
 
 
 def _scores(found: Fit) -> str:
     rows = [(name, f"{value:.3f}") for name, value in found.scores.items()]
     errors = {"inside": found.equivariance_error, "outside": found.outside_error}
     measured = ", ".join(f"{error:.1e} {place}" for place, error in errors.items() if error is not None)
-    return html_table(rows, (f"{found.rows} test rows", found.metric)) + _note(
+    return _table(rows, (f"{found.rows} test rows", found.metric)) + _note(
         f"Equivariance error of the network with the declared group: {measured} the group."
     )
+
+
+def _table(rows: Iterable[Sequence[object]], head: Sequence[object] = ()) -> str:
+    return f"<div class='asen-table'>{html_table(rows, head)}</div>"
 
 
 def _progress(share: float, words: str) -> str:

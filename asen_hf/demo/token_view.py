@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import threading
 from html import escape
 
 import numpy as np
@@ -46,6 +47,8 @@ QUESTIONS = {
 }
 LENGTHS = (8, 10, 12, 16)
 LARGEST_ERROR = 1e-3  # of float32 logits, for an output to count as moved exactly
+_models: dict[str, AsenForMultitask] = {}
+_loading = threading.Lock()  # transformers replaces functions of torch while it loads
 _SENTENCES = {
     ("node", True): "The output moved with the input",
     ("node", False): "The output did not move with the input",
@@ -80,10 +83,12 @@ def served() -> dict[tuple[str, int], Served]:
     return found
 
 
-@functools.cache
 def model_of(checkpoint: str) -> AsenForMultitask:
     """A committed checkpoint, loaded once; predicting changes nothing in it."""
-    return load_model(checkpoint_path(checkpoint))
+    with _loading:
+        if checkpoint not in _models:
+            _models[checkpoint] = load_model(checkpoint_path(checkpoint))
+        return _models[checkpoint]
 
 
 def example(source: str, length: int) -> str:

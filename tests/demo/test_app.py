@@ -1,6 +1,8 @@
 """The page as Gradio builds it, without a browser: closed to programs, offline, and errors shown in place."""
 
+import asyncio
 import os
+import sys
 
 import pytest
 
@@ -14,7 +16,10 @@ BOARDS = uploads.boards()
 
 @pytest.fixture(scope="module")
 def page():
-    return app.page()
+    async def build():  # without a running event loop, Gradio 6 makes one per lock, and closes none
+        return app.page()
+
+    return asyncio.run(build())
 
 
 def test_the_page_has_its_tabs_and_offers_programs_nothing(page):
@@ -62,8 +67,8 @@ def test_an_error_is_shown_where_the_result_would_be(event, message):
 
 
 def test_the_command_says_what_is_missing(monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
-    monkeypatch.delitem(__import__("sys").modules, "asen_hf.demo.app")
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "asen_hf.demo.app")
     assert main(["demo"]) == 2
     assert "pip install 'asen-hf[space]'" in capsys.readouterr().err
 

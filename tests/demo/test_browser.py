@@ -1,4 +1,4 @@
-"""The demo in a real browser, headless Chromium: every tab, a bad upload, two visitors, a cancelled and a left training.
+"""The demo in headless Chromium: every tab, a bad upload, two visitors, a training that is cancelled or left.
 
 Needs Gradio, Playwright and Chromium (Debian: ``apt install chromium``); skipped without.
 """
@@ -6,7 +6,6 @@ Needs Gradio, Playwright and Chromium (Debian: ``apt install chromium``); skippe
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -99,7 +98,7 @@ def trainings(server):
 
 
 def open_tab(page, name):
-    page.get_by_role("tab", name=name).click()
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def start_fit(page, server):
