@@ -92,7 +92,8 @@ def _add_group_tab(blocks: gr.Blocks) -> None:
             examples = gr.Radio([*EXAMPLES.items()], label="Or pick one", value=next(iter(EXAMPLES.values())))
             show = gr.Button("Show", variant="primary", elem_id="group-show")
             words = gr.HTML(elem_id="group-words")
-        picture = gr.Plot(show_label=False, elem_id="group-picture")
+        with gr.Column():
+            picture = gr.Plot(show_label=False, elem_id="group-picture")
     examples.input(lambda chosen: chosen, examples, text, **_HIDDEN)
     gr.on([blocks.load, show.click, text.submit, examples.input], _group, text, [words, picture], **_HIDDEN)
 
@@ -118,7 +119,8 @@ def _add_try_tab(blocks: gr.Blocks) -> None:
             with gr.Row():
                 inside = gr.Button("Apply a random symmetry", elem_id="try-inside")
                 outside = gr.Button("Apply a non-symmetry", elem_id="try-outside")
-        output = gr.HTML(elem_id="try-output")
+        with gr.Column():
+            output = gr.HTML(elem_id="try-output")
     given = [source, length, text]
     fast: Any = {"show_progress": "hidden", **_HIDDEN}
     predicts: Any = {"fn": _shown(token_view.show_prediction), "inputs": given, "outputs": output, **fast}
@@ -181,7 +183,8 @@ def _add_select_tab(table: gr.State, group: gr.Textbox, inputs_are: gr.Radio, la
                 start = gr.Button("Rank", variant="primary", elem_id="select-rank")
                 cancel = gr.Button("Cancel", elem_id="select-cancel")
             output = gr.HTML(elem_id="select-output")
-        picture = gr.Plot(show_label=False, elem_id="select-picture")
+        with gr.Column():
+            picture = gr.Plot(show_label=False, elem_id="select-picture")
     given = [table, group, inputs_are, labels_are, more]
     ranking = start.click(_select, given, [output, picture], **_TRAINS)
     cancel.click(lambda: _note("Cancelled."), None, output, cancels=[ranking], **_HIDDEN)

@@ -46,7 +46,7 @@ QUESTIONS = {
     "invariant/permutation_sign": "An order: is it an even permutation? (The network cannot tell.)",
 }
 LENGTHS = (8, 10, 12, 16)
-LARGEST_ERROR = 1e-3  # of float32 logits, for an output to count as moved exactly
+LARGEST_ERROR = 1e-5  # of float32 logits, for an output to count as moved exactly
 _models: dict[str, AsenForMultitask] = {}
 _loading = threading.Lock()  # transformers replaces functions of torch while it loads
 _SENTENCES = {
@@ -150,7 +150,8 @@ def show_prediction(source: str, length: int, text: str) -> str:
 def show_moved(source: str, length: int, text: str, is_symmetry: bool) -> str:
     """The row with its prediction, and the same after a random permutation, with the measured error, as HTML.
 
-    The error is max|f(gx) − g f(x)| / max|f(x)| of the logits f, for the permutation g and the row x.
+    The error is max|f(gx) − g f(x)| / max(1, |f(x)|) of the logits f, for the permutation g and the row x: one row's
+    logits may be 0.
     """
     task = served()[source, length]
     tokens = read_tokens(text, task.config)
@@ -164,7 +165,7 @@ def show_moved(source: str, length: int, text: str, is_symmetry: bool) -> str:
     moved[permutation] = tokens  # what was at point i is now at point π(i)
     after = predict(task, moved)
     expected = _moved(before.logits, permutation, task)
-    error = float(np.abs(after.logits - expected).max() / np.abs(before.logits).max())
+    error = float(np.abs(after.logits - expected).max() / max(1, np.abs(before.logits).max()))
     moves = " ".join(f"({' '.join(map(str, cycle))})" for cycle in to_cycles(from_array_form([permutation]))[0])
     is_of_nodes = task.config.output_level == "node"
     differs = after.predicted != _moved(before.predicted, permutation, task) if is_of_nodes else None

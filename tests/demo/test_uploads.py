@@ -105,9 +105,9 @@ def test_a_group_that_does_not_suit_the_table_is_refused(group, message):
 
 
 def test_every_cell_is_checked_before_a_training_starts(tmp_path):
-    lines = ["inputs,labels", *rows('"0 1 2","0 1 1"'), '"0 1 2","0 1 nan"', '"0 1 2","0 1 7.5"']
+    lines = ["inputs,labels", *rows('"0 1 2","0 1 1"'), '"0 1 2","0 1 7.5"']
     upload = read(tmp_path, lines)
     fields = {"group": "C3", "vocab_size": 3, "output_level": "node", "num_labels": 2}
     with pytest.raises(ValueError) as raised:
         write_training(tmp_path, upload, fields)
-    assert "mine.csv, row 22" in str(raised.value) and str(tmp_path) not in str(raised.value)
+    assert "mine.csv, row 21" in str(raised.value) and str(tmp_path) not in str(raised.value)
