@@ -7,6 +7,7 @@ that end with the visit, and downloads are removed within the hour.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
@@ -129,8 +130,8 @@ def _add_try_tab(blocks: gr.Blocks) -> None:
     )
     chosen.then(**predicts)
     gr.on([predict.click, text.submit], **predicts)
-    inside.click(_shown(lambda *row: token_view.show_moved(*row, is_symmetry=True)), given, output, **fast)
-    outside.click(_shown(lambda *row: token_view.show_moved(*row, is_symmetry=False)), given, output, **fast)
+    inside.click(_shown(functools.partial(token_view.show_moved, is_symmetry=True)), given, output, **fast)
+    outside.click(_shown(functools.partial(token_view.show_moved, is_symmetry=False)), given, output, **fast)
 
 
 def _add_data_tab(boards: Upload, table: gr.State) -> tuple[gr.Textbox, gr.Radio, gr.Radio]:
