@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -39,8 +38,10 @@ _FONTS, _MONOSPACED = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")
 
 def launch(host: str = "127.0.0.1", port: int | None = None) -> None:
     """Serve the demo until it is interrupted; ``OSError`` if the port is taken."""
-    threading.Thread(target=token_view.model_of, args=token_view.CHECKPOINTS[:1], daemon=True).start()
-    page().launch(**launch_options(host, port))
+    blocks = page()
+    blocks.launch(**launch_options(host, port), prevent_thread_lock=True)
+    token_view.model_of(token_view.CHECKPOINTS[0])  # while the visitor looks at the first tab
+    blocks.block_thread()
 
 
 def launch_options(host: str, port: int | None) -> dict[str, Any]:
