@@ -38,6 +38,7 @@ NOT_RUN = {
     "make pretrain": "it takes minutes; tests/training/test_scripts.py runs the script",
     "make test": "it runs these tests",
     "pip install": "tests/test_package.py installs the wheel",
+    "asen demo": "it serves until it is interrupted; tests/demo/test_browser.py uses it",
 }
 # Flags that come last, and so count.
 SHORTER = {

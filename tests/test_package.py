@@ -65,6 +65,7 @@ def test_the_wheel_holds_the_package_with_its_data_and_says_what_it_is(wheel):
         fields = message_from_string(archive.read(metadata).decode())
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "asen_hf").rglob("*.py")}
     data = {"asen_hf/py.typed", "asen_hf/hub/model_card_template.md", "asen_hf/experiments/select.yaml"}
+    data |= {"asen_hf/demo/style.css"}
     data |= {f"asen_hf/{path.relative_to(ROOT)}" for path in ROOT.glob("hub_configs/*/*") if path.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == sources | data
     assert fields["Version"] == __version__ and fields["License-Expression"] == "Apache-2.0"

@@ -20,6 +20,7 @@ _COMMANDS = {
     "select": "rank candidate symmetries of a task by training a model with each",
     "inspect": "report the symmetry that a group, or a checkpoint's tasks, give the network",
     "card": "render a checkpoint's model card",
+    "demo": "look at groups and try checkpoints in the browser",
 }
 
 

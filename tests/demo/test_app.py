@@ -1,0 +1,78 @@
+"""The page as Gradio builds it, without a browser: closed to programs, offline, and errors shown in place."""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+gradio = pytest.importorskip("gradio", reason="needs Gradio: pip install 'asen-hf[space]'")
+
+from asen_hf.commands.main import main  # noqa: E402
+from asen_hf.demo import app, uploads  # noqa: E402
+
+BOARDS = uploads.boards()
+
+
+@pytest.fixture(scope="module")
+def page():
+    async def build():  # without a running event loop, Gradio 6 makes one per lock, and closes none
+        return app.page()
+
+    return asyncio.run(build())
+
+
+def test_the_page_has_its_tabs_and_offers_programs_nothing(page):
+    assert [block.label for block in page.blocks.values() if isinstance(block, gradio.Tab)] == [
+        *("Group", "Try", "Your data", "Which symmetry?")
+    ]
+    assert page.fns and {fn.api_visibility for fn in page.fns.values()} == {"private"}
+    assert not page.analytics_enabled and not page.api_open
+    assert app.launch_options("127.0.0.1", None).items() >= {"share": False, "run_history": False}.items()
+
+
+def test_trainings_share_one_place_in_the_queue(page):
+    trainings = [fn for fn in page.fns.values() if fn.concurrency_id == "training"]
+    assert len(trainings) == 2 and {fn.concurrency_limit for fn in trainings} == {1}
+
+
+def test_an_upload_is_read_and_its_file_deleted(tmp_path):
+    path = tmp_path / "hash" / "mine.csv"
+    path.parent.mkdir()
+    path.write_bytes(BOARDS.content)
+    upload, about, inputs_are, labels_are, _ = app._read(str(path))
+    assert upload.name == "mine.csv" and "100 rows" in about and (inputs_are, labels_are) == ("tokens", "classes")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_bad_upload_is_refused_in_words_and_its_file_deleted(tmp_path):
+    path = tmp_path / "<b>.csv"
+    path.write_text("a,b\n1,2\n")
+    *_, words = app._read(str(path))
+    assert "&lt;b&gt;.csv: no column labels" in words and not path.exists()
+
+
+@pytest.mark.parametrize(
+    "event, message",
+    [
+        (lambda: app._group("S5 wr S")[0], "S5 wr S\n         ^"),
+        (lambda: next(app._fit(BOARDS, "D8", "tokens", "classes"))[0], "acts on 8 points"),
+        (lambda: next(app._fit(None, "D9", "tokens", "classes"))[0], "upload it again"),
+        (lambda: next(app._select(BOARDS, "D9", "tokens", "classes", "S8"))[0], "acts on 8 points"),
+    ],
+)
+def test_an_error_is_shown_where_the_result_would_be(event, message):
+    shown = event()
+    assert shown.startswith("<pre class='asen-error'") and message in shown
+
+
+def test_the_command_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.delitem(sys.modules, "asen_hf.demo.app")
+    assert main(["demo"]) == 2
+    assert "pip install 'asen-hf[space]'" in capsys.readouterr().err
+
+
+def test_a_wrong_flag_is_one_line_and_status_2(capsys):
+    assert main(["demo", "--port", "x"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

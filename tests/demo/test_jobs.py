@@ -1,0 +1,52 @@
+"""Commands in processes of their own: their output, their errors, and their end."""
+
+import contextlib
+
+import psutil
+import pytest
+
+from asen_hf.demo import jobs
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def test_the_output_of_a_command_is_yielded(tmp_path):
+    *_, text = jobs.run(["inspect", "D4"], tmp_path)
+    assert "exactly this group" in text
+
+
+def test_the_error_of_a_command_is_raised_with_its_caret(tmp_path):
+    with pytest.raises(ValueError, match=r"^group 'S5 wr S'.*\n  S5 wr S\n +\^$"):
+        list(jobs.run(["inspect", "S5 wr S"], tmp_path))
+
+
+def test_a_process_ends_when_nobody_waits_for_it(tmp_path):
+    before = children()
+    job = jobs.run(["inspect", "S2^100"], tmp_path)  # takes many seconds
+    next(job)
+    started = children() - before
+    assert started
+    job.close()
+    assert not started & children()
+
+
+@pytest.mark.parametrize("bound", ["MAX_SECONDS", "MAX_BYTES"])
+def test_a_process_that_takes_too_much_is_stopped(tmp_path, monkeypatch, bound):
+    monkeypatch.setattr(jobs, bound, 0)
+    before = children()
+    with pytest.raises(ValueError, match="stopped: a training may take 0 "):
+        list(jobs.run(["inspect", "S2^100"], tmp_path))
+    assert children() == before
+
+
+def test_a_process_that_dies_says_its_status(tmp_path):
+    job = jobs.run(["inspect", "S2^100"], tmp_path)
+    before = children()
+    with contextlib.suppress(StopIteration):
+        next(job)
+    [pid] = children() - before
+    psutil.Process(pid).kill()
+    with pytest.raises(ValueError, match="unexpectedly, with status -9"):
+        list(job)
