@@ -3,7 +3,7 @@
   python training/experiments.py real/code
   python training/experiments/real/code/paired.py FILE runs/experiments/real/code/automorphisms_20000_*
 
-with the task's FILE, ../shared/data/bb72_code/bb72_code.npz, writes ``paired.csv`` beside this file: for every network
+with the task's FILE, ../shared/data/bb72_code/bb72_code.npz, adds to ``paired.csv`` beside this file: for every network
 and every decoder of ``failures.npz`` (bp_osd.py), how many shots only one of the two decodes, and the p of McNemar's
 exact test. The network's probabilities are decoded in rounds and by OSD-0.
 """
@@ -30,9 +30,11 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", help="folders of trained networks")
     arguments = parser.parse_args()
     task, rivals = get_task(TASK, data_path=arguments.data_path), np.load(FOLDER / "failures.npz")
-    lines = []
+    names = {Path(run).name for run in arguments.runs}
+    with (FOLDER / "paired.csv").open(newline="", encoding="utf-8") as file:
+        lines: list[dict] = [line for line in csv.DictReader(file) if line["network"] not in names]
     for run in tqdm(arguments.runs, desc="networks"):
-        predict = predictor(AsenForMultitask.from_pretrained(run), TASK)
+        predict = predictor(AsenForMultitask.from_pretrained(run, attn_implementation="gatv2_compile"), TASK)
         for percent in (3, 5, 7):
             failures = task.logical_failures(predict, percent)
             keys = [key for key in rivals.files if key.endswith(f", {percent} %")]
