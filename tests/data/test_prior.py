@@ -106,7 +106,10 @@ def test_a_config_is_the_one_that_all_checks_would_give():
 
 def known_rule(name, **options):
     task = get_task(name, **options)
-    return task, Rule(name, lambda values: task.label(values).reshape(len(values), -1).astype(bool).squeeze())
+    # A task on the same group is compared on its own rows, too, which may have more tokens than this one.
+    return task, Rule(
+        name, lambda values: task.label(values % task.vocabulary).reshape(len(values), -1).astype(bool).squeeze()
+    )
 
 
 @pytest.mark.parametrize(

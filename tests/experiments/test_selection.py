@@ -188,7 +188,10 @@ def test_predictors_without_a_network_take_part_and_folds_take_the_place_of_seed
         ((), "expected either --task NAME"),
         (("--task=equivariant/palindrome", "--supports", "dense"), "expected values among complete, sparse, weak"),
         (("--task=equivariant/palindrome", "--supports", "sparse"), "support sparse needs edges"),
-        (("--task=equivariant/palindrome", "--rivals", "cnn"), "expected values among mlp, row_mlp, gcn"),
+        (
+            ("--task=equivariant/palindrome", "--rivals", "cnn"),
+            "expected values among mlp, row_mlp, equivariant_mlp, gcn",
+        ),
         (("--task=equivariant/palindrome", "--rivals", "linear"), "linear does not suit the task"),
         (("--task=equivariant/palindrome", "--folds=1"), "--folds must be at least 2"),
         (("--task=equivariant/palindrome", "--rivals", "gcn"), "messages along edges, and the task has none"),

@@ -41,6 +41,7 @@ EFFECTS = {
     "lr": (3e-3, {}, lambda seen: seen["rates"] == pytest.approx([3e-3 * rate / 1e-2 for rate in seen["before"]])),
     "backbone_lr": (0.0, {}, lambda seen: not seen["backbone_moved"]),
     "weight_decay": (0.9, {}, lambda seen: not seen["equal_weights"]),
+    "free_row_decay": (0.9, {}, lambda seen: "free_row_decay: 0.9" in seen["record"]),
     "warmup_ratio": (1.0, {}, lambda seen: seen["rates"] != seen["before"]),
     "max_grad_norm": (1e-9, {}, lambda seen: not seen["equal_weights"]),
     "gradient_checkpointing": (True, {}, lambda seen: seen["model"].is_activation_checkpointing),
