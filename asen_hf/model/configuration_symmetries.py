@@ -108,17 +108,13 @@ def entry_text(index: int, entry: dict[str, Any]) -> str:
 
 
 def _read_points(points: Any, degree: int, where: str) -> list:
-    if isinstance(points, str):
-        with naming(f"{where}: points"):
-            generators = to_cycles(read_group(points, degree)[0])
-        require(
-            len(generators) == 1,
-            f"{where}: points must be one permutation, but {shown(points)} has {len(generators)} generators",
-        )
-        return generators[0]
     with naming(f"{where}: points"):
-        generators_from_cycles([points], degree)
-    return [[int(point) for point in cycle] for cycle in points]
+        generators = read_generators(points if isinstance(points, str) else [points], degree)
+    require(
+        len(generators) == 1,
+        f"{where}: points must be one permutation, but {shown(points)} has {len(generators)} generators",
+    )
+    return generators[0]
 
 
 def _read_lists(lists: Any, values: _Values, where: str) -> list:

@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from ._checking import check_tensor
+from ._messages import naming
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
@@ -166,10 +167,8 @@ class AsenModel(AsenPreTrainedModel):
         columns = None
         if from_prior:
             seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
-            try:
+            with naming(f"task {name!r}"):
                 columns = StructureColumns.of(task, breaker(), seed)
-            except ValueError as error:
-                raise ValueError(f"task {name!r}: {error}") from error
         self.config.insert_task(name, task)
         for modules, module in added:
             getattr(self, modules)[name] = self._ready(module)

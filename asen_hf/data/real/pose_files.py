@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ...model._messages import naming
 from .._array_table import Array
 from .._npz_files import read_npz, read_pickled_entry
 from ._skeleton import check_images, check_skeletons
@@ -165,10 +166,8 @@ def _by_subject(content: object, path: str | os.PathLike[str]) -> dict[str, dict
 
 
 def _sixteen(joints: object, table: Array, where: str) -> np.ndarray:
-    try:
+    with naming(f"{where}: not one array"):  # ragged
         array = np.asarray(joints)
-    except ValueError as error:  # ragged
-        raise ValueError(f"{where}: not one array: {error}") from error
     array = table.check(array, where)
     if array.shape[1] == 32:
         array = array[:, _17_OF_32]

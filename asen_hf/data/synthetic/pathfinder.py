@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from ...model._messages import shown
+from ...model._messages import naming, shown
 from ...model.configuration_asen import TaskConfig
 from ...model.groups import grid_patches, to_cycles
 from ..features import to_dataset
@@ -76,10 +76,8 @@ class Pathfinder:
         self._files = None if self.data_path is None else find_images(self.data_path, self.difficulty)
         if self._files is None and self.side not in DRAWINGS:
             raise ValueError(f"{self.name}: images of 16, 32 or 64 pixels are drawn; side is {self.side}")
-        try:
+        with naming(self.name):
             group, group_name = self._resolve_group()
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         rows, columns = np.indices((self.side, self.side)).reshape(2, -1)
         self.config = TaskConfig(
             degree=self.side**2,
@@ -127,10 +125,8 @@ class Pathfinder:
         )
 
     def _draw(self, number: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        try:
+        with naming(self.name):
             images, labels = draw_images(DRAWINGS[self.side], self.contour_length, self.num_distractors, number, random)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
         return _features(images), labels
 
     def _read(self, num_rows: int | None, seed: int) -> DatasetDict:
