@@ -122,8 +122,9 @@ def _line(
 
 
 def _provenance() -> dict[str, Any]:
-    """The provenance columns of the stores."""
+    """The provenance columns of the stores; an accelerator is named with the platform."""
     record = provenance()
+    record["platform"] = ", ".join(filter(None, [record["platform"], record["accelerator"]]))
     return {name: record[name] for name in PROVENANCE}
 
 

@@ -1,12 +1,14 @@
 """A training step of the base models beside ``torch.nn.TransformerEncoder`` of the same d and depth.
 
     python tests/benchmarks/base_models.py
+    python tests/benchmarks/base_models.py --cuda
     python tests/benchmarks/base_models.py --gates
 
 Whole models on one task with a cyclic group (n orbitals), d = 128, four layers, eight heads: forward, backward, AdamW
 on one thread. CPU time, in turn, so that other programs disturb all alike; medians, and the median of the ratios. The
 encoder's MLPs are as wide as the transformer's (256), or of the usual width 4d (512). At n = 4,096 a task that breaks
-the symmetry by nodes: peak memory of one step, in a process of its own. With ``--gates``, what gates of messages bring:
+the symmetry by nodes: peak memory of one step, in a process of its own. With ``--cuda``, wall time on the first CUDA
+device, also of more rows. With ``--gates``, what gates of messages bring:
 accuracy on new rows after a short training, means over two seeds.
 """
 
@@ -26,6 +28,7 @@ from asen_hf.training.loop import keep_freed_memory
 
 STEPS, WARM_UP = 11, 2
 ROWS = {10: 64, 207: 4, 512: 1}
+MORE_ROWS = {10: 4096, 207: 64, 512: 16}
 MODELS = {
     "transformer": {"backbone_type": "transformer"},
     "transformer, gated": {"backbone_type": "transformer", "gated_messages": True},
@@ -35,30 +38,35 @@ ENCODERS = {"TransformerEncoder, 512": 512, "TransformerEncoder, 256": 256}
 LARGE = 4096
 
 
-def steps(nodes: int, rows: int) -> dict[str, Callable[[], None]]:
+def steps(nodes: int, rows: int, device: str) -> dict[str, Callable[[], None]]:
     """Training steps by model."""
-    inputs, labels = torch.randint(10, (2, rows, nodes)).unbind()
+    inputs, labels = torch.randint(10, (2, rows, nodes), device=device).unbind()
     made = {}
     for name, width in ENCODERS.items():
         torch.manual_seed(0)
-        rival = Transformer(10, 10, mlp_size=width)
+        rival = Transformer(10, 10, mlp_size=width).to(device)
         made[name] = training_step(rival, lambda rival=rival: rival.loss(inputs, labels))
     for name, settings in MODELS.items():
         torch.manual_seed(0)
         task = TaskConfig(group=f"C{nodes}", vocab_size=10, num_labels=10)
-        model = AsenForMultitask(AsenConfig(tasks={"t": task}, **settings))
+        model = AsenForMultitask(AsenConfig(tasks={"t": task}, **settings)).to(device)
         made[name] = training_step(model, lambda model=model: model(inputs, labels=labels).loss)
     return made
 
 
-def milliseconds(contestants: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
+def cuda_time() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def milliseconds(contestants: dict[str, Callable[[], None]], clock: Callable[[], float]) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for step in range(WARM_UP + STEPS):
         for name, run in contestants.items():
-            start = time.process_time()
+            start = clock()
             run()
             if step >= WARM_UP:
-                taken[name].append(1000 * (time.process_time() - start))
+                taken[name].append(1000 * (clock() - start))
     return taken
 
 
@@ -116,17 +124,21 @@ def main() -> None:
     if sys.argv[1:] == ["--large"]:
         large_step()
         return
+    on_cuda = sys.argv[1:] == ["--cuda"]
+    device, clock = ("cuda", cuda_time) if on_cuda else ("cpu", time.process_time)
     keep_freed_memory()
     names = [*ENCODERS, *MODELS]
     head = [*names, *(f"transformer / {name}" for name in ENCODERS)]
     print(f"| training step, ms | {' | '.join(head)} |\n| --- |{' ---: |' * len(head)}")
-    for nodes, rows in ROWS.items():
-        taken = milliseconds(steps(nodes, rows))
+    for nodes, rows in [*ROWS.items(), *(MORE_ROWS.items() if on_cuda else ())]:
+        taken = milliseconds(steps(nodes, rows, device), clock)
         cells = [f"{statistics.median(taken[name]):.1f}" for name in names]
         for name in ENCODERS:
             pairs = zip(taken["transformer"], taken[name], strict=True)
             cells.append(f"{statistics.median(ours / theirs for ours, theirs in pairs):.2f}")
         print(f"| n = {nodes} (B = {rows}) | {' | '.join(cells)} |", flush=True)
+    if on_cuda:
+        return
     peak = peak_memory(Path(__file__), "--large")
     assert peak is not None
     print(f"\nn = {LARGE:,}, one row, broken by nodes: {peak / 1e6:.0f} MB more at the peak of a training step")

@@ -39,11 +39,10 @@ def test_the_tasks_are_those_of_the_checkpoints():
 def test_an_output_obeys_symmetries_and_no_other_permutations(source):
     text = example(source, 8)
     assert error_of(show_moved(source, 8, text, is_symmetry=True)) < 1e-5
-    broken = [show_moved(source, 8, example(source, 8), is_symmetry=False) for _ in range(5)]
     if source in WIDENED:
-        assert all("Every permutation is a symmetry" in page for page in broken)
-    else:
-        assert max(map(error_of, broken)) > 1e-2
+        assert "Every permutation is a symmetry" in show_moved(source, 8, text, is_symmetry=False)
+    else:  # one row of one label may move little, or not at all
+        assert any(error_of(show_moved(source, 8, example(source, 8), is_symmetry=False)) > 1e-2 for _ in range(100))
 
 
 @pytest.mark.parametrize("is_symmetry", [True, False])
