@@ -44,6 +44,6 @@ def predictor(model: AsenForMultitask, name: str, batch_size: int = 256) -> Pred
     read = model.predict if model.config.tasks[name].is_regression else model.predict_proba
 
     def predict(inputs: NDArray) -> NDArray:
-        return read(torch.from_numpy(inputs), name, batch_size).cpu().numpy()
+        return read(inputs, name, batch_size).cpu().numpy()
 
     return predict
