@@ -82,7 +82,7 @@ class _Problem:
 def fit_equivariant_ridge(
     task: TaskConfig, inputs: NDArray, targets: Array, features: FeaturesFactory = EquivariantFeatures
 ) -> EquivariantRidge:
-    """Fit the least-squares equivariant map with penalties by generalised cross-validation.
+    """Fit the least-squares equivariant map with penalties by cross-validation (:func:`.ridge.fit_ridge`).
 
     For node outputs there is one coefficient per orbital, channel and output, and one intercept per node orbit and
     output; for pair outputs, one regression per orbital, on the features of both nodes and of what is between them; for
@@ -126,7 +126,7 @@ def fit_equivariant_ridge(
                 coefficients=ridge.coefficients[:, part],
                 intercept=ridge.intercept[part],
                 penalties=ridge.penalties[part],
-                gcv=ridge.gcv[:, part],
+                errors=ridge.errors[:, part],
             )
             maps.setdefault(id(orbit), (orbit, []))[1].append((one, columns))
             start += len(columns)
@@ -213,7 +213,7 @@ def _solve(
         return None
     orbit = problem.orbits[0]
 
-    def blocks() -> Iterator[tuple[Array, Array]]:
+    def blocks() -> Iterator[tuple[Array, Array, NDArray[np.int64]]]:
         for rows in row_blocks(features, orbit, len(inputs)):
             if not known[rows].any():
                 continue
@@ -221,6 +221,11 @@ def _solve(
                 (targets[rows] if member is None else targets[rows][:, member.places])[..., columns]
                 for member, columns in zip(problem.orbits, problem.columns, strict=True)
             ]
-            yield design(features, orbit, inputs[rows])[known[rows]], np.concatenate(labels, axis=-1)[known[rows]]
+            where = known[rows]
+            yield (
+                design(features, orbit, inputs[rows])[where],
+                np.concatenate(labels, axis=-1)[where],
+                rows.start + np.nonzero(where)[0],
+            )
 
     return fit_ridge(blocks())

@@ -110,7 +110,7 @@ def reference_predictions(
     - ``linear``, for node regression on continuous features: one least-squares map from a node's features to its
       labels, shared by all nodes (on a time series: a shared autoregression).
     - ``persistence``, for a task with a ``residual_feature``: that feature itself.
-    - ``equivariant_ridge``: the least-squares equivariant map, with penalties chosen by generalised cross-validation;
+    - ``equivariant_ridge``: the least-squares equivariant map, with penalties chosen by cross-validation;
       for graph outputs, a linear map of linear and quadratic invariants; for pair outputs, per orbital, of the features
       of both nodes and of products of their inputs. Classes are regressed on as indicators.
     - ``structural_ridge``, for tokens and pair inputs: the same on counts of equal, larger and fixed-sum partners per

@@ -105,7 +105,7 @@ def _checked(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict
 
 @torch.no_grad()
 def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tensor], batch_size: int = 256) -> None:
-    """Set a task's head to the ridge regression of its labels, with penalties by generalised cross-validation.
+    """Set a task's head to the ridge regression of its labels, with penalties by cross-validation.
 
     Every output is fitted to the rows that know it; of more than 64 rows per coefficient, to evenly spaced ones.
     Weights of rows and of classes play no part. Classes are regressed as shares, and the shares times a factor that the
@@ -141,14 +141,17 @@ def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tenso
     targets = [_targets(model, name, part) for part in parts]
     read: list[Tensor] = []
 
-    def samples(output: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """States and targets of the places that know an output, batch by batch."""
+    def samples(outputs: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """States, targets and rows of the places that know these outputs, batch by batch."""
+        first = 0
         for part, values in zip(parts, targets, strict=True):
-            is_known_value = ~np.isnan(values[:, output])
+            is_known_value, num_rows = ~np.isnan(values[:, outputs[0]]), len(part["inputs"])
             if is_known_value.any():
                 model(task=name, **{key: part[key] for key in part if key not in ("labels", "weights")})
                 states = read.pop().flatten(0, -2).double().cpu().numpy()
-                yield states[is_known_value], values[is_known_value]
+                places = first + np.arange(num_rows).repeat(len(values) // num_rows)
+                yield states[is_known_value], values[is_known_value][:, outputs], places[is_known_value]
+            first += num_rows
 
     known = ~np.isnan(np.concatenate(targets))
     handle = head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
@@ -157,7 +160,7 @@ def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tenso
             for pattern in np.unique(known, axis=1).T:  # outputs that are known in the same places are fitted together
                 outputs = np.flatnonzero((known == pattern[:, None]).all(axis=0))
                 if pattern.any():  # else the outputs keep their weights
-                    ridge = fit_ridge((states, values[:, outputs]) for states, values in samples(int(outputs[0])))
+                    ridge = fit_ridge(samples(outputs))
                     head.weight[outputs] = torch.from_numpy(ridge.coefficients.T).to(head.weight)
                     head.bias[outputs] = torch.from_numpy(ridge.intercept).to(head.bias)
     finally:

@@ -19,7 +19,7 @@ _NUMBERS_AT_ONCE = 2**22
 
 @torch.no_grad()
 def fit_linear_skips(model: AsenForMultitask, rows: Mapping[str, Dataset]) -> None:
-    """Fit every linear map that is still zero, by ridge regression with penalties by generalised cross-validation.
+    """Fit every linear map that is still zero, by ridge regression with penalties by cross-validation.
 
     The task's head becomes zero, so that the model starts as the linear map and the network learns the rest.
 
@@ -88,12 +88,13 @@ def _solve(
         return
     step = max(1, _NUMBERS_AT_ONCE // (sums.shape[0] * sums.shape[1] * inputs.shape[-1]))
 
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks() -> Iterator[tuple[np.ndarray, ...]]:
         for start in range(0, len(inputs), step):
             part = slice(start, start + step)
             design = np.einsum("msn,bnf->bmsf", sums, inputs[part], optimize=True)
-            if known[part].any():
-                yield design.reshape(*design.shape[:2], -1)[known[part]], labels[part][known[part]]
+            where = known[part]
+            if where.any():
+                yield design.reshape(*design.shape[:2], -1)[where], labels[part][where], start + np.nonzero(where)[0]
 
     ridge = fit_ridge(blocks())
     coefficients = torch.from_numpy(ridge.coefficients).reshape(sums.shape[1], inputs.shape[-1], -1)
