@@ -23,7 +23,7 @@ pretrain: setup ## train the default multitask recipe (ARGS=--overwrite to train
 		training/pretrain.py $(ARGS)
 
 test: setup ## run the tests (without the slow ones)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist worksteal --durations 40
 
 upstream: setup ## run transformers' own tests on the models (fetches its sources)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m upstream -rsx tests/upstream

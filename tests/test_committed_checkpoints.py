@@ -12,6 +12,7 @@ from asen_hf.data import get_task
 from asen_hf.evaluation.scores import ScoreRecord, score_splits
 from asen_hf.hub.cards import model_card
 from asen_hf.training.recipe import Recipe
+from asen_hf.training.stream import StreamWork, stream_of
 
 FOLDERS = [path.parent for path in sorted((Path(__file__).parents[1] / "hub_configs").glob("*/model.safetensors"))]
 
@@ -23,8 +24,12 @@ def test_a_committed_checkpoint_reproduces_its_scores(folder, every):
     record = ScoreRecord.read(folder / "scores.json")
     recipe = Recipe.read(folder / "recipe.yaml")
     assert {task.name for task in recipe.tasks} == record.scores.keys()
-    _, data = dataclasses.replace(recipe, tasks=recipe.tasks[::every]).load()
-    scores = score_splits(model, {name: splits[record.split] for name, splits in data.items()})
+    if stream_of(recipe) is None:
+        _, data = dataclasses.replace(recipe, tasks=recipe.tasks[::every]).load()
+        scores = score_splits(model, {name: splits[record.split] for name, splits in data.items()})
+    else:
+        work = StreamWork(recipe)
+        scores = {"validation": work.validate, "test": work.test}[record.split](model)
     assert scores
     for name, score in scores.items():
         expected = record.scores[name]

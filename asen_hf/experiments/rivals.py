@@ -109,6 +109,9 @@ class Encoder(nn.Module):
     def pooled_orbits(self, task: str) -> list[list[int]] | None:
         return None  # a rival knows no group
 
+    def partner_counts(self, task: str, graph: OrbitGraph) -> None:
+        return None
+
     def sheets(self, task: str) -> None:
         return None
 

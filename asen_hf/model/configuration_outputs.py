@@ -69,6 +69,17 @@ def check_outputs_declared(task: TaskConfig) -> None:
         not task.linear_skip or (task.num_features is not None and task.is_regression and task.output_level != "pair"),
         "linear_skip needs a regression of nodes or graphs on continuous inputs",
     )
+    require(
+        not task.partner_counts or can_count_partners(task),
+        "partner_counts needs outputs of nodes or graphs, and relations or pair_vocab_size; pair_features cannot be "
+        "counted",
+    )
+
+
+def can_count_partners(task: TaskConfig) -> bool:
+    """Whether counts of partners differ between rows, and a head of node or pooled states can read them."""
+    is_coloured = bool(task.relations) or task.pair_vocab_size is not None
+    return is_coloured and task.output_level != "pair" and task.pair_features is None
 
 
 def _check_class_weights(task: TaskConfig, weights: list) -> None:

@@ -131,6 +131,9 @@ class TaskConfig:
         linear_skip: whether a node or graph regression on features adds a linear equivariant map of the normalised
             inputs to the network's output. It is zero until ``finetune`` or ``pretrain`` fits it to the training rows
             by ridge regression; the network then learns the rest.
+        partner_counts: whether the head of nodes or graphs also reads, for each orbital and colour (each shared row,
+            with ``shared_rows``), in what share of its pairs a node has a partner of this kind. A few rows then suffice
+            for rules that count partners. Needs ``relations`` or ``pair_vocab_size``, and no ``pair_features``.
         loss: ``"cross_entropy"`` (classification), ``"binary_cross_entropy"`` (with several labels), ``"l1"``
             (regression's default) or ``"mse"``.
         metric: what evaluation reports besides the loss, in raw units: ``"accuracy"`` (classification's default; with
@@ -179,6 +182,7 @@ class TaskConfig:
     label_scale: Statistic = None
     residual_feature: int | None = None
     linear_skip: bool = False
+    partner_counts: bool = False
     loss: Literal["cross_entropy", "binary_cross_entropy", "l1", "mse"] | None = None
     metric: Literal["accuracy", "auc", "mae", "mpjpe", "p_mpjpe"] | None = None
 

@@ -19,13 +19,22 @@ class Head(nn.Linear):
         config, task: give the sizes.
         num_pooled: number of pooled states that it reads at once.
         num_points: number of states that are pooled; by default the degree.
+        num_counts: how many counts of partners every state carries besides (``TaskConfig.partner_counts``).
 
     Attributes:
         num_summed: number of node states that pooling adds up; the initial weights are divided by it.
     """
 
-    def __init__(self, config: AsenConfig, task: TaskConfig, num_pooled: int = 1, num_points: int | None = None):
-        super().__init__(num_pooled * config.hidden_size, task.output_size)
+    def __init__(
+        self,
+        config: AsenConfig,
+        task: TaskConfig,
+        num_pooled: int = 1,
+        num_points: int | None = None,
+        num_counts: int = 0,
+    ):
+        super().__init__(num_pooled * (config.hidden_size + num_counts), task.output_size)
+        self.num_states, self.num_counts = config.hidden_size, num_counts  # of every pooled state, in this order
         is_sum = task.output_level == "graph" and pooling_of(config, task) == "sum"
         self.num_summed = (num_points or task.degree) if is_sum else 1
 

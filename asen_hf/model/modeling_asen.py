@@ -82,7 +82,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         task = self.config.tasks[name]
         if task.output_level == "pair":
             return PairHead(self.config, task)
-        return Head(self.config, task, self.asen.num_pooled(name), self.asen.num_points(name))
+        sizes = self.asen.num_pooled(name), self.asen.num_points(name), self.asen.num_counts(name)
+        return Head(self.config, task, *sizes)
 
     def _new_skip(self, name: str) -> LinearSkip:
         return LinearSkip(self.config.tasks[name], cast(SymmetryBreaker, self.asen.symmetry_breakers[name]))
@@ -222,6 +223,9 @@ class AsenForMultitask(AsenPreTrainedModel):
         if task.output_level == "pair":
             logits = head(states, output.rows.orbital_features, graph)
             return logits if sheets is None else sheets.pair_outputs(logits, chosen)
+        if (counts := self.asen.partner_counts(name, graph)) is not None:
+            counts = counts.to(states.dtype).expand(len(states), -1, -1)
+            states = torch.cat([states, counts], dim=-1)
         logits = through_sheets(states, read)
         if name not in self.linear_skips:
             return logits

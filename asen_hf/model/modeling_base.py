@@ -39,10 +39,10 @@ from .normalization import (
 from .outputs import BackboneOutput
 from .pairs import PairEmbedder, add_pair_vectors
 from .pretrained_asen import AsenPreTrainedModel, has_adapters
-from .relations import refine
+from .relations import partner_counts, refine
 from .structure_columns import StructureColumns
 from .structure_embedder import StructureEmbedder
-from .symmetry import EdgeEmbedder, NodeEmbedder, SymmetryBreaker
+from .symmetry import EdgeEmbedder, NodeEmbedder, OrbitGraph, SymmetryBreaker
 from .task_modules import TaskModules
 from .triples import TripleMessages
 from .value_symmetries import ValueSheets
@@ -366,6 +366,18 @@ class AsenModel(AsenPreTrainedModel):
         classes = cast(Tensor, cast(SymmetryBreaker, self.symmetry_breakers[name]).row_classes)
         colours = num_colours(self.config.tasks[name])
         return (classes.unsqueeze(1) * colours + torch.arange(colours, device=classes.device)).flatten()
+
+    def num_counts(self, task: str) -> int:
+        """Number of counts of partners that a task's head reads per node."""
+        config, breaker = self.config.tasks[task], cast(SymmetryBreaker, self.symmetry_breakers[task])
+        return (breaker.num_classes or breaker.num_pair_orbits) * num_colours(config) * config.partner_counts
+
+    def partner_counts(self, task: str, graph: OrbitGraph) -> Tensor | None:
+        """``(B, n, num_counts)``, or ``(1, n, num_counts)``; ``None`` where the head does not read them."""
+        if not (number := self.num_counts(task)):
+            return None
+        has_classes = cast(SymmetryBreaker, self.symmetry_breakers[task]).num_classes > 0
+        return partner_counts(graph, number, self._class_rows(task) if has_classes else None)
 
     def num_pooled(self, task: str) -> int:
         """Number of graph states that a task's head reads: one, or one per node orbit."""

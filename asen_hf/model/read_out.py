@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ._checking import check_tensor
 from .configuration_names import PRIOR
+from .configuration_outputs import can_count_partners
 from .configuration_task import TaskConfig
 from .heads import Head, is_known, without_padding
 from .normalization import normalized_labels, to_device
@@ -55,7 +56,7 @@ def with_context(
     Args:
         model: with a structure embedder, unless it has the task.
         task: the name of a task of the model; or a config, whose tables are computed from its structure. Statistics
-            that it does not state are those of the context.
+            that it does not state are those of the context, and the head reads counts of partners where there are any.
         context: ``inputs``, ``labels`` and, if there are any, ``pairs`` and ``attention_mask``.
 
     Returns:
@@ -68,6 +69,7 @@ def with_context(
     if isinstance(task, TaskConfig | dict):
         name = next(name for name in map("context{}".format, itertools.count()) if name not in model.config.tasks)
         config = TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
+        config = dataclasses.replace(config, partner_counts=can_count_partners(config))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of the codes of tokens: equal calls give equal predictions
             fitted.add_task(name, _with_statistics(config, name, context), init_from=PRIOR)
@@ -160,11 +162,17 @@ def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tenso
             for pattern in np.unique(known, axis=1).T:  # outputs that are known in the same places are fitted together
                 outputs = np.flatnonzero((known == pattern[:, None]).all(axis=0))
                 if pattern.any():  # else the outputs keep their weights
-                    ridge = fit_ridge(samples(outputs))
+                    ridge = fit_ridge(samples(outputs), _parts(head))
                     head.weight[outputs] = torch.from_numpy(ridge.coefficients.T).to(head.weight)
                     head.bias[outputs] = torch.from_numpy(ridge.intercept).to(head.bias)
     finally:
         handle.remove()
+
+
+def _parts(head: Head) -> np.ndarray:
+    """0 for what a head reads of states, 1 for counts of partners, int64 ``(head.in_features,)``."""
+    one = np.repeat([0, 1], [head.num_states, head.num_counts])
+    return np.tile(one, head.in_features // len(one))
 
 
 def _enough_rows(task: TaskConfig, labels: Tensor, most: int) -> Tensor:

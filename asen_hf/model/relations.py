@@ -47,6 +47,29 @@ def refine(task: TaskConfig, graph: OrbitGraph, inputs: Tensor, pairs: Tensor | 
     return dataclasses.replace(graph, labels=labels)
 
 
+def partner_counts(graph: OrbitGraph, number: int, kinds: Tensor | None = None) -> Tensor:
+    """The share of every node's pairs that have each label.
+
+    Args:
+        graph: labels as :func:`refine` gives them.
+        number: of labels, or of kinds.
+        kinds: int64, the kind of every label; by default each is one of its own.
+
+    Returns:
+        ``(B, n, number)``, or ``(1, n, number)`` if all rows share labels. Pairs with nodes that a row lacks count as
+        none.
+    """
+    targets, sources, labels = graph.to_edges()
+    labels = labels if kinds is None else kinds[labels]
+    labels = labels.unsqueeze(0) if labels.dim() == 1 else labels
+    mask, n = graph.node_mask, graph.num_nodes
+    present = torch.ones_like(labels, dtype=torch.get_default_dtype()) if mask is None else mask[:, sources].float()
+    labels = labels.expand(len(present), -1)
+    counts = present.new_zeros(len(present), n * number).scatter_add(1, targets * number + labels, present)
+    valency = torch.bincount(targets, minlength=n).clamp(min=1)
+    return counts.unflatten(1, (n, number)) / valency.unsqueeze(-1)
+
+
 def at_pairs(graph: OrbitGraph, values: Tensor) -> Tensor:
     """Values ``(B, n, n, …)`` at the pairs of the support: unchanged, or ``(B, E, …)``."""
     return values if graph.edge_index is None else values[:, graph.edge_index[0], graph.edge_index[1]]

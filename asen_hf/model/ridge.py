@@ -38,13 +38,15 @@ class Ridge:
         return features @ self.coefficients + self.intercept
 
 
-def fit_ridge(blocks: Iterable[tuple[Array, Array, NDArray[np.int64]]]) -> Ridge:
+def fit_ridge(
+    blocks: Iterable[tuple[Array, Array, NDArray[np.int64]]], parts: NDArray[np.int64] | None = None
+) -> Ridge:
     """Minimise ``|y - Xw - b|² + S · penalty · |scale · w|²`` over S samples, separately for each output.
 
     Features are standardised. Of up to ``FEW_ROWS`` rows, the penalty minimises the squared error of rows that are held
-    out, each once, a tenth of the rows at a time. Of more it minimises Golub, Heath and Wahba's criterion (Technometrics
-    1979) ``S · RSS / (S - df)²``, where df counts the intercept: one regression instead of eleven, but it takes samples
-    of one row, such as its nodes, for independent, and so penalises few rows too little.
+    out, each once, a tenth of the rows at a time. Of more it minimises Golub, Heath and Wahba's criterion
+    (Technometrics 1979) ``S · RSS / (S - df)²``, where df counts the intercept: one regression instead of eleven, but
+    it takes samples of one row, such as its nodes, for independent, and so penalises few rows too little.
 
     The blocks are folded into the triangular factor of ``[1, X, Y]``, so only one block is in memory at a time, and the
     condition number is not squared as it is by normal equations. The singular values of the factor serve more features
@@ -53,6 +55,8 @@ def fit_ridge(blocks: Iterable[tuple[Array, Array, NDArray[np.int64]]]) -> Ridge
     Args:
         blocks: features ``(s, p)`` and targets ``(s, K)``, float64 and finite, of equal p and K throughout, and the
             number of the row ``(s,)`` that each sample is of.
+        parts: the part ``(p,)`` of the features that each belongs to; all parts together count alike, however many
+            features they have. By default there is one.
 
     Raises:
         ValueError: there are no samples.
@@ -73,7 +77,7 @@ def fit_ridge(blocks: Iterable[tuple[Array, Array, NDArray[np.int64]]]) -> Ridge
                 factors[fold] = _factor([*([factors[fold]] if fold in factors else []), block[folds == fold]])
     if not factors:
         raise ValueError("ridge regression needs at least one sample with a known label, got none")
-    whole = _Path.of(_factor(list(factors.values())), p)
+    whole = _Path.of(_factor(list(factors.values())), p, parts)
     errors = _held_out(factors, p, whole.scale) if len(factors) > 1 else whole.generalised_errors()
     best = errors.argmin(axis=0)
     return Ridge(*whole.maps(best), PENALTIES[best], errors)
@@ -87,7 +91,7 @@ def _held_out(factors: dict[int, Array], p: int, scale: Array) -> Array:
     """The sum of squared errors ``(len(PENALTIES), K)`` of every fold, predicted from the others."""
     errors: Array = np.zeros(())
     for held_out, factor in factors.items():
-        path = _Path.of(_factor([other for fold, other in factors.items() if fold != held_out]), p, scale)
+        path = _Path.of(_factor([other for fold, other in factors.items() if fold != held_out]), p, scale=scale)
         for_each = []
         for place in range(len(PENALTIES)):
             coefficients, intercept = path.maps(np.full(path.projected.shape[1], place))
@@ -105,7 +109,7 @@ class _Path:
     Attributes:
         samples: their number S.
         x_means, y_means: ``(p,)`` and ``(K,)``.
-        scale: standard deviations of the features, 0 for constant ones.
+        scale: by which features are divided: standard deviations, times a factor for each part; 0 for constant ones.
         values, right: singular values and right vectors of the standardised features.
         projected: targets along the left vectors ``(values, K)``.
         unexplained: squared norm of the rest ``(K,)``.
@@ -121,8 +125,8 @@ class _Path:
     unexplained: Array
 
     @classmethod
-    def of(cls, factor: Array, p: int, scale: Array | None = None) -> _Path:
-        """From the triangular factor of ``[1, X, Y]``; ``scale`` by default that of its own samples."""
+    def of(cls, factor: Array, p: int, parts: NDArray[np.int64] | None = None, scale: Array | None = None) -> _Path:
+        """From the triangular factor of ``[1, X, Y]``; without ``scale``, that of its own samples and ``parts``."""
         samples = round(float(factor[0, 0]) ** 2)
         means = factor[0, 1:] / factor[0, 0]
         centered = factor[1:, 1:]  # of the features and targets minus their means: the first row takes up the ones
@@ -131,13 +135,14 @@ class _Path:
             scale = np.sqrt(np.square(x).sum(axis=0) / samples)
             # A constant feature leaves rounding errors, which must not be scaled up.
             scale = np.where(scale > 1e-10 * np.abs(means[:p]), scale, 0)
+            scale = scale * _balance(scale > 0, np.zeros(p, dtype=np.int64) if parts is None else parts)
         left, values, right = np.linalg.svd(x * _inverse(scale), full_matrices=False)
         projected = left.T @ y
         unexplained = np.square(y - left @ projected).sum(axis=0)
         return cls(samples, means[:p], means[p:], scale, values, right, projected, unexplained)
 
     def maps(self, places: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Coefficients ``(p, K)`` of the raw features, and intercepts ``(K,)``, at entries of ``PENALTIES`` ``(K,)``."""
+        """Coefficients ``(p, K)`` of raw features, intercepts ``(K,)``; each output at its entry of ``PENALTIES``."""
         penalties = self.samples * PENALTIES[places][:, None]
         filtered = (self.values / (np.square(self.values) + penalties)).T * self.projected  # (values, K)
         coefficients = _inverse(self.scale)[:, None] * (self.right.T @ filtered)
@@ -150,6 +155,13 @@ class _Path:
         rss = self.unexplained + np.square(shrinkage) @ np.square(self.projected)
         freedom = np.maximum(self.samples - 1 - len(self.values) + shrinkage.sum(axis=1, keepdims=True), 1e-150)
         return np.asarray(self.samples * rss / np.square(freedom))
+
+
+def _balance(varies: NDArray[np.bool_], parts: NDArray[np.int64]) -> Array:
+    """Factors ``(p,)`` of the scales after which every part has the same variance; 1 if there is one part."""
+    sizes = np.bincount(parts, weights=varies)
+    mean = sizes.sum() / max(np.count_nonzero(sizes), 1)
+    return np.sqrt(sizes / max(mean, 1))[parts]
 
 
 def _inverse(scale: Array) -> Array:

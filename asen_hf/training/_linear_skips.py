@@ -88,7 +88,7 @@ def _solve(
         return
     step = max(1, _NUMBERS_AT_ONCE // (sums.shape[0] * sums.shape[1] * inputs.shape[-1]))
 
-    def blocks() -> Iterator[tuple[np.ndarray, ...]]:
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for start in range(0, len(inputs), step):
             part = slice(start, start + step)
             design = np.einsum("msn,bnf->bmsf", sums, inputs[part], optimize=True)

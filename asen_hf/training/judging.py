@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-import torch
 from numpy.typing import NDArray
 
 from ..data.registry import Predictor

@@ -25,6 +25,8 @@ def random_task(seed, **fields):
         settings["symmetric_outputs"] = bool(rng.random() < 0.5)
     if level == "graph":
         settings["pooling"] = str(rng.choice(["mean", "sum", "max"]))
+    if level != "pair" and "pair_features" not in settings and (relations or "pair_vocab_size" in settings):
+        settings["partner_counts"] = bool(rng.random() < 0.5)
     return settings | fields
 
 

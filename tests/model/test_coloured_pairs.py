@@ -11,6 +11,7 @@ from asen_hf import AsenForMultitask, TaskConfig, equivariance_error
 from asen_hf.model.batching import EmbeddedRows
 from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.groups import from_array_form
+from asen_hf.model.read_out import fit_read_out
 from asen_hf.model.relations import refine
 from asen_hf.model.symmetry import SymmetryBreaker
 from tests.conftest import BASES, make_model
@@ -290,3 +291,55 @@ def test_bad_pairs_are_refused(fields, pairs, message):
 
 def test_every_relation_is_tested():
     assert set(itertools.chain(*RELATIONS)) == {"equal", "order", "sum", "difference"}
+
+
+@pytest.mark.parametrize("support", ["complete", "sparse"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_partner_counts_are_shares_of_the_pairs_of_each_kind(support, shared):
+    edges = [[i, (i + shift) % 6] for i in range(6) for shift in (0, 1, 2)]
+    task = TaskConfig(
+        group="R6",
+        vocab_size=3,
+        relations=["equal"],
+        point_order="line",
+        shared_rows=shared,
+        edges=edges if support == "sparse" else None,
+        partner_counts=True,
+    )
+    model, tokens = model_of(task), torch.randint(-1, 3, (4, 6), generator=torch.Generator().manual_seed(0))
+    rows = model.asen.run({"t": {"inputs": tokens}})["t"].rows
+    breaker = model.asen.symmetry_breakers["t"]
+    kinds = model.asen._class_rows("t") if shared else torch.arange(model.asen.num_counts("t"))
+    found = model.asen.partner_counts("t", rows.graph)
+    targets, sources, labels = breaker().to_edges()
+    expected = torch.zeros(4, 6, model.asen.num_counts("t"))
+    for row, node in itertools.product(range(4), range(6)):
+        own = [(int(s), int(r)) for t, s, r in zip(targets, sources, labels, strict=True) if t == node]
+        for source, orbital in own:
+            target_token, source_token = tokens[row, node], tokens[row, source]
+            colour = 2 if min(target_token, source_token) < 0 else int(target_token == source_token)
+            expected[row, node, kinds[3 * orbital + colour]] += 1 / len(own)
+    torch.testing.assert_close(found, expected)
+    head = model.heads["t"]
+    assert head.in_features == model.config.hidden_size + model.asen.num_counts("t")
+    assert (model.asen.num_counts("t") < 3 * breaker.num_pair_orbits) == shared
+
+
+def test_partner_counts_let_a_ridge_solve_a_set_task_from_five_rows():
+    task = TaskConfig(group="S5 wr S2", vocab_size=7, relations=["equal"], partner_counts=True)
+    model = model_of(task)
+    tokens = torch.randint(7, (300, 10), generator=torch.Generator().manual_seed(0))
+    other = torch.cat([tokens[:, 5:], tokens[:, :5]], dim=1)
+    labels = torch.cat(
+        [(tokens[:, part, None] == other[:, None, part]).any(dim=2) for part in (slice(0, 5), slice(5, 10))], dim=1
+    ).long()
+    fit_read_out(model, "t", {"inputs": tokens[:5], "labels": labels[:5]})
+    assert (model.predict(tokens[5:]) == labels[5:]).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"relations": ["equal"], "output_level": "pair"}, {"pair_features": 1, "relations": ["equal"]}]
+)
+def test_partner_counts_that_cannot_be_counted_are_refused(fields):
+    with pytest.raises(ValueError, match="partner_counts needs"):
+        TaskConfig(group="C4", vocab_size=3, partner_counts=True, **fields)
