@@ -300,6 +300,7 @@ def test_questions_about_large_groups_stay_open(answer):
     assert answer(cyclic(1025)) is None
 
 
+@pytest.mark.slow
 def test_a_report_of_a_large_group_says_what_is_undecided():
     report = closures.closure_report(cyclic(1025))
     assert (report.rank, report.transitivity, report.network_order) == (1025, 1, None)

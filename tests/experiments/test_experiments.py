@@ -711,7 +711,14 @@ def few_rows(monkeypatch):
     monkeypatch.setattr(TaskRecipe, "judge", lambda self, predict: {})
 
 
-@pytest.mark.parametrize("name", [str(path.relative_to(EXPERIMENTS)) for path in find_grids(EXPERIMENTS)])
+def grids_by_name():
+    for path in find_grids(EXPERIMENTS):
+        name = str(path.relative_to(EXPERIMENTS))
+        is_large = name.startswith("real/sudoku")  # 729 nodes, eight passes
+        yield pytest.param(name, marks=[pytest.mark.slow] if is_large else [])
+
+
+@pytest.mark.parametrize("name", grids_by_name())
 def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name, few_rows):
     (tmp_path / "repository").mkdir()
     if (ROOT / "../shared").exists():  # users' files, which grids name by their paths from the repository
