@@ -138,7 +138,7 @@ def _train(
         disable=not (show_progress and accelerator.is_local_main_process),
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
-    if has_fitted:
+    if has_fitted and eval_steps < num_steps:  # a single validation, at the end, has nothing to choose from
         _validate(accelerator, model, optimizer, work, progress, recipe, bar)
     recent: list[Tensor] = []
     while progress.step < num_steps and not progress.is_stale(training.patience, eval_steps):

@@ -110,7 +110,11 @@ class TrainingRecipe:
     train_rows: int | None = described(
         "Number of training rows per task, drawn from the train split; default: all.", None
     )
-    eval_steps: int = described("Number of steps between validations, each with a checkpoint; 0 for ten per run.", 0)
+    eval_steps: int = described(
+        "Steps between validations, each with a checkpoint; 0: ten per run. As many as the run has: only its end is "
+        "validated, and kept.",
+        0,
+    )
     patience: int | None = described(
         "Stop after this many validations without a lower loss; default: train to the end.", None
     )

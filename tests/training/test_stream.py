@@ -268,3 +268,13 @@ def test_a_run_that_died_after_its_fitted_start_goes_on(tmp_path, monkeypatch):
     last = [AsenForMultitask.from_pretrained(tmp_path / name / "checkpoint-2") for name in ("whole", "resumed")]
     assert all(torch.equal(tensor, last[1].state_dict()[key]) for key, tensor in last[0].state_dict().items())
     assert whole.scores == resumed.scores
+
+
+@pytest.mark.parametrize("eval_steps", [1, 2])
+def test_with_a_single_validation_there_is_no_fitted_start_to_choose(tmp_path, capsys, eval_steps):
+    model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
+    inputs = np.random.default_rng(0).integers(3, size=(60, 6))
+    rows, task = (inputs, (inputs == 1).astype(int)), {"group": "C6", "vocab_size": 3}
+    finetune(model, task, rows, output_dir=tmp_path, init_from="prior", max_steps=2, eval_steps=eval_steps)
+    printed = capsys.readouterr().out
+    assert [f"step {step}:" in printed for step in (0, 1, 2)] == [eval_steps == 1, eval_steps == 1, True]
