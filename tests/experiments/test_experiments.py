@@ -718,7 +718,7 @@ def grids_by_name():
         yield pytest.param(name, marks=[pytest.mark.slow] if is_large else [])
 
 
-@pytest.mark.parametrize("name", grids_by_name())
+@pytest.mark.parametrize("name", list(grids_by_name()))
 def test_a_cell_of_every_committed_grid_runs_at_toy_size(tmp_path, monkeypatch, name, few_rows):
     (tmp_path / "repository").mkdir()
     if (ROOT / "../shared").exists():  # users' files, which grids name by their paths from the repository
