@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 from .sections import known, mapping
@@ -21,16 +22,25 @@ class Tuned:
     sections: dict[str, Any]
 
     @classmethod
-    def read(cls, entry: Any, axes: Axes) -> Tuned:
-        """An entry ``{at: {axis: value, …}, section: …}``. ``ValueError`` names what the axes do not have."""
+    def read(cls, entry: Any, axes: Axes) -> list[Tuned]:
+        """An entry ``{at: {axis: value or list of values, …}, section: …}``, once for each combination of values.
+
+        Raises:
+            ValueError: names what the axes do not have.
+        """
         sections = dict(mapping(entry, "an entry of tuned"))
-        at = {str(axis): str(value) for axis, value in mapping(sections.pop("at", {}), "at of tuned").items()}
+        at = {
+            str(axis): [str(value) for value in (values if isinstance(values, list) else [values])]
+            for axis, values in mapping(sections.pop("at", {}), "at of tuned").items()
+        }
         if not at:
             raise ValueError("tuned: an entry needs at, the axes and values of its cells")
-        for axis, value in at.items():
-            if value not in axes.get(axis, {}):
-                raise ValueError(f"tuned: no cell has {axis} {value!r}")
-        return cls(at, known(sections, SECTIONS))
+        for axis, values in at.items():
+            for value in values:
+                if value not in axes.get(axis, {}):
+                    raise ValueError(f"tuned: no cell has {axis} {value!r}")
+        sections = known(sections, SECTIONS)
+        return [cls(dict(zip(at, values, strict=True)), sections) for values in itertools.product(*at.values())]
 
 
 def read_axis(name: str, axis: Any) -> dict[str, dict[str, Any]]:

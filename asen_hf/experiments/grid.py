@@ -14,7 +14,7 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
 - ``axes``: each axis is a list of values of the training field of the same name, or a mapping of names to sections that
   are merged over the base, later axes over earlier ones. One axis is ``seed``. A cell takes one value of every axis;
 - ``tuned``: sections for the cells that take certain values, ``{at: {axis: value}, …}``, merged after the axes: what
-  was chosen for one arm at one size;
+  was chosen for one arm at one size; a list of values means each of them;
 - ``report``: see :class:`Report`;
 - ``keep``: true keeps the folders of finished runs, which lie under ``runs`` (by default runs/experiments/NAME);
 - ``retired``: why the cells can no longer be run, and the last revision that could. The report can always be made.
@@ -81,7 +81,7 @@ class Grid:
             axes = {
                 str(name): read_axis(str(name), axis) for name, axis in mapping(content.pop("axes", {}), "axes").items()
             }
-            tuned = [Tuned.read(entry, axes) for entry in content.pop("tuned", [])]
+            tuned = [one for entry in content.pop("tuned", []) for one in Tuned.read(entry, axes)]
             report = Report(**known(content.pop("report", {}), [field.name for field in dataclasses.fields(Report)]))
             fields = known(content, ["description", "findings", "base", "keep", "runs", "retired"])
             grid = cls(folder, axes=axes, tuned=tuned, report=report, **{"description": "", **fields})

@@ -224,8 +224,7 @@ class AsenForMultitask(AsenPreTrainedModel):
             logits = head(states, output.rows.orbital_features, graph)
             return logits if sheets is None else sheets.pair_outputs(logits, chosen)
         if (counts := self.asen.partner_counts(name, graph)) is not None:
-            counts = counts.to(states.dtype).expand(len(states), -1, -1)
-            states = torch.cat([states, counts], dim=-1)
+            states = torch.cat([states, counts.to(states.dtype)], dim=-1)
         logits = through_sheets(states, read)
         if name not in self.linear_skips:
             return logits

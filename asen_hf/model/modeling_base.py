@@ -20,6 +20,7 @@ from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
 from .configuration_names import PRIOR
 from .configuration_pairs import num_colours
+from .configuration_values import require
 from .heads import pool, pooling_of
 from .init_from import (
     colour_rows,
@@ -39,7 +40,7 @@ from .normalization import (
 from .outputs import BackboneOutput
 from .pairs import PairEmbedder, add_pair_vectors
 from .pretrained_asen import AsenPreTrainedModel, has_adapters
-from .relations import partner_counts, refine
+from .relations import MAX_COUNTS, counts_fit, num_partner_counts, partner_counts, refine
 from .structure_columns import StructureColumns
 from .structure_embedder import StructureEmbedder
 from .symmetry import EdgeEmbedder, NodeEmbedder, OrbitGraph, SymmetryBreaker
@@ -88,6 +89,11 @@ class AsenModel(AsenPreTrainedModel):
                 + breaker.num_triple_orbits
             )
             * size
+        )
+        require(
+            not task.partner_counts or counts_fit(task, breaker),
+            f"partner_counts would need {task.degree * num_partner_counts(task, breaker):,} numbers per row, more than "
+            f"{MAX_COUNTS:,} (MAX_COUNTS): leave it out",
         )
         modules: list[tuple[str, nn.Module]] = [
             ("symmetry_breakers", breaker),
@@ -370,10 +376,10 @@ class AsenModel(AsenPreTrainedModel):
     def num_counts(self, task: str) -> int:
         """Number of counts of partners that a task's head reads per node."""
         config, breaker = self.config.tasks[task], cast(SymmetryBreaker, self.symmetry_breakers[task])
-        return (breaker.num_classes or breaker.num_pair_orbits) * num_colours(config) * config.partner_counts
+        return num_partner_counts(config, breaker) if config.partner_counts else 0
 
     def partner_counts(self, task: str, graph: OrbitGraph) -> Tensor | None:
-        """``(B, n, num_counts)``, or ``(1, n, num_counts)``; ``None`` where the head does not read them."""
+        """``(B, n, num_counts)``; ``None`` where the head does not read them."""
         if not (number := self.num_counts(task)):
             return None
         has_classes = cast(SymmetryBreaker, self.symmetry_breakers[task]).num_classes > 0

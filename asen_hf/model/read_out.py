@@ -24,9 +24,11 @@ from .configuration_task import TaskConfig
 from .heads import Head, is_known, without_padding
 from .normalization import normalized_labels, to_device
 from .pretrained_asen import evaluating
+from .relations import counts_fit
 from .ridge import fit_ridge
 from .row_statistics import row_statistics, unbounded
 from .structure_embedder import StructureEmbedder
+from .symmetry import SymmetryBreaker
 
 if TYPE_CHECKING:
     from .modeling_asen import AsenForMultitask
@@ -56,7 +58,7 @@ def with_context(
     Args:
         model: with a structure embedder, unless it has the task.
         task: the name of a task of the model; or a config, whose tables are computed from its structure. Statistics
-            that it does not state are those of the context, and the head reads counts of partners where there are any.
+            that it does not state are those of the context. Its head reads counts of partners unless they are too many.
         context: ``inputs``, ``labels`` and, if there are any, ``pairs`` and ``attention_mask``.
 
     Returns:
@@ -69,7 +71,8 @@ def with_context(
     if isinstance(task, TaskConfig | dict):
         name = next(name for name in map("context{}".format, itertools.count()) if name not in model.config.tasks)
         config = TaskConfig.from_dict(task.to_dict() if isinstance(task, TaskConfig) else task)
-        config = dataclasses.replace(config, partner_counts=can_count_partners(config))
+        has_counts = can_count_partners(config) and counts_fit(config, SymmetryBreaker(config))
+        config = dataclasses.replace(config, partner_counts=has_counts)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # of the codes of tokens: equal calls give equal predictions
             fitted.add_task(name, _with_statistics(config, name, context), init_from=PRIOR)

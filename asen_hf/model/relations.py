@@ -14,7 +14,10 @@ from torch import Tensor
 
 from .configuration_pairs import num_colours, relation_sizes
 from .configuration_task import TaskConfig
-from .symmetry import OrbitGraph
+from .symmetry import OrbitGraph, SymmetryBreaker
+
+MAX_COUNTS = 2**16
+"""Most counts of partners of a row: 64 MiB for 256 rows in float32."""
 
 
 def refine(task: TaskConfig, graph: OrbitGraph, inputs: Tensor, pairs: Tensor | None) -> OrbitGraph:
@@ -47,26 +50,34 @@ def refine(task: TaskConfig, graph: OrbitGraph, inputs: Tensor, pairs: Tensor | 
     return dataclasses.replace(graph, labels=labels)
 
 
+def num_partner_counts(task: TaskConfig, breaker: SymmetryBreaker) -> int:
+    """Number of kinds of partners: of orbitals, or of the rows that they share, times colours."""
+    return (breaker.num_classes or breaker.num_pair_orbits) * num_colours(task)
+
+
+def counts_fit(task: TaskConfig, breaker: SymmetryBreaker) -> bool:
+    """Whether the counts of one row's partners are at most ``MAX_COUNTS`` numbers."""
+    return task.degree * num_partner_counts(task, breaker) <= MAX_COUNTS
+
+
 def partner_counts(graph: OrbitGraph, number: int, kinds: Tensor | None = None) -> Tensor:
     """The share of every node's pairs that have each label.
 
     Args:
-        graph: labels as :func:`refine` gives them.
+        graph: labels of every row ``(B, …)``, as :func:`refine` gives them to a task with colours.
         number: of labels, or of kinds.
         kinds: int64, the kind of every label; by default each is one of its own.
 
     Returns:
-        ``(B, n, number)``, or ``(1, n, number)`` if all rows share labels. Pairs with nodes that a row lacks count as
-        none.
+        ``(B, n, number)``. Pairs with nodes that a row lacks count as none.
     """
     targets, sources, labels = graph.to_edges()
     labels = labels if kinds is None else kinds[labels]
-    labels = labels.unsqueeze(0) if labels.dim() == 1 else labels
     mask, n = graph.node_mask, graph.num_nodes
     present = torch.ones_like(labels, dtype=torch.get_default_dtype()) if mask is None else mask[:, sources].float()
-    labels = labels.expand(len(present), -1)
-    counts = present.new_zeros(len(present), n * number).scatter_add(1, targets * number + labels, present)
-    valency = torch.bincount(targets, minlength=n).clamp(min=1)
+    # len() would be a constant of an exported program
+    counts = present.new_zeros(present.shape[0], n * number).scatter_add(1, targets * number + labels, present)
+    valency = present.new_zeros(n).index_add(0, targets, present.new_ones(targets.shape)).clamp(min=1)
     return counts.unflatten(1, (n, number)) / valency.unsqueeze(-1)
 
 

@@ -67,12 +67,14 @@ def fit_ridge(
     for features, targets, rows in blocks:
         block = np.concatenate([np.ones((len(features), 1)), features, targets], axis=1)
         p = features.shape[1]
-        for row in rows.tolist() if len(order) <= FEW_ROWS else []:
-            order.setdefault(row, len(order))
+        numbers, places = np.unique(rows, return_inverse=True)
+        if len(order) <= FEW_ROWS:
+            for row in numbers.tolist():
+                order.setdefault(row, len(order))
         if len(order) > FEW_ROWS:
             factors = {0: _factor([*factors.values(), block])}
         else:
-            folds = np.array([order[row] % NUM_FOLDS for row in rows.tolist()], dtype=np.int64)
+            folds = np.array([order[row] % NUM_FOLDS for row in numbers.tolist()], dtype=np.int64)[places]
             for fold in np.unique(folds).tolist():
                 factors[fold] = _factor([*([factors[fold]] if fold in factors else []), block[folds == fold]])
     if not factors:

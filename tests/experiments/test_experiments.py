@@ -591,6 +591,17 @@ def test_report_without_a_name_rebuilds_every_experiment_that_has_a_grid(toy, ca
 # --- grids ------------------------------------------------------------------------------------------------------------
 
 
+def test_what_was_tuned_for_several_values_is_merged_for_each_combination(tmp_path):
+    rates = axes(train_rows={rows: {"training": {"train_rows": rows}} for rows in (20, 40, 60)})
+    tuned = [{"at": {"arm": "gated", "train_rows": [20, 60]}, "training": {"lr": 0.1}}]
+    grid = Grid.read(write_grid(tmp_path / "toy", axes=rates, tuned=tuned))
+    plain = Grid.read(write_grid(tmp_path / "toy", axes=rates))
+    for cell in grid.cells:
+        is_tuned = cell["arm"] == "gated" and cell["train_rows"] in ("20", "60")
+        assert (grid.recipe(cell).training.lr == 0.1) == is_tuned
+        assert (grid.fingerprint(cell) != plain.fingerprint(cell)) == is_tuned
+
+
 def test_what_was_tuned_for_an_arm_at_a_size_is_merged_last(tmp_path):
     at = {"arm": "gated", "train_rows": 40}
     rates = axes(train_rows={20: {"training": {"lr": 0.2}}, 40: {"training": {"lr": 0.4, "train_rows": 40}}})

@@ -1,5 +1,6 @@
 """Relations between inputs, categories and numbers of pairs: exact, alike in all implementations, and as defined."""
 
+import dataclasses
 import itertools
 from statistics import NormalDist
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from asen_hf import AsenForMultitask, TaskConfig, equivariance_error
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, equivariance_error
 from asen_hf.model.batching import EmbeddedRows
 from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.groups import from_array_form
@@ -343,3 +344,12 @@ def test_partner_counts_let_a_ridge_solve_a_set_task_from_five_rows():
 def test_partner_counts_that_cannot_be_counted_are_refused(fields):
     with pytest.raises(ValueError, match="partner_counts needs"):
         TaskConfig(group="C4", vocab_size=3, partner_counts=True, **fields)
+
+
+def test_too_many_partner_counts_are_refused_and_left_out_in_context():
+    task = TaskConfig(group="E40", vocab_size=3, relations=["equal"], output_level="graph")
+    tokens = torch.randint(3, (6, 40), generator=torch.Generator().manual_seed(0))
+    model = AsenForMultitask(AsenConfig(hidden_size=8, num_hidden_layers=1, structure_embedder=True))
+    assert model.predict(tokens, task, context=(tokens, tokens[:, 0] % 2)).shape == (6,)
+    with pytest.raises(ValueError, match=r"partner_counts would need 192,000 numbers per row, more than 65,536"):
+        model.add_task("t", dataclasses.replace(task, partner_counts=True))

@@ -65,6 +65,13 @@ def test_an_exported_model_takes_any_batch_size(inputs, colouring, base, monkeyp
     check(exported(model, inputs).module(), model, inputs, monkeypatch)
 
 
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_counts_of_partners_are_exported(level, monkeypatch):
+    task = TaskConfig(group="C4", vocab_size=3, relations=["equal"], partner_counts=True, output_level=level)
+    model = make_model({"t": task}, spread=0.3)
+    check(exported(model, "tokens").module(), model, "tokens", monkeypatch)
+
+
 @pytest.mark.parametrize("implementation", ["gatv2_chunked", "gatv2_compile", "gatv2_pyg"])
 @pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
 def test_every_implementation_is_exported_as_the_formula(implementation, gated, monkeypatch):
