@@ -2,9 +2,10 @@
 PYTHON := .venv/bin/python
 CONSTRAINTS := .ci/constraints.txt
 INSTALLED := .venv/.installed
+RELEASE := build/release
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test upstream lint docs package bench
+.PHONY: help setup pretrain test upstream lint docs package release bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,9 +37,23 @@ lint: setup ## check style and types
 docs: setup ## build the site, strictly, into build/site
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --config-file .mkdocs.yml
 
-# Without isolation, so that the pinned setuptools builds it.
+# Without isolation, so that the pinned hatchling builds it.
 package: setup ## build the sdist, and from it the wheel, into dist/
+	rm -rf dist
 	$(PYTHON) -m build --no-isolation
+
+# The tests run in a copy of the last commit whose asen_hf is what the wheel installed.
+release: package ## build, check what an index would show, and run the tests on the wheel; what is then to be tagged
+	git diff --quiet HEAD  # what is committed is what is released
+	rm -rf $(RELEASE) && mkdir -p $(RELEASE)/tree
+	python3 -m venv $(RELEASE)/venv
+	$(RELEASE)/venv/bin/pip install --quiet -c $(CONSTRAINTS) torch==2.13.0
+	$(RELEASE)/venv/bin/pip install --quiet -c $(CONSTRAINTS) "$$(ls dist/*.whl)[dev]" twine
+	$(RELEASE)/venv/bin/twine check --strict dist/*
+	git archive HEAD | tar --extract --directory $(RELEASE)/tree --exclude 'asen_hf'
+	ln -s "$$($(RELEASE)/venv/bin/python -c 'import asen_hf; print(*asen_hf.__path__)')" $(RELEASE)/tree/asen_hf
+	cd $(RELEASE)/tree && OMP_NUM_THREADS=1 ../venv/bin/python -m pytest -n 2 --dist worksteal
+	@echo "ready: git tag v$$($(RELEASE)/venv/bin/asen --version | sed 's/.* //') && twine upload dist/*"
 
 bench: setup ## measure speed and memory (METR_LA=file.npz for its roads)
 	$(PYTHON) tests/benchmarks/attention_kernels.py $(METR_LA)

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import re
 import runpy
 from pathlib import Path
@@ -170,6 +171,18 @@ def test_every_path_it_names_exists(page: Path) -> None:
 def test_the_reference_has_every_name_of_the_face() -> None:
     documented = re.findall(r"^::: asen_hf\..*?(\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.M)
     assert not set(asen_hf.__all__) - {*documented, "__version__"}
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert headings[0] in (asen_hf.__version__, "Unreleased")
+
+
+@pytest.mark.parametrize("notebook", [*(ROOT / "docs").rglob("*.ipynb")], ids=lambda path: path.name)
+def test_a_notebook_is_committed_without_outputs(notebook: Path) -> None:
+    """Building the site executes it (docs/notebooks.py)."""
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert cells and all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
 def test_pictures_are_small() -> None:
