@@ -29,6 +29,7 @@ from ..evaluation.scores import Score, row_outcomes, score_splits
 from ..model.configuration_asen import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ..model.read_out import fit_read_out
+from ..training._run_folder import checkpoints, remove_checkpoint
 from ..training._statistics import with_training_statistics
 from ..training.finetune import prepare_model
 from ..training.judging import judged
@@ -37,6 +38,7 @@ from ..training.recipe import Recipe
 from ..training.recipe import Start as RecipeStart
 from ..training.stream import StreamWork, stream_model, stream_of
 from ..training.work import MultitaskWork, subsample
+from ._attempts import Attempts, attempt
 from ._axes import Cell
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
 from .reference_runs import run_reference
@@ -52,10 +54,15 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     recipe, pretraining = grid.recipe(cell, **overrides), grid.pretraining(cell, **overrides)
     if pretraining is not None:
         pretrain(grid, pretraining)  # or wait for the worker that trains it; it has its own line with its own time
+    content = grid.fingerprint(cell)  # before the rows are read: a file that changes later makes the line stale
+    with attempt(Path(recipe.training.output_dir), content, revision()) as attempts:
+        recipe.training.resume_from_checkpoint = attempts.resume_from_checkpoint
+        return _run_cell(grid, cell, recipe, pretraining, attempts)
+
+
+def _run_cell(grid: Grid, cell: Cell, recipe: Recipe, pretraining: Recipe | None, attempts: Attempts) -> dict[str, Any]:
     start = time.perf_counter()
     training, output = recipe.training, Path(recipe.training.output_dir)
-    shutil.rmtree(output, ignore_errors=True)
-    content = grid.fingerprint(cell)  # before the rows are read: a file that changes later makes the line stale
     configs, data = recipe.load()
     if fold := grid.fold(cell):
         data = {name: fold.apply(splits, training.seed) for name, splits in data.items()}
@@ -66,7 +73,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
         output.mkdir(parents=True)
         outcomes.write(output / OUTCOMES_NAME)
         made = {"parameters": 0, "rows": training.train_rows or len(data[name]["train"]), "steps": 0, "best_step": 0}
-        return _line(cell, task, data[name], scores["test"], scores["validation"].value, content, start, made)
+        return _line(cell, task, data[name], scores["test"], scores["validation"].value, attempts, start, made)
     start_from = grid.start(cell)
     model = starting_model(recipe, pretraining, start_from, configs, grid.architecture(cell))
     rows = steps = best_step = 0
@@ -90,7 +97,7 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     score = score_splits(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
     score = judged({name: score}, model, recipe.tasks, batch_size=training.eval_batch_size)[name]
     made = {"parameters": model.num_parameters(), "rows": rows, "steps": steps, "best_step": best_step}
-    return _line(cell, task, data[name], score, validation, content, start, made)
+    return _line(cell, task, data[name], score, validation, attempts, start, made)
 
 
 def _line(
@@ -99,7 +106,7 @@ def _line(
     splits: DatasetDict,
     score: Score,
     validation: float | str,
-    content: str,
+    attempts: Attempts,
     start: float,
     made: dict[str, int],
 ) -> dict[str, Any]:
@@ -113,17 +120,17 @@ def _line(
         # majority or constant prediction, fitted on the whole train split even if the cell trains on fewer rows
         "reference": reference_scores(task, splits["train"], splits["test"], [simplest])[simplest],
         **made,
-        "wall_seconds": round(time.perf_counter() - start, 1),
-        "recipe": content,
-        **_provenance(),
+        "wall_seconds": round(attempts.seconds + time.perf_counter() - start, 1),
+        "recipe": attempts.content,
+        **_provenance(attempts),
         "validation": validation,
         "details": json.dumps(score.details),
     }
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance(attempts: Attempts) -> dict[str, Any]:
     """The provenance columns of the stores; an accelerator is named with the platform."""
-    record = provenance()
+    record = {**provenance(), "revision": ", ".join(attempts.revisions)}
     record["platform"] = ", ".join(filter(None, [record["platform"], record["accelerator"]]))
     return {name: record[name] for name in PROVENANCE}
 
@@ -187,38 +194,42 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be training it
         if is_finished(recipe):
             return
-        shutil.rmtree(output, ignore_errors=True)  # of a worker that died
-        start = time.perf_counter()
-        work: Any
-        configs: dict[str, TaskConfig] = {}
-        if stream_of(recipe) is not None:
-            work = StreamWork(recipe)
-            largest = work.num_rows
-        else:
-            configs, work = recipe.load()
-            configs = with_training_statistics(configs, work, recipe.training, is_logged=False)
-            largest = recipe.training.train_rows or max(len(splits["train"]) for splits in work.values())
-        set_seed(recipe.training.seed)
-        if isinstance(work, StreamWork):
-            model = stream_model(recipe)
-        else:
-            implementation = recipe.training.attn_implementation
-            model = AsenForMultitask(recipe.model.config(configs, attn_implementation=implementation))
-        scores = train(model, work, recipe)["validation"].scores
-        grid.pretrainings.append(
-            {
-                "pretraining": output.name,
-                "seed": recipe.training.seed,
-                "tasks": len(configs),
-                "validation_loss": sum(score.loss for score in scores.values()) / len(scores),
-                "parameters": model.num_parameters(),
-                "steps": total_steps(recipe.training, largest, num_processes=1),
-                "wall_seconds": round(time.perf_counter() - start, 1),
-                **_provenance(),
-            }
-        )
-        for checkpoint in output.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
+        with attempt(output, output.name, revision()) as attempts:
+            recipe.training.resume_from_checkpoint = attempts.resume_from_checkpoint
+            grid.pretrainings.append(_pretrain(recipe, attempts))
+
+
+def _pretrain(recipe: Recipe, attempts: Attempts) -> dict[str, Any]:
+    """The line of the pretraining, whose finished checkpoint is left in its folder."""
+    start, output = time.perf_counter(), Path(recipe.training.output_dir)
+    work: Any
+    configs: dict[str, TaskConfig] = {}
+    if stream_of(recipe) is not None:
+        work = StreamWork(recipe)
+        largest = work.num_rows
+    else:
+        configs, work = recipe.load()
+        configs = with_training_statistics(configs, work, recipe.training, is_logged=False)
+        largest = recipe.training.train_rows or max(len(splits["train"]) for splits in work.values())
+    set_seed(recipe.training.seed)
+    if isinstance(work, StreamWork):
+        model = stream_model(recipe)
+    else:
+        implementation = recipe.training.attn_implementation
+        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=implementation))
+    scores = train(model, work, recipe)["validation"].scores
+    for checkpoint in checkpoints(output):
+        remove_checkpoint(checkpoint)
+    return {
+        "pretraining": output.name,
+        "seed": recipe.training.seed,
+        "tasks": len(configs),
+        "validation_loss": sum(score.loss for score in scores.values()) / len(scores),
+        "parameters": model.num_parameters(),
+        "steps": total_steps(recipe.training, largest, num_processes=1),
+        "wall_seconds": round(attempts.seconds + time.perf_counter() - start, 1),
+        **_provenance(attempts),
+    }
 
 
 def serve(grid: Grid) -> None:
