@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from ._checking import check_tensor
-from ._messages import naming
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
@@ -22,14 +19,6 @@ from .configuration_names import PRIOR
 from .configuration_pairs import num_colours
 from .configuration_values import require
 from .heads import pool, pooling_of
-from .init_from import (
-    colour_rows,
-    copy_orbitals,
-    copy_rows,
-    find_donor_rows,
-    has_equal_inputs,
-    has_equal_pairs,
-)
 from .normalization import (
     embed_inputs,
     input_embedder,
@@ -41,7 +30,7 @@ from .outputs import BackboneOutput
 from .pairs import PairEmbedder, add_pair_vectors
 from .pretrained_asen import AsenPreTrainedModel, has_adapters
 from .relations import MAX_COUNTS, counts_fit, num_partner_counts, partner_counts, refine
-from .structure_columns import StructureColumns
+from .starting_rows import RowsOfDonor, RowsOfPrior
 from .structure_embedder import StructureEmbedder
 from .symmetry import EdgeEmbedder, NodeEmbedder, OrbitGraph, SymmetryBreaker
 from .task_modules import TaskModules
@@ -151,13 +140,7 @@ class AsenModel(AsenPreTrainedModel):
                 changes the layers and the task is the first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
-        from_prior = init_from == PRIOR
-        if from_prior and self.structure_embedder is None:
-            raise ValueError(
-                'init_from="prior" needs a model that was pretrained on random tasks and not finetuned since '
-                "(config.structure_embedder): load such a checkpoint, or name one of the model's tasks"
-            )
-        donor = None if init_from is None or from_prior else self.config.task(init_from)[0]
+        donor = None if init_from in (None, PRIOR) else self.config.task(init_from)[0]
         if donor is not None:
             self._check_unadapted(donor)
         _warn_if_not_closed(name, task)
@@ -169,76 +152,17 @@ class AsenModel(AsenPreTrainedModel):
         # These lines may raise, so they come before any change of the model.
         added = self._new_task_modules(task)
         breaker = cast(SymmetryBreaker, dict(added)["symmetry_breakers"])
-        rows = {} if donor is None else self._donor_rows(name, breaker, donor)
-        columns = None
-        if from_prior:
-            seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
-            with naming(f"task {name!r}"):
-                columns = StructureColumns.of(task, breaker(), seed)
+        rows: RowsOfDonor | RowsOfPrior | None = None
+        if donor is not None:
+            rows = RowsOfDonor(self, name, breaker, donor)
+        elif init_from == PRIOR:
+            rows = RowsOfPrior(self, name, breaker, task)
         self.config.insert_task(name, task)
         for modules, module in added:
             getattr(self, modules)[name] = self._ready(module)
         self._match_layers()
-        for table, donors in rows.items():
-            if table == "edge_embedders":
-                self._copy_orbitals(name, str(donor), donors)
-            else:
-                copy_rows(getattr(self, table)[name], getattr(self, table)[donor], donors)
-        if columns is not None:
-            self._write_structural_rows(name, columns)
-        if donor is not None and has_equal_inputs(task, self.config.tasks[donor]):
-            self._copy_whole(name, donor, self.token_embedders, self.missing_embedders)
-        if donor is not None and has_equal_pairs(task, self.config.tasks[donor]):
-            self._copy_whole(name, donor, self.pair_embedders)
-
-    @torch.no_grad()
-    def _write_structural_rows(self, name: str, columns: StructureColumns) -> None:
-        """Write the vectors that the structure embedder computes into a task's tables."""
-        task, embedder = self.config.tasks[name], cast(StructureEmbedder, self.structure_embedder)
-        pairs, inputs = embedder(columns)
-        self._set_orbitals(name, pairs, np.arange(len(pairs)))
-        tokens = self.token_embedders[name]
-        if task.vocab_size is not None:
-            tokens.weight.copy_(inputs)  # type: ignore[operator, union-attr]
-        else:
-            tokens.weight.copy_(inputs[:-1].T)  # type: ignore[operator, union-attr]
-            tokens.bias.copy_(inputs[-1])  # type: ignore[operator, union-attr]
-
-    def _set_orbitals(self, name: str, vectors: Tensor, rows: np.ndarray) -> None:
-        """Set the vectors of a task's orbitals, whether or not it shares rows."""
-        table, shared = (
-            cast(nn.Embedding, modules[name]) if name in modules else None
-            for modules in (self.edge_embedders, self.class_embedders)
-        )
-        classes = self._class_rows(name) if shared is not None else torch.empty(0)
-        assert table is not None
-        copy_orbitals(table, shared, classes, vectors, rows)
-
-    def _copy_orbitals(self, name: str, donor: str, rows: np.ndarray) -> None:
-        """Copy the donor's vectors of orbitals, whether or not either task shares rows."""
-        tasks = self.config.tasks
-        coloured = colour_rows(rows, tasks[name], tasks[donor])
-        if coloured is None:
-            warnings.warn(
-                f"task {name!r}, initialised from {donor!r}: orbitals start fresh, because the donor colours pairs "
-                f"otherwise: it has relations={tasks[donor].relations} and pair_vocab_size="
-                f"{tasks[donor].pair_vocab_size}, which the task may declare too",
-                stacklevel=4,
-            )
-            return
-        self._set_orbitals(name, self._orbital_features(donor), coloured)
-
-    def _copy_whole(self, name: str, donor: str, *embedders: TaskModules) -> None:
-        for modules in embedders:
-            if donor in modules:
-                modules[name].load_state_dict(modules[donor].state_dict())
-
-    def _donor_rows(self, name: str, breaker: Any, donor: str) -> dict[str, np.ndarray]:
-        """``{table: donor rows}`` for the new task's tables; warns of shared and of fresh rows."""
-        found = find_donor_rows(breaker, cast(SymmetryBreaker, self.symmetry_breakers[donor]))
-        if found.sentence:
-            warnings.warn(f"task {name!r}, initialised from {donor!r}: {found.sentence}", stacklevel=4)
-        return found.rows
+        if rows is not None:
+            rows.write(self, name)
 
     def drop_task(self, name: str) -> None:
         """Remove a task from the model and its config.
@@ -353,21 +277,21 @@ class AsenModel(AsenPreTrainedModel):
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_rows).sum(dim=1)
         graph = refine(task, breaker(), compared, pairs).replace(node_mask=mask)
-        features = self._orbital_features(name)
+        features = self.orbital_features(name)
         if name in self.pair_embedders and pairs is not None:
             vectors = _all_rows(self.pair_embedders[name])
             graph, features = add_pair_vectors(task, graph, features, vectors, pairs)
         triples = _all_rows(self.triple_embedders[name]) if name in self.triple_embedders else None
         return EmbeddedRows(node_features, features, triples, graph)
 
-    def _orbital_features(self, name: str) -> Tensor:
+    def orbital_features(self, name: str) -> Tensor:
         """One vector per orbital and colour of a task, ``(rank · colours, d)``."""
         features = _all_rows(self.edge_embedders[name])
         if name not in self.class_embedders:
             return features
-        return features + _all_rows(self.class_embedders[name])[self._class_rows(name)]
+        return features + _all_rows(self.class_embedders[name])[self.class_rows(name)]
 
-    def _class_rows(self, name: str) -> Tensor:
+    def class_rows(self, name: str) -> Tensor:
         """The shared row of every orbital and colour of a task that shares rows, ``(rank · colours,)``."""
         classes = cast(Tensor, cast(SymmetryBreaker, self.symmetry_breakers[name]).row_classes)
         colours = num_colours(self.config.tasks[name])
@@ -383,7 +307,7 @@ class AsenModel(AsenPreTrainedModel):
         if not (number := self.num_counts(task)):
             return None
         has_classes = cast(SymmetryBreaker, self.symmetry_breakers[task]).num_classes > 0
-        return partner_counts(graph, number, self._class_rows(task) if has_classes else None)
+        return partner_counts(graph, number, self.class_rows(task) if has_classes else None)
 
     def num_pooled(self, task: str) -> int:
         """Number of graph states that a task's head reads: one, or one per node orbit."""

@@ -310,7 +310,7 @@ def test_partner_counts_are_shares_of_the_pairs_of_each_kind(support, shared):
     model, tokens = model_of(task), torch.randint(-1, 3, (4, 6), generator=torch.Generator().manual_seed(0))
     rows = model.asen.run({"t": {"inputs": tokens}})["t"].rows
     breaker = model.asen.symmetry_breakers["t"]
-    kinds = model.asen._class_rows("t") if shared else torch.arange(model.asen.num_counts("t"))
+    kinds = model.asen.class_rows("t") if shared else torch.arange(model.asen.num_counts("t"))
     found = model.asen.partner_counts("t", rows.graph)
     targets, sources, labels = breaker().to_edges()
     expected = torch.zeros(4, 6, model.asen.num_counts("t"))

@@ -80,7 +80,7 @@ def test_rows_are_shared_where_there_is_an_order_or_a_name_twice(fields, expecte
 def test_fresh_orbitals_of_a_class_are_equal_and_both_tables_learn():
     task = TaskConfig(group="R5", vocab_size=3, point_order="line", relations=["order"])
     model = make_model({"t": task})
-    features = model.asen._orbital_features("t")
+    features = model.asen.orbital_features("t")
     classes = model.asen.symmetry_breakers["t"].row_classes
     assert not model.asen.edge_embedders["t"].weight.any()
     for row, other in zip(features.unflatten(0, (-1, 4)), classes.tolist(), strict=True):

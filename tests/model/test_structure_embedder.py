@@ -74,7 +74,7 @@ def test_every_row_of_a_new_task_is_what_the_embedder_computes(case, monkeypatch
     assert np.isfinite(columns.pairs).all()
     with torch.no_grad():
         pairs, _ = model.asen.structure_embedder(columns)
-        torch.testing.assert_close(model.asen._orbital_features("new"), pairs, rtol=0, atol=1e-12)
+        torch.testing.assert_close(model.asen.orbital_features("new"), pairs, rtol=0, atol=1e-12)
         inputs, categories = rows_of(task)
         assert model(inputs, pairs=categories).logits.isfinite().all()
     assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in before.items())

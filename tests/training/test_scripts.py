@@ -285,7 +285,7 @@ def test_a_new_task_may_start_from_the_rows_of_one_that_the_checkpoint_knows(tmp
         copied = after[name.replace("cyclic_sum", "cyclic_product")]
         torch.testing.assert_close(before[name], copied, rtol=0, atol=1e-6)
     donor, new = (AsenForMultitask.from_pretrained(folder).asen for folder in (checkpoint, tmp_path / "out"))
-    sums = donor._orbital_features("equivariant/cyclic_sum"), new._orbital_features("equivariant/cyclic_product")
+    sums = donor.orbital_features("equivariant/cyclic_sum"), new.orbital_features("equivariant/cyclic_product")
     torch.testing.assert_close(*sums, rtol=0, atol=1e-6)
 
 
