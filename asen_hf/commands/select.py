@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.reference_predictions import REFERENCES
-from ..experiments.rivals import ARCHITECTURES
+from ..experiments.rival_networks import ARCHITECTURES
 from ..experiments.selection import DEFAULT_RECIPE, SUPPORTS, select
 from ..training._typed_fields import described
 from ..training.recipe import Recipe

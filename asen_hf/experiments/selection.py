@@ -34,7 +34,8 @@ from ..training.recipe import Recipe
 from ..training.task_recipe import TaskRecipe
 from ._axes import Cell
 from .grid import Grid
-from .rivals import ARCHITECTURES, TITLES, RivalConfig, matched_width
+from .rival_networks import ARCHITECTURES, TITLES
+from .rivals import RivalConfig, matched_width
 from .runner import plan, run_jobs
 from .selection_report import Candidate, Standing, best_rates, rank, write_ranking
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from asen_hf import TaskConfig, equivariance_error, orbit_labels, parse_group
-from asen_hf.experiments.rivals import ARCHITECTURES, DiffusionCell, RivalConfig, RivalForMultitask, matched_width
+from asen_hf.experiments.rival_networks import ARCHITECTURES, DiffusionCell
+from asen_hf.experiments.rivals import RivalConfig, RivalForMultitask, matched_width
 
 PATH = [[i, j] for i in range(6) for j in range(6) if abs(i - j) <= 1]
 REGRESSION = {"degree": 6, "edges": PATH, "num_features": 4, "problem_type": "regression", "num_labels": 3}
