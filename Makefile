@@ -2,6 +2,7 @@
 PYTHON := .venv/bin/python
 CONSTRAINTS := .ci/constraints.txt
 INSTALLED := .venv/.installed
+TORCH := torch==2.13.0
 RELEASE := build/release
 
 .DEFAULT_GOAL := help
@@ -15,7 +16,7 @@ setup: $(INSTALLED) ## install the package and its pinned dependencies into .ven
 # torch comes first and by its exact version, so that a local build of it (CPU-only, say) is kept by the second line.
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	python3 -m venv .venv
-	$(PYTHON) -m pip install --quiet -c $(CONSTRAINTS) torch==2.13.0
+	$(PYTHON) -m pip install --quiet -c $(CONSTRAINTS) $(TORCH)
 	$(PYTHON) -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
 	touch $@
 
@@ -43,11 +44,12 @@ package: setup ## build the sdist, and from it the wheel, into dist/
 	$(PYTHON) -m build --no-isolation
 
 # The tests run in a copy of the last commit whose asen_hf is what the wheel installed.
-release: package ## build, check what an index would show, and run the tests on the wheel; what is then to be tagged
-	git diff --quiet HEAD  # what is committed is what is released
+release: ## build what is committed, check what an index would show, and run the tests on the wheel
+	@test -z "$$(git status --porcelain)" || { echo "commit or remove first:"; git status --short; exit 1; }
+	$(MAKE) package
 	rm -rf $(RELEASE) && mkdir -p $(RELEASE)/tree
 	python3 -m venv $(RELEASE)/venv
-	$(RELEASE)/venv/bin/pip install --quiet -c $(CONSTRAINTS) torch==2.13.0
+	$(RELEASE)/venv/bin/pip install --quiet -c $(CONSTRAINTS) $(TORCH)
 	$(RELEASE)/venv/bin/pip install --quiet -c $(CONSTRAINTS) "$$(ls dist/*.whl)[dev]" twine
 	$(RELEASE)/venv/bin/twine check --strict dist/*
 	git archive HEAD | tar --extract --directory $(RELEASE)/tree --exclude 'asen_hf'

@@ -22,9 +22,10 @@ Run the missing cells of a grid of small trainings, or write its report.
 
 training/experiments/NAME/ holds grid.yaml (keys: see asen_hf/experiments/grid.py), results.csv with one line per
 finished cell, and report.md with its plot, which --report makes from grid.yaml and results.csv. To continue after an
-interruption, run the same command: cells that have a line are not run again. Weights are deleted unless the grid keeps
-them. Pretrained weights lie under runs/, with their lines in pretrainings.csv, and are trained again if they are
-missing. Reports of studies that real/page.yaml or paper/page.yaml lists also render docs/results/real.md, the README's
+interruption, run the same command: cells that have a line are not run again, and one that was cut off goes on from its
+last checkpoint (remove its folder under runs/ to begin anew). Weights are deleted unless the grid keeps them.
+Pretrained weights lie under runs/, with their lines in pretrainings.csv, and are trained again if they are missing.
+Reports of studies that real/page.yaml or paper/page.yaml lists also render docs/results/real.md, the README's
 table of results and docs/results/paper.md. A study may hold several grids, in folders of its own: `real/poker` is one
 of them, `real` all, one after the other.
 """

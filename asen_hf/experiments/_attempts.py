@@ -1,59 +1,94 @@
-"""What was cut off goes on from its last checkpoint, if it is still the same; its line names all who made it."""
+"""A training that was cut off goes on from its last checkpoint, and its record names every attempt at it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ..training._run_folder import checkpoints
 
 
 @dataclass
 class Attempts:
-    """The attempts at one training, kept beside its folder until it is done.
+    """The attempts at one training, kept in a file beside its folder until it ends.
 
     Args:
-        content: what is trained (:meth:`~asen_hf.experiments.grid.Grid.fingerprint`).
-        revisions: of the code, each once.
-        seconds: wall time of earlier attempts, as far as the checkpoint that the last one goes on from.
-        since: when the last one began, as :func:`time.time` tells it.
+        content: what is trained; another content begins anew.
+        resumes: whether the present attempt goes on from a checkpoint.
+        seconds: wall time of earlier attempts, up to the checkpoint that the present one goes on from.
+        began: when the present attempt did, in seconds as :func:`time.time` counts them.
+        made_with: of every attempt, ``{column: value}``: code, libraries and machine.
     """
 
     content: str
-    revisions: list[str] = field(default_factory=list)
+    resumes: bool = False
     seconds: float = 0.0
-    since: float = 0.0
+    began: float = 0.0
+    made_with: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def resume_from_checkpoint(self) -> str | None:
-        """For the training's recipe."""
-        return "latest" if self.seconds else None
+        """For the recipe of the training."""
+        return "latest" if self.resumes else None
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """``{column: value}``; different values of several attempts are separated by commas."""
+        columns = {column: [str(made[column]) for made in self.made_with] for column in self.made_with[-1]}
+        return {column: ", ".join(dict.fromkeys(values)) for column, values in columns.items()}
 
 
 @contextlib.contextmanager
-def attempt(output: Path, content: str, revision: str) -> Iterator[Attempts]:
-    """Begin or go on with a training in the folder ``output``, from which what else was in it is removed.
+def attempt(output: Path, content: str, made_with: dict[str, Any]) -> Iterator[Attempts]:
+    """Continue the training in ``output`` if its last attempt died with the same content; otherwise empty the folder.
 
-    When the body ends without an error, the attempts are forgotten: whoever trains there again begins anew.
+    The next attempt begins anew after this one ends, be it with an error: code that failed may have spoilt weights.
+
+    Raises:
+        ValueError: another process is at it.
     """
-    saved, path = checkpoints(output), output.parent / f".{output.name}.attempts.json"
-    try:
-        attempts = Attempts(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # there was none, or it died while it wrote
-        attempts = Attempts("")
-    if attempts.content == content and saved:
-        attempts.seconds += max(saved[-1].stat().st_mtime - attempts.since, 1e-3)
-    else:
-        attempts = Attempts(content)
-        shutil.rmtree(output, ignore_errors=True)
-    attempts.revisions = list(dict.fromkeys([*attempts.revisions, revision]))
-    attempts.since = time.time()
     output.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(attempts)), encoding="utf-8")
-    yield attempts
-    path.unlink()
+    record = output.parent / f".{output.name}.attempts.json"
+    lock = FileLock(record.with_suffix(".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"another process is training in {output}: wait for its end") from None
+    try:
+        attempts = _next(_read(record), output, content, made_with)
+        aside = record.with_suffix(".tmp")
+        aside.write_text(json.dumps(asdict(attempts)), encoding="utf-8")
+        os.replace(aside, record)
+        try:
+            yield attempts
+        except Exception:
+            record.unlink()
+            raise
+        record.unlink()
+    finally:
+        lock.release()
+
+
+def _read(record: Path) -> Attempts | None:
+    try:
+        return Attempts(**json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # there is none, or not one of this version
+        return None
+
+
+def _next(last: Attempts | None, output: Path, content: str, made_with: dict[str, Any]) -> Attempts:
+    saved, now = checkpoints(output), time.time()
+    if last is None or last.content != content or not saved:
+        shutil.rmtree(output, ignore_errors=True)
+        return Attempts(content, began=now, made_with=[made_with])
+    trained = max(0.0, saved[-1].stat().st_mtime - last.began)  # 0 if the last attempt saved nothing new
+    return Attempts(content, True, last.seconds + trained, now, [*last.made_with, made_with])

@@ -36,6 +36,8 @@ class Tuned:
         if not at:
             raise ValueError("tuned: an entry needs at, the axes and values of its cells")
         for axis, values in at.items():
+            if not values:
+                raise ValueError(f"tuned: {axis} lists no values: name some, or leave the axis out")
             for value in values:
                 if value not in axes.get(axis, {}):
                     raise ValueError(f"tuned: no cell has {axis} {value!r}")

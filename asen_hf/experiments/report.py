@@ -122,6 +122,7 @@ def _title(grid: Grid) -> str:
 
 def _provenance(grid: Grid, rows: list[Row]) -> list[str]:
     values = {key: ", ".join(sorted({row[key] for row in rows})) for key in rows[0]}
+    values["revision"] = ", ".join(sorted({name for row in rows for name in row["revision"].split(", ")}))
     pretrainings = grid.pretrainings.rows()
     return [
         f"Wall time of all cells together: {hours(rows):.2f} hours, with {values['threads']} thread each, on "

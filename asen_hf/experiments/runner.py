@@ -40,6 +40,7 @@ from ..training.stream import StreamWork, stream_model, stream_of
 from ..training.work import MultitaskWork, subsample
 from ._attempts import Attempts, attempt
 from ._axes import Cell
+from ._content import fingerprint
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
 from .reference_runs import run_reference
 from .rivals import RivalConfig, RivalForMultitask
@@ -55,9 +56,9 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     if pretraining is not None:
         pretrain(grid, pretraining)  # or wait for the worker that trains it; it has its own line with its own time
     content = grid.fingerprint(cell)  # before the rows are read: a file that changes later makes the line stale
-    with attempt(Path(recipe.training.output_dir), content, revision()) as attempts:
+    with attempt(Path(recipe.training.output_dir), fingerprint([content, overrides]), _provenance()) as attempts:
         recipe.training.resume_from_checkpoint = attempts.resume_from_checkpoint
-        return _run_cell(grid, cell, recipe, pretraining, attempts)
+        return {**_run_cell(grid, cell, recipe, pretraining, attempts), "recipe": content}
 
 
 def _run_cell(grid: Grid, cell: Cell, recipe: Recipe, pretraining: Recipe | None, attempts: Attempts) -> dict[str, Any]:
@@ -121,18 +122,18 @@ def _line(
         "reference": reference_scores(task, splits["train"], splits["test"], [simplest])[simplest],
         **made,
         "wall_seconds": round(attempts.seconds + time.perf_counter() - start, 1),
-        "recipe": attempts.content,
-        **_provenance(attempts),
+        **attempts.provenance,
+        "finished": provenance()["finished"],
         "validation": validation,
         "details": json.dumps(score.details),
     }
 
 
-def _provenance(attempts: Attempts) -> dict[str, Any]:
-    """The provenance columns of the stores; an accelerator is named with the platform."""
-    record = {**provenance(), "revision": ", ".join(attempts.revisions)}
+def _provenance() -> dict[str, Any]:
+    """What an attempt is made with, by columns of the stores; an accelerator is named with the platform."""
+    record = provenance()
     record["platform"] = ", ".join(filter(None, [record["platform"], record["accelerator"]]))
-    return {name: record[name] for name in PROVENANCE}
+    return {name: record[name] for name in PROVENANCE if name != "finished"}
 
 
 def starting_model(
@@ -194,14 +195,16 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be training it
         if is_finished(recipe):
             return
-        with attempt(output, output.name, revision()) as attempts:
+        with attempt(output, output.name, _provenance()) as attempts:
             recipe.training.resume_from_checkpoint = attempts.resume_from_checkpoint
             grid.pretrainings.append(_pretrain(recipe, attempts))
+        for checkpoint in checkpoints(output):
+            remove_checkpoint(checkpoint)
 
 
 def _pretrain(recipe: Recipe, attempts: Attempts) -> dict[str, Any]:
     """The line of the pretraining, whose finished checkpoint is left in its folder."""
-    start, output = time.perf_counter(), Path(recipe.training.output_dir)
+    start = time.perf_counter()
     work: Any
     configs: dict[str, TaskConfig] = {}
     if stream_of(recipe) is not None:
@@ -218,17 +221,16 @@ def _pretrain(recipe: Recipe, attempts: Attempts) -> dict[str, Any]:
         implementation = recipe.training.attn_implementation
         model = AsenForMultitask(recipe.model.config(configs, attn_implementation=implementation))
     scores = train(model, work, recipe)["validation"].scores
-    for checkpoint in checkpoints(output):
-        remove_checkpoint(checkpoint)
     return {
-        "pretraining": output.name,
+        "pretraining": Path(recipe.training.output_dir).name,
         "seed": recipe.training.seed,
         "tasks": len(configs),
         "validation_loss": sum(score.loss for score in scores.values()) / len(scores),
         "parameters": model.num_parameters(),
         "steps": total_steps(recipe.training, largest, num_processes=1),
         "wall_seconds": round(attempts.seconds + time.perf_counter() - start, 1),
-        **_provenance(attempts),
+        **attempts.provenance,
+        "finished": provenance()["finished"],
     }
 
 

@@ -133,7 +133,8 @@ class TaskConfig:
             by ridge regression; the network then learns the rest.
         partner_counts: whether the head of nodes or graphs also reads, for each orbital and colour (each shared row,
             with ``shared_rows``), in what share of its pairs a node has a partner of this kind. A few rows then suffice
-            for rules that count partners. Needs ``relations`` or ``pair_vocab_size``, and no ``pair_features``.
+            for rules that count partners. Needs ``relations`` or ``pair_vocab_size``, and no ``pair_features``;
+            networks refuse a task whose rows would have over 65,536 counts.
         loss: ``"cross_entropy"`` (classification), ``"binary_cross_entropy"`` (with several labels), ``"l1"``
             (regression's default) or ``"mse"``.
         metric: what evaluation reports besides the loss, in raw units: ``"accuracy"`` (classification's default; with

@@ -79,10 +79,10 @@ class AsenModel(AsenPreTrainedModel):
             )
             * size
         )
+        counts = breaker.degree * num_partner_counts(task, breaker)
         require(
             not task.partner_counts or counts_fit(task, breaker),
-            f"partner_counts would need {task.degree * num_partner_counts(task, breaker):,} numbers per row, more than "
-            f"{MAX_COUNTS:,} (MAX_COUNTS): leave it out",
+            f"partner_counts would need {counts:,} numbers per row, more than {MAX_COUNTS:,}: leave it out",
         )
         modules: list[tuple[str, nn.Module]] = [
             ("symmetry_breakers", breaker),
@@ -136,10 +136,13 @@ class AsenModel(AsenPreTrainedModel):
 
         Raises:
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
-                without changing inputs, the donor is unknown, ``"prior"`` for more than 4,096 points, or an adapter
-                changes the layers and the task is the first with ``"triples"``.
+                without changing inputs, it would count more partners than fit, the donor is unknown, ``"prior"`` for
+                more than 4,096 points or in a model without a structure embedder, or an adapter changes the layers and
+                the task is the first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
+        if init_from == PRIOR:
+            RowsOfPrior.check(self)
         donor = None if init_from in (None, PRIOR) else self.config.task(init_from)[0]
         if donor is not None:
             self._check_unadapted(donor)
@@ -156,7 +159,7 @@ class AsenModel(AsenPreTrainedModel):
         if donor is not None:
             rows = RowsOfDonor(self, name, breaker, donor)
         elif init_from == PRIOR:
-            rows = RowsOfPrior(self, name, breaker, task)
+            rows = RowsOfPrior(name, breaker, task)
         self.config.insert_task(name, task)
         for modules, module in added:
             getattr(self, modules)[name] = self._ready(module)

@@ -17,7 +17,7 @@ from .configuration_task import TaskConfig
 from .symmetry import OrbitGraph, SymmetryBreaker
 
 MAX_COUNTS = 2**16
-"""Most counts of partners of a row: 64 MiB for 256 rows in float32."""
+"""Most counts of partners of a row, or of each coset that it is averaged over: 64 MiB for 256 of them in float32."""
 
 
 def refine(task: TaskConfig, graph: OrbitGraph, inputs: Tensor, pairs: Tensor | None) -> OrbitGraph:
@@ -57,7 +57,7 @@ def num_partner_counts(task: TaskConfig, breaker: SymmetryBreaker) -> int:
 
 def counts_fit(task: TaskConfig, breaker: SymmetryBreaker) -> bool:
     """Whether the counts of one row's partners are at most ``MAX_COUNTS`` numbers."""
-    return task.degree * num_partner_counts(task, breaker) <= MAX_COUNTS
+    return breaker.degree * num_partner_counts(task, breaker) <= MAX_COUNTS
 
 
 def partner_counts(graph: OrbitGraph, number: int, kinds: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ Both are found before the model changes, because finding them may fail, and writ
 from __future__ import annotations
 
 import warnings
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from .structure_columns import StructureColumns
 from .structure_embedder import StructureEmbedder
 from .symmetry import SymmetryBreaker
 
+if TYPE_CHECKING:
+    from .modeling_base import AsenModel
+
 _CALLER = 4  # of AsenForMultitask.add_task, seen from a constructor here
 
 
@@ -29,15 +32,15 @@ class RowsOfDonor:
     Warns of orbits that share a donor row or start fresh.
     """
 
-    def __init__(self, model: Any, name: str, breaker: SymmetryBreaker, donor: str):
+    def __init__(self, model: AsenModel, name: str, breaker: SymmetryBreaker, donor: str):
         self.donor = donor
         found = find_donor_rows(breaker, cast(SymmetryBreaker, model.symmetry_breakers[donor]))
         self.rows = found.rows
         if found.sentence:
             warnings.warn(f"task {name!r}, initialised from {donor!r}: {found.sentence}", stacklevel=_CALLER)
 
-    def write(self, model: Any, name: str) -> None:
-        """Write them into the tables of the task ``name`` of ``model``, an :class:`AsenModel`."""
+    def write(self, model: AsenModel, name: str) -> None:
+        """Write them into the tables of the task ``name`` of ``model``."""
         task, donor_task = model.config.tasks[name], model.config.tasks[self.donor]
         for table, rows in self.rows.items():
             if table == "edge_embedders":
@@ -53,7 +56,7 @@ class RowsOfDonor:
             if self.donor in modules:
                 modules[name].load_state_dict(modules[self.donor].state_dict())
 
-    def _write_orbitals(self, model: Any, name: str, rows: NDArray[np.int64]) -> None:
+    def _write_orbitals(self, model: AsenModel, name: str, rows: NDArray[np.int64]) -> None:
         """Copy the donor's vectors of orbitals, whether or not either task shares rows."""
         donor = model.config.tasks[self.donor]
         coloured = colour_rows(rows, model.config.tasks[name], donor)
@@ -72,25 +75,29 @@ class RowsOfPrior:
     """Rows that the structure embedder of a model which was pretrained on random tasks computes.
 
     Raises:
-        ValueError: the model has no such embedder, or the task has over 4,096 points.
+        ValueError: the task has over 4,096 points.
     """
 
-    def __init__(self, model: Any, name: str, breaker: SymmetryBreaker, task: TaskConfig):
+    @staticmethod
+    def check(model: AsenModel) -> None:
+        """Raise ``ValueError`` if the model has no such embedder."""
         if model.structure_embedder is None:
             raise ValueError(
                 'init_from="prior" needs a model that was pretrained on random tasks and not finetuned since '
                 "(config.structure_embedder): load such a checkpoint, or name one of the model's tasks"
             )
+
+    def __init__(self, name: str, breaker: SymmetryBreaker, task: TaskConfig):
         seed = int(torch.randint(2**31, ()))  # of the codes of tokens: as random as fresh rows
         with naming(f"task {name!r}"):
             self.columns = StructureColumns.of(task, breaker(), seed)
 
     @torch.no_grad()
-    def write(self, model: Any, name: str) -> None:
-        """Write them into the tables of the task ``name`` of ``model``, an :class:`AsenModel`."""
+    def write(self, model: AsenModel, name: str) -> None:
+        """Write them into the tables of the task ``name`` of ``model``."""
         pairs, inputs = cast(StructureEmbedder, model.structure_embedder)(self.columns)
         _set_orbitals(model, name, pairs, np.arange(len(pairs)))
-        tokens = model.token_embedders[name]
+        tokens = cast(nn.Linear, model.token_embedders[name])  # or nn.Embedding, whose weight is not transposed
         if model.config.tasks[name].vocab_size is not None:
             tokens.weight.copy_(inputs)
         else:
@@ -98,7 +105,7 @@ class RowsOfPrior:
             tokens.bias.copy_(inputs[-1])
 
 
-def _set_orbitals(model: Any, name: str, vectors: Tensor, rows: NDArray[np.int64]) -> None:
+def _set_orbitals(model: AsenModel, name: str, vectors: Tensor, rows: NDArray[np.int64]) -> None:
     """Set the vectors of a task's orbitals, whether or not it shares rows."""
     table, shared = (
         cast(nn.Embedding, modules[name]) if name in modules else None

@@ -1,16 +1,33 @@
 """Cells and pretrainings that are cut off go on from their last checkpoint, and come out as if they had not been."""
 
 import dataclasses
+import json
+import os
 
 import pytest
 import yaml
 
 from asen_hf.experiments import runner
+from asen_hf.experiments._attempts import attempt
 from asen_hf.experiments.grid import Grid
+from asen_hf.training import loop
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 TRAINING = {"max_steps": 4, "eval_steps": 2, "rows_per_task": 8, "attn_implementation": "eager"}
 TASK = {"source": "equivariant/palindrome", "num_rows": 90, "options": {"length": 6}}
+SUM = {"sum": {"source": "equivariant/cyclic_sum", "num_rows": 90}}
+STREAM = {"prior": {"source": "prior", "options": {"num_tasks": 8, "tasks_per_batch": 2}}}
+# Sections of a recipe: every way in which a cell may start.
+KINDS = {
+    "from scratch": {},
+    "rival": {"rival": {"architecture": "row_mlp"}},
+    "partners": {"partners": SUM},
+    "pretrained": {"pretrain": {"tasks": SUM, "training": TRAINING}},
+    "fitted to a stream's states": {
+        "pretrain": {"tasks": STREAM, "training": TRAINING},
+        "finetune": {"init_from": "prior"},
+    },
+}
 
 
 class CutOff(BaseException):
@@ -18,26 +35,38 @@ class CutOff(BaseException):
 
 
 @pytest.fixture
-def cut_off(monkeypatch):
-    """Makes the next training die at its batch number ``at``, after a checkpoint or before one; counts batches."""
-    batches, batch = [], runner.MultitaskWork.batch
+def steps(monkeypatch, tmp_path):
+    """Calls ``steps.cut(at, error)`` make a training fail when it has made so many steps; ``steps.made`` counts all."""
+    monkeypatch.chdir(tmp_path)
 
-    def arm(at):
-        def count(self, index):
-            if len(batches) == at:
-                monkeypatch.setattr(runner.MultitaskWork, "batch", counting)
-                raise CutOff
-            return counting(self, index)
+    class Steps:
+        made = 0
 
-        batches.clear()
-        monkeypatch.setattr(runner.MultitaskWork, "batch", count)
+        def cut(self, at, error=CutOff):
+            self.end, self.error = self.made + at, error
 
-    def counting(self, index):
-        batches.append(index)
-        return batch(self, index)
+        def __call__(self, *arguments):
+            if self.made == getattr(self, "end", None):
+                self.end = None
+                raise self.error
+            self.made += 1
+            return check(*arguments)
 
-    arm.batches = batches
-    return arm
+    counter, check = Steps(), loop._check_finite
+    monkeypatch.setattr(loop, "_check_finite", counter)  # after every step
+    return counter
+
+
+@pytest.fixture
+def made_with(monkeypatch):
+    """Sets what the next attempts are made with."""
+
+    def set_to(name):
+        record = {**provenance(), "revision": name, "platform": name}
+        monkeypatch.setattr(runner, "_provenance", lambda: record)
+
+    provenance = runner._provenance
+    return set_to
 
 
 def read(folder, **base):
@@ -56,62 +85,120 @@ def scores(row):
     return {name: row[name] for name in ("loss", "value", "validation", "steps", "best_step", "recipe")}
 
 
+def records(folder):
+    return [*(folder / "runs").rglob("*.attempts.json")]
+
+
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_cell_goes_on_and_names_both_revisions(tmp_path, monkeypatch, cut_off, keep):
-    monkeypatch.chdir(tmp_path)
-    grid = dataclasses.replace(read(tmp_path / "toy"), keep=keep)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cell_goes_on_and_names_all_that_made_it(tmp_path, steps, made_with, kind, keep):
+    grid = dataclasses.replace(read(tmp_path / "toy", **KINDS[kind]), keep=keep)
     [cell] = grid.cells
     expected = runner.run_cell(grid, cell)
-    cut_off(3)
-    monkeypatch.setattr(runner, "revision", lambda: "old")
+    steps.made = 0
+    steps.cut(at=3)
+    made_with("old")
     with pytest.raises(CutOff):
         runner.run_cell(grid, cell)
-    monkeypatch.setattr(runner, "revision", lambda: "new")
+    [record] = records(tmp_path)
+    [checkpoint] = {path for path in (tmp_path / "runs").rglob("checkpoint-2") if path.parent.name in record.name}
+    began = json.loads(record.read_text())["began"]
+    os.utime(checkpoint, (began + 1000, began + 1000))
+    made_with("new")
     row = runner.run_cell(grid, cell)
-    assert cut_off.batches == [0, 1, 2, 2, 3] and scores(row) == scores(expected)
-    assert row["revision"] == "old, new"
-    again = runner.run_cell(grid, cell)  # what is finished is not gone on with
-    assert cut_off.batches[5:] == [0, 1, 2, 3] and again["revision"] == "new"
-    assert not [path for path in (tmp_path / "runs").rglob("*attempts*")]
+    assert steps.made == 3 + 2 and scores(row) == scores(expected)
+    assert row["revision"] == row["platform"] == "old, new" and row["threads"] == str(expected["threads"])
+    assert 1000 < row["wall_seconds"] < 1100
+    again = runner.run_cell(grid, cell)  # what has ended is not gone on with
+    assert steps.made == 5 + 4 and again["revision"] == "new" and not records(tmp_path)
+
+
+def test_a_cell_that_was_trained_but_not_scored_is_scored(tmp_path, steps, monkeypatch):
+    grid = dataclasses.replace(read(tmp_path / "toy"), keep=True)
+    expected = runner.run_cell(grid, grid.cells[0])
+
+    def die(*arguments):
+        raise CutOff
+
+    with monkeypatch.context() as patch, pytest.raises(CutOff):
+        patch.setattr(runner, "score_splits", die)
+        runner.run_cell(grid, grid.cells[0])
+    assert scores(runner.run_cell(grid, grid.cells[0])) == scores(expected) and steps.made == 8
 
 
 @pytest.mark.parametrize("at, changes", [(1, {}), (3, {"training": {**TRAINING, "lr": 0.1}})])
-def test_it_begins_anew_without_a_checkpoint_or_with_another_recipe(tmp_path, monkeypatch, cut_off, at, changes):
-    monkeypatch.chdir(tmp_path)
-    cut_off(at)
+def test_it_begins_anew_without_a_checkpoint_or_with_another_recipe(tmp_path, steps, made_with, at, changes):
+    steps.cut(at)
     grid = read(tmp_path / "toy")
-    monkeypatch.setattr(runner, "revision", lambda: "old")
+    made_with("old")
     with pytest.raises(CutOff):
         runner.run_cell(grid, grid.cells[0])
-    monkeypatch.setattr(runner, "revision", lambda: "new")
+    made_with("new")
     grid = read(tmp_path / "toy", **changes)
     row = runner.run_cell(grid, grid.cells[0])
-    assert cut_off.batches[at:] == [0, 1, 2, 3] and row["revision"] == "new"
+    assert steps.made == at + 4 and row["revision"] == "new"
 
 
-def test_a_record_that_was_half_written_counts_as_none(tmp_path, monkeypatch, cut_off):
-    monkeypatch.chdir(tmp_path)
-    cut_off(3)
+def test_other_overrides_are_another_content(tmp_path, steps):
     grid = read(tmp_path / "toy")
+    steps.cut(at=3)
+    with pytest.raises(CutOff):
+        runner.run_cell(grid, grid.cells[0], lr=0.1)
+    runner.run_cell(grid, grid.cells[0])
+    assert steps.made == 3 + 4
+
+
+def test_it_begins_anew_after_an_error(tmp_path, steps):
+    grid = read(tmp_path / "toy")
+    steps.cut(at=3, error=ValueError)
+    with pytest.raises(ValueError):
+        runner.run_cell(grid, grid.cells[0])
+    assert not records(tmp_path)
+    runner.run_cell(grid, grid.cells[0])
+    assert steps.made == 3 + 4
+
+
+def test_a_checkpoint_that_cannot_be_gone_on_with_is_refused_once(tmp_path, steps):
+    grid = read(tmp_path / "toy")
+    steps.cut(at=3)
     with pytest.raises(CutOff):
         runner.run_cell(grid, grid.cells[0])
-    [record] = (tmp_path / "runs").rglob("*attempts.json")
+    [state] = (tmp_path / "runs").rglob("progress.json")
+    state.write_text("{}")
+    with pytest.raises(ValueError, match="cannot resume from"):
+        runner.run_cell(grid, grid.cells[0])
+    runner.run_cell(grid, grid.cells[0])
+    assert steps.made == 3 + 4
+
+
+def test_a_record_that_is_not_whole_counts_as_none(tmp_path, steps):
+    grid = read(tmp_path / "toy")
+    steps.cut(at=3)
+    with pytest.raises(CutOff):
+        runner.run_cell(grid, grid.cells[0])
+    [record] = records(tmp_path)
     record.write_text(record.read_text()[:-5])
     runner.run_cell(grid, grid.cells[0])
-    assert cut_off.batches[3:] == [0, 1, 2, 3]
+    assert steps.made == 3 + 4
 
 
-def test_a_pretraining_goes_on(tmp_path, monkeypatch, cut_off):
-    monkeypatch.chdir(tmp_path)
-    pretrain = {"tasks": {"sum": {"source": "equivariant/cyclic_sum", "num_rows": 90}}, "training": TRAINING}
-    grid = read(tmp_path / "toy", pretrain=pretrain)
-    [cell] = grid.cells
-    cut_off(3)
-    monkeypatch.setattr(runner, "revision", lambda: "old")
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    (tmp_path / "cell").mkdir()
+    with attempt(tmp_path / "cell", "a", {}), pytest.raises(ValueError, match="another process is training in"):  # noqa: SIM117
+        with attempt(tmp_path / "cell", "a", {}):
+            pass
+
+
+@pytest.mark.parametrize("tasks", [SUM, STREAM], ids=["rows", "stream"])
+def test_a_pretraining_goes_on(tmp_path, steps, made_with, tasks):
+    grid = read(tmp_path / "toy", pretrain={"tasks": tasks, "training": TRAINING})
+    steps.cut(at=3)
+    made_with("old")
     with pytest.raises(CutOff):
-        runner.run_cell(grid, cell)
-    monkeypatch.setattr(runner, "revision", lambda: "new")
-    row = runner.run_cell(grid, cell)
-    assert cut_off.batches == [0, 1, 2, *[2, 3], *[0, 1, 2, 3]]
+        runner.run_cell(grid, grid.cells[0])
+    made_with("new")
+    row = runner.run_cell(grid, grid.cells[0])
+    assert steps.made == 3 + 2 + 4
     [line] = grid.pretrainings.rows()
     assert (line["revision"], row["revision"]) == ("old, new", "new")
+    assert not [*(tmp_path / "runs").rglob("pretrained-*/checkpoint-*")] and not records(tmp_path)

@@ -626,6 +626,7 @@ BAD_GRIDS = {
     "no axes": ({**GRID, "axes": {}}, "an axis named seed"),
     "nothing tuned for": ({**GRID, "tuned": [{"training": {"lr": 0.1}}]}, "an entry needs at"),
     "tuned for no cell": ({**GRID, "tuned": [{"at": {"arm": "wide"}}]}, "no cell has arm 'wide'"),
+    "tuned for no value": ({**GRID, "tuned": [{"at": {"arm": []}}]}, "tuned: arm lists no values"),
     "an unknown section tuned": ({**GRID, "tuned": [{"at": {"seed": 0}, "train": {}}]}, "unknown key train; known"),
     "a tuned value out of range": (
         {**GRID, "tuned": [{"at": {"arm": "gated"}, "training": {"lr": -1.0}}]},

@@ -13,7 +13,7 @@ from asen_hf.model.batching import EmbeddedRows
 from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.groups import from_array_form
 from asen_hf.model.read_out import fit_read_out
-from asen_hf.model.relations import refine
+from asen_hf.model.relations import counts_fit, num_partner_counts, refine
 from asen_hf.model.symmetry import SymmetryBreaker
 from tests.conftest import BASES, make_model
 from tests.model import value_cases
@@ -353,3 +353,22 @@ def test_too_many_partner_counts_are_refused_and_left_out_in_context():
     assert model.predict(tokens, task, context=(tokens, tokens[:, 0] % 2)).shape == (6,)
     with pytest.raises(ValueError, match=r"partner_counts would need 192,000 numbers per row, more than 65,536"):
         model.add_task("t", dataclasses.replace(task, partner_counts=True))
+
+
+def test_partner_counts_of_a_lift_are_those_of_its_points(monkeypatch):
+    task = TaskConfig(
+        group="C4",
+        vocab_size=2,
+        relations=["equal"],
+        output_level="graph",
+        partner_counts=True,
+        value_symmetries=[{"points": [], "inputs": [1, 0]}],
+        symmetrization="lift",
+    )
+    breaker = SymmetryBreaker(task)
+    number = breaker.degree * num_partner_counts(task, breaker)
+    assert breaker.degree > task.degree
+    monkeypatch.setattr("asen_hf.model.relations.MAX_COUNTS", number)
+    assert counts_fit(task, breaker)
+    monkeypatch.setattr("asen_hf.model.relations.MAX_COUNTS", number - 1)
+    assert not counts_fit(task, breaker)
