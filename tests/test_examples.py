@@ -9,7 +9,7 @@ from accelerate.state import AcceleratorState, GradientState
 from tests.snippets import two_steps
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
-SLOW = {"sudoku"}  # 729 nodes
+SLOW = {"cards", "code", "sudoku"}  # 729 nodes
 SHOWN = {"knocks"}  # whole on the page about estimators, whose code runs in tests/test_readme.py
 PRINTED = {
     "brackets": "pairs that are wrong: network",
