@@ -190,6 +190,60 @@ def draw_theory():
     draw("theory", one, two, size=(3.4, 2.6))
 
 
+def draw_own_data():
+    """A board of examples/own_table.py as it is given, turned and mirrored; its labels move with it."""
+    board = np.array([[1, 2, 0], [1, 0, 2], [1, 2, 0]])
+    finished = np.array([[1, 0, 0]] * 3)
+
+    def cells(change, title):
+        def plot(ax: Axes) -> None:
+            marks, line = change(board), change(finished)
+            ax.imshow(np.array([to_rgb("#eef0f5"), to_rgb("#f9c6d6")])[line])
+            for (row, column), mark in np.ndenumerate(marks):
+                ax.text(column, row, "\u00a0×○"[mark], ha="center", va="center", fontsize=30, color=NEUTRAL)
+            for at in (0.5, 1.5):
+                ax.axhline(at, color=NEUTRAL)
+                ax.axvline(at, color=NEUTRAL)
+            ax.set_title(title)
+            ax.axis("off")
+
+        return plot
+
+    draw(
+        "own_data",
+        cells(np.array, "a row: inputs, labels in red"),
+        cells(np.rot90, "turned"),
+        cells(np.fliplr, "mirrored"),
+        size=(2.6, 2.8),
+    )
+
+
+def draw_estimators():
+    """A recording of examples/knocks.py: what eight sensors on a ring read after a knock between two of them."""
+    random, time = np.random.default_rng(0), np.arange(48)
+    knock = np.exp(-time / 18) * np.cos(0.4 * time)
+
+    def struck(loudness, title):
+        def plot(ax: Axes) -> None:
+            for sensor, (x, y) in ring(range(8)).items():
+                reading = loudness.get(sensor, 0) * knock + random.normal(0, 0.7, 48)
+                color = ACCENT if sensor in loudness else NEUTRAL
+                ax.plot(2 * x - 0.45 + time / 53, 2 * y + 0.09 * reading, color=color, linewidth=1.5)
+                ax.text(x, y, f"sensor {sensor}", ha="center", va="center", fontsize=7, color=color)
+            ax.set_title(title)
+            ax.set_aspect("equal")
+            ax.axis("off")
+
+        return plot
+
+    draw(
+        "estimators",
+        struck({0: 5, 1: 4}, "two neighbours were struck"),
+        struck({3: 5, 4: 4}, "the ring turned: still two neighbours"),
+        size=(3.6, 3.6),
+    )
+
+
 def copy_from_experiments():
     for name, path in {"choosing": "select_palindrome/ranking.png", "matrix_groups": "gravity/plot.png"}.items():
         shutil.copy(EXPERIMENTS / path, HERE / f"guide-{name}.png")
@@ -202,4 +256,6 @@ draw_value_symmetries()
 draw_init_from()
 draw_prior()
 draw_theory()
+draw_own_data()
+draw_estimators()
 copy_from_experiments()
