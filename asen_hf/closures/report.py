@@ -21,8 +21,9 @@ from sympy.combinatorics import PermutationGroup
 
 from ..model._html import html_table, orbit_svg, side_by_side
 from ..model._messages import shown
+from ..model.configuration_points import MOST_POINTS_FOR_TRIPLES
 from ..model.configuration_symmetries import seen_symmetry
-from ..model.configuration_task import MOST_POINTS_FOR_TRIPLES, TaskConfig
+from ..model.configuration_task import TaskConfig
 from ..model.groups import symmetric
 from ..model.orbits import check_edges, is_invariant_support, orbit_labels, refine_by_support
 from ._texts import known_order, order_text

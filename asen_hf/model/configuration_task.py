@@ -11,26 +11,18 @@ import numpy as np
 from huggingface_hub.dataclasses import strict
 from sympy.combinatorics import PermutationGroup
 
-from ._group_graphs import automorphisms, is_graph
-from ._messages import naming, shown
+from ._messages import shown
 from .configuration_html import task_html
-from .configuration_outputs import check_outputs_declared, check_size
+from .configuration_inputs import check_inputs_declared
+from .configuration_outputs import check_outputs_declared
 from .configuration_pairs import check_pairs_declared
+from .configuration_points import check_points_declared, check_rows_shared, check_triples, read_group_given
 from .configuration_rows import check_attention_mask, check_inputs, check_labels, check_pairs
-from .configuration_statistics import Statistic, check_constant_on_orbits, checked_statistics, is_per_node
-from .configuration_symmetries import (
-    check_symmetric_fields,
-    read_generators,
-    read_value_symmetries,
-    seen_symmetry,
-    value_group,
-)
-from .configuration_values import MAX_TEXT, require, with_value_errors
-from .group_notation import read_group
-from .groups import PointOrder, from_cycles, to_cycles
-from .orbits import check_edges
+from .configuration_statistics import Statistic, check_constant_on_orbits, is_per_node
+from .configuration_symmetries import check_symmetric_fields, read_value_symmetries, value_group
+from .configuration_values import require, with_value_errors
+from .groups import PointOrder, from_cycles
 
-MOST_POINTS_FOR_TRIPLES = 64
 _CLASSIFICATION: Literal["single_label_classification"] = "single_label_classification"
 
 
@@ -189,92 +181,13 @@ class TaskConfig:
 
     def __post_init__(self, group: Any) -> None:
         if group is not None:
-            self._read_group(group)
-        self._check_symmetry()
-        self._check_inputs_declared()
-        self._check_rows_shared()
+            read_group_given(self, group)
+        check_points_declared(self)
+        check_inputs_declared(self)
+        check_rows_shared(self)
         check_outputs_declared(self)
         check_pairs_declared(self)
         self._check_value_symmetries()
-
-    def _read_group(self, group: Any) -> None:
-        require(not self.generators, "give the group as group or as generators, not both")
-        name = ""
-        if isinstance(group, str):
-            group, name = read_group(group, self.degree or None)
-        elif is_graph(group):
-            group, name = automorphisms(group), "Aut(graph)"
-        require(
-            isinstance(group, PermutationGroup),
-            f"group must be text or a PermutationGroup (or a networkx graph), got {type(group).__name__}",
-        )
-        degree = group.degree
-        require(self.degree in (0, degree), f"group acts on {degree} points, but degree is {shown(self.degree)}")
-        self.group_name = self.group_name or (name if len(name) <= MAX_TEXT else f"{name[: MAX_TEXT - 1]}…")
-        self.degree, self.generators = degree, to_cycles(group)
-
-    def _check_symmetry(self) -> None:
-        require(self.degree >= 1, f"degree must be at least 1, got {shown(self.degree)}")
-        self.generators = read_generators(self.generators, self.degree)
-        if self.edges is not None:
-            self.edges = check_edges(self.edges, self.degree).tolist()
-        if self.support is None:
-            self.support = "complete" if self.edges is None else "sparse"
-        require(
-            self.support == "complete" or self.edges is not None,
-            f'support="{self.support}" needs edges: set edges, or support="complete"',
-        )
-        if self.node_coordinates is not None:
-            self._read_coordinates()
-        require(
-            self.point_order != "grid" or self.node_coordinates is not None,
-            'point_order="grid" needs node_coordinates: the place of every node',
-        )
-
-    def _check_rows_shared(self) -> None:
-        names = self.orbital_names or []
-        repeat = len(set(names)) < len(names)
-        if self.soft_group is not None:
-            require(not repeat, "soft_group says which orbitals share a row: orbital_names must not repeat beside it")
-            require(self.symmetry_breaking == "pairs", 'soft_group needs symmetry_breaking="pairs"')
-            with naming("soft_group"):
-                self.soft_group = read_generators(self.soft_group, self.degree)
-        if self.shared_rows is None:
-            self.shared_rows = self.point_order is not None or self.soft_group is not None or repeat
-
-    def _check_triples(self, degree: int) -> None:
-        require(
-            self.symmetry_breaking != "triples" or (self.support == "complete" and degree <= MOST_POINTS_FOR_TRIPLES),
-            f'symmetry_breaking="triples" sends n³ messages: it needs a degree of at most {MOST_POINTS_FOR_TRIPLES} '
-            f'and support="complete", got degree {degree} and support="{self.support}"',
-        )
-
-    def _read_coordinates(self) -> None:
-        expected = f"node_coordinates must be {self.degree} pairs of finite numbers [x, y], one per node"
-        try:
-            array = np.array(self.node_coordinates)
-        except ValueError:  # lists of unequal length
-            raise ValueError(f"{expected}, got lists of unequal length") from None
-        require(
-            array.shape == (self.degree, 2) and array.dtype.kind in "iuf",
-            f"{expected}, got an array of shape {array.shape} and type {array.dtype}",
-        )
-        for node in np.flatnonzero(~np.isfinite(array).all(axis=1)):
-            raise ValueError(f"{expected}, got {array[node].tolist()} for node {node}")
-        self.node_coordinates = array.tolist()
-
-    def _check_inputs_declared(self) -> None:
-        require(
-            (self.vocab_size is None) != (self.num_features is None),
-            "exactly one of vocab_size (token inputs) and num_features (continuous inputs) is needed, got "
-            f"vocab_size={self.vocab_size} and num_features={self.num_features}",
-        )
-        require(self.input_size >= 1, f"vocab_size or num_features must be at least 1, got {self.input_size}")
-        check_size(self, "vocab_size" if self.num_features is None else "num_features")
-        names = ("input_mean", "input_scale")
-        self.input_mean, self.input_scale = checked_statistics(
-            self.input_mean, self.input_scale, self.num_features, names, "num_features", self.degree
-        )
 
     def _check_value_symmetries(self) -> None:
         self.value_symmetries = read_value_symmetries(self)
@@ -289,7 +202,7 @@ class TaskConfig:
                 'linear_skip needs symmetrization="average": a linear map of the lift is left out',
             )
             check_symmetric_fields(self)
-        self._check_triples(seen_symmetry(self).degree)
+        check_triples(self)
         if self.symmetrization == "average":
             value_group(self).cosets  # noqa: B018  (refuses too many)
         for name in ("input_mean", "input_scale"):
