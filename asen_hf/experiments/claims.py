@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from ..training._yaml import read_yaml
@@ -17,7 +17,7 @@ from .paired_bootstrap import holm
 from .verdicts import LEVEL
 
 PAGE = Path("docs/results/paper.md")
-NOT_RUN = "not run yet"
+SUPPORTS, CONTRADICTS, UNTOLD, NOT_RUN = "supports", "contradicts", "cannot be told", "not run yet"
 _INTRODUCTION = (
     "What the paper claims, and what our runs say of it. The page is rendered from the stores under "
     "`training/experiments` by `python training/experiments.py paper --report`. A claim says that one arm scores "
@@ -88,21 +88,39 @@ def claims(experiments: Path = EXPERIMENTS) -> list[Claim]:
     if not path.exists():
         return []
     try:
-        return [Claim(**entry) for entry in read_yaml(path)["claims"]]
+        found = [Claim(**entry) for entry in read_yaml(path)["claims"]]
     except (TypeError, KeyError) as error:
         raise ValueError(f"{path}: expected claims, each with fields of Claim: {error}") from error
+    for claim in found:
+        if claim.verdict not in (None, SUPPORTS, CONTRADICTS, UNTOLD):
+            raise ValueError(f"{path}: {claim.item}: a verdict is {SUPPORTS}, {CONTRADICTS} or {UNTOLD}")
+    return found
 
 
 def render_claims(experiments: Path = EXPERIMENTS) -> str:
     """The text of the page."""
     body = []
-    for claim in claims(experiments):
-        found = judge(claim, experiments)
+    for claim, found in _judged(experiments):
         why = ". ".join(part for part in (found.why, claim.note) if part)
         command = claim.command or f"python training/experiments.py {claim.grid}"
         body.append([claim.item, claim.claim, f"*{found.verdict}*", found.figures or "–", why, f"`{command}`"])
     head = ["where", "claim", "verdict", "our figures", "why", "command"]
-    return "\n".join(["# The paper, figure by figure", "", _INTRODUCTION, "", *table(head, body)]) + "\n"
+    summary = summarize_claims(experiments)
+    return "\n".join(["# The paper, figure by figure", "", _INTRODUCTION, "", summary, "", *table(head, body)]) + "\n"
+
+
+def summarize_claims(experiments: Path = EXPERIMENTS) -> str:
+    """One sentence: how many claims the runs support, contradict and cannot tell."""
+    counts = Counter(found.verdict for _, found in _judged(experiments))
+    not_run = f"; {counts[NOT_RUN]} are {NOT_RUN}" if counts[NOT_RUN] else ""
+    return (
+        f"Of {counts.total()} claims of the paper, our runs support {counts[SUPPORTS]}, contradict "
+        f"{counts[CONTRADICTS]} and cannot tell {counts[UNTOLD]}{not_run}."
+    )
+
+
+def _judged(experiments: Path) -> list[tuple[Claim, Finding]]:
+    return [(claim, judge(claim, experiments)) for claim in claims(experiments)]
 
 
 def judge(claim: Claim, experiments: Path = EXPERIMENTS) -> Finding:
@@ -126,7 +144,7 @@ def judge(claim: Claim, experiments: Path = EXPERIMENTS) -> Finding:
     num_cells = sum(map(claim.is_about, grid.cells))
     if found.verdict == NOT_RUN or len(rows) == num_cells:
         return found
-    verdict = "cannot be told" if found.verdict == "supports" else found.verdict
+    verdict = UNTOLD if found.verdict == SUPPORTS else found.verdict
     return Finding(verdict, found.figures, f"{found.why}; {len(rows)} of {num_cells} cells are finished")
 
 
@@ -185,10 +203,10 @@ def _finding(claim: Claim, pairs: Pairs, label: str, is_better: bool) -> Finding
 
 def _verdict(claim: Claim, outcomes: list[str]) -> str:
     if claim.similar:
-        return "cannot be told" if set(outcomes) == {"not told apart"} else "contradicts"
+        return UNTOLD if set(outcomes) == {"not told apart"} else CONTRADICTS
     if "behind" in outcomes:
-        return "contradicts"
-    return "supports" if set(outcomes) == {"ahead"} else "cannot be told"
+        return CONTRADICTS
+    return SUPPORTS if set(outcomes) == {"ahead"} else UNTOLD
 
 
 def _sentence(outcome: str, outcomes: dict[str, str], adjusted: dict[str, float]) -> str:

@@ -26,7 +26,7 @@ from ._scores import (
 )
 from ._tables import number, reached_table, subject_means, table
 from .claims import PAGE as CLAIMS_PAGE
-from .claims import claims, render_claims
+from .claims import claims, render_claims, summarize_claims
 from .grid import EXPERIMENTS, Grid
 from .report import has_picture, hours, write_report
 from .verdicts import compare, of_subject, remark
@@ -128,11 +128,14 @@ def render(root: Path = ROOT) -> dict[Path, str]:
     before, rest = readme.split(START, 1)
     after = rest.split(END, 1)[1]
     summary = "\n".join(_summary([(entry, line) for entry, line in body if entry.readme], "docs/results/"))
-    experiments = root / "training/experiments"
+    experiments, claimed = root / "training/experiments", {}
+    if claims(experiments):
+        claimed = {root / CLAIMS_PAGE: render_claims(experiments)}
+        summary += f"\n\n{summarize_claims(experiments)[:-1]}: [figure by figure](docs/results/{CLAIMS_PAGE.name})."
     return {
         root / PAGE: "\n".join(text).rstrip() + "\n",
         root / README: f"{before}{START}\n{summary}\n{END}{after}",
-        **({root / CLAIMS_PAGE: render_claims(experiments)} if claims(experiments) else {}),
+        **claimed,
     }
 
 

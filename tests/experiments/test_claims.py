@@ -8,7 +8,7 @@ import pytest
 import yaml
 from scipy.stats import ttest_rel
 
-from asen_hf.experiments.claims import Claim, claims, judge, render_claims
+from asen_hf.experiments.claims import Claim, claims, judge, render_claims, summarize_claims
 
 ROOT = Path(__file__).resolve().parents[2]
 SCORES = {
@@ -131,6 +131,12 @@ def test_the_page_has_a_line_per_claim_with_its_command(tmp_path, study):
     assert lines[-3].endswith("| `python training/experiments.py toy` |")
     assert lines[-2] == "| Lemma 1 | It holds. | *supports* | – | `t.py::T` | `pytest t.py` |"
     assert lines[-1] == "| Figure 2 | It grows. | *not run yet* | – | Wait | `python training/experiments.py later` |"
+    summary = summarize_claims(tmp_path)
+    assert summary == "Of 3 claims of the paper, our runs support 2, contradict 0 and cannot tell 0; 1 are not run yet."
+    assert summary in lines
+    (tmp_path / "paper/page.yaml").write_text("claims: [{item: Lemma 2, claim: It holds., verdict: holds}]")
+    with pytest.raises(ValueError, match="Lemma 2: a verdict is supports, contradicts or cannot be told"):
+        claims(tmp_path)
     (tmp_path / "paper/page.yaml").write_text("claims: [{name: toy}]")
     with pytest.raises(ValueError, match=r"page.yaml: expected claims"):
         claims(tmp_path)

@@ -56,6 +56,19 @@ def test_the_table_names_the_group_and_the_best_rival_and_marks_the_best(reposit
     )
 
 
+def test_the_claims_are_counted_below_the_table(repository):
+    (repository / "training/experiments/paper").mkdir()
+    (repository / "training/experiments/paper/page.yaml").write_text(
+        "claims: [{item: Lemma 1, claim: It holds., verdict: supports}]"
+    )
+    pages.write_pages(repository)
+    sentence = "Of 1 claims of the paper, our runs support 1, contradict 0 and cannot tell 0"
+    assert f"|\n\n{sentence}: [figure by figure](docs/results/paper.md).\n{pages.END}" in (
+        repository / "README.md"
+    ).read_text(encoding="utf-8")
+    assert f"{sentence}." in (repository / "docs/results/paper.md").read_text(encoding="utf-8")
+
+
 def test_a_method_that_no_rows_train_is_a_rival(repository, make_study):
     folder = repository / "training/experiments/real/toy"
     make_study(folder, SCORES, reference_files={"solvers.csv": {"name": "method", "value": "score"}})
