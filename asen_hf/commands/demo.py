@@ -20,6 +20,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 for all.")
     parser.add_argument("--port", type=int, help="Port; default: the first free one from 7860.")
     options = parser.parse_args([*arguments])
+    if options.port is not None and not 0 < options.port < 2**16:
+        raise ValueError(f"--port must be in 1 … {2**16 - 1:,}, got {options.port}")
     quiet_libraries()
     try:
         from ..demo.app import launch  # imported here: Gradio is an extra

@@ -82,9 +82,9 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{grid.name}: {len(cells)} cells to run, of {len(grid.cells)}; {len(jobs) - len(cells)} pretrainings")
         if num_left is not None:
             num_left -= len(cells)
-        if jobs and not options.dry_run and (failures := run_jobs(grid, jobs, options.workers)):
-            print(f"error: {failures} of {len(jobs)} jobs failed", file=sys.stderr)
-            failed += failures
+        if jobs and not options.dry_run and (errors := run_jobs(grid, jobs, options.workers)):
+            print(f"error: {len(errors)} of {len(jobs)} jobs failed", file=sys.stderr)
+            failed += len(errors)
     if failed:
         raise SystemExit(1)
 

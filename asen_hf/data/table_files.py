@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import pyarrow.parquet
 
-from ..model._messages import one_line, shown
+from ..model._messages import one_line, shortened, shown
 from ._arrow_columns import joined, to_numpy
 from ._json import parse_json
 from ._npz_files import read_arrays
@@ -69,14 +69,14 @@ def read_tables(source: Any) -> dict[str, Table]:
         raise ValueError(f"table {shown(str(source))}: cannot be read: {error.strerror}") from error
     if is_folder:
         return _read_folder(path)
-    if is_file or path.suffix in _READERS:
+    if is_file or path.suffix.lower() in _READERS:
         return {"train": _read_file(path)}
     return _read_hub(str(source))
 
 
 def _read_folder(folder: Path) -> dict[str, Table]:
     tables: dict[str, Table] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix in _READERS):
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in _READERS):
         if path.stem not in SPLITS:
             raise ValueError(f"{path}: the tables of a folder must be named {', '.join(SPLITS)}")
         if path.stem in tables:
@@ -109,10 +109,10 @@ def dataset_columns(rows: datasets.Dataset) -> Columns:
 
 
 def _read_file(path: Path) -> Table:
-    if path.suffix not in _READERS:
+    if path.suffix.lower() not in _READERS:
         raise ValueError(f"{path}: expected a file with ending {', '.join(_READERS)}")
     try:
-        columns = _READERS[path.suffix](path)
+        columns = _READERS[path.suffix.lower()](path)
     except Exception as error:  # parsers raise anything on a broken file
         raise _unreadable(path, error) from error
     return Table(str(path), columns)
@@ -134,11 +134,13 @@ def _read_csv(path: Path) -> Columns:
         return {}
     header = [name.strip() for name in rows[0]]
     if len(set(header)) < len(header):
-        raise ValueError(f"{path}: column names must differ, got {', '.join(header)}")
+        twice = next(name for name in header if header.count(name) > 1)
+        raise ValueError(f"{path}: column names must differ, got {shown(twice)} twice")
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(header):
+            names = one_line(shortened(header, most=10), most=200)
             raise ValueError(
-                f"{path}, row {number}: expected {len(header)} cells ({', '.join(header)}), got {len(row)}; "
+                f"{path}, row {number}: expected {len(header)} cells ({names}), got {len(row)}; "
                 'a list inside a cell needs quotes: "1, 2, 3"'
             )
     return {name: [row[index] for row in rows[1:]] for index, name in enumerate(header)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any
 import gradio as gr
 
 from ..model._html import html_table
-from . import token_view, trainings, uploads
-from .group_view import EXAMPLES, MAX_CHARACTERS, view_group
+from . import jobs, token_view, trainings, uploads
+from .group_view import EXAMPLES, MAX_CHARACTERS, read_group, view_group
 from .trainings import Fit
 from .uploads import Upload
 
@@ -31,17 +32,26 @@ _FIRST_GROUP = EXAMPLES["Board: turns and mirrors"]
 _STYLE = Path(__file__).with_name("style.css")
 _HIDDEN: Any = {"api_visibility": "private"}  # no event is offered to programs
 _TRAINS: Any = {"concurrency_limit": 1, "concurrency_id": "training", "show_progress": "hidden", **_HIDDEN}
-_CACHE_SECONDS = 3600
+_TABLE_SECONDS = 3600
+_CACHE_SECONDS = (600, 3000)  # how often downloads are looked at, and how old the oldest may be: gone within the hour
 # The visitor's own: nothing is loaded from elsewhere.
 _FONTS, _MONOSPACED = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")
 
 
 def launch(host: str = "127.0.0.1", port: int | None = None) -> None:
-    """Serve the demo until it is interrupted; ``OSError`` if the port is taken."""
+    """Serve the demo until it is interrupted; ``ValueError`` if the port is taken."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped by a service manager, as by Ctrl+C
     blocks = page()
-    blocks.launch(**launch_options(host, port), prevent_thread_lock=True)
-    token_view.model_of(token_view.CHECKPOINTS[0])  # while the visitor looks at the first tab
-    blocks.block_thread()
+    try:
+        try:
+            blocks.launch(**launch_options(host, port), prevent_thread_lock=True)
+        except OSError as error:
+            taken = "no port from 7860 on" if port is None else f"port {port}"
+            raise ValueError(f"cannot listen on {taken} of {host}: give another --port") from error
+        token_view.model_of(token_view.CHECKPOINTS[0])  # while the visitor looks at the first tab
+        blocks.block_thread()
+    finally:
+        jobs.end_all()
 
 
 def launch_options(host: str, port: int | None) -> dict[str, Any]:
@@ -66,10 +76,12 @@ def launch_options(host: str, port: int | None) -> dict[str, Any]:
 
 def page() -> gr.Blocks:
     """The whole page."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, _CACHE_SECONDS)) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_CACHE_SECONDS) as blocks:
         gr.Markdown(_INTRODUCTION)
         boards = uploads.boards()
-        table = gr.State(boards, time_to_live=_CACHE_SECONDS)
+        # Not the example as initial value: Gradio gives it back where a visitor's own table has been forgotten.
+        table = gr.State(None, time_to_live=_TABLE_SECONDS)
+        blocks.load(lambda: boards, None, table, **_HIDDEN)
         with gr.Tab("Group"):
             _add_group_tab(blocks)
         with gr.Tab("Try"):
@@ -159,8 +171,9 @@ def _add_data_tab(boards: Upload, table: gr.State) -> tuple[gr.Textbox, gr.Radio
             )
             download = gr.DownloadButton("Download the checkpoint and its card", visible=False, elem_id="data-download")
     upload.upload(_read, upload, [table, about, inputs_are, labels_are, output], **_HIDDEN)
-    fitting = start.click(_fit, [table, group, inputs_are, labels_are], [output, download], **_TRAINS)
-    cancel.click(_cancelled, None, [output, download], cancels=[fitting], **_HIDDEN)
+    waiting = start.click(lambda: _WAITING, None, output, queue=False, **_HIDDEN)
+    fitting = waiting.then(_fit, [table, group, inputs_are, labels_are], [output, download], **_TRAINS)
+    cancel.click(_cancelled, output, output, cancels=[fitting], **_HIDDEN)
     return group, inputs_are, labels_are
 
 
@@ -188,8 +201,9 @@ def _add_select_tab(table: gr.State, group: gr.Textbox, inputs_are: gr.Radio, la
         with gr.Column():
             picture = gr.Plot(show_label=False, elem_id="select-picture")
     given = [table, group, inputs_are, labels_are, more]
-    ranking = start.click(_select, given, [output, picture], **_TRAINS)
-    cancel.click(lambda: _note("Cancelled."), None, output, cancels=[ranking], **_HIDDEN)
+    waiting = start.click(lambda: _WAITING, None, output, queue=False, **_HIDDEN)
+    ranking = waiting.then(_select, given, [output, picture], **_TRAINS)
+    cancel.click(_cancelled, output, output, cancels=[ranking], **_HIDDEN)
 
 
 def _read(path: str) -> tuple[Any, ...]:
@@ -199,13 +213,25 @@ def _read(path: str) -> tuple[Any, ...]:
         upload = uploads.read_upload(file, file.name)
     except ValueError as error:
         return gr.skip(), gr.skip(), gr.skip(), gr.skip(), _error(error)
+    except OSError:  # equal files of two visitors have one path, and the first to be read deletes it
+        words = ValueError(f"{file.name} was deleted before it could be read: upload it again")
+        return gr.skip(), gr.skip(), gr.skip(), gr.skip(), _error(words)
     finally:
-        file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            file.parent.rmdir()
+        _delete(file)
     tokens = "amounts" if upload.vocab_size is None else "tokens"
     classes = "amounts" if upload.classes is None else "classes"
     return upload, _about(upload), tokens, classes, _note("Declare the group that acts on the points of a row.")
+
+
+def _delete(upload: Path) -> None:
+    """Delete an upload with its folder, and the empty files that Gradio leaves above it."""
+    with contextlib.suppress(OSError):
+        upload.unlink(missing_ok=True)
+        upload.parent.rmdir()
+    for path in upload.parent.parent.glob("tmp*"):
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.stat().st_size:
+                path.unlink()
 
 
 def _fit(upload: Upload | None, group: str, inputs_are: str, labels_are: str) -> Iterator[tuple[str, Any]]:
@@ -213,7 +239,7 @@ def _fit(upload: Upload | None, group: str, inputs_are: str, labels_are: str) ->
     try:
         for state in trainings.fit(*_training(upload, group, inputs_are, labels_are)):
             if isinstance(state, Fit):
-                yield _scores(state), gr.DownloadButton(value=str(state.archive), visible=True)
+                yield _remarks(group) + _scores(state), gr.DownloadButton(value=str(state.archive), visible=True)
             else:
                 yield _progress(state, "Training"), no_download
     except ValueError as error:
@@ -226,8 +252,8 @@ def _select(
     candidates = [line.strip() for line in more.splitlines() if line.strip()]
     try:
         for state in trainings.select(*_training(upload, group, inputs_are, labels_are), candidates):
-            words = _note(state.verdict.replace("**", "")) if state.verdict else _progress(state.done, "Training")
-            yield words, state.picture
+            verdict = _remarks(group, *candidates) + _note(state.verdict.replace("**", ""))
+            yield verdict if state.verdict else _progress(state.done, "Training"), state.picture
     except ValueError as error:
         yield _error(error), gr.skip()
 
@@ -238,8 +264,14 @@ def _training(upload: Upload | None, group: str, inputs_are: str, labels_are: st
     return upload, uploads.task_fields(upload, group, inputs_are, labels_are)
 
 
-def _cancelled() -> tuple[str, Any]:
-    return _note("Cancelled."), gr.DownloadButton(visible=False)
+def _remarks(*groups: str) -> str:
+    """How groups were read, where that needs a word."""
+    return "".join(_note(remark) for remark in (read_group(group)[1] for group in groups) if remark)
+
+
+def _cancelled(shown: str) -> Any:
+    """The word for it, unless the training is over and its result is there."""
+    return _note("Cancelled.") if "<progress" in shown else gr.skip()
 
 
 def _shown(show: Callable[..., str]) -> Callable[..., str]:
@@ -274,6 +306,9 @@ def _table(rows: Iterable[Sequence[object]], head: Sequence[object] = ()) -> str
 
 def _progress(share: float, words: str) -> str:
     return f"<label class='asen-progress'>{words} <progress value='{share:.3f}'></progress> {share:.0%}</label>"
+
+
+_WAITING = _progress(0, "Waiting for a place: one training runs at a time")
 
 
 def _note(text: str) -> str:

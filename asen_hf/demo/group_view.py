@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 
 import torch
 from matplotlib import rc_context
@@ -12,7 +11,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ..closures import closure_report
 from ..model.configuration_asen import AsenConfig, TaskConfig
-from ..model.group_notation import parse_group
+from ..model.group_notation import noted_group
 from ..model.groups import trivial
 from ..model.modeling_asen import AsenForMultitask
 from ..plots._axes import STYLE
@@ -38,33 +37,31 @@ class GroupView:
     picture: Figure
 
 
-def read_group(text: str) -> tuple[PermutationGroup, list[str]]:
-    """The group that the text means, and the parser's warnings.
+def read_group(text: str) -> tuple[PermutationGroup, str]:
+    """The group that the text means, and the parser's remark on it, if any.
 
     Raises:
         ValueError: an ill-formed text, whose last two lines point at the character, or a group of over 100 points.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"a group's text may have {MAX_CHARACTERS:,} characters here, got {len(text):,}")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        group = parse_group(text)
+    group, note = noted_group(text)
     if group.degree > MAX_POINTS:
         raise ValueError(
             f"this page takes groups of at most {MAX_POINTS} points, got {group.degree:,}: use asen inspect"
         )
-    return group, [str(warning.message) for warning in caught]
+    return group, note
 
 
 def view_group(text: str) -> GroupView:
     """Everything that the tab shows of a group; ``ValueError`` as from :func:`read_group`."""
-    group, notes = read_group(text)
+    group, note = read_group(text)
     report = closure_report(group)
     parameters = {
         "parameters": f"{number_of_parameters(group):,} in a network of the default size on 3 tokens "
         f"({number_of_parameters(trivial(group.degree)):,} without symmetry)"
     }
-    return GroupView(" ".join([report.sentence, *notes]), {**report.facts, **parameters}, picture(group))
+    return GroupView(f"{report.sentence} {note}".strip(), {**report.facts, **parameters}, picture(group))
 
 
 def number_of_parameters(group: PermutationGroup) -> int:

@@ -17,10 +17,11 @@ _POLL_SECONDS = 0.5
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
-def run(arguments: Sequence[str], folder: Path) -> Iterator[str]:
+def run(arguments: Sequence[str], folder: Path, deadline: float | None = None) -> Iterator[str]:
     """Run ``asen`` with these arguments in a folder.
 
-    Closing the iterator, as Gradio does when the visitor cancels or leaves, ends the process and its children.
+    It may run until ``deadline``, by the monotonic clock; by default for 15 minutes. Closing the iterator, as Gradio
+    does when the visitor cancels or leaves, ends the process and its children.
 
     Yields:
         What the command has printed so far, twice a second.
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str], folder: Path) -> Iterator[str]:
             stdout=stdout,
             stderr=stderr,
         )
-    deadline = time.monotonic() + MAX_SECONDS
+    deadline = deadline or time.monotonic() + MAX_SECONDS
     try:
         while process.poll() is None:
             if time.monotonic() > deadline:
@@ -52,6 +53,13 @@ def run(arguments: Sequence[str], folder: Path) -> Iterator[str]:
     if process.returncode:
         raise ValueError(_error(errors.read_text(encoding="utf-8", errors="replace"), process.returncode))
     yield output.read_text(encoding="utf-8", errors="replace")
+
+
+def end_all() -> None:
+    """Kill the processes of all visitors, so that none outlives the server."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _memory(process: psutil.Process) -> int:

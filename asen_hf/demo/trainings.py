@@ -6,6 +6,7 @@ import dataclasses
 import re
 import statistics
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,9 +64,10 @@ def fit(upload: Upload, fields: dict[str, Any]) -> Iterator[float | Fit]:
     with tempfile.TemporaryDirectory(prefix="asen_hf_") as name:
         folder = Path(name)
         write_training(folder, upload, fields)
+        deadline = time.monotonic() + jobs.MAX_SECONDS  # of both trainings
         common = (CHECKPOINT, *_ROWS, "--max_steps", str(FIT_STEPS))
         for number, (output, more) in enumerate({"model": [], "trivial": ["--generators", "[]"]}.items()):
-            for text in jobs.run(["finetune", *common, *more, "--output_dir", output], folder):
+            for text in jobs.run(["finetune", *common, *more, "--output_dir", output], folder, deadline):
                 step = int(_STEP.findall(text)[-1]) if _STEP.search(text) else 0
                 yield (number + step / FIT_STEPS) / 2
         yield _fit_of(folder, fields["group"])

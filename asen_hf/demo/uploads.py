@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..data._cells import MISSING_TEXTS, parse
 from ..data.table import load_table
 from ..data.table_files import read_tables
-from ..model._messages import shown
+from ..model._messages import one_line, shown
 from ..model.configuration_rows import IGNORED_CLASS
 from ..model.configuration_task import TaskConfig
 from .group_view import read_group
@@ -73,7 +73,7 @@ def read_upload(path: Path, name: str) -> Upload:
     try:
         columns = {key: list(column) for key, column in read_tables(path)["train"].columns.items()}
     except ValueError as error:
-        raise ValueError(str(error).replace(str(path), name)) from None
+        raise ValueError(one_line(str(error).replace(str(path), name))) from None
     if "labels" not in columns:
         raise ValueError(f"{name}: no column labels; there are {', '.join(columns)[:200] or 'none'}")
     num_rows = len(columns["labels"])
@@ -141,7 +141,7 @@ def task_fields(upload: Upload, group: str, inputs_are: str, labels_are: str) ->
         fields["num_features"] = num_features
     if labels_are == "amounts" or upload.classes is None:
         if isinstance(upload.classes, list):
-            raise ValueError(f"labels are texts, such as {upload.classes[0]!r}, which are classes, not amounts")
+            raise ValueError(f"labels are texts, such as {shown(upload.classes[0])}, which are classes, not amounts")
         return {**fields, "problem_type": "regression"}
     return {**fields, ("label_names" if isinstance(upload.classes, list) else "num_labels"): upload.classes}
 
@@ -165,7 +165,11 @@ def _labels(column: Sequence[Any], name: str) -> tuple[NDArray[np.float64], list
         names = sorted({str(cell).strip() for cell in column} - MISSING_TEXTS)
         if len(names) > _MOST_KINDS or any(cell.lstrip().startswith("[") for cell in map(str, column)):
             raise
+        if len(names) < 2:
+            raise ValueError(f"{name}: there are no two classes: all labels are {shown(names[0])}") from None
         return np.zeros((len(column), 1)), names
+    if np.isnan(labels).all():
+        raise ValueError(f"{name}: all labels are missing")
     return labels, _number_of_kinds(labels)
 
 

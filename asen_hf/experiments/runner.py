@@ -282,12 +282,13 @@ def start_worker(grid: Grid, number: int) -> subprocess.Popen[str]:
         return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr, env=environment, text=True)
 
 
-def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
-    """Run the jobs, ``num_workers`` at a time, store each finished cell, and return the number of failed jobs."""
+def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> list[str]:
+    """Run the jobs, ``num_workers`` at a time, store each finished cell, and return the errors of the failed ones."""
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
-    bar, lock, done = tqdm(total=len(jobs), unit="job", smoothing=0.1), threading.Lock(), []
+    bar, lock = tqdm(total=len(jobs), unit="job", smoothing=0.1), threading.Lock()
+    errors: list[str] = []
 
     def work(number: int) -> None:
         process = None
@@ -310,8 +311,8 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
                     if "row" in answer:
                         if answer["row"] is not None:
                             grid.results.append(answer["row"])
-                        done.append(job)
                     else:
+                        errors.append(answer["error"])
                         bar.write(f"failed: {job}: {answer['error']}", file=sys.stderr)
                     bar.update()
         if process is not None:
@@ -324,7 +325,7 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> int:
     for thread in threads:
         thread.join()
     bar.close()
-    return len(jobs) - len(done)
+    return errors
 
 
 if __name__ == "__main__":  # a worker process; see start_worker

@@ -119,24 +119,31 @@ def select(
     print(f"{len(described)} candidates, {seeds} seeds" + f", {folds} folds" * (folds > 0))
     first, *remaining = grid.axes["seed"]
     first_rate = next(iter(grid.axes["lr"]))  # a reference prediction has no learning rate
-    trials = [cell for cell in grid.cells if cell["seed"] == first]
-    run_missing(grid, [cell for cell in trials if grid.reference(cell) is None or cell["lr"] == first_rate], workers)
+    fitted = [cell for cell in grid.cells if grid.reference(cell) is not None and cell["lr"] == first_rate]
+    trained = [cell for cell in grid.cells if grid.reference(cell) is None]
+    if fitted and (errors := run_missing(grid, fitted, workers)):  # no reason to go without the networks' ranking
+        print(f"reference predictions that could not be fitted are left out: {errors[0]}", flush=True)
+    _must_succeed(run_missing(grid, [cell for cell in trained if cell["seed"] == first], workers))
     rates = best_rates(grid)
-    chosen = [cell for cell in grid.cells if cell["lr"] == rates[cell["candidate"]] and cell["seed"] in remaining]
-    run_missing(grid, chosen, workers)
+    chosen = [cell for cell in trained if cell["lr"] == rates[cell["candidate"]] and cell["seed"] in remaining]
+    _must_succeed(run_missing(grid, chosen, workers))
     standings = rank(grid, described)
     keep_best(grid, next(standing for standing in standings if standing.candidate.group))
     write_ranking(grid, standings)
     return standings
 
 
-def run_missing(grid: Grid, cells: list[Cell], workers: int) -> None:
-    """Run the cells that the store does not have yet."""
+def run_missing(grid: Grid, cells: list[Cell], workers: int) -> list[str]:
+    """Run the cells that the store does not have yet, and return the errors of those that failed."""
     pending = grid.pending()
     jobs = plan(grid, [cell for cell in cells if cell in pending])
     print(f"{len(jobs)} of {len(cells)} runs to go", flush=True)
-    if jobs and run_jobs(grid, jobs, workers):
-        raise ValueError("some runs failed; run the same command again to retry them")
+    return run_jobs(grid, jobs, workers) if jobs else []
+
+
+def _must_succeed(errors: list[str]) -> None:
+    if errors:
+        raise ValueError(f"some runs failed ({errors[0]}); run the same command again to retry them")
 
 
 def _candidates(

@@ -156,7 +156,8 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
     lines = [
         f"# {grid.description}",
         "",
-        f"Best by validation {best.metric}: **{best.candidate.name}**. {_verdict(standings)}{symmetry}",
+        f"Best by validation {best.metric}: **{best.candidate.name}**. {_verdict(standings)}{symmetry}"
+        f"{_left_out(grid, standings)}",
         f"Means ± standard deviations over {_runs(grid)}. {_method(standings)} Every candidate had the same budget and "
         f"the same learning rates ({', '.join(grid.axes['lr'])}), chosen by validation on the first run.",
         *(["", grid.findings] if grid.findings else []),
@@ -174,6 +175,11 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
         f"symmetry's best seed: `{grid.folder / 'best'}`.",
     ]
     (grid.folder / "ranking.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _left_out(grid: Grid, standings: list[Standing]) -> str:
+    missing = set(grid.axes["candidate"]) - {standing.candidate.name for standing in standings}
+    return f" Left out, because it could not be fitted: {', '.join(sorted(missing))}." if missing else ""
 
 
 def _verdict(standings: list[Standing]) -> str:

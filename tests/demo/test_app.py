@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ gradio = pytest.importorskip("gradio", reason="needs Gradio: pip install 'asen-h
 
 from asen_hf.commands.main import main  # noqa: E402
 from asen_hf.demo import app, uploads  # noqa: E402
+from asen_hf.demo.trainings import Fit  # noqa: E402
 
 BOARDS = uploads.boards()
 
@@ -45,6 +49,44 @@ def test_an_upload_is_read_and_its_file_deleted(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_table_that_is_forgotten_is_not_replaced_by_the_example(page):
+    """Gradio gives an entry that has expired, or was displaced by other visitors', its initial value."""
+    [table] = [block for block in page.blocks.values() if isinstance(block, gradio.State)]
+    assert table.value is None and table.time_to_live == 3600
+    [load] = [fn for fn in page.fns.values() if table in fn.outputs and not fn.inputs]
+    assert load.fn().name == "boards.csv"
+
+
+def test_of_equal_uploads_at_the_same_time_the_second_is_asked_for_again(tmp_path):
+    path = tmp_path / "hash" / "mine.csv"
+    *_, words = app._read(str(path))
+    assert "mine.csv was deleted before it could be read: upload it again" in words and str(tmp_path) not in words
+
+
+def test_the_empty_file_that_gradio_makes_per_upload_is_deleted(tmp_path):
+    path = tmp_path / "hash" / "mine.csv"
+    path.parent.mkdir()
+    path.write_bytes(BOARDS.content)
+    (tmp_path / "tmpabc").touch()
+    (tmp_path / "tmpdef").write_text("not empty")
+    app._read(str(path))
+    assert os.listdir(tmp_path) == ["tmpdef"]
+
+
+def test_cancelling_takes_nothing_away_when_nothing_runs():
+    assert "Cancelled" in app._cancelled(app._WAITING) and "Cancelled" in app._cancelled(app._progress(0.5, "Training"))
+    for shown in ("", app._note("Best by validation"), app._table([("a", "b")])):
+        assert app._cancelled(shown) == gradio.skip()
+
+
+def test_how_a_group_was_read_stands_above_the_result(monkeypatch):
+    found = Fit("accuracy", 15, {"network": 0.9}, 0.0, 1.0, Path("checkpoint.zip"))
+    monkeypatch.setattr(app.trainings, "fit", lambda *arguments: iter([0.5, found]))
+    for group, is_said in {"(1,2,3)(4,5,6)(7,8,9)": True, "(0,1,2)(3,4,5)(6,7,8)": False}.items():
+        *_, (words, _) = app._fit(BOARDS, group, "tokens", "classes")
+        assert ("points count from 1" in words) == is_said and "0.900" in words
+
+
 def test_a_bad_upload_is_refused_in_words_and_its_file_deleted(tmp_path):
     path = tmp_path / "<b>.csv"
     path.write_text("a,b\n1,2\n")
@@ -74,5 +116,17 @@ def test_the_command_says_what_is_missing(monkeypatch, capsys):
 
 
 def test_a_wrong_flag_is_one_line_and_status_2(capsys):
-    assert main(["demo", "--port", "x"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    for port in ("x", "0", "-1", "65536"):
+        assert main(["demo", f"--port={port}"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_said():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "asen_hf", "demo", "--port", str(port)]
+        found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert found.stderr.splitlines()[-1].endswith(f"cannot listen on port {port} of 127.0.0.1: give another --port")

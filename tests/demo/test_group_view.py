@@ -1,8 +1,11 @@
 """The tab Group: every example can be shown, and bad input is refused with the place of the fault."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from asen_hf.demo.group_view import EXAMPLES, MAX_CHARACTERS, MAX_POINTS, number_of_parameters, view_group
+from asen_hf.demo.group_view import EXAMPLES, MAX_CHARACTERS, MAX_POINTS, number_of_parameters, read_group, view_group
 from asen_hf.model.groups import dihedral, symmetric, trivial
 
 
@@ -21,6 +24,15 @@ def test_a_group_that_the_network_widens_is_named_with_what_it_becomes():
 
 def test_a_warning_of_the_parser_is_shown():
     assert "points count from 1" in view_group("(1,2,3)(4,5)").sentence
+
+
+def test_visitors_at_the_same_time_see_their_own_remarks():
+    texts = ["(1,2,3)(4,5)", "(0,1,2)(3,4)"] * 200
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as visitors:
+        remarks = [note for _, note in visitors.map(read_group, texts)]
+    assert [bool(note) for note in remarks] == [True, False] * 200
+    assert warnings.filters == before
 
 
 def test_parameters_grow_with_the_number_of_orbitals():

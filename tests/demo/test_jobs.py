@@ -32,6 +32,16 @@ def test_a_process_ends_when_nobody_waits_for_it(tmp_path):
     assert not started & children()
 
 
+def test_no_process_outlives_the_server(tmp_path):
+    before = children()
+    job = jobs.run(["inspect", "S2^100"], tmp_path)
+    next(job)
+    jobs.end_all()
+    with pytest.raises(ValueError, match="unexpectedly"):
+        list(job)
+    assert not children() - before
+
+
 @pytest.mark.parametrize("bound", ["MAX_SECONDS", "MAX_BYTES"])
 def test_a_process_that_takes_too_much_is_stopped(tmp_path, monkeypatch, bound):
     monkeypatch.setattr(jobs, bound, 0)

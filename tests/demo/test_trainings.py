@@ -9,7 +9,7 @@ import pytest
 from asen_hf import AsenForMultitask
 from asen_hf.demo import jobs, trainings
 from asen_hf.demo.trainings import Fit, fit, ranking_picture, select
-from asen_hf.demo.uploads import boards, task_fields
+from asen_hf.demo.uploads import boards, read_upload, task_fields
 from asen_hf.evaluation.scores import Score, ScoreRecord
 
 BOARD = task_fields(boards(), "grid 3x3 dihedral", "tokens", "classes")
@@ -22,9 +22,9 @@ def names_of(picture):
 def test_a_fit_reports_progress_scores_and_an_archive(monkeypatch):
     calls = []
 
-    def run(arguments, folder):
+    def run(arguments, folder, deadline=None):
         output = folder / arguments[arguments.index("--output_dir") + 1]
-        calls.append(arguments)
+        calls.append((arguments, deadline))
         yield ""
         yield "step 60: validation loss 0.5\n"
         yield "step 60: validation loss 0.5\nstep 120: validation loss 0.4\n"
@@ -45,7 +45,8 @@ def test_a_fit_reports_progress_scores_and_an_archive(monkeypatch):
     found, names = result
     assert sorted(names) == sorted(trainings._DOWNLOADED)
     assert list(found.scores.values()) == [0.9, 0.9, 0.7, 0.6]
-    assert [("--generators" in arguments) for arguments in calls] == [False, True]
+    assert [("--generators" in arguments) for arguments, _ in calls] == [False, True]
+    assert calls[0][1] == calls[1][1] > 0  # both trainings together have 15 minutes
     assert not found.archive.parent.exists()
 
 
@@ -77,7 +78,7 @@ def test_bad_candidates_are_refused(candidates, message):
 def test_nothing_is_left_when_a_training_is_abandoned(monkeypatch):
     folders = []
 
-    def run(arguments, folder):
+    def run(arguments, folder, deadline=None):
         folders.append(folder)
         yield ""
 
@@ -99,6 +100,20 @@ def test_boards_are_fitted_better_with_their_symmetry_and_the_archive_is_a_check
     model = AsenForMultitask.from_pretrained(tmp_path)
     assert list(model.config.tasks) == ["table"] and "grid 3x3 dihedral" in Path(tmp_path, "README.md").read_text()
     assert json.loads((tmp_path / "test_scores.json").read_text())["split"] == "test"
+
+
+@pytest.mark.slow
+def test_a_ranking_does_without_a_ridge_that_is_too_costly(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainings, "SELECT_STEPS", 1)
+    monkeypatch.setattr(trainings, "SELECT_SEEDS", 1)
+    cells = [" ".join(str((row * 7 + node * node) % 20) for node in range(64)) for row in range(40)]
+    labels = [" ".join(str((row + node) % 2) for node in range(64)) for row in range(40)]
+    (tmp_path / "large.csv").write_text(
+        "inputs,labels\n" + "\n".join(f"{row},{label}" for row, label in zip(cells, labels, strict=True))
+    )
+    upload = read_upload(tmp_path / "large.csv", "large.csv")
+    *_, found = select(upload, task_fields(upload, "C64", "tokens", "classes"), [])
+    assert found.done == 1 and "Left out, because it could not be fitted: equivariant ridge." in found.verdict
 
 
 @pytest.mark.slow

@@ -72,12 +72,42 @@ def test_columns_become_a_task(tmp_path, lines, inputs_are, labels_are, expected
         (["a,labels", *(f"1,name{number}" for number in range(30))], "expected numbers, got 'name0'"),
         (["inputs,labels", *rows(" ".join(["1"] * 300) + ",2")], "at most 256 inputs"),
         (["", ""], "no column labels"),
+        (["a,labels", *rows("1,yes")], "mine.csv: there are no two classes: all labels are 'yes'"),
+        (["a,labels", *rows("1,?")], "all labels are missing"),
     ],
 )
 def test_a_bad_table_is_refused_with_its_own_name(tmp_path, lines, message):
     with pytest.raises(ValueError) as raised:
         read(tmp_path, lines)
     assert message in str(raised.value) and str(tmp_path) not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [",".join(["a" * 20_000] * 40), *rows("1")],
+        [",".join("a" * 2_000 + str(number) for number in range(400)), *rows("1")],
+        ["a,labels", *rows(f"1,{'yes' * 9_000}")],
+    ],
+    ids=["equal names", "a row of another width", "one class"],
+)
+def test_however_long_a_text_is_its_error_is_short(tmp_path, lines):
+    with pytest.raises(ValueError) as raised:
+        read(tmp_path, lines)
+    assert len(str(raised.value)) < 1_200
+
+
+def test_texts_as_amounts_are_refused_in_few_words(tmp_path):
+    upload = read(tmp_path, ["a,labels", *rows(f"1,{'yes' * 9_000}"), "1,no"])
+    with pytest.raises(ValueError, match="which are classes, not amounts") as raised:
+        task_fields(upload, "S1", "amounts", "amounts")
+    assert len(str(raised.value)) < 300
+
+
+def test_a_file_name_may_be_of_capitals(tmp_path):
+    path = tmp_path / "MINE.CSV"
+    path.write_bytes(boards().content)
+    assert read_upload(path, path.name).num_rows == 100
 
 
 def test_a_large_or_binary_file_is_refused(tmp_path):

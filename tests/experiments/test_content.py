@@ -164,7 +164,7 @@ def test_a_selection_runs_anew_on_a_changed_table(tmp_path, monkeypatch, capsys)
         for job in jobs:
             row = {**dict.fromkeys(MEASURED, "1"), "details": "{}", "metric": "accuracy", **job.cell}
             grid.results.append({**row, "recipe": grid.fingerprint(job.cell)})
-        return 1
+        return ["no time"]
 
     monkeypatch.setattr(selection, "run_jobs", fail)
     arguments = ("--dataset", "rows.jsonl", "--task_config", "config.json", "--groups", "trivial", "symmetric")

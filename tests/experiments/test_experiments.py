@@ -232,7 +232,7 @@ def test_a_study_of_several_grids_runs_them_in_order_and_each_alone(tmp_path, ca
     run: list = []
     monkeypatch.setattr(
         "asen_hf.commands.experiments.run_jobs",
-        lambda grid, jobs, workers: run.extend((grid.name, job.cell["seed"]) for job in jobs) or 0,
+        lambda grid, jobs, workers: run.extend((grid.name, job.cell["seed"]) for job in jobs) or [],
     )
     assert call("real")[0] == 0
     assert run == [("real/first", "0"), ("real/first", "1"), ("real/second", "0"), ("real/second", "1")]
