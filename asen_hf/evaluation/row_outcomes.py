@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .metrics import METRICS
+
+
+def rows_digest(columns: Mapping[str, Tensor]) -> str:
+    """A digest of rows, ``{column: tensor}``, equal for the same rows in the same order."""
+    found = hashlib.sha256()
+    for name in sorted(columns):
+        array = np.ascontiguousarray(columns[name].numpy())
+        found.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    return found.hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +35,7 @@ class RowOutcomes:
         metric: name of the metric.
         values, weights: float64 ``(R,)``; a row without known labels has weight 0.
         predicted, labels, known: float64 or int64 ``(R, …)``, and bool ``(R, …)``; ``None`` for means.
+        digest: of the rows, equal for the same rows in the same order; empty if it is not known.
     """
 
     metric: str
@@ -32,14 +44,16 @@ class RowOutcomes:
     predicted: NDArray | None = None
     labels: NDArray | None = None
     known: NDArray[np.bool_] | None = None
+    digest: str = ""
 
     @classmethod
-    def of(cls, metric: str, predicted: Tensor, labels: Tensor, known: Tensor) -> RowOutcomes:
+    def of(cls, metric: str, predicted: Tensor, labels: Tensor, known: Tensor, digest: str = "") -> RowOutcomes:
         """The outcomes of predictions.
 
         Args:
             metric: a key of :data:`~asen_hf.evaluation.metrics.METRICS`.
             predicted, labels, known: ``(R, …)``, as for a metric.
+            digest: of the rows (:func:`rows_digest`).
         """
         compute = METRICS[metric].compute
         weights = known.flatten(1).sum(dim=1).double() if known.ndim > 1 else known.double()
@@ -48,14 +62,16 @@ class RowOutcomes:
             values[row] = compute(predicted[row : row + 1], labels[row : row + 1], known[row : row + 1])
         whole, mean = compute(predicted, labels, known), float((values * weights).sum() / weights.sum())
         if abs(whole - mean) <= 1e-6 * max(abs(whole), 1e-3):  # false for NaN
-            return cls(metric, values.numpy(), weights.numpy())
-        return cls(metric, predicted=predicted.numpy(), labels=labels.numpy(), known=known.numpy())
+            return cls(metric, values.numpy(), weights.numpy(), digest=digest)
+        return cls(metric, predicted=predicted.numpy(), labels=labels.numpy(), known=known.numpy(), digest=digest)
 
     @classmethod
     def read(cls, path: str | Path) -> RowOutcomes:
         """Read what :meth:`write` wrote; no pickle is executed."""
         with np.load(path, allow_pickle=False) as file:
-            return cls(str(file["metric"]), **{name: file[name] for name in file.files if name != "metric"})
+            digest = str(file["digest"]) if "digest" in file.files else ""
+            arrays = {name: file[name] for name in file.files if name not in ("metric", "digest")}
+            return cls(str(file["metric"]), digest=digest, **arrays)
 
     def write(self, path: str | Path) -> None:
         """Write the outcomes as ``.npz``."""

@@ -26,7 +26,7 @@ from ..model.normalization import to_device
 from ..model.pretrained_asen import evaluating
 from .metrics import METRICS, details, guesses
 from .provenance import provenance
-from .row_outcomes import RowOutcomes
+from .row_outcomes import RowOutcomes, rows_digest
 
 TEST_SCORES_NAME = "test_scores.json"  # of a finished run's folder, beside scores.json, its validation scores
 
@@ -148,7 +148,8 @@ def row_outcomes(model: AsenForMultitask, name: str, split: Dataset, batch_size:
     """What a task got right on each row of a split."""
     task = model.config.tasks[name]
     predicted, labels, _ = _predicted(model, name, split, batch_size)
-    return RowOutcomes.of(str(task.metric), predicted, labels, is_known(task, labels))
+    digest = rows_digest(collate(task, split))
+    return RowOutcomes.of(str(task.metric), predicted, labels, is_known(task, labels), digest)
 
 
 def _score(model: AsenForMultitask, name: str, split: Dataset, batch_size: int) -> Score:

@@ -48,34 +48,46 @@ class Attempts:
 
 
 @contextlib.contextmanager
-def attempt(output: Path, content: str, made_with: dict[str, Any]) -> Iterator[Attempts]:
-    """Continue the training in ``output`` if its last attempt died with the same content; otherwise empty the folder.
-
-    The next attempt begins anew after this one ends, be it with an error: code that failed may have spoilt weights.
+def alone(output: Path) -> Iterator[None]:
+    """Within it, no other process trains in ``output``.
 
     Raises:
-        ValueError: another process is at it.
+        ValueError: another process does.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    record = output.parent / f".{output.name}.attempts.json"
-    lock = FileLock(record.with_suffix(".lock"), timeout=0)
+    lock = FileLock(_record(output).with_suffix(".lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise ValueError(f"another process is training in {output}: wait for its end") from None
     try:
-        attempts = _next(_read(record), output, content, made_with)
-        aside = record.with_suffix(".tmp")
-        aside.write_text(json.dumps(asdict(attempts)), encoding="utf-8")
-        os.replace(aside, record)
-        try:
-            yield attempts
-        except Exception:
-            record.unlink()
-            raise
-        record.unlink()
+        yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def attempt(output: Path, content: str, made_with: dict[str, Any]) -> Iterator[Attempts]:
+    """Continue the training in ``output`` if its last attempt died with the same content; otherwise empty the folder.
+
+    The next attempt begins anew after this one ends, be it with an error: code that failed may have spoilt weights.
+    """
+    record = _record(output)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    attempts = _next(_read(record), output, content, made_with)
+    aside = record.with_suffix(".tmp")
+    aside.write_text(json.dumps(asdict(attempts)), encoding="utf-8")
+    os.replace(aside, record)
+    try:
+        yield attempts
+    except Exception:
+        record.unlink()
+        raise
+    record.unlink()
+
+
+def _record(output: Path) -> Path:
+    return output.parent / f".{output.name}.attempts.json"
 
 
 def _read(record: Path) -> Attempts | None:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from ..training._yaml import read_yaml
-from ._scores import MEAN, Row, larger_is_better, listing, measure_name, measured, paired_test
+from ._scores import MEAN, Row, column_of, larger_is_better, listing, measure_name, measured, paired_test
 from ._tables import number, table
 from .grid import EXPERIMENTS, Grid
 from .paired_bootstrap import holm
@@ -22,11 +22,13 @@ _INTRODUCTION = (
     "What the paper claims, and what our runs say of it. The page is rendered from the stores under "
     "`training/experiments` by `python training/experiments.py paper --report`. A claim says that one arm scores "
     "better than another. For every task, the scores of both are averaged over training rows and compared by a t-test, "
-    "paired by seed; p is adjusted for the number of the claim's comparisons (Holm). Runs *support* a claim if its "
+    "paired by seed; p is adjusted for the number of the claim's comparisons (Holm), but not over claims: where "
+    "nothing differs, one in twenty would seem to. Runs *support* a claim if its "
     "first arm is ahead in every comparison, and *contradict* it if it is behind in any; otherwise it *cannot be "
     "told*: with few seeds, that is no proof of equality. Runs can only contradict that two arms are alike. Theorems "
     "are judged by the tests that are named. All scores of a study: `report.md` beside its grid."
 )
+_CONTROLS = "What the paper does not claim, but may be asked of its claims. The sentence above does not count these."
 
 Pairs = dict[str, tuple[dict[str, float], dict[str, float]]]
 """What is compared, such as a task, to the scores of the better and the worse arm, ``{seed: score}``."""
@@ -40,12 +42,14 @@ class Claim:
         item: where the paper makes the claim.
         claim: the claim, in a sentence.
         better, worse: the arms, as values of axes, ``{axis: value}``; of a ``store``, as columns, ``{name: column}``.
+        minus: values of axes of the arm that is subtracted from both, so that what an arm gains over it is compared.
         grid: the study's folder below training/experiments.
         at: ``{axis: values}`` of the cells that the claim is about; by default all.
         store: instead of a grid, a CSV file below training/experiments with a column ``seed``; ``where`` are the values
             of the lines that are meant, and ``larger_is_better`` says which score is the better one.
         label: what a store's score is called; of a grid, what the report calls it.
         similar: the claim is that the arms score alike.
+        ours: the claim is not the paper's: a control, or a setting in which a claim of its could fail.
         verdict: of what no store can tell, such as a theorem; ``tests`` then are the tests that it rests on.
         note: what a reader should know beside the figures.
         command: what makes the figures; of a grid, its own command.
@@ -55,6 +59,7 @@ class Claim:
     claim: str
     better: dict[str, str] = dataclasses.field(default_factory=dict)
     worse: dict[str, str] = dataclasses.field(default_factory=dict)
+    minus: dict[str, str] = dataclasses.field(default_factory=dict)
     grid: str | None = None
     at: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     store: str | None = None
@@ -62,6 +67,7 @@ class Claim:
     larger_is_better: bool = True
     label: str = "score"
     similar: bool = False
+    ours: bool = False
     verdict: str | None = None
     tests: list[str] = dataclasses.field(default_factory=list)
     note: str = ""
@@ -70,7 +76,17 @@ class Claim:
     def is_about(self, cell: dict[str, str]) -> bool:
         """Whether a cell, or a line of its store, belongs to one of the two arms."""
         is_meant = all(cell[axis] in values for axis, values in self.at.items())
-        return is_meant and any(arm.items() <= cell.items() for arm in (self.better, self.worse))
+        return is_meant and any(arm.items() <= cell.items() for arm in (*self.arms, *self.subtracted))
+
+    @property
+    def arms(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The better and the worse arm."""
+        return self.better, self.worse
+
+    @property
+    def subtracted(self) -> list[dict[str, str]]:
+        """What is subtracted from each of them; empty for nothing."""
+        return [{**arm, **self.minus} for arm in self.arms] if self.minus else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,19 +115,23 @@ def claims(experiments: Path = EXPERIMENTS) -> list[Claim]:
 
 def render_claims(experiments: Path = EXPERIMENTS) -> str:
     """The text of the page."""
-    body = []
+    body: dict[bool, list[list[str]]] = {False: [], True: []}
     for claim, found in _judged(experiments):
         why = ". ".join(part for part in (found.why, claim.note) if part)
         command = claim.command or f"python training/experiments.py {claim.grid}"
-        body.append([claim.item, claim.claim, f"*{found.verdict}*", found.figures or "–", why, f"`{command}`"])
+        line = [claim.item, claim.claim, f"*{found.verdict}*", found.figures or "–", why, f"`{command}`"]
+        body[claim.ours].append(line)
     head = ["where", "claim", "verdict", "our figures", "why", "command"]
-    summary = summarize_claims(experiments)
-    return "\n".join(["# The paper, figure by figure", "", _INTRODUCTION, "", summary, "", *table(head, body)]) + "\n"
+    text = ["# The paper, figure by figure", "", _INTRODUCTION, "", summarize_claims(experiments), ""]
+    text += table(head, body[False])
+    if body[True]:
+        text += ["", "## Our own controls", "", _CONTROLS, "", *table(head, body[True])]
+    return "\n".join(text) + "\n"
 
 
 def summarize_claims(experiments: Path = EXPERIMENTS) -> str:
-    """One sentence: how many claims the runs support, contradict and cannot tell."""
-    counts = Counter(found.verdict for _, found in _judged(experiments))
+    """One sentence: how many claims of the paper the runs support, contradict and cannot tell."""
+    counts = Counter(found.verdict for claim, found in _judged(experiments) if not claim.ours)
     not_run = f"; {counts[NOT_RUN]} are {NOT_RUN}" if counts[NOT_RUN] else ""
     return (
         f"Of {counts.total()} claims of the paper, our runs support {counts[SUPPORTS]}, contradict "
@@ -144,34 +164,42 @@ def judge(claim: Claim, experiments: Path = EXPERIMENTS) -> Finding:
     num_cells = sum(map(claim.is_about, grid.cells))
     if found.verdict == NOT_RUN or len(rows) == num_cells:
         return found
-    verdict = UNTOLD if found.verdict == SUPPORTS else found.verdict
-    return Finding(verdict, found.figures, f"{found.why}; {len(rows)} of {num_cells} cells are finished")
+    return Finding(UNTOLD, found.figures, f"{found.why}; {len(rows)} of {num_cells} cells are finished")
 
 
 def _check(claim: Claim, grid: Grid) -> None:
-    meant = [(axis, value) for side in (claim.better, claim.worse) for axis, value in side.items()]
+    meant = [(axis, value) for side in (*claim.arms, claim.minus) for axis, value in side.items()]
     for axis, value in [*meant, *((axis, value) for axis, values in claim.at.items() for value in values)]:
         if value not in grid.axes.get(axis, {}):
             raise ValueError(f"{claim.item}: {grid.name} has no {axis} {value!r}")
 
 
 def _of_grid(claim: Claim, grid: Grid, rows: list[Row]) -> Pairs:
-    """Means over the report's columns, of seeds that have all of them."""
+    """Means over the report's columns that both arms have, of the seeds with all of them."""
     shown = [axis for axis in grid.axes if axis not in {"seed", grid.report.columns, *claim.better, *claim.worse}]
     shown = [axis for axis in shown if len(claim.at.get(axis, grid.axes[axis])) > 1]
-    scores: dict[str, tuple[dict[str, list[float]], ...]] = defaultdict(lambda: (defaultdict(list), defaultdict(list)))
+    arms = [*claim.arms, *claim.subtracted]
+    scores: dict[str, tuple[dict[tuple[str, str], float], ...]] = defaultdict(lambda: tuple({} for _ in arms))
     for row in rows:
-        for side, arm in enumerate((claim.better, claim.worse)):
+        for side, arm in enumerate(arms):
             if arm.items() <= row.items():
-                subject = ", ".join(row[axis] for axis in shown)
-                scores[subject][side][row["seed"]].append(measured(row, grid.report.metric))
+                subject, column = ", ".join(row[axis] for axis in shown), column_of(grid, row)
+                scores[subject][side][column, row["seed"]] = measured(row, grid.report.metric)
     pairs = {}
-    for subject, sides in scores.items():
-        most = max(len(values) for side in sides for values in side.values())
-        better, worse = (
-            {seed: statistics.mean(values) for seed, values in side.items() if len(values) == most} for side in sides
+    for subject, (better, worse, *subtracted) in scores.items():
+        both = set.intersection(*(set(side) for side in scores[subject]))
+        if subtracted:
+            better, worse = (
+                {key: side[key] - less[key] for key in both}
+                for side, less in zip((better, worse), subtracted, strict=True)
+            )
+        columns = {column for column, _ in both}
+        seeds = [seed for seed in grid.axes["seed"] if columns and {(column, seed) for column in columns} <= both]
+        better_mean, worse_mean = (
+            {seed: statistics.mean(side[column, seed] for column in columns) for seed in seeds}
+            for side in (better, worse)
         )
-        pairs[subject] = better, worse
+        pairs[subject] = better_mean, worse_mean
     return pairs
 
 

@@ -34,14 +34,15 @@ from .verdicts import compare, of_subject, remark
 ROOT = Path(__file__).parents[2]
 PAGE, README = Path("docs/results/real.md"), Path("README.md")
 START, END = "<!-- results: rendered by `python training/experiments.py --report` -->", "<!-- end of results -->"
+Shown = tuple[str, str, str]  # an arm, its score, and a remark on it
 _HEAD = ["data", "rows", "group", "no symmetry", "augmented", "best rival"]
 _INTRODUCTION = (
     "Does declaring a symmetry pay? Every number on this page, sentences of verdict included, is rendered from the "
     "stores under `training/experiments` by `python training/experiments.py --report`. Scores are means ± standard "
     "errors over seeds, of test rows; what had to be chosen was chosen by validation, on seeds that appear in no "
-    'table. "No symmetry" is the same network under the trivial group; "augmented", too, but trained on rows moved by '
-    "the group; the best rival, by test score, is a network, a reference prediction or a method of the field on the "
-    "same rows. Bold: the best of a line."
+    'table, unless a section says otherwise. "No symmetry" is the same network under the trivial group; "augmented", '
+    "too, but trained on rows moved by the group; the best rival, by test score, is a network, a reference prediction "
+    "or a method of the field on the same rows. Bold: the best of a line."
 )
 
 
@@ -173,6 +174,8 @@ def _section(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
     seeds = len({row["seed"] for row in rows})
     chosen = listing([f"`training/experiments/{Grid.read(path).name}`" for path in grid.choices] or [""])
     threads = " or ".join(sorted({row["threads"] for row in rows}))
+    changed = sum(not grid.explains(row) for row in rows)
+    lines += [f"{changed} of these cells were run with an earlier recipe.", ""] if changed else []
     lines += [
         f"{finished} cells over {seeds} seeds, {hours(rows):.2f} hours of wall time on {threads} thread each. "
         f"`python training/experiments.py {grid.name}`; "
@@ -189,9 +192,17 @@ def _selection(entry: Entry, root: Path) -> list[str]:
         return []
     with (folder / "ranking.csv").open(newline="", encoding="utf-8") as file:
         candidates = listing([f"*{line['candidate']}*" for line in csv.DictReader(file) if line["order"]])
-    verdict = (folder / "ranking.md").read_text(encoding="utf-8").split("\n\n")[1].splitlines()[0]
-    report = f"training/experiments/{entry.selection}/ranking.md"
-    return [f"`asen select` among {candidates}. {verdict} All figures: `{report}`.", ""]
+    verdict, method = (folder / "ranking.md").read_text(encoding="utf-8").split("\n\n")[1].splitlines()[:2]
+    tested = re.search(r"p of (a .*? comparisons made)", method)
+    grid = Grid.read(folder)
+    has_changed = not all(map(grid.explains, grid.results.rows()))
+    parts = [
+        f"`asen select` among {candidates}. {verdict}",
+        f"Told apart by {tested[1]}." if tested else "",
+        "Its runs were made with an earlier recipe." if has_changed else "",
+        f"All figures: `training/experiments/{entry.selection}/ranking.md`.",
+    ]
+    return [" ".join(filter(None, parts)), ""]
 
 
 def _grid(entry: Entry, root: Path) -> Grid | None:
@@ -227,12 +238,15 @@ def _grid_line(entry: Entry, grid: Grid, rows: list[Row]) -> list[str]:
     elsewhere = {name: value for name, value in (untrained | trained).items() if name not in grid.report.bounds}
     is_better = larger_is_better(grid, rows, subject, measure)
 
-    found: list[tuple[str, str] | None] = [(declared, number(values[declared]))]
+    most = len(grid.axes["seed"])
+    seeds = {arm: len(scores[subject, arm, column]) for arm in values}
+    few = {arm: f" ({count} seed{'s' * (count > 1)})" for arm, count in seeds.items() if count < most}
+    found: list[Shown | None] = [(declared, number(values[declared]), few.get(declared, ""))]
     for kind in ("no symmetry", "augmented", "rival"):
         meant = {arm: value for arm, value in values.items() if arm != declared and kinds[arm] == kind}
         meant |= elsewhere if kind == "rival" else {}
         best = (max if is_better else min)(meant, key=lambda arm: meant[arm]) if meant else None
-        found.append((best, number(meant[best])) if best is not None else None)
+        found.append((best, number(meant[best]), few.get(best, "")) if best is not None else None)
     label = entry.label or measure_name(grid, rows, subject, measure)
     return [label, thousands(str(entry.rows)), *_cells(found, is_better)]
 
@@ -257,23 +271,28 @@ def _ranking_line(entry: Entry, root: Path) -> list[str]:
     with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
         sizes = {line["rows"] for line in csv.DictReader(file)} - {"0"}
     column = next(name for name in ranking[0] if name.startswith("test "))
-    found: dict[str, tuple[str, str]] = {}
-    for line in ranking:  # best first
+    found: dict[str, Shown] = {}
+    support = ""
+    for line in sorted(ranking, key=lambda line: line["order"] == "1"):  # best first, and those without symmetry last
+        name = line.get("candidate") or line["group"]
         kind = {"1": "no symmetry", "": "rival"}.get(line["order"], "group")
-        found.setdefault(kind, (line.get("candidate") or line["group"], line[column].split()[0]))
+        if kind == "group" and kind not in found:
+            support = name.partition(", ")[2]
+        if kind != "no symmetry" or name.partition(", ")[2] == support:  # else it is another network, too
+            found.setdefault(kind, (name, line[column].split()[0], ""))
     cells = [found.get("group"), found.get("no symmetry"), None, found.get("rival")]
     metric = column.removeprefix("test ")
     size = thousands(max(sizes, key=int))
     return [entry.label or metric, size, *_cells(cells, METRICS[metric].larger_is_better)]
 
 
-def _cells(found: list[tuple[str, str] | None], is_better: bool) -> list[str]:
+def _cells(found: list[Shown | None], is_better: bool) -> list[str]:
     """Numbers, the group's and the rival's with their names, the best one bold."""
     values = [cell[1] if cell else "–" for cell in found]
     best = (max if is_better else min)((value for value in values if value != "–"), key=float)
     values = [f"**{value}**" if value == best else value for value in values]
     named = (True, False, False, True)
     return [
-        f"{cell[0]} {value}" if cell and is_named else value
+        f"{cell[0]} {value}{cell[2]}" if cell and is_named else value + (cell[2] if cell else "")
         for cell, value, is_named in zip(found, values, named, strict=True)
     ]

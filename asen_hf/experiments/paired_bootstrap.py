@@ -35,8 +35,9 @@ class Comparison:
 def compare(best: Outcomes, others: Mapping[str, Outcomes], seed: int = 0) -> dict[str, Comparison]:
     """Compare candidates with the best one on the same rows.
 
-    Every draw takes runs with replacement, and within each run rows with replacement, the same for all candidates; the
-    statistic is the mean over the runs of the difference of metrics. A p-value is at least the smallest that a sign
+    Every draw takes runs with replacement, and rows with replacement, the same for all candidates and for all runs that
+    have the same rows, whose chance does not average out over runs; the statistic is the mean over the runs of the
+    difference of metrics. A p-value is at least the smallest that a sign
     test on the rows that differ can give, because a bootstrap of a handful of rows is too sure of itself.
 
     Args:
@@ -61,8 +62,10 @@ def compare(best: Outcomes, others: Mapping[str, Outcomes], seed: int = 0) -> di
     draws = DRAWS if are_means else _DRAWS_OF_OTHER_METRICS
     times = rng.multinomial(len(best), np.full(len(best), 1 / len(best)), size=draws) / len(best)  # (draws, runs)
     total = np.zeros((draws, len(others)))
+    digests = [outcomes.digest or f"of run {run}" for run, outcomes in best.items()]
     for number, (run, first) in enumerate(best.items()):
-        scores = _drawn_scores([first, *(runs[run] for runs in others.values())], draws, rng)
+        of_rows = np.random.default_rng([seed, digests.index(digests[number])])  # begins anew for the same rows
+        scores = _drawn_scores([first, *(runs[run] for runs in others.values())], draws, of_rows)
         total += times[:, number, None] * (scores[:, 1:] - scores[:, :1])
     compared, smallest = {}, {}
     for column, (name, runs) in enumerate(others.items()):

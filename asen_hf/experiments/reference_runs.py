@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data.collator import MASK, collate
 from ..evaluation.reference_predictions import REFERENCES, fit_reference
-from ..evaluation.row_outcomes import RowOutcomes
+from ..evaluation.row_outcomes import RowOutcomes, rows_digest
 from ..evaluation.scores import Score, score_predictions
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
@@ -63,8 +63,8 @@ def run_reference(
         )
         for split, held_out in columns.items()
     }
-    labels = columns["validation"]["labels"]
-    return scores, RowOutcomes.of(str(task.metric), predicted["validation"], labels, is_known(task, labels))
+    labels, digest = columns["validation"]["labels"], rows_digest(columns["validation"])
+    return scores, RowOutcomes.of(str(task.metric), predicted["validation"], labels, is_known(task, labels), digest)
 
 
 def _loss(task: TaskConfig, predicted: Tensor, columns: Mapping[str, Tensor]) -> float:

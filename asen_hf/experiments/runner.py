@@ -38,7 +38,7 @@ from ..training.recipe import Recipe
 from ..training.recipe import Start as RecipeStart
 from ..training.stream import StreamWork, stream_model, stream_of
 from ..training.work import MultitaskWork, subsample
-from ._attempts import Attempts, attempt
+from ._attempts import Attempts, alone, attempt
 from ._axes import Cell
 from ._content import fingerprint
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
@@ -53,10 +53,11 @@ def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
     ``overrides`` replace scalars of its recipes. Scores, rows and the reference are those of the main task.
     """
     recipe, pretraining = grid.recipe(cell, **overrides), grid.pretraining(cell, **overrides)
+    output = Path(recipe.training.output_dir)
     if pretraining is not None:
         pretrain(grid, pretraining)  # or wait for the worker that trains it; it has its own line with its own time
     content = grid.fingerprint(cell)  # before the rows are read: a file that changes later makes the line stale
-    with attempt(Path(recipe.training.output_dir), fingerprint([content, overrides]), _provenance()) as attempts:
+    with attempt(output, fingerprint([content, overrides]), _provenance()) as attempts:
         recipe.training.resume_from_checkpoint = attempts.resume_from_checkpoint
         return {**_run_cell(grid, cell, recipe, pretraining, attempts), "recipe": content}
 
@@ -93,10 +94,10 @@ def _run_cell(grid: Grid, cell: Cell, recipe: Recipe, pretraining: Recipe | None
         if grid.keep:
             outcomes = row_outcomes(model, name, data[name]["validation"], training.eval_batch_size)
             outcomes.write(output / OUTCOMES_NAME)
-        else:
-            shutil.rmtree(output)
     score = score_splits(model, {name: data[name]["test"]}, training.eval_batch_size)[name]
     score = judged({name: score}, model, recipe.tasks, batch_size=training.eval_batch_size)[name]
+    if not grid.keep:
+        shutil.rmtree(output, ignore_errors=True)
     made = {"parameters": model.num_parameters(), "rows": rows, "steps": steps, "best_step": best_step}
     return _line(cell, task, data[name], score, validation, attempts, start, made)
 
@@ -195,7 +196,7 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be training it
         if is_finished(recipe):
             return
-        with attempt(output, output.name, _provenance()) as attempts:
+        with alone(output), attempt(output, output.name, _provenance()) as attempts:
             recipe.training.resume_from_checkpoint = attempts.resume_from_checkpoint
             grid.pretrainings.append(_pretrain(recipe, attempts))
         for checkpoint in checkpoints(output):
@@ -235,31 +236,38 @@ def _pretrain(recipe: Recipe, attempts: Attempts) -> dict[str, Any]:
 
 
 def serve(grid: Grid) -> None:
-    """Loop of a worker process: read one job per line of JSON from stdin, write its row or error as a line of JSON.
+    """Loop of a worker process: read one job per line of JSON from stdin, write its error, or null, as a line of JSON.
 
-    A job is a cell, or the pretraining that a cell starts from; the row of a pretraining is null.
+    A job is a cell, or the pretraining that a cell starts from.
     """
     out = sys.stdout
     revision()  # cached now, because the files may change while this process runs
     for line in sys.stdin:  # ends when the parent does
         with contextlib.redirect_stdout(sys.stderr):
             try:
-                answer: dict[str, Any] = {"row": run_job(grid, Job(**json.loads(line)))}
+                run_job(grid, Job(**json.loads(line)))
+                failure = None
             except (ValueError, OSError) as error:
-                answer = {"error": str(error)}
+                failure = str(error)
             except Exception:
-                answer = {"error": traceback.format_exc()}
-        print(json.dumps(answer), file=out, flush=True)
+                failure = traceback.format_exc()
+        print(json.dumps({"error": failure}), file=out, flush=True)
 
 
-def run_job(grid: Grid, job: Job) -> dict[str, Any] | None:
-    """The row of a cell, or ``None`` for a pretraining, which adds its own line to the store."""
-    if not job.is_pretraining:
-        return run_cell(grid, job.cell)
-    pretraining = grid.pretraining(job.cell)
-    assert pretraining is not None
-    pretrain(grid, pretraining)
-    return None
+def run_job(grid: Grid, job: Job) -> None:
+    """Train a cell or a pretraining and add its line to the store, which a process that outlives its parent does, too.
+
+    Raises:
+        ValueError: another process is at it.
+    """
+    if job.is_pretraining:
+        pretraining = grid.pretraining(job.cell)
+        assert pretraining is not None
+        pretrain(grid, pretraining)
+        return
+    with alone(Path(grid.recipe(job.cell).training.output_dir)):
+        if job.cell in grid.pending():  # else another process has finished it since the jobs were planned
+            grid.results.append(run_cell(grid, job.cell))
 
 
 def plan(grid: Grid, cells: list[Cell]) -> list[Job]:
@@ -283,7 +291,7 @@ def start_worker(grid: Grid, number: int) -> subprocess.Popen[str]:
 
 
 def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> list[str]:
-    """Run the jobs, ``num_workers`` at a time, store each finished cell, and return the errors of the failed ones."""
+    """Run the jobs, ``num_workers`` at a time, in processes that store them; return the errors of the failed ones."""
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -308,10 +316,7 @@ def run_jobs(grid: Grid, jobs: list[Job], num_workers: int) -> list[str]:
                     answer = {"error": f"its process died with status {process.returncode}; see {log}"}
                     process = None
                 with lock:
-                    if "row" in answer:
-                        if answer["row"] is not None:
-                            grid.results.append(answer["row"])
-                    else:
+                    if answer["error"] is not None:
                         errors.append(answer["error"])
                         bar.write(f"failed: {job}: {answer['error']}", file=sys.stderr)
                     bar.update()

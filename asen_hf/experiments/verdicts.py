@@ -34,7 +34,9 @@ class Verdict:
         subject, arm, column: what was compared.
         wins: number of seeds on which the reference arm is better, and ``losses``, on which it is worse.
         seeds: number of seeds that both have.
-        p: of a paired t-test over these seeds, not adjusted; NaN if there is none.
+        gain: by how much the reference arm is better, on the mean over these seeds.
+        p: of a paired t-test over them, adjusted for the number of the study's comparisons (Holm); NaN if there is
+            none, since all differences are equal.
     """
 
     subject: str
@@ -43,14 +45,15 @@ class Verdict:
     wins: int
     losses: int
     seeds: int
+    gain: float
     p: float
 
     @property
     def outcome(self) -> str:
-        """``ahead``, ``behind`` or ``not told apart``: the first two only with p below .05."""
+        """``ahead``, ``behind`` or ``not told apart``: the first two only with an adjusted p below .05."""
         if not self.p < LEVEL:
             return "not told apart"
-        return "ahead" if self.wins > self.losses else "behind"
+        return "ahead" if self.gain > 0 else "behind"
 
 
 def compare(grid: Grid, rows: list[Row], measure: str | None = None) -> list[Verdict]:
@@ -68,12 +71,13 @@ def compare(grid: Grid, rows: list[Row], measure: str | None = None) -> list[Ver
         for arm in arms_of(grid, scores, subject):
             for column in columns_of(grid):
                 first, second = (scores.get((subject, name, column), {}) for name in (reference_arm(grid), arm))
-                _, p, count = paired_test(first, second)
+                difference, p, count = paired_test(first, second)
                 if arm != reference_arm(grid) and count > 1:
                     gains = [sign * (first[seed] - second[seed]) for seed in first if seed in second]
                     wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-                    found.append(Verdict(subject, arm, column, wins, losses, count, p))
-    return found
+                    found.append(Verdict(subject, arm, column, wins, losses, count, -sign * difference, p))
+    adjusted = holm({str(place): verdict.p for place, verdict in enumerate(found) if not math.isnan(verdict.p)})
+    return [dataclasses.replace(verdict, p=adjusted.get(str(place), math.nan)) for place, verdict in enumerate(found)]
 
 
 def sentences(grid: Grid, rows: list[Row]) -> list[str]:
@@ -134,16 +138,15 @@ def _evidence(verdicts: list[Verdict], outcome: str) -> str:
 
 
 def remark(verdicts: list[Verdict]) -> str:
-    """How many comparisons were made, and what is left of them when that is taken into account."""
-    p_values = {str(place): verdict.p for place, verdict in enumerate(verdicts) if not math.isnan(verdict.p)}
-    below = sum(p < LEVEL for p in p_values.values())
-    kept = sum(p < LEVEL for p in holm(p_values).values()) if p_values else 0
-    counts = sorted({verdict.seeds for verdict in verdicts})
+    """How many comparisons were made, and by which test."""
+    tested = [verdict for verdict in verdicts if not math.isnan(verdict.p)]
+    counts = sorted({verdict.seeds for verdict in tested})
     seeds = " or ".join(map(str, counts)) if len(counts) < 3 else f"{counts[0]} to {counts[-1]}"
-    comparisons = "One comparison" if len(verdicts) == 1 else f"{len(verdicts)} comparisons"
-    significant = f"{below} with p below .05, of which {kept} stay below" if below else "none with p below .05"
-    adjusted = " after Holm's adjustment for their number" if below else ""
-    return (
-        f"{comparisons} by paired t-tests over {seeds} seeds; {significant}{adjusted}. "
-        "With few seeds the test has little power: “not told apart” is no proof of equality."
+    if not tested:
+        return "No comparison can be tested: all differences are equal, or there are none."
+    comparisons = (
+        f"One comparison by a paired t-test over {seeds} seeds."
+        if len(tested) == 1
+        else f"{len(tested)} comparisons by paired t-tests over {seeds} seeds; p is adjusted for their number (Holm)."
     )
+    return f"{comparisons} With few seeds the test has little power: “not told apart” is no proof of equality."

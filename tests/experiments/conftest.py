@@ -36,8 +36,8 @@ def make_study() -> Callable[..., Grid]:
             "base": {"task": {"source": "equivariant/palindrome"}},
             "axes": {
                 "train_rows": {size: {"training": {"train_rows": int(size)}} for size in sizes},
-                "arm": {arm: ARMS[arm] for arm in scores},
-                "seed": [0, 1, 2],
+                "arm": {arm: ARMS.get(arm) for arm in scores},
+                "seed": list(range(max(3, *(len(values) for arm in scores.values() for values in arm.values())))),
             },
             "report": {"compare": "arm", "columns": "train_rows", **report},
         }

@@ -1,6 +1,7 @@
 """Cells and pretrainings that are cut off go on from their last checkpoint, and come out as if they had not been."""
 
 import dataclasses
+import io
 import json
 import os
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from asen_hf.experiments import runner
-from asen_hf.experiments._attempts import attempt
+from asen_hf.experiments._attempts import alone
 from asen_hf.experiments.grid import Grid
 from asen_hf.training import loop
 
@@ -113,8 +114,9 @@ def test_a_cell_goes_on_and_names_all_that_made_it(tmp_path, steps, made_with, k
     assert steps.made == 5 + 4 and again["revision"] == "new" and not records(tmp_path)
 
 
-def test_a_cell_that_was_trained_but_not_scored_is_scored(tmp_path, steps, monkeypatch):
-    grid = dataclasses.replace(read(tmp_path / "toy"), keep=True)
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_cell_that_was_trained_but_not_scored_is_scored(tmp_path, steps, monkeypatch, keep):
+    grid = dataclasses.replace(read(tmp_path / "toy"), keep=keep)
     expected = runner.run_cell(grid, grid.cells[0])
 
     def die(*arguments):
@@ -183,10 +185,31 @@ def test_a_record_that_is_not_whole_counts_as_none(tmp_path, steps):
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
-    (tmp_path / "cell").mkdir()
-    with attempt(tmp_path / "cell", "a", {}), pytest.raises(ValueError, match="another process is training in"):  # noqa: SIM117
-        with attempt(tmp_path / "cell", "a", {}):
+    with alone(tmp_path / "cell"), pytest.raises(ValueError, match="another process is training in"):  # noqa: SIM117
+        with alone(tmp_path / "cell"):
             pass
+
+
+def test_a_cell_that_another_process_has_finished_is_left_as_it_is(tmp_path, steps):
+    """Both processes have planned it, when the store did not have it yet."""
+    grid = dataclasses.replace(read(tmp_path / "toy"), keep=True)
+    [job] = runner.plan(grid, grid.pending())
+    runner.run_job(grid, job)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    runner.run_job(grid, job)
+    assert steps.made == 4 and len(grid.results.rows()) == 1
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    with alone(tmp_path / grid.recipe(job.cell).training.output_dir):  # a finished cell is not asked for again
+        pass
+
+
+def test_a_cell_is_stored_by_the_process_that_trains_it(tmp_path, steps, monkeypatch):
+    """So its line is not lost with the process that planned it."""
+    grid = read(tmp_path / "toy")
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(dataclasses.asdict(runner.Job(grid.cells[0]))) + "\n"))
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    runner.serve(grid)
+    assert len(grid.results.rows()) == 1 and not grid.pending()
 
 
 @pytest.mark.parametrize("tasks", [SUM, STREAM], ids=["rows", "stream"])

@@ -4,6 +4,7 @@ import csv
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from scipy.stats import ttest_rel
@@ -71,6 +72,55 @@ def test_one_comparison_that_is_not_told_apart_leaves_a_claim_open(tmp_path, mak
     assert judge(claim("group", "trivial", at={"train_rows": ["100"]}), tmp_path).verdict == "supports"
 
 
+def test_arms_are_compared_on_the_columns_that_both_have(tmp_path, study):
+    """Else rows that only one of them was trained on would decide."""
+    store = tmp_path / "toy/results.csv"
+    lines = store.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("300,group,", "100,augmented,"))]
+    store.write_text("".join(kept))
+    assert judge(claim("group", "augmented"), tmp_path).verdict == "not run yet"
+    found = judge(claim("group", "trivial"), tmp_path)
+    assert found.verdict == "cannot be told" and found.figures == "accuracy: group 0.9100; trivial 0.5100"
+
+
+def test_an_unfinished_study_neither_supports_nor_contradicts(tmp_path, study):
+    store = tmp_path / "toy/results.csv"
+    lines = store.read_text().splitlines(keepends=True)
+    store.write_text("".join(line for line in lines if not line.startswith("300,group,2,")))
+    for arms in (("group", "trivial"), ("trivial", "group")):
+        assert judge(claim(*arms), tmp_path).verdict == "cannot be told"
+
+
+def test_what_two_arms_gain_over_another_is_compared(tmp_path, make_study):
+    """Both gain .1 without symmetry, and .3 with it."""
+    levels = {"group": 0.6, "trivial": 0.5}
+    gains = {("group", "pretrained"): 0.3, ("trivial", "pretrained"): 0.1}
+    noise = iter(np.random.default_rng(0).normal(0, 0.004, 100))
+    scores = {
+        f"{start}, {group}": {"100": [levels[group] + gains.get((group, start), 0) + next(noise) for _ in range(4)]}
+        for group in levels
+        for start in ("pretrained", "fresh")
+    }
+    grid = make_study(tmp_path / "toy", scores)
+    store = grid.folder / "results.csv"
+    content = yaml.safe_load((grid.folder / "grid.yaml").read_text())
+    content["axes"]["start"], content["axes"]["arm"] = {"pretrained": {}, "fresh": {}}, {"group": {}, "trivial": {}}
+    with store.open() as file:
+        lines = [*csv.DictReader(file)]
+    (grid.folder / "grid.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with store.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["start", *lines[0]])
+        writer.writeheader()
+        for line in lines:
+            start, _, arm = line["arm"].partition(", ")
+            writer.writerow({**line, "start": start, "arm": arm})
+    arms = {"arm": "group", "start": "pretrained"}, {"arm": "trivial", "start": "pretrained"}
+    ahead = Claim("Figure 0", "It gains more.", *arms, grid="toy", minus={"start": "fresh"})
+    found = judge(ahead, tmp_path)
+    assert found.verdict == "supports"
+    assert [round(float(part.split()[-1]), 1) for part in found.figures.split(";")] == [0.3, 0.1]
+
+
 def test_a_lower_loss_is_the_better_one(tmp_path, make_study):
     make_study(tmp_path / "toy", SCORES, metric="loss")
     assert judge(claim("trivial", "group"), tmp_path).verdict == "supports"
@@ -122,9 +172,12 @@ def test_the_page_has_a_line_per_claim_with_its_command(tmp_path, study):
             "command": "pytest t.py",
         },
         {"item": "Figure 2", "claim": "It grows.", "grid": "later", "note": "Wait"},
+        {"item": "Figure 1", "claim": "We wonder.", "verdict": "contradicts", "ours": True, "command": "pytest u.py"},
     ]
     (tmp_path / "paper/page.yaml").write_text(yaml.safe_dump({"claims": entries}))
-    lines = render_claims(tmp_path).splitlines()
+    text = render_claims(tmp_path)
+    lines = text.partition("\n\n## Our own controls")[0].splitlines()
+    assert "| Figure 1 | We wonder. | *contradicts* |" in text and "We wonder" not in "\n".join(lines)
     assert lines[-3].startswith(
         "| Figure 1 | It helps. | *supports* | accuracy: group 0.9400; trivial 0.5800 | ahead (p"
     )

@@ -7,15 +7,15 @@ from scipy.stats import binomtest, ttest_rel
 from sklearn.metrics import roc_auc_score
 
 from asen_hf.evaluation.metrics import METRICS
-from asen_hf.evaluation.row_outcomes import RowOutcomes
+from asen_hf.evaluation.row_outcomes import RowOutcomes, rows_digest
 from asen_hf.experiments.paired_bootstrap import compare, holm
 
 
-def hits(right):
+def hits(right, digest=""):
     """Outcomes of rows of which a share is right."""
     predicted = torch.from_numpy(np.asarray(right).astype(np.int64))
     ones = torch.ones(len(predicted), dtype=torch.int64)
-    return RowOutcomes.of("accuracy", predicted, ones, ones.bool())
+    return RowOutcomes.of("accuracy", predicted, ones, ones.bool(), digest)
 
 
 def errors(values):
@@ -65,6 +65,36 @@ def test_runs_that_disagree_count_against_a_difference():
     )
     assert compare({"0": best["0"]}, {"it": {"0": other["0"]}})["it"].p < 0.01
     assert compare(best, {"it": other})["it"].p > 0.05
+
+
+def test_the_chance_of_rows_that_all_runs_share_does_not_average_out():
+    """Twelve rows more are right in every run: of other rows each time that is sure, of the same rows it is not."""
+    rng = np.random.default_rng(4)
+    best, other = np.ones(300), np.ones(300)
+    best[:20], other[20:52] = 0, 0
+    orders = [rng.permutation(300) for _ in range(5)]
+    shared, own = (
+        [
+            {
+                str(run): hits(side[order], digest)
+                for run, (order, digest) in enumerate(zip(orders, digests, strict=True))
+            }
+            for side in (best, other)
+        ]
+        for orders, digests in (([orders[0]] * 5, ["one"] * 5), (orders, "abcde"))
+    )
+    same_rows, other_rows = (compare(sides[0], {"it": sides[1]})["it"].p for sides in (shared, own))
+    assert same_rows == pytest.approx(binomtest(20, 52).pvalue, abs=0.06)
+    assert other_rows < 0.01 < same_rows
+
+
+def test_equal_rows_have_one_digest_and_it_survives_a_file(tmp_path):
+    rows = {"inputs": torch.arange(6).view(2, 3), "labels": torch.tensor([0, 1])}
+    assert rows_digest(rows) == rows_digest({name: rows[name].clone() for name in reversed(rows)})
+    for other in ({"inputs": rows["inputs"].flip(0)}, {"labels": rows["labels"].float()}, {"more": rows["labels"]}):
+        assert rows_digest({**rows, **other}) != rows_digest(rows)
+    hits([1, 0], rows_digest(rows)).write(tmp_path / "outcomes.npz")
+    assert RowOutcomes.read(tmp_path / "outcomes.npz").digest == rows_digest(rows)
 
 
 def test_a_handful_of_rows_proves_nothing():

@@ -21,11 +21,11 @@ def sentence(grid):
 def test_an_accuracy_is_better_when_it_is_larger_and_an_error_when_it_is_smaller(make_study, tmp_path):
     words = sentence(make_study(tmp_path / "first", AHEAD))
     assert words.startswith(
-        "*group* (accuracy) is ahead of *trivial* and *ridge* at 100 rows (3 of 3 seeds each, p < .001)"
+        "*group* (accuracy) is ahead of *trivial* and *ridge* at 100 rows (3 of 3 seeds each, p ≤ .002)"
     )
     assert "not told apart at 1,000 rows" in words
     words = sentence(make_study(tmp_path / "second", AHEAD, scored_by="mae"))
-    assert words.startswith("*group* (mae) is behind *trivial* and *ridge* at 100 rows (3 of 3 seeds each, p < .001)")
+    assert words.startswith("*group* (mae) is behind *trivial* and *ridge* at 100 rows (3 of 3 seeds each, p ≤ .002)")
     words = sentence(make_study(tmp_path / "third", AHEAD, label="share of hands"))
     assert words.startswith("*group* (share of hands) is ahead of")
 
@@ -39,9 +39,8 @@ def test_a_loss_is_an_error_whatever_the_metric(make_study, tmp_path):
 def test_p_and_seeds_are_those_of_the_paired_test(make_study, tmp_path):
     grid = make_study(tmp_path, {name: AHEAD[name] for name in ("group", "ridge")})
     first, second = verdicts.compare(grid, grid.rows())
-    for verdict in (first, second):
-        oracle = ttest_rel(AHEAD["group"][verdict.column], AHEAD["ridge"][verdict.column])
-        assert verdict.p == pytest.approx(oracle.pvalue)
+    small, large = (ttest_rel(AHEAD["group"][size], AHEAD["ridge"][size]).pvalue for size in ("100", "1000"))
+    assert first.p == pytest.approx(2 * small) and second.p == pytest.approx(large)  # Holm, for two comparisons
     assert (first.wins, first.losses, second.wins, second.losses) == (3, 0, 2, 1)
     words = sentence(grid)
     assert f"(3 of 3 seeds, p {'< .001' if first.p < 0.001 else f'= {first.p:.3f}'.replace(' 0', ' ')})" in words
@@ -52,13 +51,30 @@ def test_the_number_of_comparisons_is_said_and_adjusted_for(make_study, tmp_path
     grid = make_study(tmp_path, AHEAD)
     text = verdicts.sentences(grid, grid.rows())[-1]
     found = verdicts.compare(grid, grid.rows())
-    p_values = sorted(verdict.p for verdict in found if verdict.p == verdict.p)
-    below = sum(p < 0.05 for p in p_values)
-    kept = 0  # Holm, step by step
-    while kept < len(p_values) and (len(p_values) - kept) * p_values[kept] < 0.05:
-        kept += 1
-    assert text.startswith(f"{len(found)} comparisons by paired t-tests over 3 seeds; {below} with p below .05")
-    assert f"of which {kept} stay below" in text
+    pairs = [(arm, size) for arm in ("trivial", "ridge") for size in ("100", "1000")]
+    raw = {pair: ttest_rel(AHEAD["group"][pair[1]], AHEAD[pair[0]][pair[1]]).pvalue for pair in pairs}
+    largest, expected = 0.0, {}  # Holm, step by step
+    for place, pair in enumerate(sorted(raw, key=raw.get)):
+        expected[pair] = largest = max(largest, min((4 - place) * raw[pair], 1))
+    assert {(verdict.arm, verdict.column): verdict.p for verdict in found} == pytest.approx(expected)
+    assert text.startswith("4 comparisons by paired t-tests over 3 seeds; p is adjusted for their number (Holm).")
+
+
+def test_what_only_the_unadjusted_p_would_tell_apart_is_not_told_apart(make_study, tmp_path):
+    arms = {f"rival {number}": {"100": [0.80, 0.87, 0.86]} for number in range(4)}
+    scores = {"group": {"100": [0.90, 0.91, 0.93]}, **arms}
+    assert 0.0125 < ttest_rel(scores["group"]["100"], scores["rival 0"]["100"]).pvalue < 0.1
+    one = make_study(tmp_path / "one", {name: scores[name] for name in ("group", "rival 0")})
+    few, many = (verdicts.compare(grid, grid.rows()) for grid in (one, make_study(tmp_path / "many", scores)))
+    assert many[0].p == pytest.approx(4 * few[0].p) and many[0].outcome == "not told apart"
+
+
+def test_the_direction_is_that_of_the_mean_and_not_of_the_most_seeds(make_study, tmp_path):
+    gains = [0.30, 0.31, 0.32, 0.30, -0.01, -0.01, -0.01, -0.01, -0.01]
+    scores = {"group": {"100": [0.5 + gain for gain in gains]}, "trivial": {"100": [0.5] * 9}}
+    grid = make_study(tmp_path, scores)
+    [verdict] = verdicts.compare(grid, grid.rows())
+    assert verdict.wins < verdict.losses and verdict.gain > 0 and verdict.outcome == "ahead"
 
 
 def test_one_seed_or_equal_scores_tell_nothing_apart(make_study, tmp_path):
@@ -69,6 +85,8 @@ def test_one_seed_or_equal_scores_tell_nothing_apart(make_study, tmp_path):
     alike = {arm: {"100": [1.0, 1.0, 1.0], "300": [1.0, 1.0, 1.0]} for arm in ("group", "trivial")}
     words = sentence(make_study(tmp_path / "alike", alike))
     assert words == "*group* (accuracy) is not told apart from *trivial* at every size (0 of 3 seeds better each)."
+    grid = make_study(tmp_path / "still alike", alike)
+    assert verdicts.sentences(grid, grid.rows())[-1].startswith("No comparison can be tested")
 
 
 def test_a_detail_is_judged_in_the_direction_that_the_report_says(make_study, tmp_path):
