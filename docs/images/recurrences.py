@@ -1,66 +1,75 @@
-"""Draws the picture of docs/recurrences.md: what a trained network believes of a Sudoku, pass by pass.
+"""Draws the picture of docs/recurrences.md: what a trained network believes after each pass of its one layer.
 
-  python training/experiments.py real/sudoku
-  python docs/images/recurrences.py FILE runs/experiments/real/sudoku/Sudoku_s_exchanges_0
-
-with the task's FILE, ../shared/data/sudoku_expert/sudoku_expert.npz.
+python docs/images/recurrences.py
 """
 
-import argparse
+import tempfile
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from asen_hf import AsenForMultitask
-from asen_hf.data.real.sudoku import CELLS, SIDE
+import asen_hf
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.plots._axes import ACCENT, NEUTRAL, STYLE
 from asen_hf.plots._saving import save_figure
-from asen_hf.training.judging import predictor
 
-TASK, PASSES = "puzzle/sudoku", [1, 2, 4, 8]
-
-
-def draw(ax: Axes, puzzle: np.ndarray, solution: np.ndarray, probabilities: np.ndarray, passes: int) -> None:
-    """Given digits grey; of the others the most probable, as large as it is probable, red where it is wrong."""
-    for cell, (row, column) in enumerate(np.ndindex(SIDE, SIDE)):
-        best = 1 + int(probabilities[cell].argmax())
-        digit, size = (puzzle[cell], 10) if puzzle[cell] else (best, 12 * probabilities[cell].max())
-        color = "#a9b3c3" if puzzle[cell] else NEUTRAL if best == solution[cell] else ACCENT
-        weight = "normal" if puzzle[cell] else "bold"
-        ax.text(column, row, digit, ha="center", va="center", fontsize=size, color=color, weight=weight)
-    for line in range(SIDE + 1):
-        for draw_line in (ax.axhline, ax.axvline):
-            draw_line(line - 0.5, color=NEUTRAL, linewidth=1.5 if line % 3 == 0 else 0.3)
-    right = (1 + probabilities.argmax(1) == solution)[puzzle == 0]
-    ax.set_title(f"after {passes} pass{'es' * (passes > 1)}: {right.sum()} of {len(right)} right")
-    ax.set(xlim=(-0.5, SIDE - 0.5), ylim=(SIDE - 0.5, -0.5))
-    ax.set_aspect("equal")
-    ax.axis("off")
+NODES, PASSES = 32, 12
+OPEN, WALL, SOURCE = range(3)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_path", help="file of puzzle/sudoku")
-    parser.add_argument("run", help="folder of a trained network")
-    parser.add_argument("--row", type=int, default=0, help="which test puzzle; default: 0")
-    arguments = parser.parse_args()
-    with np.load(arguments.data_path) as arrays:
-        puzzle, solution = arrays["test_puzzle"][arguments.row], arrays["test_solution"][arguments.row]
-    given = puzzle[:, None]
-    tokens = np.where(given == 0, 0, np.where(given == np.arange(1, SIDE + 1), 1, 2)).reshape(1, -1)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.9 * len(PASSES), 3.1), dpi=110, layout="compressed")
-        for passes, ax in zip(PASSES, figure.subplots(1, len(PASSES)), strict=True):
-            model = AsenForMultitask.from_pretrained(arguments.run, num_recurrences=passes)
-            probabilities = np.asarray(predictor(model, TASK)(tokens))[0, :, 1].reshape(CELLS, SIDE)
-            draw(ax, puzzle, solution, probabilities, passes)
-        path = Path(__file__).parent / "guide-recurrences.png"
-        save_figure(figure, path, bbox_inches="tight")
+def rooms(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Corridors around a court, with walls and a lamp; labels: what its light reaches through open nodes."""
+    rng = np.random.default_rng(seed)
+    tokens = np.where(rng.random((rows, NODES)) < 0.12, WALL, OPEN)
+    tokens[np.arange(rows), rng.integers(NODES, size=rows)] = SOURCE
+    lit = tokens == SOURCE
+    for _ in range(NODES):
+        lit |= (np.roll(lit, 1, axis=1) | np.roll(lit, -1, axis=1)) & (tokens != WALL)
+    return tokens, lit.astype(np.int64)
+
+
+def train(folder: str) -> None:
+    edges = [[node, (node + step) % NODES] for node in range(NODES) for step in (-1, 0, 1)]
+    task = TaskConfig(group=f"D{NODES}", edges=edges, vocab_size=3, label_names=["dark", "lit"])
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "gated_messages": True}
+    model = AsenForMultitask(AsenConfig(tasks={"light": task}, num_recurrences=PASSES, **shape))
+    budget = {"max_steps": 1500, "lr": 5e-3, "rows_per_task": 32}
+    result = asen_hf.finetune(model, "light", rooms(3000, seed=0), output_dir=folder, overwrite=True, **budget)
+    print(result.scores["light"])
+
+
+def draw(ax: Axes, folder: str) -> None:
+    """Nodes from left to right, passes from top to bottom; walls grey, the lamp white, light by its probability."""
+    tokens, labels = rooms(200, seed=1)
+    row = labels.sum(axis=1).argmax()  # the longest corridor
+    tokens, label = np.roll(tokens[row], NODES // 2 - tokens[row].argmax()), np.roll(
+        labels[row], NODES // 2 - tokens[row].argmax()
+    )
+    beliefs = []
+    for passes in range(1, PASSES + 1):
+        model = AsenForMultitask.from_pretrained(folder, num_recurrences=passes)
+        beliefs.append(model.predict_proba(torch.from_numpy(tokens)[None])[0, :, 1].numpy())
+    shades = ListedColormap(np.linspace(matplotlib.colors.to_rgb("#eef0f5"), matplotlib.colors.to_rgb(ACCENT), 256))
+    image = ax.imshow(np.array([*beliefs, label]), cmap=shades, vmin=0, vmax=1, aspect="auto")
+    for node in np.flatnonzero(tokens == WALL):
+        ax.axvspan(node - 0.5, node + 0.5, color=NEUTRAL)
+    ax.plot(tokens.argmax(), -0.1, "o", color="white", markersize=6, markeredgecolor="black")
+    ax.axhline(PASSES - 0.5, color="white", linewidth=4)
+    ax.set_yticks(range(PASSES + 1), [*range(1, PASSES + 1), "truth"])
+    ax.set(xlabel="nodes of the ring; walls grey, the lamp white", ylabel="passes of one layer")
+    ax.set_title("probability that a node is lit")
+    ax.figure.colorbar(image, ax=ax)
+
+
+with tempfile.TemporaryDirectory() as folder, matplotlib.rc_context(STYLE):
+    train(folder)
+    figure = Figure(figsize=(8, 3.6), dpi=110, layout="compressed")
+    draw(figure.subplots(), folder)
+    path = Path(__file__).parent / "guide-recurrences.png"
+    save_figure(figure, path, bbox_inches="tight")
     print(f"drew {path}: {path.stat().st_size // 1000} KB")
-
-
-if __name__ == "__main__":
-    main()
