@@ -45,7 +45,7 @@ class AsenModel(AsenPreTrainedModel):
         config: sizes and tasks; the group of a task determines the number of rows of its tables.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^heads\."]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected = [r"^heads\.", r"^linear_skips\."]  # noqa: RUF012
 
     def __init__(self, config: AsenConfig):
         super().__init__(config)
