@@ -85,7 +85,7 @@ class Field:
         if len(names) == 1:
             return self.shape, [0]
         if len(names) == num_entries:
-            return self.shape[1:], range(num_entries)
+            return self.shape[1:], grid_order(names, num_entries, 1) if self.num_node_axes else range(num_entries)
         if len(names) == num_numbers:
             return (), grid_order(names, num_entries, num_numbers // num_entries)
         counts = dict.fromkeys(f"in {count}" for count in (num_entries, num_numbers) if count > 1)
