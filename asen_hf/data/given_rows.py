@@ -196,7 +196,7 @@ def _is_ready(field: Field, values: Any) -> bool:
     """Whether the values are an array of the field's shape and type."""
     if not isinstance(values, np.ndarray) or values.shape[1:] != field.shape:
         return False
-    return values.dtype.kind in ("iuf" if field.top is None else "biu")
+    return values.dtype.kind in ("iuf" if field.top is None else "iu")
 
 
 def _prefixed(error: ValueError, where: str) -> ValueError:
