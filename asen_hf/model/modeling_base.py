@@ -269,6 +269,8 @@ class AsenModel(AsenPreTrainedModel):
         if mask is not None:
             check_tensor(task.check_attention_mask, mask, name)
             mask = mask.bool()
+        inputs = inputs.long() if inputs.dtype == torch.bool else inputs
+        pairs = pairs.long() if pairs is not None and pairs.dtype == torch.bool else pairs
         compared, inputs = inputs, normalized_inputs(task, inputs)
         if (sheets := self.sheets(name)) is not None:
             chosen = columns.get("cosets")
