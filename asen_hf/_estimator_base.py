@@ -17,6 +17,7 @@ from ._estimator_lengths import padded_outputs, padded_rows, pair_fields, pair_i
 from ._estimator_rows import Targets, degree_of, node_inputs, restored
 from ._estimator_training import TASK, Member, Start, fit_member, outputs
 from .data.frames import is_frame
+from .data.given_rows import check_lengths
 from .model.configuration_task import TaskConfig
 from .model.heads import without_padding
 
@@ -50,6 +51,8 @@ class Estimator(BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         X, mask = padded_rows(X, restored(self.group), self.degree)
+        if mask is not None:
+            check_lengths(mask.sum(axis=1), mask.shape[1])
         X = self._checked(X, is_new=True)
         check_consistent_length(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import DatasetDict
 
 from ..data import list_tasks, load_table
-from ..data.given_rows import to_splits
+from ..data._task_columns import MASK
+from ..data.features import read_cells
+from ..data.given_rows import check_lengths, has_mask, to_splits
 from ..model._messages import naming
 from ..model.configuration_task import TaskConfig
 from .task_recipe import TaskRecipe, read_task_config
@@ -51,7 +54,8 @@ def task_rows(
         seed: seed of a registered task's rows, and of the shuffle before rows are split.
 
     Raises:
-        ValueError: no such task or table, rows that do not suit the task, or a task without rows.
+        ValueError: no such task or table, rows that do not suit the task or all lack nodes of it, or a task without
+            rows.
     """
     source = _source(task, name)
     if data is None:
@@ -66,8 +70,14 @@ def task_rows(
         if isinstance(data, str | Path):
             columns: dict[str, Any] = {"split_column": split_column, "time_column": time_column}
             source = TaskRecipe(name, dataset=str(data), task_config=written, **columns)
-            return TaskRows(name, config, load_table(str(data), config, seed=seed, **columns), source)
-        return TaskRows(name, config, to_splits(config, data, seed, split_column, time_column), None)
+            splits = load_table(str(data), config, seed=seed, **columns)
+        else:
+            source, splits = None, to_splits(config, data, seed, split_column, time_column)
+        lacks_nodes = all(MASK in rows.column_names for rows in splits.values())
+        if lacks_nodes and not has_mask(data):  # a mask of the user's own is meant
+            masks = [np.array(read_cells(rows, MASK)) for rows in splits.values()]
+            check_lengths(np.concatenate(masks).sum(axis=1), config.degree)
+        return TaskRows(name, config, splits, source)
 
 
 def _is_task_object(task: Any) -> bool:
