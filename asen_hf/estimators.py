@@ -51,7 +51,8 @@ class AsenClassifier(ClassifierMixin, Estimator):
             their sorted order.
         checkpoint: a folder, a Hub id, a committed checkpoint's name or an ``AsenForMultitask``; the sizes of the
             network are then the checkpoint's. ``None`` for random weights.
-        init_from: a task of the checkpoint to start from, or ``"prior"``, see ``AsenForMultitask.add_task``.
+        init_from: a task of the checkpoint to start from, or ``"prior"``, see ``AsenForMultitask.add_task``. In
+            context, ``"prior"`` is the default, unless the task is the checkpoint's own.
         strategy: ``"finetune"`` trains; ``"in_context"`` takes no gradient step: the head is fitted to the rows by
             ridge regression on the states of the checkpoint, as in ``AsenForMultitask.predict(…, context=…)``.
         vocab_size: number of tokens, if ``X`` holds integers 0 … vocab_size - 1 that are names, not amounts.
