@@ -78,7 +78,7 @@ class Start:
         """A model with the task, and no other one.
 
         Raises:
-            ValueError: rows of a donor or of the prior are needed, and the checkpoint has none. A head that is fitted in
+            ValueError: rows of a donor or the prior are needed, and the checkpoint has none. A head that is fitted in
                 context reads those of the prior, unless the task is the checkpoint's own.
         """
         if self.strategy == "in_context" and self.init_from is None:
