@@ -33,8 +33,9 @@ class Estimator(BaseEstimator):
         Args:
             X: one row per sample: an array ``(rows, n)`` or ``(rows, n, …)``; ``(rows, n · F)``, the features of node 0
                 first; or a DataFrame with a column per node, or per node and feature (names such as ``s3_x`` say
-                which). NaN is missing. If the group exchanges nodes freely, rows may have fewer of them: a list of
-                arrays ``(m,)`` or ``(m, F)``.
+                which). In a pipeline, the transformers before need ``.set_output(transform="pandas")`` to keep the
+                names, unless columns stand node by node. NaN is missing. If the group exchanges nodes freely, rows may
+                have fewer of them than others: a list of arrays ``(m,)`` or ``(m, F)``.
             y: outputs per row, node or pair of nodes, see ``output_level``; of nodes and pairs a list of arrays, if
                 ``X`` is one.
             sample_weight: ``(rows,)``, factors of the rows' losses; rows of weight 0 are left out.
