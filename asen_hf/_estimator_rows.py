@@ -106,7 +106,7 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
         ValueError: ``y`` does not suit the level, could mean two levels, is continuous, or holds a single class.
     """
     y = _array(y, output_level)
-    known = ~_is_unknown(y)
+    known = ~is_unknown(y)
     is_indicator = y.ndim == 2 and bool(known.all()) and type_of_target(y) == "multilabel-indicator"
     level = _level(y, degree, output_level, may_be_graph=is_indicator, may_have_values=False)
     if level == "graph" and y.ndim == 2:
@@ -206,7 +206,8 @@ def _level(y: np.ndarray, degree: int, asked: str, may_be_graph: bool, may_have_
     return asked if asked != "auto" else possible[0] if possible else "graph"
 
 
-def _is_unknown(y: np.ndarray) -> np.ndarray:
+def is_unknown(y: np.ndarray) -> np.ndarray:
+    """Where ``y`` is NaN or ``None``, bool in its shape."""
     if y.dtype.kind == "f":
         return np.isnan(y)
     if y.dtype.kind != "O":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from .frames import frame_columns, frame_to_array, is_frame, is_series, series_c
 from .splits import SPLITS, choose_rows
 from .streams import write_rows, write_splits
 from .table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names, load_rows, load_table, split_by, split_values
-from .table_files import Table, dataset_columns
+from .table_files import Table, dataset_columns, read_tables
 
 
 def to_splits(
@@ -109,6 +110,29 @@ def to_rows(config: TaskConfig, data: Any) -> Dataset:
         "data: expected the path of a table, a DatasetDict, a Dataset, a DataFrame, or arrays (inputs, labels) or "
         f"(inputs, labels, pairs), found {type(data).__name__}"
     )
+
+
+def check_lengths(sizes: np.ndarray, degree: int) -> None:
+    """Refuse to train on rows ``(N,)`` of one number of nodes, if the group acts on more: it is another group's rows.
+
+    Raises:
+        ValueError: all rows lack equally many of the nodes.
+    """
+    if sizes.min() == sizes.max() < degree:
+        raise ValueError(
+            f"all rows have {sizes[0]} nodes, but the group acts on {degree}: state a group on {sizes[0]} nodes, or "
+            f"give rows of all {degree} nodes too"
+        )
+
+
+def has_mask(data: Any) -> bool:
+    """Whether rows, in any form that training takes, say themselves which nodes they have, or may do so: streams."""
+    if isinstance(data, DatasetDict | IterableDatasetDict):
+        return any(has_mask(split) for split in data.values())
+    if isinstance(data, Dataset | IterableDataset):
+        return data.column_names is None or MASK in data.column_names
+    is_table = is_frame(data) or isinstance(data, str | Path)
+    return is_table and any(MASK in table.columns for table in read_tables(data).values())
 
 
 def _from_arrays(config: TaskConfig, data: tuple | list) -> Dataset:

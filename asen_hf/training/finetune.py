@@ -180,10 +180,9 @@ def prepare_model(
     names, known = list(model.config.tasks), model.config.tasks.get(name)
     if known and init_from is not None:
         raise ValueError(f"the checkpoint already has a task {name!r}, and init_from applies to new tasks only")
-    if known:
+    if known and not has_task(model, name, task):
         task = with_statistics_of(task, known)
-        if _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
-            model.drop_task(name)
+        model.drop_task(name)
     if name not in model.config.tasks:
         model.add_task(name, task, init_from)
     if not keep_tasks:  # after add_task, so that the new task can reuse the layers' weights for triples
@@ -191,6 +190,12 @@ def prepare_model(
             if unused != name:
                 model.drop_task(unused)
     return model
+
+
+def has_task(model: AsenForMultitask, name: str, task: TaskConfig) -> bool:
+    """Whether the model has a task of this name and config, so that its weights can be kept."""
+    known = model.config.tasks.get(name)
+    return known is not None and _as_the_model_sees_it(known) == _as_the_model_sees_it(with_statistics_of(task, known))
 
 
 def finetuning_settings(training: Mapping[str, Any], init_from: str | None, from_scratch: bool) -> TrainingRecipe:

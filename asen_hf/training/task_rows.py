@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import DatasetDict
 
 from ..data import list_tasks, load_table
-from ..data.given_rows import to_splits
+from ..data._task_columns import MASK
+from ..data.features import read_cells
+from ..data.given_rows import check_lengths, has_mask, to_splits
 from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names
 from ..model._messages import naming
 from ..model.configuration_task import TaskConfig
@@ -54,7 +57,8 @@ def task_rows(
         seed: seed of a registered task's rows, and of the shuffle before rows are split.
 
     Raises:
-        ValueError: no such task or table, rows that do not suit the task, or a task without rows.
+        ValueError: no such task or table, rows that do not suit the task or all lack nodes of it, or a task without
+            rows.
     """
     source = _source(task, name)
     by: dict[str, Any] = {"split_column": split_column, "time_column": time_column}
@@ -75,8 +79,14 @@ def task_rows(
         if isinstance(data, str | Path):
             lists: dict[str, Any] = {argument: list(columns) for argument, columns in names.items()}
             source = TaskRecipe(name, dataset=str(data), task_config=written, **by, **lists)
-            return TaskRows(name, config, load_table(str(data), config, seed=seed, **by, **names), source)
-        return TaskRows(name, config, to_splits(config, data, seed, **by, **names), None)
+            splits = load_table(str(data), config, seed=seed, **by, **names)
+        else:
+            source, splits = None, to_splits(config, data, seed, **by, **names)
+        lacks_nodes = all(MASK in rows.column_names for rows in splits.values())
+        if lacks_nodes and not has_mask(data):  # a mask of the user's own is meant
+            masks = [np.array(read_cells(rows, MASK)) for rows in splits.values()]
+            check_lengths(np.concatenate(masks).sum(axis=1), config.degree)
+        return TaskRows(name, config, splits, source)
 
 
 def _is_task_object(task: Any) -> bool:
