@@ -173,7 +173,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         predicted, mask = self._classes(X, pairs)
         if self.task_.output_level == "graph":
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-        y = np.asarray(padded_outputs(y, mask, self.task_.output_level))
+        y = np.asarray(padded_outputs(y, mask, self.task_.output_level)).reshape(predicted.shape)
         is_right, known = predicted == y, np.isin(y, self.classes_)
         return float(np.average(is_right[known], weights=_per_output(sample_weight, y.shape)[known]))
 
