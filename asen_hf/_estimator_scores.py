@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,14 @@ def mean_r2(
 
 
 def _shaped(y: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """``y`` as an array of the shape of the predictions, which may have a last axis of one value."""
+    """``y`` as an array of the shape of the predictions; it may have a last axis of one value, or nodes as a board."""
     try:
         y = np.asarray(y)
-        found = str(y.shape)
+        found = y.shape
     except ValueError:  # of lists
-        found = "rows of unequal lengths"
-    if found not in (str(shape), str((*shape, 1))):
+        raise ValueError(f"y must have the shape of the predictions, {shape}, got rows of unequal lengths") from None
+    is_board = len(found) > len(shape) > 1 and found[0] == shape[0] and math.prod(found) == math.prod(shape)
+    if found != shape and found != (*shape, 1) and not is_board:
         raise ValueError(f"y must have the shape of the predictions, {shape}, to be scored, got {found}")
     return y.reshape(shape)
 

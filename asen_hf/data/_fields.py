@@ -189,10 +189,18 @@ class Field:
         return np.where(np.isnan(values), self.unknown, values).reshape(shape)
 
     def fits(self, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-        """Whether a cell of the shape ``found`` holds a row: sizes of 1 may be left out, features may be nested."""
+        """Whether a cell of the shape ``found`` holds a row.
+
+        Sizes of 1 may be left out, features may be nested, and nodes may stand as a board of several axes, row by row.
+        """
         is_same = [size for size in found if size != 1] == [size for size in shape if size != 1]
         nested = len(shape) == 2 and len(found) > 2 and found[0] == shape[0] and math.prod(found) == math.prod(shape)
-        return is_same or (self.name == "inputs" and nested)
+        is_board = self.num_node_axes == 1 and any(
+            found[cut:] == shape[1:] or (found[cut:] == () and shape[1:] == (1,))
+            for cut in range(2, len(found) + 1)
+            if math.prod(found[:cut]) == shape[0]
+        )
+        return is_same or is_board or (self.name == "inputs" and nested)
 
     def _short(self, found: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """The shape of a row with fewer nodes, if a cell of the shape ``found`` is one."""

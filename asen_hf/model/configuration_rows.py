@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,7 +96,10 @@ def check_attention_mask(task: TaskConfig, mask: np.ndarray, first_row: int = 0,
 
 def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:
     expected = "(rows" + "".join(f", {size}" for size in row_shape) + ")"
-    require(array.shape[1:] == row_shape and array.ndim > 0, f"{what} must have shape {expected}, got {array.shape}")
+    is_flat = math.prod(array.shape[1:]) == math.prod(row_shape) and array.ndim > 1  # or a board of nodes
+    remedy = f": reshape them to {expected}" if is_flat else ""
+    is_right = array.shape[1:] == row_shape and array.ndim > 0
+    require(is_right, f"{what} must have shape {expected}, got {array.shape}{remedy}")
 
 
 def _check_entries(array: np.ndarray, allowed: np.ndarray, expected: str, first_row: int, what: str) -> None:
