@@ -17,6 +17,7 @@ from ._estimator_lengths import padded_outputs, padded_rows, pair_fields, pair_i
 from ._estimator_rows import Targets, degree_of, node_inputs, restored
 from ._estimator_training import TASK, Member, Start, fit_member, outputs
 from .data.frames import is_frame
+from .data.given_rows import check_lengths
 from .model.configuration_task import TaskConfig
 from .model.heads import without_padding
 
@@ -32,8 +33,9 @@ class Estimator(BaseEstimator):
         Args:
             X: one row per sample: an array ``(rows, n)`` or ``(rows, n, …)``; ``(rows, n · F)``, the features of node 0
                 first; or a DataFrame with a column per node, or per node and feature (names such as ``s3_x`` say
-                which). NaN is missing. If the group exchanges nodes freely, rows may have fewer of them: a list of
-                arrays ``(m,)`` or ``(m, F)``.
+                which). In a pipeline, the transformers before need ``.set_output(transform="pandas")`` to keep the
+                names, unless columns stand node by node. NaN is missing. If the group exchanges nodes freely, rows may
+                have fewer of them than others: a list of arrays ``(m,)`` or ``(m, F)``.
             y: outputs per row, node or pair of nodes, see ``output_level``; of nodes and pairs a list of arrays, if
                 ``X`` is one.
             sample_weight: ``(rows,)``, factors of the rows' losses; rows of weight 0 are left out.
@@ -50,6 +52,8 @@ class Estimator(BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         X, mask = padded_rows(X, restored(self.group), self.degree)
+        if mask is not None:
+            check_lengths(mask.sum(axis=1), mask.shape[1])
         X = self._checked(X, is_new=True)
         check_consistent_length(X, y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -41,14 +43,25 @@ def restored(group: Any) -> Any:
 def degree_of(group: Any, degree: int | None, shape: tuple[int, ...]) -> int:
     """Number of nodes: as stated, or the second axis of ``X`` if it has three, or what the group acts on.
 
+    The group also decides if the nodes of ``X`` are a board, of several axes whose product is its number of points.
+
     Args:
         group: as for ``TaskConfig``; ``None`` for the trivial group.
         degree: as stated by the user.
         shape: of ``X``.
     """
+    if degree is None and group is not None and len(shape) > 2:
+        with contextlib.suppress(ValueError):  # a group that does not say on how many points it acts
+            own = TaskConfig(group=group, vocab_size=1).degree
+            degree = own if _board_axes(shape, own) else None
     if degree is None and (group is None or len(shape) > 2):
         degree = shape[1]
     return TaskConfig(degree=degree or 0, group=group, vocab_size=1).degree
+
+
+def _board_axes(shape: tuple[int, ...], degree: int) -> int:
+    """How many axes after the rows make a board of the nodes: at least two; 0 if none do."""
+    return next((cut - 1 for cut in range(3, len(shape) + 1) if math.prod(shape[1:cut]) == degree), 0)
 
 
 def node_inputs(X: Any, degree: int, vocab_size: int | None) -> np.ndarray:
@@ -56,24 +69,31 @@ def node_inputs(X: Any, degree: int, vocab_size: int | None) -> np.ndarray:
 
     Args:
         X: ``(rows, n, …)``, or ``(rows, n · F)`` with the features of node 0 first, or a DataFrame with such columns
-            (see :mod:`asen_hf.data.frames`).
+            (see :mod:`asen_hf.data.frames`). Nodes may stand as a board of several axes, read row by row.
         degree: number of nodes n.
         vocab_size: number of tokens; ``None`` for features.
 
     Raises:
         ValueError: columns that cannot be divided among the nodes, or numbers that are not tokens.
     """
+    X = _without_board(X, degree)
     shape = X.shape
     if (len(shape) == 2 and shape[1] % degree) or (len(shape) > 2 and shape[1] != degree):
         raise ValueError(
             f"X has {shape[1]} {'columns' if len(shape) == 2 else 'nodes'}, but the group acts on {degree} nodes: "
-            "give an array (rows, nodes), (rows, nodes, …), or the same number of columns per node"
+            f"give an array (rows, {degree}), (rows, {degree}, …), or the same number of columns per node"
         )
     if is_frame(X):
         num_features = None if vocab_size is not None and shape[1] == degree else shape[1] // degree
         X = check_array(frame_to_array(X, degree, num_features), allow_nd=True, ensure_all_finite="allow-nan")
     features = X.reshape(len(X), degree, -1)
     return features if vocab_size is None else _tokens(features, vocab_size)
+
+
+def _without_board(array: Any, degree: int) -> Any:
+    """Nodes on one axis, if they stand on several."""
+    axes = _board_axes(array.shape, degree) if array.ndim > 2 and array.shape[1] != degree else 0
+    return array.reshape(len(array), degree, *array.shape[1 + axes :]) if axes else array
 
 
 def _tokens(features: np.ndarray, vocab_size: int) -> np.ndarray:
@@ -105,8 +125,8 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
     Raises:
         ValueError: ``y`` does not suit the level, could mean two levels, is continuous, or holds a single class.
     """
-    y = _array(y, output_level)
-    known = ~_is_unknown(y)
+    y = _array(y, degree, output_level)
+    known = ~is_unknown(y)
     is_indicator = y.ndim == 2 and bool(known.all()) and type_of_target(y) == "multilabel-indicator"
     level = _level(y, degree, output_level, may_be_graph=is_indicator, may_have_values=False)
     if level == "graph" and y.ndim == 2:
@@ -145,7 +165,7 @@ def value_targets(y: Any, degree: int, output_level: str) -> Targets:
     Raises:
         ValueError: ``y`` does not suit the level, could mean two levels, or is not numbers.
     """
-    y = _array(y, output_level)
+    y = _array(y, degree, output_level)
     level = _level(y, degree, output_level, may_be_graph=y.ndim < 3, may_have_values=True)
     y = check_array(
         y,
@@ -161,12 +181,13 @@ def value_targets(y: Any, degree: int, output_level: str) -> Targets:
     return Targets(labels, fields)
 
 
-def _array(y: Any, output_level: str) -> np.ndarray:
+def _array(y: Any, degree: int, output_level: str) -> np.ndarray:
     y = y.to_numpy() if hasattr(y, "to_numpy") else y
     y = check_array(
         y, ensure_2d=False, allow_nd=True, dtype=None, ensure_all_finite=False, ensure_min_samples=0, input_name="y"
     )
     is_of_rows = output_level in ("auto", "graph")
+    y = _without_board(y, degree) if output_level in ("auto", "node") else y
     if y.ndim == 2 and y.shape[1] == 1 and is_of_rows:
         y = column_or_1d(y, warn=True)
     if y.ndim == 1 and y.dtype.kind in "fO" and is_of_rows:
@@ -206,7 +227,8 @@ def _level(y: np.ndarray, degree: int, asked: str, may_be_graph: bool, may_have_
     return asked if asked != "auto" else possible[0] if possible else "graph"
 
 
-def _is_unknown(y: np.ndarray) -> np.ndarray:
+def is_unknown(y: np.ndarray) -> np.ndarray:
+    """Where ``y`` is NaN or ``None``, bool in its shape."""
     if y.dtype.kind == "f":
         return np.isnan(y)
     if y.dtype.kind != "O":

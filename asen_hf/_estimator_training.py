@@ -22,10 +22,12 @@ from .data import collate
 from .data.features import to_dataset
 from .evaluation.scores import Score, score_splits
 from .model.configuration_asen import AsenConfig, TaskConfig
+from .model.configuration_names import PRIOR
 from .model.modeling_asen import AsenForMultitask
 from .model.read_out import fit_read_out
+from .training._checkpoints import load_model
 from .training._statistics import with_training_statistics
-from .training.finetune import finetuning_settings, prepare_model
+from .training.finetune import finetuning_settings, has_task, prepare_model
 from .training.loop import total_steps, train
 from .training.recipe import ModelRecipe, Recipe
 from .training.recipe import Start as RecipeStart
@@ -56,7 +58,7 @@ class Start:
 
     Attributes:
         checkpoint: a checkpoint or a model, or ``None``.
-        init_from: a task of the checkpoint, or ``"prior"``.
+        init_from: a task of the checkpoint, or ``"prior"``, the default of ``"in_context"``.
         network: fields of AsenConfig of a fresh network.
         strategy: ``"finetune"``, or ``"in_context"``: only the head is fitted, by ridge regression.
     """
@@ -73,7 +75,19 @@ class Start:
             raise ValueError('strategy="in_context" fits a head to a pretrained network: give checkpoint too')
 
     def model(self, task: TaskConfig) -> AsenForMultitask:
-        """A model with the task, and no other one."""
+        """A model with the task, and no other one.
+
+        Raises:
+            ValueError: rows of a donor or the prior are needed, and the checkpoint has none. A head that is fitted in
+                context reads those of the prior, unless the task is the checkpoint's own.
+        """
+        if self.strategy == "in_context" and self.init_from is None:
+            model = load_model(self.checkpoint)
+            if has_task(model, TASK, task):
+                return prepare_model(model, TASK, task)
+            if TASK in model.config.tasks:
+                model.drop_task(TASK)
+            return prepare_model(model, TASK, task, init_from=PRIOR)
         if self.checkpoint is not None:
             return prepare_model(self.checkpoint, TASK, task, init_from=self.init_from)
         if self.init_from is not None:

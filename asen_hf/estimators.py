@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike
 
 try:
     from sklearn.base import ClassifierMixin, RegressorMixin
-    from sklearn.metrics import accuracy_score, r2_score
     from sklearn.utils.class_weight import compute_class_weight
     from sklearn.utils.validation import validate_data  # noqa: F401  (new in 1.6)
 except ImportError as error:
@@ -28,9 +27,10 @@ except ImportError as error:
     ) from error
 
 from ._estimator_base import Estimator
-from ._estimator_lengths import padded_outputs, per_row
+from ._estimator_lengths import per_row
 from ._estimator_quantiles import mixed_quantiles
 from ._estimator_rows import Targets, class_targets, value_targets
+from ._estimator_scores import mean_r2, share_of_right
 from ._estimator_training import Member, outputs
 from .model.configuration_rows import IGNORED_CLASS
 
@@ -51,7 +51,8 @@ class AsenClassifier(ClassifierMixin, Estimator):
             their sorted order.
         checkpoint: a folder, a Hub id, a committed checkpoint's name or an ``AsenForMultitask``; the sizes of the
             network are then the checkpoint's. ``None`` for random weights.
-        init_from: a task of the checkpoint to start from, or ``"prior"``, see ``AsenForMultitask.add_task``.
+        init_from: a task of the checkpoint to start from, or ``"prior"``, see ``AsenForMultitask.add_task``. In
+            context, ``"prior"`` is the default, unless the task is the checkpoint's own.
         strategy: ``"finetune"`` trains; ``"in_context"`` takes no gradient step: the head is fitted to the rows by
             ridge regression on the states of the checkpoint, as in ``AsenForMultitask.predict(…, context=…)``.
         vocab_size: number of tokens, if ``X`` holds integers 0 … vocab_size - 1 that are names, not amounts.
@@ -169,13 +170,12 @@ class AsenClassifier(ClassifierMixin, Estimator):
         return per_row(probabilities.mean(axis=0), mask, self.task_.output_level)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
-        """Share of right classes, of outputs whose class is known; of several labels, all must be right."""
+        """Share of right classes, of outputs whose class is known; of several labels, all must be right.
+
+        Classes that ``fit`` has not seen are wrong. NaN and ``None`` are unknown.
+        """
         predicted, mask = self._classes(X, pairs)
-        if self.task_.output_level == "graph":
-            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-        y = np.asarray(padded_outputs(y, mask, self.task_.output_level))
-        is_right, known = predicted == y, np.isin(y, self.classes_)
-        return float(np.average(is_right[known], weights=_per_output(sample_weight, y.shape)[known]))
+        return share_of_right(y, predicted, mask, self.task_.output_level, sample_weight)
 
     def _classes(self, X: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray | None]:
         probabilities, mask = self._outputs(X, pairs)
@@ -329,20 +329,13 @@ class AsenRegressor(RegressorMixin, Estimator):
         return per_row(result, mask, self.task_.output_level)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
-        """R², the mean over the K values; over all nodes or pairs whose value is known, where outputs are of these."""
+        """R², the mean over the K values; over all nodes or pairs whose value is known, where outputs are of these.
+
+        A value that is known nowhere is left out of the mean.
+        """
         values, mask = self._outputs(X, pairs)
-        predicted, y = values.mean(axis=0), np.asarray(padded_outputs(y, mask, self.task_.output_level), float)
-        if self.task_.output_level == "graph":
-            return float(r2_score(y.reshape(predicted.shape), predicted, sample_weight=sample_weight))
-        y = y.reshape(predicted.shape)
-        weights = _per_output(sample_weight, (len(y), *self.task_.output_shape())).reshape(-1)
-        columns = zip(y.reshape(len(weights), -1).T, predicted.reshape(len(weights), -1).T, strict=True)
-        scores = [
-            r2_score(values[known], guess[known], sample_weight=weights[known])
-            for values, guess in columns
-            for known in [~np.isnan(values) & ~np.isnan(guess)]  # no guess of nodes that a row lacks
-        ]
-        return float(np.mean(scores))
+        task = self.task_
+        return mean_r2(y, values.mean(axis=0), mask, task.output_level, task.output_size, sample_weight)
 
     def _targets(self, y: np.ndarray, degree: int, output_level: str) -> Targets:
         return value_targets(y, degree, output_level)
@@ -362,9 +355,3 @@ class AsenRegressor(RegressorMixin, Estimator):
             errors = (targets.labels[member.held_out] - values).reshape(-1, self.task_.output_size)
             found.append(np.nanquantile(errors, _LEVELS, axis=0))
         self.residual_quantiles_ = np.stack(found)
-
-
-def _per_output(sample_weight: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
-    """The weight of every node or pair of every row, ``(rows, n)`` or ``(rows, n, n)``."""
-    weights = np.ones(shape[0]) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    return np.broadcast_to(weights.reshape(-1, *[1] * (len(shape) - 1)), shape)

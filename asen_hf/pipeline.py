@@ -18,6 +18,7 @@ from .data._task_columns import MASK, PAIRS, checked_mask
 from .data.features import exact
 from .model._messages import check_nesting, shown
 from .model.configuration_asen import TaskConfig
+from .model.configuration_rows import MISSING_TOKEN
 from .model.heads import predictions, probabilities
 from .model.normalization import to_device
 from .model.pretrained_asen import evaluating
@@ -61,11 +62,11 @@ class AsenPredictionPipeline(Pipeline):
 
         Args:
             inputs: a row ``{"inputs": …, "task": name}``, or a list, dataset or generator of rows. The inputs of a row
-                are tokens ``(n,)`` or features ``(n, F)`` in raw units, as lists, an array or a tensor. The task is
-                optional if the model has only one. A task with pair inputs needs ``"pairs"`` too, ``(n, n)`` or
-                ``(n, n, P)``. A row may have fewer nodes than the task, if the group exchanges them freely; or all
-                nodes, and an ``"attention_mask"`` ``(n,)``, 0 at the nodes that it lacks. All remaining keys, such as
-                labels, are ignored.
+                are tokens ``(n,)`` or features ``(n, F)`` in raw units, ``(n,)`` for one feature, as lists, an array or
+                a tensor; ``None`` is missing, as are NaN and the token -1. The task is optional if the model has only
+                one. A task with pair inputs needs ``"pairs"`` too, ``(n, n)`` or ``(n, n, P)``. A row may have fewer
+                nodes than the task, if the group exchanges them freely; or all nodes, and an ``"attention_mask"``
+                ``(n,)``, 0 at the nodes that it lacks. All remaining keys, such as labels, are ignored.
             batch_size: number of rows per batch, 1 by default; the rows of a task in a batch are predicted together.
             top_k: for classification, as in transformers' text classification: an integer returns a list of the
                 ``top_k`` most probable classes, ``None`` a list of all classes.
@@ -177,7 +178,10 @@ def _tensors(task: TaskConfig, row: Mapping[str, Any], number: int, where: str) 
     checked = {"inputs": task.check_inputs} | ({PAIRS: task.check_pairs} if PAIRS in row or task.has_pairs else {})
     if absent := [name for name in checked if name not in row]:
         raise ValueError(f"{where}the task has pair inputs: give {absent[0]} {task.pair_shape()} beside inputs")
-    given = {name: _to_array(row[name], name)[None] for name in checked}
+    numbers = {"inputs": task.vocab_size is None, PAIRS: task.pair_features is not None}
+    given = {name: _filled(_to_array(row[name], name), numbers[name])[None] for name in checked}
+    if task.num_features == 1 and given["inputs"].ndim == 2:  # one number per node, without a list around it
+        given["inputs"] = given["inputs"][..., None]
     size = min(given["inputs"].shape[1] if given["inputs"].ndim > 1 else 0, task.degree)
     field = input_field(task)
     if 0 < size < task.degree and (refusal := field.refusal(number, size)):
@@ -196,7 +200,6 @@ def _tensors(task: TaskConfig, row: Mapping[str, Any], number: int, where: str) 
     if mask is not None:
         mask = mask_field(task).padded(mask.astype(np.int64) if mask.dtype == bool else mask)
     mask = checked_mask(task, np.array([size]), mask, where, number)
-    numbers = {"inputs": task.vocab_size is None, PAIRS: task.pair_features is not None}
     tensors = {name: torch.from_numpy(exact(array, numbers[name])) for name, array in given.items()}
     return {**tensors, MASK: torch.from_numpy(mask)}
 
@@ -213,6 +216,18 @@ def _to_array(values: Any, name: str) -> np.ndarray:
     except ValueError:  # lists of unequal length: the task's check reports shape and dtype
         array = np.array(values, dtype=object)
     return array
+
+
+def _filled(array: np.ndarray, is_number: bool) -> np.ndarray:
+    """The array with NaN, or -1 of tokens and categories, for ``None``: JSON has no NaN."""
+    if array.dtype != object:
+        return array
+    is_missing = np.array([cell is None for cell in array.flat], dtype=bool).reshape(array.shape)
+    filled = np.where(is_missing, np.nan if is_number else MISSING_TOKEN, array)
+    try:
+        return np.array(filled.tolist()) if is_missing.any() else array
+    except ValueError:  # lists of unequal length, as above
+        return filled
 
 
 def _values(task: TaskConfig, values: Tensor) -> list[Any]:

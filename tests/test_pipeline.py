@@ -153,6 +153,49 @@ def test_inputs_of_any_kind(predict, kind):
     assert result == pytest.approx(predict.model.predict(inputs[None], task="node/value")[0].tolist(), rel=1e-5)
 
 
+@pytest.mark.parametrize("form", [list, np.array], ids=["list", "array"])
+@pytest.mark.parametrize(
+    "name, inputs, missing",
+    [
+        ("node/classes", [0, None, 2, 3, None], -1),
+        ("node/classes", [None] * 5, -1),
+        ("graph/value", [[0.5, None], [1, 2], [None, None], [3.0, 4.0]], np.nan),
+        ("node/values", [[None, None]] * 5, np.nan),
+    ],
+)
+def test_none_is_missing(predict, form, name, inputs, missing):
+    filled = [
+        [missing if number is None else number for number in node] if isinstance(node, list) else node
+        for node in inputs
+    ]
+    filled = [missing if node is None else node for node in filled]
+    [same, found] = predict([{"inputs": given, "task": name} for given in (filled, form(inputs))])
+    assert found == same
+
+
+def test_none_is_missing_in_pairs_too():
+    for fields, missing in ({"pair_vocab_size": 2}, -1), ({"pair_features": 1}, np.nan):
+        task = TaskConfig(group="S3", vocab_size=3, **fields)
+        predict = pipeline("asen-prediction", model=make_model({"t": task}), device="cpu")
+        rows = [{"inputs": [0, 1, 2], "pairs": [[0, 1, hole], [1, hole, 0], [0, 1, 1]]} for hole in (missing, None)]
+        assert predict(rows[0]) == predict(rows[1])
+
+
+@pytest.mark.parametrize("form", [list, np.array, torch.tensor], ids=["list", "array", "tensor"])
+def test_one_feature_needs_no_list_of_its_own(form):
+    tasks = {
+        "ring": TaskConfig(group="C4", **{**VALUES, "num_features": 1}),
+        "set": TaskConfig(group="S4", **{**VALUES, "num_features": 1}),
+    }
+    predict = pipeline("asen-prediction", model=make_model(tasks), device="cpu")
+    for name, size in ("ring", 4), ("set", 4), ("set", 3):
+        flat = [1.0, 2.0, 4.0, 8.0][:size]
+        nested = [[number] for number in flat]
+        assert predict({"inputs": form(flat), "task": name}) == predict({"inputs": nested, "task": name})
+    with pytest.raises(ValueError, match="inputs must have shape"):
+        predict({"inputs": form([1.0, 2.0]), "task": "ring"})
+
+
 def test_one_task_needs_no_name():
     model = make_model({"only": TASKS["graph/classes"]})
     predict = pipeline("asen-prediction", model=model, device="cpu")
@@ -209,7 +252,11 @@ GOOD = {"inputs": [0, 1, 2, 3, 0], "task": "node/classes"}
         ({**GOOD, "inputs": [0, 1, 2, 3, 4]}, r"expected a token in 0 … 3 .*, got 4 at \(4,\)"),
         ({**GOOD, "inputs": [0, 1, 2, 3, 0.5]}, "must be integer tokens in 0 … 3, got float64"),
         ({**GOOD, "inputs": list("abcde")}, "must be integer tokens in 0 … 3, got <U1"),
-        ({**GOOD, "inputs": [0, 1, 2, 3, None]}, "must be integer tokens in 0 … 3, got object"),
+        ({**GOOD, "inputs": [0, 1, 2, None, "a"]}, "must be integer tokens in 0 … 3, got <U"),
+        ({**GOOD, "inputs": [0, 1, 2, None, [3]]}, "must be integer tokens in 0 … 3, got object"),
+        ({**GOOD, "inputs": [np.arange(2), np.arange(3)]}, r"inputs must have shape \(rows, 5\), got \(1, 2\)"),
+        ({**GOOD, "inputs": [0, 1, 2, None, 0.5]}, "must be integer tokens in 0 … 3, got float64"),
+        ({"inputs": [[0.0, None]] * 4, "task": "node/value"}, "a known residual_feature, got nan"),
         ({"inputs": [[0.0, 1.0]] * 3 + [[0.0]], "task": "node/value"}, r"inputs must have shape \(rows, 4, 2\)"),
         (
             {"inputs": [[0.0, float("inf")]] * 4, "task": "node/value"},

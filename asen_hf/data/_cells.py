@@ -19,7 +19,12 @@ MISSING_TEXTS = frozenset(
         *("NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
     ]
 )
-_PRINTED = re.compile(r"\s*(array|tensor)\s*\(|\s*\[[\[\s]*[-+.\dni][^\s,\[\]]*\s+[-+.\dni\[]|\s*\[.*\.\.\.", re.DOTALL)
+_TRUTHS = {"true": 1, "false": 0}
+_PYTHON_TRUTH = re.compile(r"\b(True|False)\b")
+_START = r"(?:[-+.\dni]|[tT]rue|[fF]alse)"  # of a number
+_PRINTED = re.compile(
+    rf"\s*(array|tensor)\s*\(|\s*\[[\[\s]*{_START}[^\s,\[\]]*\s+(?:{_START}|\[)|\s*\[.*\.\.\.", re.DOTALL
+)
 
 
 class Explained(ValueError):
@@ -31,8 +36,10 @@ def parse(cell: Any, names: Mapping[str, int]) -> np.ndarray:
 
     Args:
         cell: a number, a text, nested lists of both, or an array. A text is a JSON list, or words separated by blanks
-            or commas. A word is a number, a name or a text for what is missing, such as ``NA``.
-        names: numbers of classes by name; a name that reads as a number counts as a name.
+            or commas. A word is a number, a name, true or false in any case, or a text for what is missing, such as
+            ``NA``. Truths are 1 and 0.
+        names: numbers of classes by name; a name that reads as a number counts as a name, and so do ``True`` and
+            ``False``.
 
     Raises:
         Explained: a name that is not among ``names``, or a list that NumPy or torch has printed.
@@ -41,12 +48,19 @@ def parse(cell: Any, names: Mapping[str, int]) -> np.ndarray:
     if isinstance(cell, str):
         cell = _of_text(cell, names)
     array = np.asarray(cell)
-    if array.dtype.kind in "biuf":
+    if array.dtype.kind == "b":
+        return truths_to_numbers(array, names).astype(np.float64)
+    if array.dtype.kind in "iuf":
         return array.astype(np.float64)
     if array.dtype.kind not in "OU":  # complex numbers, times, bytes: NumPy would convert them with a loss
         raise TypeError
     numbers = [_number(value, names) for value in array.ravel().tolist()]
     return np.array(numbers, dtype=np.float64).reshape(array.shape)
+
+
+def truths_to_numbers(truths: np.ndarray, names: Mapping[str, int]) -> np.ndarray:
+    """1 for true and 0 for false, or the numbers of the classes of these names."""
+    return np.where(truths, names.get("True", 1), names.get("False", 0))
 
 
 def words_to_numbers(cells: Any) -> Any:
@@ -66,6 +80,8 @@ def _of_text(text: str, names: Mapping[str, int]) -> Any:
     if text.strip() in names or text.strip() in MISSING_TEXTS:
         return text
     if text.lstrip().startswith("["):
+        if '"' not in text:  # else it may be a name
+            text = _PYTHON_TRUTH.sub(lambda truth: truth[0].lower(), text)
         try:
             return json.loads(text)
         except json.JSONDecodeError:
@@ -97,6 +113,8 @@ def _number(value: Any, names: Mapping[str, int]) -> float:
         return np.nan
     if isinstance(value, bytes | bytearray) or (isinstance(value, np.generic) and value.dtype.kind not in "biuf"):
         raise TypeError
+    if isinstance(value, bool | np.bool_):
+        return float(truths_to_numbers(np.asarray(value), names))
     return float(value)
 
 
@@ -105,6 +123,8 @@ def _number_of_word(word: str, names: Mapping[str, int]) -> float:
         return names[word]
     if word in MISSING_TEXTS:
         return np.nan
+    if word.lower() in _TRUTHS:
+        return _TRUTHS[word.lower()]
     try:
         if "_" in word:  # Python reads 1_0 as 10
             raise ValueError

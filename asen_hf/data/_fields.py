@@ -12,7 +12,7 @@ from ..model.configuration_rows import IGNORED_CLASS, MISSING_TOKEN
 from ..model.configuration_statistics import Statistic, largest_value
 from ..model.configuration_task import TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
-from ._cells import Explained, parse, words_to_numbers
+from ._cells import Explained, parse, truths_to_numbers, words_to_numbers
 from .features import exact
 from .frames import grid_order
 
@@ -85,7 +85,7 @@ class Field:
         if len(names) == 1:
             return self.shape, [0]
         if len(names) == num_entries:
-            return self.shape[1:], range(num_entries)
+            return self.shape[1:], grid_order(names, num_entries, 1) if self.num_node_axes else range(num_entries)
         if len(names) == num_numbers:
             return (), grid_order(names, num_entries, num_numbers // num_entries)
         counts = dict.fromkeys(f"in {count}" for count in (num_entries, num_numbers) if count > 1)
@@ -104,6 +104,8 @@ class Field:
             raise ValueError(f"{where}: no rows")
         numbers = words_to_numbers(column) if math.prod(shape) == 1 and not self.classes else column
         if isinstance(numbers, np.ndarray) and numbers.dtype.kind in "biuf":
+            if numbers.dtype.kind == "b" and self.classes:
+                numbers = truths_to_numbers(numbers, self.classes)
             return self._read_array(numbers, column, shape, where, name, first_row)
         known: dict[str, np.ndarray] = {}  # names of classes come again and again
         rows = np.empty((len(column), *shape), np.int64 if self.top is not None else np.float64)
@@ -187,10 +189,18 @@ class Field:
         return np.where(np.isnan(values), self.unknown, values).reshape(shape)
 
     def fits(self, found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-        """Whether a cell of the shape ``found`` holds a row: sizes of 1 may be left out, features may be nested."""
+        """Whether a cell of the shape ``found`` holds a row.
+
+        Sizes of 1 may be left out, features may be nested, and nodes may stand as a board of several axes, row by row.
+        """
         is_same = [size for size in found if size != 1] == [size for size in shape if size != 1]
         nested = len(shape) == 2 and len(found) > 2 and found[0] == shape[0] and math.prod(found) == math.prod(shape)
-        return is_same or (self.name == "inputs" and nested)
+        is_board = self.num_node_axes == 1 and any(
+            found[cut:] == shape[1:] or (found[cut:] == () and shape[1:] == (1,))
+            for cut in range(2, len(found) + 1)
+            if math.prod(found[:cut]) == shape[0]
+        )
+        return is_same or is_board or (self.name == "inputs" and nested)
 
     def _short(self, found: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """The shape of a row with fewer nodes, if a cell of the shape ``found`` is one."""

@@ -1,19 +1,28 @@
 """DataFrames (pandas, polars or alike) as columns and as arrays, without importing their library.
 
 **The rule.** A task on n nodes with F features reads n · F columns. If their names form a full grid of n nodes by F
-features, they are arranged by it: the levels of a ``MultiIndex`` (the first is the node), or names such as
-``sensor3_ch1``, split at the underscore that gives the grid. Nodes and features keep the order in which they first
-appear. Names without a grid are read in their order: the features of node 0, then those of node 1, ….
+features, they are arranged by it: the levels of a ``MultiIndex``, or names such as ``sensor3_ch1``, ``level.7`` and
+``x0``, split at the punctuation mark or blank, or else between the letter and the digit, that gives the grid. Either
+part may be the node; where both readings are a grid, the first part is. Nodes, and features, are ordered by the
+numbers in their names if they differ in nothing else, and in the order in which they first appear if not. Names without
+a grid are read in their order: the features of node 0, then those of node 1, …. One column per node is read in its
+order too; an alphabetical one, with node 10 before node 2, brings a warning.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+import re
+import warnings
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..model._messages import one_line, shortened, shown
 from ._cells import parse
+
+# Where a name is cut into node and feature: at a mark or blank, and if that gives no grid, between letters and digits.
+_CUTS = [re.compile(pattern) for pattern in (r"[\W_]", r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")]
+_NUMBER = re.compile(r"(\d{1,100})")
 
 
 def is_frame(data: Any) -> bool:
@@ -75,13 +84,11 @@ def frame_to_array(frame: Any, degree: int, num_features: int | None = None) -> 
     shape = (degree,) if num_features is None else (degree, num_features)
     if len(columns) == 1 and math.prod(shape) > 1:
         (column,) = columns.values()
-        order, parts = [0], [_numbers(column, next(iter(columns)))]
-    elif len(columns) == math.prod(shape):
+        parts = [_numbers(column, next(iter(columns)))]
+    elif len(columns) in (degree, math.prod(shape)):
         names = list(frame.columns)
-        order = grid_order(names, degree, num_features or 1)
+        order = grid_order(names, degree, len(names) // degree)
         parts = [_numbers(columns[_text(names[index])], _text(names[index])) for index in order]
-    elif len(columns) == degree:
-        parts = [_numbers(column, name) for name, column in columns.items()]
     else:
         expected = f"{degree} columns" if num_features is None else f"{degree} · {num_features} columns"
         meaning = "one per node" + " and feature" * (num_features is not None)
@@ -96,24 +103,66 @@ def frame_to_array(frame: Any, degree: int, num_features: int | None = None) -> 
 def grid_order(names: Sequence[Hashable], num_nodes: int, num_features: int) -> list[int]:
     """The order in which columns hold the features of node 0, then those of node 1, …; by the rule of this module."""
     in_order = list(range(len(names)))
+    if num_features == 1:
+        _warn_if_alphabetical(names)
     if num_nodes == 1 or num_features == 1:
         return in_order
     for pairs in _splits(names):
-        nodes, features = (list(dict.fromkeys(part)) for part in zip(*pairs, strict=True))
+        nodes, features = (_by_number(list(dict.fromkeys(part))) for part in zip(*pairs, strict=True))
         if len(nodes) == num_nodes and len(features) == num_features and len(set(pairs)) == len(names):
             place = {pair: index for index, pair in enumerate(pairs)}
             return [place[node, feature] for node in nodes for feature in features]
     return in_order
 
 
-def _splits(names: Sequence[Hashable]) -> list[list[tuple[Hashable, Hashable]]]:
-    """All ways to read the names as node and feature: at one underscore, counted from the front or from the back."""
-    if all(isinstance(name, tuple) and len(name) > 1 for name in names):
-        return [[(name[0], name[1:]) for name in names if isinstance(name, tuple)]]
-    words = [str(name).split("_") for name in names]
-    fewest = min(map(len, words))
-    cuts = [*range(1, fewest), *range(-1, -fewest, -1)]
-    return [[("_".join(parts[:cut]), "_".join(parts[cut:])) for parts in words] for cut in cuts]
+def _splits(names: Sequence[Hashable]) -> Iterator[list[tuple[Hashable, Hashable]]]:
+    """All ways to read the names as node and feature; of one kind of cut, first those with the node in front."""
+    kinds: list[list[list[tuple[Hashable, Hashable]]]]
+    levels = [name for name in names if isinstance(name, tuple) and len(name) > 1]
+    if len(levels) == len(names):
+        kinds = [[[(name[i], name[:i] + name[i + 1 :]) for name in levels] for i in range(min(map(len, levels)))]]
+    else:
+        kinds = [_text_splits([_text(name) for name in names], cut) for cut in _CUTS]
+    for splits in kinds:
+        yield from splits
+        yield from ([(node, feature) for feature, node in pairs] for pairs in splits)
+
+
+def _text_splits(texts: Sequence[str], cut: re.Pattern[str]) -> list[list[tuple[Hashable, Hashable]]]:
+    """All ways to split the texts in two at one cut, counted from the front or from the back."""
+    cuts = [[match.span() for match in cut.finditer(text)] for text in texts]
+    fewest = min(map(len, cuts))
+    chosen = ([spans[index] for spans in cuts] for index in [*range(fewest), *range(-1, -fewest - 1, -1)])
+    return [[(text[:start], text[end:]) for text, (start, end) in zip(texts, spans, strict=True)] for spans in chosen]
+
+
+def _by_number(parts: list[Hashable]) -> list[Hashable]:
+    """Names that differ only in numbers in the order of these; others unchanged."""
+    numbers = _only_numbers(parts)
+    return parts if numbers is None else [parts[i] for i in sorted(range(len(parts)), key=numbers.__getitem__)]
+
+
+def _only_numbers(names: Sequence[Hashable]) -> list[list[int]] | None:
+    """The whole numbers in each name, if the names differ in nothing else."""
+    words = [_NUMBER.split(_text(name)) for name in names]
+    if any(word[::2] != words[0][::2] for word in words):
+        return None
+    return [[int(number) for number in word[1::2]] for word in words]
+
+
+def _warn_if_alphabetical(names: Sequence[Hashable]) -> None:
+    numbers = _only_numbers(names)
+    if numbers is None or numbers == sorted(numbers):
+        return
+    texts = [_text(name) for name in names]
+    # Or names lost a mark behind the number that sorts after digits, as in x10_a before x1_a.
+    if any(texts == sorted(texts, key=lambda text: text + end) for end in ("", "~")):
+        first = next(i for i, number in enumerate(numbers) if number != sorted(numbers)[i])
+        warnings.warn(
+            f"the columns {shortened(one_line(text, 100) for text in texts)} are read in their alphabetical order, so "
+            f"that node {first} is {one_line(texts[first], 100)}: sort them by number",
+            stacklevel=2,
+        )
 
 
 def _numbers(column: Any, name: str) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,8 @@ from .features import read_cells, to_dataset
 from .frames import frame_columns, frame_to_array, is_frame, is_series, series_cells
 from .splits import SPLITS, choose_rows
 from .streams import write_rows, write_splits
-from .table import load_rows, load_table, split_by, split_values
-from .table_files import Table, dataset_columns
+from .table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names, load_rows, load_table, split_by, split_values
+from .table_files import Table, dataset_columns, read_tables
 
 
 def to_splits(
@@ -27,6 +29,8 @@ def to_splits(
     seed: int = 0,
     split_column: str | None = None,
     time_column: str | None = None,
+    inputs_columns: Sequence[str] = DEFAULT_INPUTS,
+    labels_columns: Sequence[str] = DEFAULT_LABELS,
 ) -> DatasetDict:
     """Check rows and return them as splits train, validation and test.
 
@@ -39,16 +43,23 @@ def to_splits(
             fewer nodes, and columns lists of unequal lengths, as in :func:`asen_hf.load_table`.
         seed: seed of the shuffle before rows are split.
         split_column, time_column: as in :func:`asen_hf.load_table`.
+        inputs_columns, labels_columns: of a DataFrame, as in :func:`asen_hf.load_table`.
 
     Returns:
         Given splits are kept; a missing split is 15 % of the rows of train, by the column or at random, equal inputs
         together.
 
     Raises:
-        ValueError: data of an unknown type, without a split train, or invalid for the task; names split and row.
+        ValueError: data of an unknown type, without a split train, or invalid for the task; names split and row. Names
+            of columns for data other than a DataFrame.
     """
     if is_frame(data):
-        return load_table(data, config, seed=seed, split_column=split_column, time_column=time_column)
+        return load_table(data, config, inputs_columns, labels_columns, seed, split_column, time_column)
+    if (column_names(inputs_columns), column_names(labels_columns)) != (DEFAULT_INPUTS, DEFAULT_LABELS):
+        raise ValueError(
+            "inputs_columns and labels_columns name columns of a file or a DataFrame: call the columns of a dataset "
+            "inputs and labels, and give arrays as (inputs, labels)"
+        )
     by = split_by(split_column, time_column, ("inputs", "labels"))
     if isinstance(data, IterableDataset):
         data = IterableDatasetDict({"train": data})
@@ -99,6 +110,29 @@ def to_rows(config: TaskConfig, data: Any) -> Dataset:
         "data: expected the path of a table, a DatasetDict, a Dataset, a DataFrame, or arrays (inputs, labels) or "
         f"(inputs, labels, pairs), found {type(data).__name__}"
     )
+
+
+def check_lengths(sizes: np.ndarray, degree: int) -> None:
+    """Refuse to train on rows ``(N,)`` of one number of nodes, if the group acts on more: it is another group's rows.
+
+    Raises:
+        ValueError: all rows lack equally many of the nodes.
+    """
+    if sizes.min() == sizes.max() < degree:
+        raise ValueError(
+            f"all rows have {sizes[0]} nodes, but the group acts on {degree}: state a group on {sizes[0]} nodes, or "
+            f"give rows of all {degree} nodes too"
+        )
+
+
+def has_mask(data: Any) -> bool:
+    """Whether rows, in any form that training takes, say themselves which nodes they have, or may do so: streams."""
+    if isinstance(data, DatasetDict | IterableDatasetDict):
+        return any(has_mask(split) for split in data.values())
+    if isinstance(data, Dataset | IterableDataset):
+        return data.column_names is None or MASK in data.column_names
+    is_table = is_frame(data) or isinstance(data, str | Path)
+    return is_table and any(MASK in table.columns for table in read_tables(data).values())
 
 
 def _from_arrays(config: TaskConfig, data: tuple | list) -> Dataset:
@@ -186,7 +220,7 @@ def _is_ready(field: Field, values: Any) -> bool:
     """Whether the values are an array of the field's shape and type."""
     if not isinstance(values, np.ndarray) or values.shape[1:] != field.shape:
         return False
-    return values.dtype.kind in ("iuf" if field.top is None else "biu")
+    return values.dtype.kind in ("iuf" if field.top is None else "iu")
 
 
 def _prefixed(error: ValueError, where: str) -> ValueError:

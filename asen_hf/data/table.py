@@ -1,13 +1,13 @@
 """A user's own table as a ``DatasetDict`` like those of the built-in tasks, validated cell by cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from ..model._messages import one_line, shown
+from ..model._messages import one_line, shortened, shown
 from ..model.configuration_task import TaskConfig
 from ._fields import Field, input_field
 from ._task_columns import MASK, PAIRS, Arrays, read_rows, taken
@@ -15,14 +15,15 @@ from .features import to_dataset
 from .splits import SPLITS, choose_rows, group_texts, read_times
 from .table_files import Table, read_tables
 
-_DEFAULT_INPUTS, _DEFAULT_LABELS = ("inputs",), ("labels",)
+DEFAULT_INPUTS, DEFAULT_LABELS = ("inputs",), ("labels",)
+_INDEX_NAMES = frozenset(["", "Unnamed: 0", "__index_level_0__"])  # of an index that pandas wrote or read as a column
 
 
 def load_table(
     source: str | Path | Any,
     config: TaskConfig,
-    inputs_columns: Sequence[str] = _DEFAULT_INPUTS,
-    labels_columns: Sequence[str] = _DEFAULT_LABELS,
+    inputs_columns: Sequence[str] = DEFAULT_INPUTS,
+    labels_columns: Sequence[str] = DEFAULT_LABELS,
     seed: int = 0,
     split_column: str | None = None,
     time_column: str | None = None,
@@ -60,7 +61,7 @@ def load_table(
             is out of range, infinite or beyond ±1e18; names the file, the row (1 = the first row of data), the column,
             the expected and the found value.
     """
-    names = {"inputs": _names(inputs_columns), "labels": _names(labels_columns)}
+    names = {"inputs": column_names(inputs_columns), "labels": column_names(labels_columns)}
     by = split_by(split_column, time_column, [name for columns in names.values() for name in columns])
     tables = read_tables(source)
     arrays = _read_splits(tables, config, names, others=[*by.values()])
@@ -80,7 +81,7 @@ def load_table(
 
 def load_rows(source: Any, config: TaskConfig) -> Dataset:
     """All rows of a single table, unsplit, with the columns of :func:`load_table`. ``ValueError`` as there."""
-    names: dict[str, tuple[str, ...]] = {"inputs": _DEFAULT_INPUTS, "labels": _DEFAULT_LABELS}
+    names: dict[str, tuple[str, ...]] = {"inputs": DEFAULT_INPUTS, "labels": DEFAULT_LABELS}
     return to_dataset(config, **_read_splits(read_tables(source), config, names)["train"])
 
 
@@ -91,6 +92,7 @@ def _read_splits(
     others: Sequence[str] = (),
 ) -> dict[str, Arrays]:
     """The rows by split; ``others`` are columns that are no inputs."""
+    _check_labels(tables["train"], names["labels"])
     taken_names = [*names["labels"], *others, MASK, *[PAIRS] * config.has_pairs]
     inputs = _found_inputs(input_field(config), tables["train"], names["inputs"], taken_names)
     return {
@@ -134,15 +136,38 @@ def split_values(table: Table, by: Mapping[str, str]) -> dict[str, np.ndarray]:
     return values
 
 
+def _check_labels(table: Table, names: tuple[str, ...]) -> None:
+    if names == DEFAULT_LABELS and table.columns and "labels" not in table.columns:
+        raise ValueError(
+            f"{table.where}: no column labels; there are {_listed(table.columns)}: name what is to be predicted with "
+            "labels_columns"
+        )
+
+
 def _found_inputs(field: Field, table: Table, names: tuple[str, ...], others: Sequence[str]) -> tuple[str, ...]:
-    """The names given; without a column ``inputs``, all columns without another purpose, if their number is right."""
-    if names != _DEFAULT_INPUTS or "inputs" in table.columns:
+    """The names given; without a column ``inputs``, all columns without another purpose, whose number must be right."""
+    if names != DEFAULT_INPUTS or "inputs" in table.columns:
         return names
     rest = tuple(name for name in table.columns if name not in others)
-    return rest if len(rest) > 1 and field.takes_columns(len(rest)) else names
+    if not rest or (len(rest) > 1 and field.takes_columns(len(rest))):
+        return rest or names
+    number = f"{len(rest)} columns" if len(rest) > 1 else "one column"
+    taken = [name for name in table.columns if name in others]
+    nodes, features = field.shape[0], field.shape[1:]
+    reads = f"{nodes}, one per node" + (f", or {nodes} · {features[0]}, one per node and feature" if features else "")
+    without_index = "write the table without its index (index=False), or " if _INDEX_NAMES.intersection(rest) else ""
+    raise ValueError(
+        f"{table.where}: no column inputs, and {number}{f' besides {_listed(taken)}' if taken else ''} "
+        f"({_listed(rest)}), but the task reads {reads}: {without_index}name them with inputs_columns"
+    )
 
 
-def _names(columns: Sequence[str]) -> tuple[str, ...]:
+def _listed(names: Iterable[str]) -> str:
+    return shortened(one_line(name, 100) or "''" for name in names)
+
+
+def column_names(columns: Sequence[str]) -> tuple[str, ...]:
+    """One name or several as a tuple. ``ValueError`` if they are no text."""
     names = [columns] if isinstance(columns, str) else columns
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"columns: expected a name or a list of names, got {shown(columns)}")

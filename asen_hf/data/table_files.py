@@ -136,6 +136,10 @@ def _read_csv(path: Path) -> Columns:
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise ValueError(f"{path}: column names must differ, got {shown(twice)} twice")
+    if len(header) == 1 and (mark := next(filter(header[0].__contains__, ";\t|"), "")):
+        raise ValueError(
+            f"{path}: one column, {shown(header[0])}, whose name holds {mark!r}: separate columns by commas"
+        )
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(header):
             names = one_line(shortened(header, most=10), most=200)

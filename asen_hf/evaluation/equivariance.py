@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..model._messages import shown
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
+from ..model.group_notation import parse_group
 from ..model.groups import from_array_form, random_elements
 from ..model.heads import fill_padding
 from ..model.modeling_asen import AsenModel
@@ -29,7 +30,7 @@ def equivariance_error(
     model_or_callable: AsenPreTrainedModel | Callable[..., Tensor],
     inputs: Tensor | ArrayLike,
     task: str | TaskConfig | None = None,
-    group: PermutationGroup | None = None,
+    group: PermutationGroup | str | None = None,
     num_elements: int = 20,
     seed: int = 0,
     pairs: Tensor | ArrayLike | None = None,
@@ -49,8 +50,8 @@ def equivariance_error(
         inputs: samples ``(B, n)`` or ``(B, n, F)``; for a function ``(B, n, …)``.
         task: a model's task; ``None`` if it has only one. For a function, a :class:`TaskConfig` whose group and value
             symmetries act on its inputs and on its outputs ``(B, n, K)`` or ``(B, K)``, as on logits.
-        group: of degree n, which leaves values alone; by default the task's whole group. A function needs it, or a
-            task.
+        group: of degree n, also in notation, which leaves values alone; by default the task's whole group. A function
+            needs it, or a task.
         num_elements: how many elements to draw.
         seed: of the draw.
         pairs: pair inputs ``(B, n, n, …)``, which move with their nodes; a function gets them as second argument.
@@ -68,18 +69,19 @@ def equivariance_error(
         if column is not None
     }
     rows = columns["inputs"]
+    acting = parse_group(group) if isinstance(group, str) else group
     if isinstance(model_or_callable, AsenPreTrainedModel):
         function, config, subject = _model_function(model_or_callable, task)
         level: str | None = "node" if isinstance(model_or_callable, AsenModel) else config.output_level
     else:
-        function, config = _checked_function(model_or_callable, rows, task, group)
+        function, config = _checked_function(model_or_callable, rows, task, acting)
         subject, level = "the function's task", None if task is None else config.output_level
-    if group is not None and group.degree != config.degree:
-        raise ValueError(f"{subject} has degree {config.degree}, the group {group.degree}")
-    changes_values = group is None and bool(config.value_symmetries)
+    if acting is not None and acting.degree != config.degree:
+        raise ValueError(f"{subject} has degree {config.degree}, the group {acting.degree}")
+    changes_values = acting is None and bool(config.value_symmetries)
     if num_elements == 0:
         raise ValueError("num_elements must be at least 1: without an element there is nothing to measure")
-    action = RowAction(config, _sampled(config, group, num_elements, seed), rows.device)
+    action = RowAction(config, _sampled(config, acting, num_elements, seed), rows.device)
     errors = [0.0]
     with evaluating(model_or_callable) if isinstance(model_or_callable, nn.Module) else torch.no_grad():
         outputs = function(columns)
@@ -107,7 +109,7 @@ def assert_equivariant(
     model_or_callable: AsenPreTrainedModel | Callable[..., Tensor],
     inputs: Tensor | ArrayLike,
     task: str | TaskConfig | None = None,
-    group: PermutationGroup | None = None,
+    group: PermutationGroup | str | None = None,
     num_elements: int = 20,
     tolerance: float = 1e-5,
     pairs: Tensor | ArrayLike | None = None,

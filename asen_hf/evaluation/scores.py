@@ -77,6 +77,7 @@ class ScoreRecord:
         scores: ``{task: Score}``.
         step: the training step of the checkpoint; ``None`` where it is not known.
         provenance: code, libraries and machine (see :func:`asen_hf.evaluation.provenance.provenance`).
+        rows: a hash of every split's rows, ``{task: {split: hash}}``; empty where it is not known.
     """
 
     split: str
@@ -84,6 +85,7 @@ class ScoreRecord:
     scores: dict[str, Score]
     step: int | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=provenance)
+    rows: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         step = "" if self.step is None else f", step {self.step:,}"
@@ -99,8 +101,9 @@ class ScoreRecord:
             raise ValueError(f"{path}: not JSON: {error}") from error
         with naming(f"{path}: expected scores as asen evaluate --output writes them"):
             _check_keys(cls, content, "the file")
-            fields = {"step": None, "provenance": {}, **content, "scores": _scores(content["scores"])}
-            for name, kind in {"split": str, "seed": int, "step": int | None, "provenance": dict}.items():
+            fields = {"step": None, "provenance": {}, "rows": {}, **content, "scores": _scores(content["scores"])}
+            kinds = {"split": str, "seed": int, "step": int | None, "provenance": dict, "rows": dict}
+            for name, kind in kinds.items():
                 if not isinstance(fields[name], kind):
                     raise ValueError(f"{name}: got {fields[name]!r}")
             return cls(**fields)

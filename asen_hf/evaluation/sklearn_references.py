@@ -65,8 +65,10 @@ def fit_trees(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:
     """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    table = _table(task, inputs)
+    made = _table(task, inputs)
     rows = _spaced(len(inputs), MAX_SAMPLES // math.prod(task.output_shape()))
+    first = made(inputs[rows])
+    is_measured = ~np.isnan(first).all(axis=0)  # scikit-learn finds no bins for a column that is missing throughout
     settings: dict[str, Any] = {"max_iter": ITERATIONS, "random_state": 0}
     if task.is_regression:
         settings["loss"] = "absolute_error" if task.loss == "l1" else "squared_error"
@@ -74,11 +76,11 @@ def fit_trees(task: TaskConfig, inputs: NDArray, targets: Array) -> Predictor:
     def estimator() -> Any:
         return (HistGradientBoostingRegressor if task.is_regression else HistGradientBoostingClassifier)(**settings)
 
-    outputs = _fit_outputs(task, estimator, table(inputs[rows]), targets[rows].reshape(-1, targets.shape[-1]))
+    outputs = _fit_outputs(task, estimator, first[:, is_measured], targets[rows].reshape(-1, targets.shape[-1]))
 
     def predict(new: NDArray) -> Array:
         step = max(int(MAX_NUMBERS) // (task.degree ** max(len(task.output_shape()), 1) * MAX_COLUMNS), 1)
-        parts = [outputs(table(new[start : start + step])) for start in range(0, len(new), step)]
+        parts = [outputs(made(new[start : start + step])[:, is_measured]) for start in range(0, len(new), step)]
         return np.concatenate(parts).reshape(len(new), *targets.shape[1:])
 
     return predict

@@ -95,6 +95,8 @@ def select(
     if folds == 1 or folds < 0:
         raise ValueError(f"--folds must be at least 2, or 0 for no cross-validation, got {folds}")
     config = source.config()  # once: it may read a large file
+    if source.dataset is not None:
+        source.load(recipe.training.seed)  # a cell that does not suit the task is said here, not by every run
     candidates, notes = _candidates(source, config, recipe, groups, supports, close_support, rivals)
     content = {
         "description": f"Candidate symmetries of {source.name}.",
@@ -113,6 +115,8 @@ def select(
         "keep": True,
         "runs": str(output / "runs"),
     }
+    if recipe.training.overwrite and (output / "grid.yaml").exists():
+        _clear(output)
     grid = write_grid(content, output)
     grid.check()
     described = describe_candidates(grid, config)
@@ -210,11 +214,19 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in training.items() if name not in ("output_dir", "seed", "lr", "overwrite")}
 
 
+def _clear(output: Path) -> None:
+    """Remove a selection, and nothing else that the folder may hold."""
+    for name in ("grid.yaml", "results.csv", "ranking.md", "ranking.csv", "ranking.png"):
+        (output / name).unlink(missing_ok=True)
+    for name in ("runs", "best"):
+        shutil.rmtree(output / name, ignore_errors=True)
+
+
 def write_grid(content: dict[str, Any], output: Path) -> Grid:
     """Write the experiment of all candidates; ``ValueError`` if the output folder holds another experiment."""
     path, text = output / "grid.yaml", to_yaml(content, default_flow_style=None, width=120)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise ValueError(f"{path} holds another selection; give another --output_dir, or remove it")
+        raise ValueError(f"{path} holds another selection: give another --output_dir, or --overwrite")
     output.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(text, encoding="utf-8")

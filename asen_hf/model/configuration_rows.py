@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
 MISSING_TOKEN = -1
+_CLASSES = "biu"  # kinds of dtypes whose entries are classes, tokens or categories: true is 1 and false is 0
 
 _NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"
 
@@ -33,7 +35,7 @@ def check_inputs(task: TaskConfig, inputs: np.ndarray, first_row: int = 0, where
             _check_entries(inputs, ~missing, "a known residual_feature", first_row, f"{where}inputs")
     else:
         require(
-            np.issubdtype(inputs.dtype, np.integer),
+            inputs.dtype.kind in _CLASSES,
             f"{where}inputs must be integer tokens in 0 … {task.vocab_size - 1}, got {inputs.dtype}",
         )
         allowed = ((inputs >= 0) & (inputs < task.vocab_size)) | (inputs == MISSING_TOKEN)
@@ -52,7 +54,7 @@ def check_labels(task: TaskConfig, labels: np.ndarray, first_row: int = 0, where
     else:
         top, what = task.top_class, "a label" if task.is_multi_label else "a class"
         require(
-            np.issubdtype(labels.dtype, np.integer),
+            labels.dtype.kind in _CLASSES,
             f"{where}labels must be integer classes in 0 … {top}, got {labels.dtype}",
         )
         allowed = ((labels >= 0) & (labels <= top)) | (labels == IGNORED_CLASS)
@@ -68,7 +70,7 @@ def check_pairs(task: TaskConfig, pairs: np.ndarray, first_row: int = 0, where: 
         _check_entries(pairs, ~np.isinf(pairs), "a finite number, or NaN where missing", first_row, f"{where}pairs")
     else:
         expected = f"a category in 0 … {task.pair_vocab_size - 1} (or {MISSING_TOKEN} where missing)"
-        require(np.issubdtype(pairs.dtype, np.integer), f"{where}pairs must be integers, {expected}, got {pairs.dtype}")
+        require(pairs.dtype.kind in _CLASSES, f"{where}pairs must be integers, {expected}, got {pairs.dtype}")
         allowed = ((pairs >= 0) & (pairs < task.pair_vocab_size)) | (pairs == MISSING_TOKEN)
         _check_entries(pairs, allowed, expected, first_row, f"{where}pairs")
 
@@ -94,7 +96,10 @@ def check_attention_mask(task: TaskConfig, mask: np.ndarray, first_row: int = 0,
 
 def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:
     expected = "(rows" + "".join(f", {size}" for size in row_shape) + ")"
-    require(array.shape[1:] == row_shape and array.ndim > 0, f"{what} must have shape {expected}, got {array.shape}")
+    is_flat = math.prod(array.shape[1:]) == math.prod(row_shape) and array.ndim > 1  # or a board of nodes
+    remedy = f": reshape them to {expected}" if is_flat else ""
+    is_right = array.shape[1:] == row_shape and array.ndim > 0
+    require(is_right, f"{what} must have shape {expected}, got {array.shape}{remedy}")
 
 
 def _check_entries(array: np.ndarray, allowed: np.ndarray, expected: str, first_row: int, what: str) -> None:

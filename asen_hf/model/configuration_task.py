@@ -301,7 +301,7 @@ class TaskConfig:
         """Check that inputs are valid for this task.
 
         Args:
-            inputs: ``(N, n)`` integer tokens, -1 where missing, or ``(N, n, F)`` numbers, NaN where missing.
+            inputs: ``(N, n)`` integer or bool tokens, -1 where missing, or ``(N, n, F)`` numbers, NaN where missing.
             first_row: number of the first row, for error messages.
             where: prefix of error messages, such as the name of a file or task.
 
@@ -316,7 +316,8 @@ class TaskConfig:
         """Check that labels are valid for this task.
 
         Args:
-            labels: ``(N,) + label_shape()``; integer classes or 0 and 1 (-100 is ignored), or numbers (NaN is ignored).
+            labels: ``(N,) + label_shape()``; integer or bool classes or 0 and 1 (-100 is ignored), or numbers (NaN is
+                ignored).
             first_row, where: as in :meth:`check_inputs`.
 
         Raises:
@@ -329,7 +330,7 @@ class TaskConfig:
         """Check that pair inputs are valid for this task.
 
         Args:
-            pairs: ``(N,) + pair_shape()``; integer categories, -1 where missing, or numbers, NaN where missing.
+            pairs: ``(N,) + pair_shape()``; integer or bool categories, -1 where missing, or numbers, NaN where missing.
             first_row, where: as in :meth:`check_inputs`.
 
         Raises:

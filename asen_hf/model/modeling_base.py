@@ -45,7 +45,7 @@ class AsenModel(AsenPreTrainedModel):
         config: sizes and tasks; the group of a task determines the number of rows of its tables.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^heads\."]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected = [r"^heads\.", r"^linear_skips\."]  # noqa: RUF012
 
     def __init__(self, config: AsenConfig):
         super().__init__(config)
@@ -269,6 +269,8 @@ class AsenModel(AsenPreTrainedModel):
         if mask is not None:
             check_tensor(task.check_attention_mask, mask, name)
             mask = mask.bool()
+        inputs = inputs.long() if inputs.dtype == torch.bool else inputs
+        pairs = pairs.long() if pairs is not None and pairs.dtype == torch.bool else pairs
         compared, inputs = inputs, normalized_inputs(task, inputs)
         if (sheets := self.sheets(name)) is not None:
             chosen = columns.get("cosets")

@@ -146,8 +146,9 @@ class AsenPreTrainedModel(PreTrainedModel):
                 f"model.safetensors in {pretrained_model_name_or_path} is truncated or corrupt: {error}"
             ) from error
         model, info = loaded
-        # A checkpoint of AsenModel has no heads, so all heads may be new. Any missing tensor besides would be random.
-        heads = {key for key in model.state_dict() if key.startswith("heads.")}
+        # A checkpoint of AsenModel has no heads and linear maps, so all of them may be new. Any missing tensor besides
+        # would be random.
+        heads = {key for key in model.state_dict() if key.startswith(("heads.", "linear_skips."))}
         # Checkpoints older than the vectors of missing inputs get zeros, which is how the vectors start.
         missing = {key for key in info["missing_keys"] if "missing_embedders." not in key}
         # The head of an adapter is left over in AsenModel, as those of the checkpoint are.

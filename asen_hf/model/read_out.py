@@ -89,7 +89,7 @@ def _with_statistics(task: TaskConfig, name: str, context: Mapping[str, Tensor])
 
 
 def _checked(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The columns, labels of padding unknown. ``ValueError`` for columns that the task cannot take."""
+    """The columns, labels of padding unknown. ``ValueError`` for columns that the task cannot take, or without rows."""
     if task.has_pairs and "pairs" not in columns:
         raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
     checks = {
@@ -103,6 +103,8 @@ def _checked(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict
     number = len(columns["inputs"])
     if wrong := [key for key in columns if len(columns[key]) != number]:
         raise ValueError(f"task {name!r}: {number} rows of inputs, but {len(columns[wrong[0]])} of {wrong[0]}")
+    if not number:
+        raise ValueError(f"task {name!r}: fitting a head needs at least one known label, got no rows")
     mask = columns.get("attention_mask")
     labels = columns["labels"] if mask is None else without_padding(task, columns["labels"], mask)
     return {**columns, "labels": labels}

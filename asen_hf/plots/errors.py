@@ -9,8 +9,10 @@ from torch import Tensor
 from ..evaluation.metrics import METRICS
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
+from ._arrays import takes_arrays
 
 
+@takes_arrays
 def row_errors(task: TaskConfig, predicted: Tensor, labels: Tensor) -> NDArray[np.float64]:
     """The task's metric, computed on each row alone.
 
@@ -30,6 +32,7 @@ def row_errors(task: TaskConfig, predicted: Tensor, labels: Tensor) -> NDArray[n
     return np.array([compute(*row) for row in rows])
 
 
+@takes_arrays
 def node_errors(task: TaskConfig, predicted: Tensor, labels: Tensor) -> NDArray[np.float64]:
     """Each node's mean absolute error over rows and labels, or the share of its classes that are wrong.
 

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ..model.configuration_task import TaskConfig
+from ._arrays import takes_arrays
 from ._axes import axes_or_new, wrapped
 from ._lines import PREDICTION, TRUTH, legend_lines
 from .errors import node_errors, quantile_name, spread_over_quantiles
@@ -16,6 +17,7 @@ _FORECASTS = 4
 _ROWS = 288  # of a forecast: one day in steps of five minutes
 
 
+@takes_arrays
 def plot_forecast(
     task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes | None = None, node: int = 0, label: int = 0
 ) -> Axes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..model.configuration_task import TaskConfig
 from ..model.orbits import orbit_labels
+from ._arrays import takes_arrays
 from ._axes import axes_or_new, legend_below, name_ticks, palette
 from .errors import node_errors
 
@@ -23,6 +24,7 @@ _MOST_NUMBERED = 30
 Edges = list[list[int]] | None
 
 
+@takes_arrays
 def plot_node_errors(
     task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes | None = None, edges: Edges = None
 ) -> Axes:

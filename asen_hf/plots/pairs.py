@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
+from ._arrays import takes_arrays
 from ._axes import ACCENT, axes_or_new, name_ticks, wrapped
 from .errors import row_errors, spread_over_quantiles
 
@@ -19,6 +20,7 @@ _MOST_TICKS = 20  # panels are small
 _MOST_NAMED = 10  # classes in a legend
 
 
+@takes_arrays
 def plot_pair_outputs(
     task: TaskConfig, values: Tensor, ax: Axes | None = None, label: int = 0, truth: Tensor | None = None
 ) -> Axes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..evaluation.metrics import procrustes
 from ..model.configuration_task import TaskConfig
+from ._arrays import takes_arrays
 from ._axes import axes_or_new, wrapped
 from ._lines import PREDICTION, TRUTH, legend_lines
 from .errors import quantile_name, row_errors, spread_over_quantiles
@@ -26,6 +27,7 @@ def is_pose(task: TaskConfig) -> bool:
     return task.metric in ("mpjpe", "p_mpjpe") and task.output_size == 3
 
 
+@takes_arrays
 def plot_pose(
     task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes | None = None, edges: Edges = None, row: int = 0
 ) -> Axes:

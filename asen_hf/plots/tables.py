@@ -9,6 +9,7 @@ from matplotlib.colors import LogNorm
 from torch import Tensor
 
 from ..model.configuration_task import TaskConfig
+from ._arrays import takes_arrays
 from ._axes import ACCENT, NEUTRAL, axes_or_new, legend_below, name_ticks, wrapped
 from .errors import checked_known
 
@@ -17,6 +18,7 @@ _MOST_WITH_NUMBERS = 12
 _MOST_DOTS = 3000  # more are drawn as densities
 
 
+@takes_arrays
 def plot_confusion(task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes | None = None) -> Axes:
     """How often each class was taken for each other: rows are true classes, and a row's shares sum to one.
 
@@ -62,6 +64,7 @@ def plot_confusion(task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes
     return ax
 
 
+@takes_arrays
 def plot_calibration(
     task: TaskConfig, probabilities: Tensor, labels: Tensor, ax: Axes | None = None, num_bins: int = 10
 ) -> Axes:
@@ -119,6 +122,7 @@ def _events(task: TaskConfig, probabilities: Tensor, labels: Tensor) -> tuple[np
     return chosen.max(axis=1), chosen.argmax(axis=1) == truth, "the predicted class"
 
 
+@takes_arrays
 def plot_truth(task: TaskConfig, predicted: Tensor, labels: Tensor, ax: Axes | None = None, label: int = 0) -> Axes:
     """Predictions against true values of one regressed label, in raw units; the diagonal is a perfect prediction.
 

@@ -16,12 +16,14 @@ from ..data import load_table
 from ..data.frames import is_frame
 from ..data.given_rows import to_rows, to_splits
 from ..evaluation.scoreboard import scoreboard
-from ..evaluation.scores import Score
+from ..evaluation.scores import Score, ScoreRecord
 from ..model._messages import naming, shown
 from ..model.checkpoints import find_checkpoint
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._checkpoints import check_is_model, load_model
+from ._resume import row_hashes
+from ._run_folder import RECIPE_NAME, SCORES_NAME
 from .judging import judged
 from .recipe import Recipe
 from .task_recipe import TaskRecipe
@@ -128,7 +130,7 @@ def recipe_rows(
     if task is not None or not config.tasks:
         config.task(task)
     tasks: dict[str, TaskConfig] = config.tasks
-    recipe = Recipe.read(str(cached_file(find_checkpoint(checkpoint), "recipe.yaml")))
+    recipe, hashes = _recipe(checkpoint, dataset), _hashes(checkpoint)
     sources = {source.name: source for source in recipe.tasks}
     rows = RecipeRows({}, {}, [], recipe.training.seed, [])
     for name in tasks if task is None else [task]:
@@ -140,9 +142,22 @@ def recipe_rows(
         if data_path is not None:
             source.options["data_path"] = data_path
         source.dataset = dataset or source.dataset
+        if dataset is None and _has_moved(source.dataset):
+            raise ValueError(
+                f"{source.dataset}, the table of task {name!r}, is not there: if it has moved, give data, or --dataset "
+                "on the command line"
+            )
         if source.dataset is not None:  # the checkpoint's config, because the task's JSON may have moved
             source.task_config = tasks[name].to_dict()
         rows.configs[name], splits = source.load(recipe.training.seed)
+        held_out = {split: splits[split] for split in ("validation", "test") if split in splits}
+        found = row_hashes({name: tasks[name]}, {name: DatasetDict(held_out)})[name]
+        if any(hashes.get(name, found).get(split, digest) != digest for split, digest in found.items()):
+            warnings.warn(
+                f"{name}: the rows have changed since the training, so that rows that it was trained on may be among "
+                "those of the test split",
+                stacklevel=2,
+            )
         # The rows that the model was trained on: reference predictions are fitted on them too.
         if (recipe.training.train_rows or 0) <= len(splits["train"]):
             splits = DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
@@ -154,6 +169,28 @@ def recipe_rows(
             "(the training program passed them as objects): give data, or --dataset on the command line"
         )
     return rows
+
+
+def _recipe(checkpoint: str | Path, dataset: str | None) -> Recipe:
+    """The checkpoint's recipe; without one, that of a table which is named instead."""
+    path = cached_file(find_checkpoint(checkpoint), RECIPE_NAME, _raise_exceptions_for_missing_entries=False)
+    if path is None and dataset is None:
+        raise ValueError(
+            f"{checkpoint} has no {RECIPE_NAME}, which says where its rows come from: give data, or --dataset on the "
+            "command line"
+        )
+    return Recipe.from_dict({}) if path is None else Recipe.read(path)
+
+
+def _hashes(checkpoint: str | Path) -> dict[str, dict[str, str]]:
+    """Of the rows that the checkpoint was trained and validated on; older ones do not say."""
+    path = cached_file(find_checkpoint(checkpoint), SCORES_NAME, _raise_exceptions_for_missing_entries=False)
+    return {} if path is None else ScoreRecord.read(path).rows
+
+
+def _has_moved(dataset: str | None) -> bool:
+    """Whether a table is the path of a file, and not there; anything else may be on the Hub."""
+    return dataset is not None and bool(Path(dataset).suffix) and not Path(dataset).exists()
 
 
 def check_split(rows: Mapping[str, Mapping[str, Dataset]], split: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from ..closures import warn_if_not_closed
 from ..data.statistics import with_statistics_of
+from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_names import PRIOR
 from ..model.modeling_asen import AsenForMultitask
@@ -46,6 +47,8 @@ def finetune(
     name: str | None = None,
     split_column: str | None = None,
     time_column: str | None = None,
+    inputs_columns: Sequence[str] = DEFAULT_INPUTS,
+    labels_columns: Sequence[str] = DEFAULT_LABELS,
     init_from: str | None = None,
     from_scratch: bool = False,
     keep_tasks: bool = False,
@@ -75,6 +78,7 @@ def finetune(
             split 70/15/15 into train, validation and test. ``None`` for a registered task's own rows.
         name: the task's name in the model; by default the registered name, the JSON file's name, or ``"task"``.
         split_column, time_column: a column of ``data`` by which rows are split, as in :func:`asen_hf.load_table`.
+        inputs_columns, labels_columns: the columns of a file or a DataFrame, as in :func:`asen_hf.load_table`.
         init_from: a task of the model. The new task starts from its head and from the embeddings of its most similar
             orbits. ``"prior"``: from embeddings computed from the task's structure, and from a head fitted to the
             training rows by ridge regression (a model that was pretrained on random tasks).
@@ -118,7 +122,8 @@ def finetune(
             if not state.is_main_process:
                 warnings.simplefilter("ignore")  # the main process warns for all
             with state.main_process_first():  # the remaining processes read its cache
-                rows = task_rows(task, data, name, settings.seed, split_column, time_column)
+                columns = (split_column, time_column, inputs_columns, labels_columns)
+                rows = task_rows(task, data, name, settings.seed, *columns)
             model = prepare_model(
                 model_or_checkpoint,
                 rows.name,
@@ -175,10 +180,9 @@ def prepare_model(
     names, known = list(model.config.tasks), model.config.tasks.get(name)
     if known and init_from is not None:
         raise ValueError(f"the checkpoint already has a task {name!r}, and init_from applies to new tasks only")
-    if known:
+    if known and not has_task(model, name, task):
         task = with_statistics_of(task, known)
-        if _as_the_model_sees_it(known) != _as_the_model_sees_it(task):
-            model.drop_task(name)
+        model.drop_task(name)
     if name not in model.config.tasks:
         model.add_task(name, task, init_from)
     if not keep_tasks:  # after add_task, so that the new task can reuse the layers' weights for triples
@@ -186,6 +190,12 @@ def prepare_model(
             if unused != name:
                 model.drop_task(unused)
     return model
+
+
+def has_task(model: AsenForMultitask, name: str, task: TaskConfig) -> bool:
+    """Whether the model has a task of this name and config, so that its weights can be kept."""
+    known = model.config.tasks.get(name)
+    return known is not None and _as_the_model_sees_it(known) == _as_the_model_sees_it(with_statistics_of(task, known))
 
 
 def finetuning_settings(training: Mapping[str, Any], init_from: str | None, from_scratch: bool) -> TrainingRecipe:

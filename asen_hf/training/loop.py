@@ -312,7 +312,7 @@ def _finish(
     best = type(model).from_pretrained(output / f"checkpoint-{progress.best_step}")
     model.load_state_dict(best.state_dict())
     scores = work.validate(model)
-    records = {"validation": ScoreRecord("validation", seed, scores, progress.best_step)}
+    records = {"validation": ScoreRecord("validation", seed, scores, progress.best_step, rows=work.hashes)}
     if score_test is not None:
         records["test"] = ScoreRecord("test", seed, score_test(model))
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import DatasetDict
 
 from ..data import list_tasks, load_table
-from ..data.given_rows import to_splits
+from ..data._task_columns import MASK
+from ..data.features import read_cells
+from ..data.given_rows import check_lengths, has_mask, to_splits
+from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names
 from ..model._messages import naming
 from ..model.configuration_task import TaskConfig
 from .task_recipe import TaskRecipe, read_task_config
@@ -43,31 +47,46 @@ def task_rows(
     seed: int = 0,
     split_column: str | None = None,
     time_column: str | None = None,
+    inputs_columns: Sequence[str] = DEFAULT_INPUTS,
+    labels_columns: Sequence[str] = DEFAULT_LABELS,
 ) -> TaskRows:
     """The task and its rows, from any of the forms that :func:`asen_hf.finetune` takes.
 
     Args:
-        task, data, name, split_column, time_column: as in :func:`asen_hf.finetune`.
+        task, data, name, split_column, time_column, inputs_columns, labels_columns: as in :func:`asen_hf.finetune`.
         seed: seed of a registered task's rows, and of the shuffle before rows are split.
 
     Raises:
-        ValueError: no such task or table, rows that do not suit the task, or a task without rows.
+        ValueError: no such task or table, rows that do not suit the task or all lack nodes of it, or a task without
+            rows.
     """
     source = _source(task, name)
+    by: dict[str, Any] = {"split_column": split_column, "time_column": time_column}
+    names: dict[str, Any] = {
+        "inputs_columns": column_names(inputs_columns),
+        "labels_columns": column_names(labels_columns),
+    }
     if data is None:
-        if split_column is not None or time_column is not None:
-            raise ValueError(
-                "split_column and time_column name columns of data: give data, or set them in the TaskRecipe"
-            )
+        for given, default in ((by, (None, None)), (names, (DEFAULT_INPUTS, DEFAULT_LABELS))):
+            if tuple(given.values()) != default:
+                raise ValueError(
+                    f"{' and '.join(given)} name columns of data: give data, or set them in the TaskRecipe"
+                )
         return _own_rows(task, source, name, seed)
     config, written = _config(task, source)
     name = name or _default_name(task)
     with naming(f"task {name!r}"):
         if isinstance(data, str | Path):
-            columns: dict[str, Any] = {"split_column": split_column, "time_column": time_column}
-            source = TaskRecipe(name, dataset=str(data), task_config=written, **columns)
-            return TaskRows(name, config, load_table(str(data), config, seed=seed, **columns), source)
-        return TaskRows(name, config, to_splits(config, data, seed, split_column, time_column), None)
+            lists: dict[str, Any] = {argument: list(columns) for argument, columns in names.items()}
+            source = TaskRecipe(name, dataset=str(data), task_config=written, **by, **lists)
+            splits = load_table(str(data), config, seed=seed, **by, **names)
+        else:
+            source, splits = None, to_splits(config, data, seed, **by, **names)
+        lacks_nodes = all(MASK in rows.column_names for rows in splits.values())
+        if lacks_nodes and not has_mask(data):  # a mask of the user's own is meant
+            masks = [np.array(read_cells(rows, MASK)) for rows in splits.values()]
+            check_lengths(np.concatenate(masks).sum(axis=1), config.degree)
+        return TaskRows(name, config, splits, source)
 
 
 def _is_task_object(task: Any) -> bool:

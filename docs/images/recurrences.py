@@ -37,19 +37,18 @@ def train(folder: str) -> None:
     edges = [[node, (node + step) % NODES] for node in range(NODES) for step in (-1, 0, 1)]
     task = TaskConfig(group=f"D{NODES}", edges=edges, vocab_size=3, label_names=["dark", "lit"])
     shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "gated_messages": True}
-    model = AsenForMultitask(AsenConfig(tasks={"light": task}, num_recurrences=PASSES, **shape))
+    model = AsenForMultitask(AsenConfig(tasks={}, num_recurrences=PASSES, **shape))
     budget = {"max_steps": 1500, "lr": 5e-3, "rows_per_task": 32}
-    result = asen_hf.finetune(model, "light", rooms(3000, seed=0), output_dir=folder, overwrite=True, **budget)
+    result = asen_hf.finetune(model, task, rooms(3000, seed=0), name="light", output_dir=folder, **budget)
     print(result.scores["light"])
 
 
 def draw(ax: Axes, folder: str) -> None:
     """Nodes from left to right, passes from top to bottom; walls grey, the lamp white, light by its probability."""
     tokens, labels = rooms(200, seed=1)
-    row = labels.sum(axis=1).argmax()  # the longest corridor
-    tokens, label = np.roll(tokens[row], NODES // 2 - tokens[row].argmax()), np.roll(
-        labels[row], NODES // 2 - tokens[row].argmax()
-    )
+    row = np.abs(labels.sum(axis=1) - NODES // 2).argmin()  # half of the ring is lit
+    shift = NODES // 2 - np.flatnonzero(tokens[row] == SOURCE)[0]
+    tokens, label = np.roll(tokens[row], shift), np.roll(labels[row], shift)
     beliefs = []
     for passes in range(1, PASSES + 1):
         model = AsenForMultitask.from_pretrained(folder, num_recurrences=passes)
@@ -58,7 +57,7 @@ def draw(ax: Axes, folder: str) -> None:
     image = ax.imshow(np.array([*beliefs, label]), cmap=shades, vmin=0, vmax=1, aspect="auto")
     for node in np.flatnonzero(tokens == WALL):
         ax.axvspan(node - 0.5, node + 0.5, color=NEUTRAL)
-    ax.plot(tokens.argmax(), -0.1, "o", color="white", markersize=6, markeredgecolor="black")
+    ax.plot(NODES // 2, -0.1, "o", color="white", markersize=6, markeredgecolor="black")
     ax.axhline(PASSES - 0.5, color="white", linewidth=4)
     ax.set_yticks(range(PASSES + 1), [*range(1, PASSES + 1), "truth"])
     ax.set(xlabel="nodes of the ring; walls grey, the lamp white", ylabel="passes of one layer")
@@ -66,7 +65,8 @@ def draw(ax: Axes, folder: str) -> None:
     ax.figure.colorbar(image, ax=ax)
 
 
-with tempfile.TemporaryDirectory() as folder, matplotlib.rc_context(STYLE):
+with tempfile.TemporaryDirectory() as parent, matplotlib.rc_context(STYLE):
+    folder = f"{parent}/light"
     train(folder)
     figure = Figure(figsize=(8, 3.6), dpi=110, layout="compressed")
     draw(figure.subplots(), folder)

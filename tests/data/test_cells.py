@@ -34,6 +34,8 @@ def write_csv(path, inputs, labels):
         (str(np.arange(6).reshape(3, 2)), r"NumPy or torch printed this list, .*write array.tolist\(\) as JSON"),
         (str(np.ones((3, 2)) / 3), "NumPy or torch printed this list"),
         (str(np.arange(6)), "NumPy or torch printed this list"),
+        (str(np.arange(6) > 2), "NumPy or torch printed this list"),
+        (str(np.arange(6) < 2), "NumPy or torch printed this list"),
         (repr(np.ones((3, 2))), "NumPy or torch printed this list"),
         (str(torch.ones(3, 2)), "NumPy or torch printed this list"),
         (str(np.arange(10_000.0)), "and left out the values at the dots"),

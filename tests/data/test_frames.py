@@ -6,21 +6,82 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asen_hf import TaskConfig
 from asen_hf.data.frames import frame_columns, frame_to_array, grid_order, is_frame, is_series
+from asen_hf.data.table import load_rows
+
+PATTERNS = [
+    "s{}_c{}",
+    "left_hip{}_x{}",
+    "a{}_b_c{}",
+    "x{}_{}",
+    "s {} c{}",
+    "s{}.c{}",
+    "s-{}-c{}",
+    "s{}:c{}",
+    "s{}c{}",
+    "s[{}][{}]",
+]
 
 
-@given(
-    st.integers(2, 5),
-    st.integers(2, 4),
-    st.sampled_from(["s{}_c{}", "left_hip{}_x{}", "a{}_b_c{}", "x{}_{}"]),
-    st.randoms(),
-)
-def test_names_of_a_grid_decide_wherever_their_columns_stand(num_nodes, num_features, pattern, random):
+@given(st.integers(2, 12), st.integers(2, 4), st.sampled_from(PATTERNS), st.booleans(), st.randoms())
+def test_names_of_a_grid_decide_wherever_their_columns_stand(num_nodes, num_features, pattern, node_first, random):
+    node_first = node_first or num_nodes == num_features
     cells = [(i, j) for i in range(num_nodes) for j in range(num_features)]
+    shuffled = random.sample(cells, len(cells))
+    order = grid_order(
+        [pattern.format(*cell[:: 1 if node_first else -1]) for cell in shuffled], num_nodes, num_features
+    )
+    assert [shuffled[index] for index in order] == cells
+
+
+@given(st.booleans(), st.randoms())
+def test_nodes_and_features_without_numbers_keep_the_order_of_their_first_appearance(node_first, random):
+    cells = [(node, feature) for node in ("hip", "knee", "left_foot") for feature in ("x", "y")]
     random.shuffle(cells)
+    names = ["_".join(cell if node_first else cell[::-1]) for cell in cells]
     nodes, features = (list(dict.fromkeys(part)) for part in zip(*cells, strict=True))
-    order = grid_order([pattern.format(*cell) for cell in cells], num_nodes, num_features)
-    assert [cells[index] for index in order] == [(i, j) for i in nodes for j in features]
+    order = grid_order(names, 3, 2)
+    assert [cells[index] for index in order] == [(node, feature) for node in nodes for feature in features]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_pivot_of_pandas_is_a_grid(node, flat):
+    cells = pandas.DataFrame(
+        [(t, i, t * 100 + i, -i) for t in range(2) for i in range(12)], columns=["t", "i", "b", "a"]
+    )
+    frame = cells.pivot(index="t", columns="i", values=["b", "a"])
+    frame = frame.swaplevel(axis=1) if node == 0 else frame
+    frame = frame.set_axis(["_".join(map(str, name)) for name in frame.columns], axis=1) if flat else frame
+    expected = cells[["b", "a"]].to_numpy().reshape(2, 12, 2)
+    np.testing.assert_array_equal(frame_to_array(frame, 12, 2), expected)
+    np.testing.assert_array_equal(frame_to_array(frame.sort_index(axis=1), 12, 2), expected[..., ::-1])
+
+
+def test_nodes_may_be_two_levels():
+    columns = pandas.MultiIndex.from_product([["dry", "wet"], [0, 1], [0, 1, 2]], names=["feature", "row", "column"])
+    frame = pandas.DataFrame([np.arange(12)], columns=columns)
+    np.testing.assert_array_equal(frame_to_array(frame, 6, 2)[0], np.arange(12).reshape(2, 6).T)
+
+
+@pytest.mark.parametrize("names", [["x0", "x1", "x10", "x2"], ["x0_y", "x10_y", "x1_y", "x2_y"], ["0", "1", "10", "2"]])
+def test_an_alphabetical_order_of_nodes_brings_a_warning(names):
+    frame = pandas.DataFrame([[0, 1, 2, 3]], columns=names)
+    with pytest.warns(UserWarning, match="alphabetical order, so that node [12] is .*10.*: sort them by number"):
+        np.testing.assert_array_equal(frame_to_array(frame, 4), [[0, 1, 2, 3]])
+    table = frame.assign(labels=[[0, 0, 0, 0]])
+    with pytest.warns(UserWarning, match="alphabetical order"):
+        load_rows(table, TaskConfig(degree=4, vocab_size=4))
+
+
+@pytest.mark.parametrize(
+    "names", [["x0", "x1", "x2", "x10"], ["x3", "x1", "x2", "x0"], ["hip", "ankle", "knee", "foot"]]
+)
+@pytest.mark.filterwarnings("error")
+def test_other_orders_of_nodes_are_meant(names):
+    frame = pandas.DataFrame([[0, 1, 2, 3]], columns=names)
+    np.testing.assert_array_equal(frame_to_array(frame, 4), [[0, 1, 2, 3]])
 
 
 def test_a_multi_index_is_a_grid_by_its_levels():

@@ -67,3 +67,44 @@ def test_a_checkpoint_without_an_embedder_has_no_prior(rows):
     plain = AsenForMultitask(AsenConfig(tasks={"ring": TaskConfig(group="C6", vocab_size=4)}, hidden_size=16))
     with pytest.raises(ValueError, match="pretrained on random tasks"):
         AsenClassifier("C6", vocab_size=4, checkpoint=plain, init_from="prior").fit(*rows)
+
+
+def test_a_head_fitted_in_context_reads_the_rows_of_the_prior_by_default(pretrained, rows):
+    options = {"checkpoint": pretrained, "vocab_size": 4, "strategy": "in_context", "random_state": 0}
+    found, expected = (
+        AsenClassifier("C6", **options, **start).fit(*rows).predict_proba(rows[0])
+        for start in ({}, {"init_from": "prior"})
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("tasks", [[], ["ring"], ["task"]], ids=str)
+def test_a_head_is_not_fitted_to_random_rows(rows, tasks):
+    other = {name: TaskConfig(group="D6", vocab_size=4) for name in tasks}
+    plain = AsenForMultitask(AsenConfig(tasks=other, hidden_size=16))
+    model = AsenClassifier("C6", vocab_size=4, checkpoint=plain, strategy="in_context")
+    with pytest.raises(ValueError, match="pretrained on random tasks"):
+        model.fit(*rows)
+    with pytest.raises(ValueError, match="pretrained on random tasks"):
+        plain.predict(rows[0], TaskConfig(group="C6", vocab_size=4), context=(rows[0], rows[0] % 2))
+
+
+def test_a_head_is_fitted_to_the_rows_of_the_checkpoints_own_task_or_of_a_donor(rows):
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "max_steps": 2, "random_state": 0}
+    trained = AsenClassifier("C6", vocab_size=4, **size).fit(*rows).models_[0]
+    for name, start in {"task": None, "ring": "ring"}.items():
+        donor = AsenForMultitask(AsenConfig.from_dict(trained.config.to_dict()))
+        donor.load_state_dict(trained.state_dict())
+        if name != "task":
+            donor.rename_task("task", name)
+        options = {"checkpoint": donor, "init_from": start, "strategy": "in_context", "vocab_size": 4}
+        [fitted] = AsenClassifier("C6", **options).fit(*rows).models_
+        assert torch.equal(fitted.asen.edge_embedders["task"].weight, trained.asen.edge_embedders["task"].weight)
+
+
+def test_a_saved_in_context_estimator_is_a_checkpoint_for_another_group(pretrained, rows):
+    options = {"vocab_size": 4, "strategy": "in_context", "random_state": 0}
+    [first] = AsenClassifier("C6", checkpoint=pretrained, **options).fit(*rows).models_
+    again = AsenClassifier("D6", checkpoint=first, **options).fit(*rows)
+    expected = AsenClassifier("D6", checkpoint=pretrained, **options).fit(*rows)
+    np.testing.assert_allclose(again.predict_proba(rows[0]), expected.predict_proba(rows[0]), atol=1e-6)

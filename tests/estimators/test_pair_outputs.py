@@ -64,8 +64,12 @@ def test_values_of_pairs_of_rows_of_unequal_length(outputs):
         (lambda X: (AsenClassifier("S5", output_level="pair"), X, X), r"y of shape \(rows, 5, 5\), got"),
         (lambda X: (AsenClassifier("S5"), X, partners(X)[:, :4]), "y must have shape"),
         (
-            lambda X: (AsenRegressor("S5", output_level="pair"), list(X[:, :4, None]), [np.zeros((4, 3))] * len(X)),
-            r"y, row 0: expected shape \(4, 4\), got \(4, 3\)",
+            lambda X: (
+                AsenRegressor("S5", output_level="pair"),
+                [X[0, :, None], *X[1:, :4, None]],
+                [np.zeros((5, 5)), *[np.zeros((4, 3))] * (len(X) - 1)],
+            ),
+            r"y, row 1: expected shape \(4, 4\), got \(4, 3\)",
         ),
     ],
 )

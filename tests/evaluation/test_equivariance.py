@@ -330,3 +330,14 @@ def test_a_weak_support_breaks_what_does_not_keep_it(settings):
     inputs = torch.randint(3, (4, 6))
     assert equivariance_error(model, inputs, "t", group=cyclic(6)) < 1e-10
     assert equivariance_error(model, inputs, "t", group=reversal(6)) > 1e-6  # it turns the arrows round
+
+
+def test_a_group_may_be_given_in_notation():
+    def shift(values):
+        return values.roll(1, dims=1)
+
+    inputs = torch.arange(12).view(2, 6).float()
+    assert equivariance_error(shift, inputs, group="C6") == 0 < equivariance_error(shift, inputs, group="D6")
+    assert_equivariant(shift, inputs, group="C6")
+    with pytest.raises(ValueError, match=r"C6 wr"):
+        equivariance_error(shift, inputs, group="C6 wr")

@@ -159,3 +159,14 @@ def test_predictions_that_came_with_the_data_are_kept():
     found = reference_predictions(config, split, split)
     torch.testing.assert_close(found["mine"], torch.from_numpy(mine))
     assert list(found)[-1] == "mine"
+
+
+def test_trees_do_without_a_feature_that_is_missing_in_all_rows():
+    """Such as a sensor that was dead throughout; it may live in later rows."""
+    config = TaskConfig(degree=4, num_features=2, output_level="graph")
+    inputs = np.random.default_rng(0).normal(size=(120, 4, 2))
+    labels = (inputs[:, 0, 0] > 0).astype(np.int64)
+    dead = inputs.copy()
+    dead[:, 2], dead[:, 1, 0] = np.nan, np.nan
+    predict = fit_reference(config, "boosted_trees", {"inputs": dead, "labels": labels})
+    assert (predict({"inputs": inputs}).numpy() == labels).mean() > 0.95

@@ -174,3 +174,46 @@ def test_a_selection_runs_anew_on_a_changed_table(tmp_path, monkeypatch, capsys)
     assert main(command) == 2
     assert started == [2, 2]
     assert "2 of 2 runs to go" in capsys.readouterr().out
+
+
+def test_a_selection_is_begun_anew_when_it_is_to_be_overwritten(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+
+    def finish_all(grid, jobs, workers):
+        for job in jobs:
+            row = {**dict.fromkeys(MEASURED, "1"), "details": "{}", "metric": "accuracy", **job.cell}
+            grid.results.append({**row, "recipe": grid.fingerprint(job.cell)})
+        return ["no time"]
+
+    monkeypatch.setattr(selection, "run_jobs", finish_all)
+    given = (
+        "--dataset",
+        "rows.jsonl",
+        "--task_config",
+        "config.json",
+        "--seeds",
+        "1",
+        "--output_dir",
+        "out",
+        "--groups",
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    for groups in (("trivial",), ("symmetric",), ("trivial",)):
+        assert main(["select", *given, *groups, "--overwrite"]) == 2
+        assert "1 of 1 runs to go" in capsys.readouterr().out
+    assert main(["select", *given, "symmetric"]) == 2
+    assert "holds another selection: give another --output_dir, or --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "out/notes.txt").read_text() == "mine"
+
+
+def test_a_bad_cell_is_said_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+    with open("rows.jsonl", "a") as file:
+        file.write(json.dumps({"inputs": [0, 0, 1], "labels": [0, 0, 7]}) + "\n")
+    monkeypatch.setattr(selection, "run_jobs", lambda *arguments: pytest.fail("it trains"))
+    command = ["select", "--dataset", "rows.jsonl", "--task_config", "config.json", "--output_dir", "out"]
+    assert main(command) == 2
+    assert "rows.jsonl, row 9" in capsys.readouterr().err

@@ -358,7 +358,6 @@ def test_an_infinite_label_is_named_with_its_row():
     ("settings", "dtype", "kind"),
     [
         (TOKENS, np.float64, "integer"),
-        (TOKENS, bool, "integer"),
         (TOKENS, object, "integer"),
         (FEATURES, object, "numbers"),
         (FEATURES, "U1", "numbers"),

@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
-from asen_hf import AsenForMultitask, AsenModel, TaskConfig
+from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
 from asen_hf.model.pretrained_asen import evaluating, has_adapters
 from asen_hf.surgery import merge_tasks, rename_task
 from tests.conftest import make_model
@@ -215,3 +216,17 @@ def test_a_merge_that_is_refused_halfway_changes_nothing(cls):
     with pytest.raises(ValueError, match="cannot be in one model"):
         merge_tasks(model, other)
     assert list(model.config.tasks) == ["a"] and list(model.state_dict()) == before
+
+
+def test_linear_maps_are_left_over_without_heads_and_fresh_with_new_ones(tmp_path):
+    task = TaskConfig(group="C6", num_features=1, problem_type="regression", linear_skip=True)
+    model = AsenForMultitask(AsenConfig(tasks={"skip": task}, hidden_size=16, num_hidden_layers=1)).eval()
+    model.save_pretrained(tmp_path / "whole")
+    backbone = AsenModel.from_pretrained(tmp_path / "whole").eval()
+    readings = torch.randn(3, 6, 1)
+    with torch.no_grad():
+        assert torch.equal(backbone(readings).last_hidden_state, model.asen(readings).last_hidden_state)
+    assert isinstance(AutoModel.from_pretrained(tmp_path / "whole"), AsenModel)
+    backbone.save_pretrained(tmp_path / "backbone")
+    headed = AsenForMultitask.from_pretrained(tmp_path / "backbone")
+    assert not any(tensor.any() for tensor in headed.linear_skips.parameters())

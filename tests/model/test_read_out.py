@@ -266,6 +266,11 @@ def test_a_config_without_a_context_and_a_context_without_labels_are_refused():
         model.predict(inputs, task)
     with pytest.raises(ValueError, match="at least one known label"):
         model.predict(inputs, task, context=(inputs, torch.full_like(labels, -100)))
+    for asked in (task, TaskConfig(group="D6", num_features=1, problem_type="regression")):
+        with pytest.raises(ValueError, match="at least one known label, got no rows"):
+            empty = torch.empty(0, *asked.input_shape()), torch.empty(0, *asked.label_shape())
+            context = empty if asked.is_regression else tuple(part.long() for part in empty)
+            model.predict(inputs if asked is task else inputs[..., None].double(), asked, context=context)
     with pytest.raises(ValueError, match="5 rows of inputs, but 4 of labels"):
         model.predict(inputs, task, context=(inputs, labels[:4]))
     with pytest.raises(ValueError, match="got 1 arrays"):

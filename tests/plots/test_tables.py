@@ -165,3 +165,30 @@ def test_unsuitable_tasks_and_tensors_are_refused():
     ):
         with pytest.raises(ValueError):
             wrong()
+
+
+@pytest.mark.parametrize(
+    "draw", [plot_confusion, plot_calibration, plot_truth, plot_node_errors], ids=lambda f: f.__name__
+)
+def test_arrays_and_lists_are_drawn_as_tensors_are(draw):
+    """As scikit-learn's estimators predict them."""
+    if draw in (plot_truth, plot_node_errors):
+        task, labels = VALUES, torch.randn(20, 4, 2, generator=GENERATOR)
+        predicted = labels + 0.1
+    else:
+        task, (probabilities, labels) = TWO, classes(TWO, 40)
+        predicted = probabilities if draw is plot_calibration else probabilities.argmax(-1)
+    titles = {
+        kind: draw(task, as_kind(predicted), as_kind(labels), axes()).get_title()
+        for kind, as_kind in {
+            "tensor": lambda tensor: tensor,
+            "array": torch.Tensor.numpy,
+            "list": torch.Tensor.tolist,
+        }.items()
+    }
+    assert len({*titles.values()}) == 1
+
+
+def test_names_of_classes_are_refused():
+    with pytest.raises(ValueError, match="labels: expected numbers, and classes as their places in label_names"):
+        plot_confusion(TWO, np.zeros(3, dtype=int), ["left", "right", "left"], axes())

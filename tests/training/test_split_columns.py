@@ -52,6 +52,23 @@ def test_a_frame_and_its_file_are_split_alike_and_the_checkpoint_remembers_how(t
         assert of_file.scores["t"].references["constant"] > 300
 
 
+def test_columns_of_a_frame_and_of_its_file_may_be_named(tmp_path, model, table):
+    frame, path = table
+    frame = frame.rename(columns={"labels": "level"})
+    frame.to_csv(path, index=False)
+    names = {"inputs_columns": ["d", "c", "b", "a"], "labels_columns": ["level"]}
+    of_file = asen_hf.finetune(model, TASK, path, name="t", output_dir=tmp_path / "run", **names, **QUICK)
+    of_frame = asen_hf.finetune(model, TASK, frame, name="t", **names, **QUICK)
+    assert of_file.scores["t"].value == pytest.approx(of_frame.scores["t"].value, rel=1e-6)
+    (source,) = Recipe.read(tmp_path / "run" / "recipe.yaml").tasks
+    assert {name: getattr(source, name) for name in names} == names
+    arrays = (frame[list("abcd")].to_numpy(), frame["level"].to_numpy())
+    with pytest.raises(ValueError, match=r"name columns of a file or a DataFrame: .* arrays as \(inputs, labels\)"):
+        asen_hf.finetune(model, TASK, arrays, **names, **QUICK)
+    with pytest.raises(ValueError, match="inputs_columns and labels_columns name columns of data"):
+        asen_hf.finetune(model, "equivariant/palindrome", **names, **QUICK)
+
+
 def test_a_recipe_may_name_the_column(table):
     recipe = TaskRecipe("t", dataset=str(table[1]), task_config=TASK.to_dict(), inputs_columns=list("abcd"))
     recipe.time_column = "day"

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from datasets import Dataset, DatasetDict
 
 import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.commands.main import main
 from asen_hf.training.recipe import Recipe
 
 RING = {"group": "D6", "vocab_size": 3}
@@ -168,3 +170,31 @@ def test_weights_of_half_precision_are_finetuned_in_float32(model, arrays, tmp_p
     expected = torch.float64 if dtype == torch.float64 else torch.float32
     assert {tensor.dtype for tensor in result.model.parameters()} == {expected}
     assert AsenForMultitask.from_pretrained(tmp_path / "run").dtype == expected
+
+
+def test_a_checkpoint_without_a_recipe_is_scored_on_a_table_only(model, files, tmp_path, capsys):
+    model.save_pretrained(tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"saved has no recipe\.yaml, .*: give data, or --dataset"):
+        asen_hf.evaluate(tmp_path / "saved")
+    assert main(["evaluate", str(tmp_path / "saved"), "--dataset", str(files[1])]) in (0, None)
+    assert "ring" in capsys.readouterr().out
+
+
+def test_a_table_that_has_moved_is_asked_for(model, files, tmp_path):
+    asen_hf.finetune(model, *map(str, files), output_dir=tmp_path / "run", **QUICK)
+    files[1].rename(tmp_path / "elsewhere.jsonl")
+    with pytest.raises(ValueError, match=r"rows\.jsonl, the table of task 'my_ring', is not there: .* --dataset"):
+        asen_hf.evaluate(tmp_path / "run")
+
+
+@pytest.mark.parametrize("more", [0, 20])
+def test_rows_that_have_changed_since_the_training_are_said(model, files, tmp_path, more):
+    asen_hf.finetune(model, *map(str, files), output_dir=tmp_path / "run", **QUICK)
+    lines = files[1].read_text().splitlines()
+    files[1].write_text(
+        "\n".join([*lines, *(json.dumps({"inputs": [2, 1, 0, 0, 1, k % 3], "labels": [0] * 6}) for k in range(more))])
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        asen_hf.evaluate(tmp_path / "run")
+    assert any("the rows have changed since the training" in str(warning.message) for warning in caught) == bool(more)
