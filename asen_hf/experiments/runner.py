@@ -133,6 +133,7 @@ def _line(
 def _provenance() -> dict[str, Any]:
     """What an attempt is made with, by columns of the stores; an accelerator is named with the platform."""
     record = provenance()
+    record["revision"] = record["revision"] or "unknown"  # of an installed package
     record["platform"] = ", ".join(filter(None, [record["platform"], record["accelerator"]]))
     return {name: record[name] for name in PROVENANCE if name != "finished"}
 

@@ -57,4 +57,6 @@ def test_committed_pictures_are_small():
     if done.returncode:
         pytest.skip("not a git checkout")
     pictures = [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
-    assert pictures and {str(path): path.stat().st_size for path in pictures if path.stat().st_size > MAX_BYTES} == {}
+    if not pictures:
+        pytest.skip("not tracked: a copy within another checkout")
+    assert {str(path): path.stat().st_size for path in pictures if path.stat().st_size > MAX_BYTES} == {}
