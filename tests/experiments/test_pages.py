@@ -52,7 +52,8 @@ def test_the_table_names_the_group_and_the_best_rival_and_marks_the_best(reposit
     assert "| [A toy](docs/results/real.md#a-toy), accuracy | 300 | group 0.9700 | 0.6500 | 0.9100 | " in text
     assert "| ridge **0.9867** |" in text  # and not the bound on what is possible, which is higher
     assert (
-        "| [Traffic](docs/results/traffic.md), error in mph | 1,408 | clusters_9, sparse 2.781 | **2.742** | – |" in text
+        "| [Traffic](docs/results/traffic.md), error in mph | 1,408 | clusters_9, sparse 2.781 | **2.742** | – |"
+        in text
     )
 
 
