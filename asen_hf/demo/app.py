@@ -252,8 +252,11 @@ def _select(
     candidates = [line.strip() for line in more.splitlines() if line.strip()]
     try:
         for state in trainings.select(*_training(upload, group, inputs_are, labels_are), candidates):
-            verdict = _remarks(group, *candidates) + _note(state.verdict.replace("**", ""))
-            yield verdict if state.verdict else _progress(state.done, "Training"), state.picture
+            if state.verdict:
+                words = _remarks(group, *candidates) + _note(state.verdict.replace("**", ""))
+            else:
+                words = _progress(state.done, "Training")
+            yield words, state.picture
     except ValueError as error:
         yield _error(error), gr.skip()
 

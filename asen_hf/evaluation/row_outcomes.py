@@ -19,9 +19,9 @@ def rows_digest(columns: Mapping[str, Tensor]) -> str:
     """A digest of rows, ``{column: tensor}``, equal for the same rows in the same order."""
     found = hashlib.sha256()
     for name in sorted(columns):
-        array = np.ascontiguousarray(columns[name].numpy())
-        found.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
-    return found.hexdigest()[:16]
+        found.update(f"{name} {columns[name].dtype} {tuple(columns[name].shape)}".encode())
+        found.update(np.ascontiguousarray(columns[name].numpy()).data)
+    return found.hexdigest()[:32]
 
 
 @dataclasses.dataclass(frozen=True)

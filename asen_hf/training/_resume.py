@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from accelerate import Accelerator
 from datasets import DatasetDict
 
 from ..data import collate
+from ..evaluation.row_outcomes import rows_digest
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.modeling_asen import AsenForMultitask
 from ._run_folder import RECIPE_NAME, STATE, checkpoints, save_checkpoint
@@ -76,16 +76,10 @@ def resume(
 
 def row_hashes(tasks: Mapping[str, TaskConfig], data: Mapping[str, DatasetDict]) -> dict[str, dict[str, str]]:
     """A hash of the content of every split, ``{task: {split: hash}}``."""
-    hashes: dict[str, dict[str, str]] = {}
-    for name, splits in data.items():
-        hashes[name] = {}
-        for split, rows in splits.items():
-            digest = hashlib.sha256()
-            for column, tensor in collate(tasks[name], rows).items():
-                digest.update(f"{column} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.numpy().data)
-            hashes[name][str(split)] = digest.hexdigest()[:32]
-    return hashes
+    return {
+        name: {str(split): rows_digest(collate(tasks[name], rows)) for split, rows in splits.items()}
+        for name, splits in data.items()
+    }
 
 
 def _check_same_run(saved: Recipe, recipe: Recipe, progress: Progress) -> None:

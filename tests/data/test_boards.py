@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pandas
 import pytest
-import torch
-from datasets import Dataset
 
 from asen_hf import AsenClassifier, AsenRegressor, TaskConfig, load_table
 from asen_hf.data.collator import collate
 from asen_hf.data.given_rows import to_splits
+from tests.data.containers import as_arrays, as_dataset, as_json, as_lists, as_npz, as_stream, as_tensors
 
 BOARDS = np.random.default_rng(0).integers(3, size=(40, 2, 4))
 GROUP = "grid 2x4 flips"
@@ -22,26 +21,6 @@ TASKS = {
 }
 
 
-def as_arrays(inputs, labels, folder):
-    return inputs, labels
-
-
-def as_lists(inputs, labels, folder):
-    return inputs.tolist(), labels.tolist()
-
-
-def as_tensors(inputs, labels, folder):
-    return torch.tensor(inputs), torch.tensor(labels)
-
-
-def as_dataset(inputs, labels, folder):
-    return Dataset.from_dict({"inputs": inputs.tolist(), "labels": labels.tolist()})
-
-
-def as_stream(inputs, labels, folder):
-    return as_dataset(inputs, labels, folder).to_iterable_dataset()
-
-
 def as_frame(inputs, labels, folder):
     return pandas.DataFrame({"inputs": inputs.tolist(), "labels": labels.tolist()})
 
@@ -51,19 +30,9 @@ def as_csv(inputs, labels, folder):
     return folder / "rows.csv"
 
 
-def as_json(inputs, labels, folder):
-    as_dataset(inputs, labels, folder).to_json(folder / "rows.jsonl")
-    return folder / "rows.jsonl"
-
-
 def as_parquet(inputs, labels, folder):
     as_dataset(inputs, labels, folder).to_parquet(folder / "rows.parquet")
     return folder / "rows.parquet"
-
-
-def as_npz(inputs, labels, folder):
-    np.savez(folder / "rows.npz", inputs=inputs, labels=labels)
-    return folder / "rows.npz"
 
 
 CONTAINERS = [as_arrays, as_lists, as_tensors, as_dataset, as_stream, as_frame, as_csv, as_json, as_parquet, as_npz]

@@ -1,6 +1,5 @@
 """True and False are 1 and 0, whatever holds them."""
 
-import datasets
 import numpy as np
 import pandas
 import pytest
@@ -9,6 +8,7 @@ import torch
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, load_table
 from asen_hf.data.collator import collate
 from asen_hf.data.given_rows import to_splits
+from tests.data.containers import as_arrays, as_dataset, as_json, as_lists, as_npz, as_stream, as_tensors
 
 TRUTHS = np.random.default_rng(0).integers(2, size=(40, 4)).astype(bool)
 SEVERAL = {"problem_type": "multi_label_classification", "num_labels": 3}
@@ -25,32 +25,12 @@ def task_of(kind):
     return TaskConfig(group="S4", vocab_size=2, output_level=level, **LABELS[kind][1])
 
 
-def as_arrays(inputs, labels, folder):
-    return inputs, labels
-
-
-def as_lists(inputs, labels, folder):
-    return inputs.tolist(), labels.tolist()
-
-
-def as_tensors(inputs, labels, folder):
-    return torch.tensor(inputs), torch.tensor(labels)
-
-
 def as_frames(inputs, labels, folder):
     return pandas.DataFrame(inputs), pandas.DataFrame(labels)
 
 
 def as_frame(inputs, labels, folder):
     return pandas.DataFrame(inputs, columns=list("abcd")).assign(labels=labels.tolist())
-
-
-def as_dataset(inputs, labels, folder):
-    return datasets.Dataset.from_dict({"inputs": inputs.tolist(), "labels": labels.tolist()})
-
-
-def as_stream(inputs, labels, folder):
-    return as_dataset(inputs, labels, folder).to_iterable_dataset()
 
 
 def as_csv(inputs, labels, folder):
@@ -65,16 +45,6 @@ def as_spreadsheet(inputs, labels, folder):
         text.replace("True", "TRUE").replace("False", "FALSE").replace("[", "").replace("]", "")
     )
     return folder / "rows.csv"
-
-
-def as_json(inputs, labels, folder):
-    as_dataset(inputs, labels, folder).to_json(folder / "rows.jsonl")
-    return folder / "rows.jsonl"
-
-
-def as_npz(inputs, labels, folder):
-    np.savez(folder / "rows.npz", inputs=inputs, labels=labels)
-    return folder / "rows.npz"
 
 
 KINDS = [as_arrays, as_lists, as_tensors, as_frames, as_frame, as_dataset, as_stream, as_csv, as_spreadsheet, as_json]
