@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import types
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,27 +14,22 @@ from transformers import HfArgumentParser
 from transformers.utils import logging
 
 from ..training.recipe import ModelRecipe, Recipe, TrainingRecipe
+from ._parser import HelpFormatter, Parser
+
+
+class _DataclassParser(Parser, HfArgumentParser):
+    pass
 
 
 def argument_parser(command: str, description: str, dataclass_types: Sequence[Any] = ()) -> HfArgumentParser:
     """A parser with a flag for every field of the dataclasses, which raises ``ValueError`` instead of exiting."""
-    parser = HfArgumentParser(
-        [*dataclass_types], prog=f"asen {command}", description=description, formatter_class=_Help, allow_abbrev=False
+    return _DataclassParser(
+        [*dataclass_types],
+        prog=f"asen {command}",
+        description=description,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
     )
-
-    def error(_: HfArgumentParser, message: str) -> None:
-        raise ValueError(message)
-
-    parser.error = types.MethodType(error, parser)  # type: ignore[method-assign]
-    return parser
-
-
-class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Print descriptions as they are written, and the default of every flag."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        unset: tuple[Any, ...] = (None, argparse.SUPPRESS, False, "", [])
-        return action.help if action.default in unset else super()._get_help_string(action)
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -12,13 +12,14 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ..closures import ClosureReport, closure_report
 from ..closures.three_orders import check_value_symmetries
 from ..model.checkpoints import checkpoint_path
 from ..model.configuration_html import group_text
 from ..model.group_notation import parse_group
+from ._parser import HelpFormatter, Parser
 
 if TYPE_CHECKING:
     from sympy.combinatorics import PermutationGroup
@@ -40,14 +41,9 @@ _CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9._-]+")  # unlike "S5 on 2-subsets"
 _FILE_ENDINGS = (".json", ".yaml", ".safetensors", ".csv")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Run the command; ``ValueError`` for ill-formed arguments or files."""
-    parser = _Parser(prog="asen inspect", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="asen inspect", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument(
         "subject",
         metavar="GROUP_OR_TASK_OR_CHECKPOINT",

@@ -7,10 +7,10 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from .._version import __version__
 from ..model._messages import one_line
+from ._parser import Parser
 
 _DESCRIPTION = "Any-Subgroup Equivariant Networks: the symmetry is data."
 _COMMANDS = {
@@ -28,11 +28,6 @@ _COMMANDS = {
 _EXCERPT = re.compile(r"\n  [^\n]*\n {2,}\^")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -43,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 after an error on stderr.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _Parser(prog="asen", description=_DESCRIPTION, epilog="asen COMMAND --help explains a command's flags.")
+    parser = Parser(prog="asen", description=_DESCRIPTION, epilog="asen COMMAND --help explains a command's flags.")
     parser.add_argument("--version", action="version", version=f"asen_hf {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_text in _COMMANDS.items():

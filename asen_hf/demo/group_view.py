@@ -16,16 +16,9 @@ from ..model.groups import trivial
 from ..model.modeling_asen import AsenForMultitask
 from ..plots._axes import STYLE
 from ..plots.orbitals import plot_orbitals
+from .offers import MAX_CHARACTERS
 
-MAX_POINTS, MAX_CHARACTERS = 100, 1000
-EXAMPLES = {
-    "Two teams of five": "S5 wr S2",
-    "Board: turns and mirrors": "grid 3x3 dihedral",
-    "Ring of eight": "D8",
-    "Body: left and right": "(0)(1 4)(2 5)(3 6)(11 14)(12 15)(13 16)",
-    "Deck: suits and ranks": "product_action(S4, S13)",
-    "Sudoku's cells": "product_action(S3 wr S3, S3 wr S3)",
-}
+MAX_POINTS = 100
 
 
 @dataclasses.dataclass(frozen=True)

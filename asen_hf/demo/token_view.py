@@ -27,25 +27,9 @@ from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
 from ..training._checkpoints import load_model
 from ..training.recipe import Recipe
+from .offers import QUESTIONS
 
 CHECKPOINTS = ("asen-sequence-base", "asen-sequence-invariant")
-QUESTIONS = {
-    "equivariant/intersect": "Two sets: which tokens are in both?",
-    "equivariant/symmetric_difference": "Two sets: which tokens are in one only?",
-    "equivariant/target_sum": "Two sets: which tokens make 7 with a token of the other?",
-    "equivariant/palindrome": "A line: which tokens are in a palindrome of four?",
-    "equivariant/monotone_run": "A line: which tokens are in the longest rising or falling run of four or more?",
-    "equivariant/constant_run": "A line: which tokens are in the longest run of equal ones, of four or more?",
-    "equivariant/cyclic_sum": "A ring: which four neighbours have the largest sum?",
-    "equivariant/cyclic_product": "A ring: which four neighbours have the largest product?",
-    "equivariant/cyclic_alternating_sum": "A ring: which four neighbours have the largest a − b + c − d?",
-    "invariant/intersect": "Two sets: how many tokens do they share?",
-    "invariant/palindrome": "A line: is there a palindrome of four?",
-    "invariant/longest_palindrome": "A bag: how long a palindrome can its tokens spell?",
-    "invariant/cyclic_sum": "A ring: what is the largest sum of four neighbours?",
-    "invariant/permutation_sign": "An order: is it an even permutation? (The network cannot tell.)",
-}
-LENGTHS = (8, 10, 12, 16)
 LARGEST_ERROR = 1e-5  # of float32 logits, for an output to count as moved exactly
 _models: dict[str, AsenForMultitask] = {}
 _loading = threading.Lock()  # transformers replaces functions of torch while it loads

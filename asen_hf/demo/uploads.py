@@ -19,8 +19,9 @@ from ..model._messages import one_line, shown
 from ..model.configuration_rows import IGNORED_CLASS
 from ..model.configuration_task import TaskConfig
 from .group_view import read_group
+from .offers import MAX_UPLOAD_BYTES
 
-MAX_BYTES, MIN_ROWS, MAX_ROWS, MAX_NUMBERS = 1_000_000, 20, 2_000, 256
+MIN_ROWS, MAX_ROWS, MAX_NUMBERS = 20, 2_000, 256
 MAX_POINTS = 64  # of the group: a step's memory grows with their square
 TABLE, TASK = "table.csv", "table.json"  # files of a training; the task is called "table"
 _SHOWN = 6  # columns of the preview
@@ -65,9 +66,9 @@ def read_upload(path: Path, name: str) -> Upload:
     Raises:
         ValueError: too large a table, no such columns, or a cell that cannot be read.
     """
-    if path.stat().st_size > MAX_BYTES:
+    if path.stat().st_size > MAX_UPLOAD_BYTES:
         raise ValueError(
-            f"{name}: a table may have {MAX_BYTES / 1e6:g} MB here, not {path.stat().st_size / 1e6:.1f} MB"
+            f"{name}: a table may have {MAX_UPLOAD_BYTES / 1e6:g} MB here, not {path.stat().st_size / 1e6:.1f} MB"
         )
     content = path.read_bytes()
     try:

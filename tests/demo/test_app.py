@@ -1,7 +1,9 @@
 """The page as Gradio builds it, without a browser: closed to programs, offline, and errors shown in place."""
 
 import asyncio
+import inspect
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import pytest
 gradio = pytest.importorskip("gradio", reason="needs Gradio: pip install 'asen-hf[space]'")
 
 from asen_hf.commands.main import main  # noqa: E402
-from asen_hf.demo import app, uploads  # noqa: E402
+from asen_hf.demo import app, handlers, uploads  # noqa: E402
+from asen_hf.demo.fragments import WAITING, note, progress, table  # noqa: E402
 from asen_hf.demo.trainings import Fit  # noqa: E402
 
 BOARDS = uploads.boards()
@@ -44,22 +47,23 @@ def test_an_upload_is_read_and_its_file_deleted(tmp_path):
     path = tmp_path / "hash" / "mine.csv"
     path.parent.mkdir()
     path.write_bytes(BOARDS.content)
-    upload, about, inputs_are, labels_are, _ = app._read(str(path))
+    upload, about, inputs_are, labels_are, _ = handlers.read(str(path))
     assert upload.name == "mine.csv" and "100 rows" in about and (inputs_are, labels_are) == ("tokens", "classes")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_table_that_is_forgotten_is_not_replaced_by_the_example(page):
     """Gradio gives an entry that has expired, or was displaced by other visitors', its initial value."""
-    [table] = [block for block in page.blocks.values() if isinstance(block, gradio.State)]
-    assert table.value is None and table.time_to_live == 3600
-    [load] = [fn for fn in page.fns.values() if table in fn.outputs and not fn.inputs]
-    assert load.fn().name == "boards.csv"
+    [state] = [block for block in page.blocks.values() if isinstance(block, gradio.State)]
+    assert state.value is None and state.time_to_live == 3600
+    [load] = [fn for fn in page.fns.values() if state in fn.outputs and not fn.inputs]
+    upload, about = load.fn()
+    assert upload.name == "boards.csv" and "100 rows" in about
 
 
 def test_of_equal_uploads_at_the_same_time_the_second_is_asked_for_again(tmp_path):
     path = tmp_path / "hash" / "mine.csv"
-    *_, words = app._read(str(path))
+    *_, words = handlers.read(str(path))
     assert "mine.csv was deleted before it could be read: upload it again" in words and str(tmp_path) not in words
 
 
@@ -69,38 +73,38 @@ def test_the_empty_file_that_gradio_makes_per_upload_is_deleted(tmp_path):
     path.write_bytes(BOARDS.content)
     (tmp_path / "tmpabc").touch()
     (tmp_path / "tmpdef").write_text("not empty")
-    app._read(str(path))
+    handlers.read(str(path))
     assert os.listdir(tmp_path) == ["tmpdef"]
 
 
 def test_cancelling_takes_nothing_away_when_nothing_runs():
-    assert "Cancelled" in app._cancelled(app._WAITING) and "Cancelled" in app._cancelled(app._progress(0.5, "Training"))
-    for shown in ("", app._note("Best by validation"), app._table([("a", "b")])):
-        assert app._cancelled(shown) == gradio.skip()
+    assert "Cancelled" in handlers.cancelled(WAITING) and "Cancelled" in handlers.cancelled(progress(0.5, "Training"))
+    for shown in ("", note("Best by validation"), table([("a", "b")])):
+        assert handlers.cancelled(shown) == gradio.skip()
 
 
 def test_how_a_group_was_read_stands_above_the_result(monkeypatch):
     found = Fit("accuracy", 15, {"network": 0.9}, 0.0, 1.0, Path("checkpoint.zip"))
-    monkeypatch.setattr(app.trainings, "fit", lambda *arguments: iter([0.5, found]))
+    monkeypatch.setattr(handlers.trainings, "fit", lambda *arguments: iter([0.5, found]))
     for group, is_said in {"(1,2,3)(4,5,6)(7,8,9)": True, "(0,1,2)(3,4,5)(6,7,8)": False}.items():
-        *_, (words, _) = app._fit(BOARDS, group, "tokens", "classes")
+        *_, (words, _) = handlers.fit(BOARDS, group, "tokens", "classes")
         assert ("points count from 1" in words) == is_said and "0.900" in words
 
 
 def test_a_bad_upload_is_refused_in_words_and_its_file_deleted(tmp_path):
     path = tmp_path / "<b>.csv"
     path.write_text("a,b\n1,2\n")
-    *_, words = app._read(str(path))
+    *_, words = handlers.read(str(path))
     assert "&lt;b&gt;.csv: no column labels" in words and not path.exists()
 
 
 @pytest.mark.parametrize(
     "event, message",
     [
-        (lambda: app._group("S5 wr S")[0], "S5 wr S\n         ^"),
-        (lambda: next(app._fit(BOARDS, "D8", "tokens", "classes"))[0], "acts on 8 points"),
-        (lambda: next(app._fit(None, "D9", "tokens", "classes"))[0], "upload it again"),
-        (lambda: next(app._select(BOARDS, "D9", "tokens", "classes", "S8"))[0], "acts on 8 points"),
+        (lambda: handlers.group("S5 wr S")[0], "S5 wr S\n         ^"),
+        (lambda: next(handlers.fit(BOARDS, "D8", "tokens", "classes"))[0], "acts on 8 points"),
+        (lambda: next(handlers.fit(None, "D9", "tokens", "classes"))[0], "upload it again"),
+        (lambda: next(handlers.select(BOARDS, "D9", "tokens", "classes", "S8"))[0], "acts on 8 points"),
     ],
 )
 def test_an_error_is_shown_where_the_result_would_be(event, message):
@@ -130,3 +134,18 @@ def test_a_port_that_is_taken_is_said():
         found = subprocess.run(command, capture_output=True, text=True)
     assert found.returncode == 2
     assert found.stderr.splitlines()[-1].endswith(f"cannot listen on port {port} of 127.0.0.1: give another --port")
+
+
+def test_the_page_is_built_without_what_takes_long_to_import():
+    code = "import sys; from asen_hf.demo import app; app.page(); print(*sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"gradio", "asen_hf.demo.offers"} <= set(imported)
+    assert not {"torch", "transformers", "datasets", "sympy", "matplotlib.pyplot"} & set(imported)
+
+
+def test_every_handler_that_an_event_names_exists():
+    source = Path(app.__file__).read_text(encoding="utf-8")
+    names = re.findall(r'_late(?:_steps)?\("(\w+)"\)', source)
+    assert len(names) >= 10 and all(callable(getattr(handlers, name)) for name in names)
+    generators = re.findall(r'_late_steps\("(\w+)"\)', source)
+    assert {name for name in names if inspect.isgeneratorfunction(getattr(handlers, name))} == set(generators)

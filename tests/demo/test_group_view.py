@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asen_hf.demo.group_view import EXAMPLES, MAX_CHARACTERS, MAX_POINTS, number_of_parameters, read_group, view_group
+from asen_hf.demo.group_view import MAX_POINTS, number_of_parameters, read_group, view_group
+from asen_hf.demo.offers import EXAMPLES, MAX_CHARACTERS
 from asen_hf.model.groups import dihedral, symmetric, trivial
 
 

@@ -7,10 +7,9 @@ import pytest
 
 from asen_hf import AsenConfig, checkpoint_path
 from asen_hf.demo import token_view
+from asen_hf.demo.offers import LENGTHS, QUESTIONS
 from asen_hf.demo.token_view import (
     CHECKPOINTS,
-    LENGTHS,
-    QUESTIONS,
     example,
     parts,
     read_tokens,

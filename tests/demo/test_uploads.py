@@ -8,7 +8,8 @@ import pytest
 
 from asen_hf import TaskConfig
 from asen_hf.demo import uploads
-from asen_hf.demo.uploads import MAX_BYTES, MAX_ROWS, boards, read_upload, task_fields, write_training
+from asen_hf.demo.offers import MAX_UPLOAD_BYTES
+from asen_hf.demo.uploads import MAX_ROWS, boards, read_upload, task_fields, write_training
 
 
 def read(tmp_path, lines, name="mine.csv"):
@@ -112,7 +113,7 @@ def test_a_file_name_may_be_of_capitals(tmp_path):
 
 def test_a_large_or_binary_file_is_refused(tmp_path):
     path = tmp_path / "large.csv"
-    path.write_bytes(b"a" * (MAX_BYTES + 1))
+    path.write_bytes(b"a" * (MAX_UPLOAD_BYTES + 1))
     with pytest.raises(ValueError, match="1 MB"):
         read_upload(path, "large.csv")
     path.write_bytes(bytes(range(256)) * 10)
