@@ -29,7 +29,8 @@ _FIRST_SOURCE, _FIRST_LENGTH = "equivariant/intersect", 10
 _FIRST_GROUP = EXAMPLES["Board: turns and mirrors"]
 _STYLE = Path(__file__).with_name("style.css")
 _HIDDEN: Any = {"api_visibility": "private"}  # no event is offered to programs
-_TRAINS: Any = {"concurrency_limit": 1, "concurrency_id": "training", "show_progress": "hidden", **_HIDDEN}
+_QUIET: Any = {"show_progress": "hidden", **_HIDDEN}
+_TRAINS: Any = {"concurrency_limit": 1, "concurrency_id": "training", **_QUIET}
 _TABLE_SECONDS = 3600
 _CACHE_SECONDS = (600, 3000)  # how often downloads are looked at, and how old the oldest may be: gone within the hour
 # The visitor's own: nothing is loaded from elsewhere.
@@ -145,15 +146,14 @@ def _add_try_tab(blocks: gr.Blocks) -> None:
         with gr.Column():
             output = gr.HTML(elem_id="try-output")
     given = [source, length, text]
-    fast: Any = {"show_progress": "hidden", **_HIDDEN}
-    predicts: Any = {"fn": _late("prediction"), "inputs": given, "outputs": output, **fast}
+    predicts: Any = {"fn": _late("prediction"), "inputs": given, "outputs": output, **_QUIET}
     chosen = gr.on(
-        [blocks.load, source.change, length.change, example.click], _late("example_row"), given[:2], text, **fast
+        [blocks.load, source.change, length.change, example.click], _late("example_row"), given[:2], text, **_QUIET
     )
     chosen.then(**predicts)
     gr.on([predict.click, text.submit], **predicts)
-    inside.click(_late("moved_inside"), given, output, **fast)
-    outside.click(_late("moved_outside"), given, output, **fast)
+    inside.click(_late("moved_inside"), given, output, **_QUIET)
+    outside.click(_late("moved_outside"), given, output, **_QUIET)
 
 
 def _add_data_tab(blocks: gr.Blocks, table: gr.State) -> tuple[gr.Textbox, gr.Radio, gr.Radio]:
@@ -183,8 +183,13 @@ def _add_data_tab(blocks: gr.Blocks, table: gr.State) -> tuple[gr.Textbox, gr.Ra
     upload.upload(_late("read"), upload, [table, about, inputs_are, labels_are, output], **_HIDDEN)
     waiting = start.click(lambda: WAITING, None, output, queue=False, **_HIDDEN)
     fitting = waiting.then(_late_steps("fit"), [table, group, inputs_are, labels_are], [output, download], **_TRAINS)
-    cancel.click(_late("cancelled"), output, output, cancels=[fitting], **_HIDDEN)
+    _on_cancel(cancel, fitting, output)
     return group, inputs_are, labels_are
+
+
+def _on_cancel(cancel: gr.Button, event: Any, output: gr.HTML) -> None:
+    """End the training, then say so: what an event that cancels returns is not shown."""
+    cancel.click(None, cancels=[event], **_HIDDEN).then(_late("cancelled"), output, output, **_QUIET)
 
 
 def _add_select_tab(table: gr.State, group: gr.Textbox, inputs_are: gr.Radio, labels_are: gr.Radio) -> None:
@@ -213,4 +218,4 @@ def _add_select_tab(table: gr.State, group: gr.Textbox, inputs_are: gr.Radio, la
     given = [table, group, inputs_are, labels_are, more]
     waiting = start.click(lambda: WAITING, None, output, queue=False, **_HIDDEN)
     ranking = waiting.then(_late_steps("select"), given, [output, picture], **_TRAINS)
-    cancel.click(_late("cancelled"), output, output, cancels=[ranking], **_HIDDEN)
+    _on_cancel(cancel, ranking, output)

@@ -184,6 +184,7 @@ def test_two_visitors_do_not_wait_for_each_other_but_for_trainings(visit, server
     assert len(trainings(server)) == 1 and first.is_visible("#data-output progress")
     first.click("#data-cancel")
     first.wait_for_selector("#data-output :text('Cancelled.')")
+    assert not first.is_visible("#data-output .error")
     second.wait_for_selector("#data-output progress")
     second.click("#data-cancel")
     wait_for(lambda: not trainings(server))
