@@ -248,7 +248,7 @@ class AsenModel(AsenPreTrainedModel):
             For each task, the states ``(B, n, d)`` at the input and after each layer of each pass, and their attention
             weights. With value symmetries, those of the points of all sheets (:class:`~.value_symmetries.ValueSheets`).
         """
-        embedded = {name: self._embed(name, columns) for name, columns in batch.items()}
+        embedded = {name: self.embed(name, columns) for name, columns in batch.items()}
         outputs: dict[str, BackboneOutput] = {}
         for names in tasks_to_join(embedded):
             rows = [embedded[name] for name in names]
@@ -259,7 +259,8 @@ class AsenModel(AsenPreTrainedModel):
             outputs |= {name: BackboneOutput(states, weights, embedded) for name, states, weights, embedded in parts}
         return {name: outputs[name] for name in batch}
 
-    def _embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
+    def embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
+        """What the backbone reads of a task's rows; ``columns`` as for :meth:`run`, errors as of :meth:`forward`."""
         name, task = self.config.task(name)
         inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
         check_tensor(task.check_inputs, inputs, name)
