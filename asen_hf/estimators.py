@@ -216,8 +216,8 @@ class AsenRegressor(RegressorMixin, Estimator):
     Args:
         loss: ``"mse"`` (predicts means) or ``"l1"`` (medians).
         linear_skip: set ``TaskConfig.linear_skip``: a linear equivariant map of the inputs, fitted by ridge regression
-            on the training rows, is added to the network, which learns the rest. Outputs of pairs, and heads fitted in
-            context, have none.
+            on the training rows, is added to the network, which learns the rest. Tokens, outputs of pairs, lifts
+            (``symmetrization="lift"``), and heads fitted in context have none.
     """
 
     residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows
@@ -341,10 +341,11 @@ class AsenRegressor(RegressorMixin, Estimator):
         return value_targets(y, degree, output_level)
 
     def _task_fields(self, targets: Targets) -> dict[str, Any]:
-        can_skip = targets.fields["output_level"] != "pair"
+        is_lifted = (self.task_options or {}).get("symmetrization") == "lift"
+        is_linear = self.vocab_size is None and targets.fields["output_level"] != "pair" and not is_lifted
         return {
             "loss": self.loss,
-            **({"linear_skip": True} if self.linear_skip and can_skip and self.strategy == "finetune" else {}),
+            **({"linear_skip": True} if self.linear_skip and is_linear and self.strategy == "finetune" else {}),
         }
 
     def _learn(self, targets: Targets, columns: dict[str, np.ndarray], members: list[Member]) -> None:

@@ -19,7 +19,6 @@ from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import raw_values
 from ..model.pretrained_asen import evaluating
 from ..model.symmetry import SymmetryBreaker
-from ._integrated_gradients import all_elements
 from .equivariance import preserves_labels
 
 MAX_ELEMENTS = 64
@@ -151,6 +150,20 @@ def _moved(column: Tensor, inverse: Tensor, num_axes: int) -> Tensor:
     for axis in range(1, 1 + num_axes):
         column = column.index_select(axis, inverse)
     return column
+
+
+def all_elements(generators: list[NDArray[np.int64]], degree: int, most: int) -> list[NDArray[np.int64]]:
+    """All elements of the generated group in array form, or an empty list if there are more than ``most``."""
+    found = {tuple(range(degree)): None}
+    for element in (pending := list(found)):
+        for generator in generators:
+            product = tuple(generator[list(element)].tolist())
+            if product not in found:
+                found[product] = None
+                pending.append(product)
+            if len(found) > most:
+                return []
+    return [np.array(element, dtype=np.int64) for element in found]
 
 
 def subject(task: TaskConfig, target: int | None, node: int | None) -> str:

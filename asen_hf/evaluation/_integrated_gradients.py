@@ -1,4 +1,4 @@
-"""What :mod:`asen_hf.evaluation.attribution` needs that knows no task: captum's integral, hooks, group elements."""
+"""What :mod:`asen_hf.evaluation.attribution` needs that knows no task: captum's integral, and hooks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..model.layers import AttentionLayer
@@ -84,20 +82,6 @@ def scaled_messages(factors: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
         return update if bias is None else update + bias, weights
 
     return hook
-
-
-def all_elements(generators: list[NDArray[np.int64]], degree: int, most: int) -> list[NDArray[np.int64]]:
-    """All elements of the generated group in array form, or an empty list if there are more than ``most``."""
-    found = {tuple(range(degree)): None}
-    for element in (pending := list(found)):
-        for generator in generators:
-            product = tuple(generator[list(element)].tolist())
-            if product not in found:
-                found[product] = None
-                pending.append(product)
-            if len(found) > most:
-                return []
-    return [np.array(element, dtype=np.int64) for element in found]
 
 
 @contextlib.contextmanager

@@ -96,11 +96,16 @@ def node_attribution(
             or out of range; fewer than one step.
         ImportError: captum is not installed; ``pip install "asen-hf[explain]"``.
     """
-    explained = _Explained.of(model, inputs, task, target, node, pairs=pairs, attention_mask=attention_mask)
+    explained = Explained.of(model, inputs, task, target, node, pairs=pairs, attention_mask=attention_mask)
     base = explained.baseline_row(baseline)
-    elements = explained.elements(group, base)
-    integrate = explained.integrate_features if explained.task.num_features is not None else explained.integrate_tokens
-    return explained.averaged(elements, lambda moved: integrate(moved, base, num_steps), 1)
+
+    def attribute(moved: Explained) -> Attribution:
+        if moved.task.num_features is None:
+            return _token_attribution(moved, base, num_steps)
+        assert base is not None
+        return _feature_attribution(moved, base, num_steps)
+
+    return _averaged(explained, explained.elements(group, base), attribute, 1)
 
 
 def pair_attribution(
@@ -119,109 +124,119 @@ def pair_attribution(
 
     Arguments and errors as for :func:`node_attribution`; the baseline is the network without messages.
     """
-    explained = _Explained.of(model, inputs, task, target, node, pairs=pairs, attention_mask=attention_mask)
+    explained = Explained.of(model, inputs, task, target, node, pairs=pairs, attention_mask=attention_mask)
     elements = explained.elements(group, None)
-    return explained.averaged(elements, lambda moved: explained.integrate_pairs(moved, num_steps), 2)
+    return _averaged(explained, elements, lambda moved: _pair_attribution(moved, num_steps), 2)
 
 
-class _Explained(Explained):
-    """What integrates the gradients of an output."""
+def _averaged(
+    explained: Explained,
+    elements: list[NDArray[np.int64]],
+    attribute: Callable[[Explained], Attribution],
+    num_axes: int,
+) -> Attribution:
+    """The mean over elements of the attribution of moved rows, moved back along the first ``num_axes`` axes."""
+    found = []
+    for element in elements:
+        attribution, image = attribute(explained.moved(element)), torch.from_numpy(element).to(explained.inputs.device)
+        values = attribution.values
+        for axis in range(1, 1 + num_axes):
+            values = values.index_select(axis, image)
+        found.append((values, attribution.output, attribution.baseline_output))
+    values, output, baseline_output = (torch.stack(parts).mean(dim=0) for parts in zip(*found, strict=True))
+    return Attribution(values, output, baseline_output, explained.subject)
 
-    def averaged(
-        self, elements: list[NDArray[np.int64]], attribute: Callable[[_Explained], Attribution], num_axes: int
-    ) -> Attribution:
-        """The mean over elements of the attribution of moved rows, moved back along the first ``num_axes`` axes."""
-        found = []
-        for element in elements:
-            attribution, image = attribute(self.moved(element)), torch.from_numpy(element).to(self.inputs.device)
-            values = attribution.values
-            for axis in range(1, 1 + num_axes):
-                values = values.index_select(axis, image)
-            found.append((values, attribution.output, attribution.baseline_output))
-        values, output, baseline_output = (torch.stack(parts).mean(dim=0) for parts in zip(*found, strict=True))
-        return Attribution(values, output, baseline_output, self.subject)
 
-    def integrate_features(self, moved: _Explained, base: Tensor | None, num_steps: int) -> Attribution:
-        assert base is not None
-        missing = moved.inputs.isnan()
+def _feature_attribution(explained: Explained, base: Tensor, num_steps: int) -> Attribution:
+    model, missing = explained.model, explained.inputs.isnan()
 
-        def function(features: Tensor, is_missing: Tensor, inputs: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
-            features = features.masked_fill(is_missing, torch.nan)
-            if not self.task.relations:
-                return moved.output(features, targets, *others)
-            with evaluating(self.model):
-                rows = self.model.asen._embed(self.name, {"inputs": inputs, **moved.columns(others)})
+    def function(features: Tensor, is_missing: Tensor, inputs: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
+        features = features.masked_fill(is_missing, torch.nan)
+        if not explained.task.relations:
+            return explained.output(features, targets, *others)
+        with evaluating(model):
+            rows = model.asen.embed(explained.name, {"inputs": inputs, **explained.columns(others)})
 
-            def replace(_: nn.Module, arguments: tuple[EmbeddedRows]) -> tuple[EmbeddedRows]:
-                kept = dataclasses.replace(arguments[0], graph=rows.graph, orbital_features=rows.orbital_features)
-                return (kept,)
+        def replace(_: nn.Module, arguments: tuple[EmbeddedRows]) -> tuple[EmbeddedRows]:
+            kept = dataclasses.replace(arguments[0], graph=rows.graph, orbital_features=rows.orbital_features)
+            return (kept,)
 
-            with hooked([self.model.asen.backbone.register_forward_pre_hook(replace)]):
-                return moved.output(features, targets, *others)
+        with hooked([model.asen.backbone.register_forward_pre_hook(replace)]):
+            return explained.output(features, targets, *others)
 
-        rows, start = moved.inputs.masked_fill(missing, 0), base.expand_as(moved.inputs).masked_fill(missing, 0)
-        constant = (missing, moved.inputs, moved.targets, *moved.others.values())
-        return self._integrate(function, rows, start, constant, num_steps)
+    rows, start = explained.inputs.masked_fill(missing, 0), base.expand_as(explained.inputs).masked_fill(missing, 0)
+    constant = (missing, explained.inputs, explained.targets, *explained.others.values())
+    return _integrated(explained, function, rows, start, constant, num_steps)
 
-    def check_no_sheets(self) -> None:
-        """Refuse what looks inside a network that sees each row on several sheets."""
-        if self.task.value_symmetries:
-            raise ValueError(
-                f"task {self.name!r} has value symmetries, whose rows the network sees several times: only features "
-                "of nodes can be attributed, not tokens or pairs"
-            )
 
-    def integrate_tokens(self, moved: _Explained, base: Tensor | None, num_steps: int) -> Attribution:
-        self.check_no_sheets()
-        backbone = self.model.asen.backbone
+def _token_attribution(explained: Explained, base: Tensor | None, num_steps: int) -> Attribution:
+    _check_no_sheets(explained)
+    model, task = explained.model, explained.task
 
-        def embedded(tokens: Tensor) -> Tensor:
-            rows = {"inputs": tokens}
-            if self.task.has_pairs:  # node features depend on no pairs
-                rows["pairs"] = moved.others["pairs"][:1].expand(len(tokens), *self.task.pair_shape())
-            with evaluating(self.model):
-                return self.model.asen._embed(self.name, rows).node_features
+    def embedded(tokens: Tensor) -> Tensor:
+        rows = {"inputs": tokens}
+        if task.has_pairs:  # node features depend on no pairs
+            rows["pairs"] = explained.others["pairs"][:1].expand(len(tokens), *task.pair_shape())
+        with evaluating(model):
+            return model.asen.embed(explained.name, rows).node_features
 
-        def function(features: Tensor, tokens: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
-            def replace(_: nn.Module, arguments: tuple[EmbeddedRows]) -> tuple[EmbeddedRows]:
-                return (dataclasses.replace(arguments[0], node_features=features),)
+    def function(features: Tensor, tokens: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
+        def replace(_: nn.Module, arguments: tuple[EmbeddedRows]) -> tuple[EmbeddedRows]:
+            return (dataclasses.replace(arguments[0], node_features=features),)
 
-            with hooked([backbone.register_forward_pre_hook(replace)]):
-                return moved.output(tokens, targets, *others)
+        with hooked([model.asen.backbone.register_forward_pre_hook(replace)]):
+            return explained.output(tokens, targets, *others)
 
-        if base is None:
-            start = torch.zeros(())
-            for tokens in torch.arange(self.task.vocab_size or 0, device=self.inputs.device).split(_TOKENS):
-                rows = tokens.unsqueeze(1).expand(-1, self.task.degree)
-                start = start.to(rows.device) + embedded(rows).sum(dim=0) / (self.task.vocab_size or 1)
-        else:
-            start = embedded(base.unsqueeze(0))[0]
-        rows = embedded(moved.inputs)
-        # A missing token, -1, stays missing.
-        start = torch.where((moved.inputs < 0).unsqueeze(-1), rows, start)
-        constant = (moved.inputs, moved.targets, *moved.others.values())
-        attribution = self._integrate(function, rows, start, constant, num_steps)
-        return dataclasses.replace(attribution, values=attribution.values.sum(dim=-1))
+    if base is None:
+        start = torch.zeros(())
+        for tokens in torch.arange(task.vocab_size or 0, device=explained.inputs.device).split(_TOKENS):
+            rows = tokens.unsqueeze(1).expand(-1, task.degree)
+            start = start.to(rows.device) + embedded(rows).sum(dim=0) / (task.vocab_size or 1)
+    else:
+        start = embedded(base.unsqueeze(0))[0]
+    rows = embedded(explained.inputs)
+    # A missing token, -1, stays missing.
+    start = torch.where((explained.inputs < 0).unsqueeze(-1), rows, start)
+    constant = (explained.inputs, explained.targets, *explained.others.values())
+    attribution = _integrated(explained, function, rows, start, constant, num_steps)
+    return dataclasses.replace(attribution, values=attribution.values.sum(dim=-1))
 
-    def integrate_pairs(self, moved: _Explained, num_steps: int) -> Attribution:
-        self.check_no_sheets()
-        graph = cast(SymmetryBreaker, self.model.asen.symmetry_breakers[self.name])()
-        targets, sources, _ = graph.to_edges()
-        carries = self.inputs.new_zeros(2 * (self.task.degree,), dtype=self.model.dtype)
-        carries[targets, sources] = 1
 
-        def function(factors: Tensor, inputs: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
-            layers = cast(Iterable[AsenLayer], self.model.asen.backbone.layers)
-            with hooked([layer.attention.register_forward_hook(scaled_messages(factors)) for layer in layers]):
-                return moved.output(inputs, targets, *others)
+def _pair_attribution(explained: Explained, num_steps: int) -> Attribution:
+    _check_no_sheets(explained)
+    model = explained.model
+    graph = cast(SymmetryBreaker, model.asen.symmetry_breakers[explained.name])()
+    targets, sources, _ = graph.to_edges()
+    carries = explained.inputs.new_zeros(2 * (explained.task.degree,), dtype=model.dtype)
+    carries[targets, sources] = 1
 
-        ones = carries.expand(len(moved.inputs), -1, -1).contiguous()
-        constant = (moved.inputs, moved.targets, *moved.others.values())
-        return self._integrate(function, ones, torch.zeros_like(ones), constant, num_steps)
+    def function(factors: Tensor, inputs: Tensor, targets: Tensor, *others: Tensor) -> Tensor:
+        layers = cast(Iterable[AsenLayer], model.asen.backbone.layers)
+        with hooked([layer.attention.register_forward_hook(scaled_messages(factors)) for layer in layers]):
+            return explained.output(inputs, targets, *others)
 
-    def _integrate(
-        self, function: Callable[..., Tensor], rows: Tensor, start: Tensor, constant: tuple[Tensor, ...], num_steps: int
-    ) -> Attribution:
-        row_size = self.task.degree**2 * self.model.config.hidden_size
-        parts = integrated_gradients(self.model, function, rows, start, constant, num_steps, row_size)
-        return Attribution(*parts, self.subject)
+    ones = carries.expand(len(explained.inputs), -1, -1).contiguous()
+    constant = (explained.inputs, explained.targets, *explained.others.values())
+    return _integrated(explained, function, ones, torch.zeros_like(ones), constant, num_steps)
+
+
+def _integrated(
+    explained: Explained,
+    function: Callable[..., Tensor],
+    rows: Tensor,
+    start: Tensor,
+    constant: tuple[Tensor, ...],
+    num_steps: int,
+) -> Attribution:
+    row_size = explained.task.degree**2 * explained.model.config.hidden_size
+    parts = integrated_gradients(explained.model, function, rows, start, constant, num_steps, row_size)
+    return Attribution(*parts, explained.subject)
+
+
+def _check_no_sheets(explained: Explained) -> None:
+    """Refuse what looks inside a network that sees each row on several sheets."""
+    if explained.task.value_symmetries:
+        raise ValueError(
+            f"task {explained.name!r} has value symmetries, whose rows the network sees several times: only features "
+            "of nodes can be attributed, not tokens or pairs"
+        )

@@ -17,6 +17,7 @@ from scipy.spatial.distance import pdist, squareform
 from sympy.combinatorics import PermutationGroup
 
 from ..closures import graph_automorphisms
+from ..model.configuration_pairs import num_colours
 from ..model.layers import AsenLayer
 from ..model.modeling_asen import AsenModel
 from ..model.orbits import number_by_first_appearance, orbit_labels
@@ -104,16 +105,17 @@ def orbital_distances(model: AsenPreTrainedModel, task: str | None = None) -> ND
 def orbital_features(model: AsenPreTrainedModel, task: str | None = None) -> NDArray[np.float64]:
     """A task's orbitals as the attention sees them, float64 ``(rank, D)``.
 
-    An orbital's feature is its row of all layers' projected tables, and of their gates where messages are gated.
+    An orbital's feature is its row of all layers' projected tables, and of their gates where messages are gated. Where
+    relations or categories of pairs divide orbitals, it is the rows of all its parts: orbitals are equal if all are.
     """
-    asen = _asen(model)
-    table = asen.edge_embedders[model.config.task(task)[0]]()
+    asen, (name, config) = _asen(model), model.config.task(task)
+    table, colours = asen.orbital_features(name), num_colours(config)
     features = []
     for layer in asen.backbone.layers:
         attention = cast(AsenLayer, layer).attention
         for projection in (attention.edge_projection, attention.gate_projection):
             if projection is not None:
-                features.append(projection(table))
+                features.append(projection(table).unflatten(0, (-1, colours)).flatten(1))
     return torch.cat(features, dim=1).double().cpu().numpy()
 
 

@@ -18,6 +18,7 @@ from ..model.group_notation import parse_group
 from ..model.groups import from_array_form, random_elements
 from ..model.heads import fill_padding
 from ..model.modeling_asen import AsenModel
+from ..model.normalization import to_device
 from ..model.pretrained_asen import AsenPreTrainedModel, evaluating
 from ..model.row_actions import RowAction
 from ..model.symmetry import SymmetryBreaker
@@ -47,7 +48,7 @@ def equivariance_error(
             moves with the nodes, and one of any other shape ``(B, …)`` must stay as it is: *the second dimension
             decides*. A function with n outputs for the whole row returns them as ``(B, 1, n)`` to be told apart. A
             function with outputs of pairs ``(B, n, n, …)`` needs a task that says so.
-        inputs: samples ``(B, n)`` or ``(B, n, F)``; for a function ``(B, n, …)``.
+        inputs: samples ``(B, n)`` or ``(B, n, F)``, on any device; for a function ``(B, n, …)``, on its own.
         task: a model's task; ``None`` if it has only one. For a function, a :class:`TaskConfig` whose group and value
             symmetries act on its inputs and on its outputs ``(B, n, K)`` or ``(B, K)``, as on logits.
         group: of degree n, also in notation, which leaves values alone; by default the task's whole group. A function
@@ -68,6 +69,8 @@ def equivariance_error(
         for name, column in (("inputs", inputs), ("pairs", pairs), ("attention_mask", attention_mask))
         if column is not None
     }
+    if isinstance(model_or_callable, AsenPreTrainedModel):
+        columns = to_device(columns, model_or_callable.device)
     rows = columns["inputs"]
     acting = parse_group(group) if isinstance(group, str) else group
     if isinstance(model_or_callable, AsenPreTrainedModel):

@@ -128,18 +128,16 @@ class StructuralFeatures:
 
 
 def _quantiles(task: TaskConfig, pairs: NDArray) -> list[Array]:
-    """For each number of a pair, its quantiles over the training rows; none where it is always missing."""
+    """For each number of a pair, its quantiles over the training rows; an empty array where it is always missing."""
     if task.pair_features is None:
         return []
     between = pairs.reshape(len(pairs), task.degree, task.degree, -1)
     if task.degree > 1:
         between = between[:, ~np.eye(task.degree, dtype=bool)]
     columns = between.reshape(-1, between.shape[-1]).T.astype(np.float64)
-    return [
-        np.unique(np.nanquantile(column, np.linspace(0, 1, BUCKETS + 1)))
-        for column in columns
-        if not np.isnan(column).all()
-    ]
+    levels = np.linspace(0, 1, BUCKETS + 1)
+    known = (column[~np.isnan(column)] for column in columns)
+    return [np.unique(np.quantile(values, levels)) if len(values) else values for values in known]
 
 
 def _paths(first: Array, second: Array, targets: NDArray, sources: NDArray) -> Array:
@@ -151,6 +149,8 @@ def _paths(first: Array, second: Array, targets: NDArray, sources: NDArray) -> A
 
 def _hats(values: NDArray, knots: Array) -> list[tuple[int, Array]]:
     """Each quantile's number and its share of every value: linear between the quantiles, 0 of a missing value."""
+    if not len(knots):
+        return []
     known = ~np.isnan(values)
     clipped = np.where(known, values, knots[0]).astype(np.float64).clip(knots[0], knots[-1])
     basis = np.eye(len(knots))

@@ -16,9 +16,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.batching import EmbeddedRows
 from ..model.configuration_asen import AsenConfig, TaskConfig
+from ..model.configuration_rows import MISSING_TOKEN
 from ..model.configuration_values import require, with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask
+from ..model.normalization import in_float64
 from ..model.outputs import BackboneOutput
 from ..model.pretrained_asen import AsenPreTrainedModel
 from ..model.symmetry import OrbitGraph
@@ -63,7 +65,7 @@ class RivalForMultitask(AsenForMultitask):
     def __init__(self, config: RivalConfig):
         AsenPreTrainedModel.__init__(self, config)  # not AsenForMultitask's: it would build ASEN's layers
         [(name, task)] = self.config.tasks.items()
-        self.asen = Encoder(self.config, name, task)  # type: ignore[assignment]
+        self.asen = Encoder(self.config, task)  # type: ignore[assignment]
         self.heads = TaskModules({name: Head(config, task)})
         self.linear_skips = TaskModules()
         self.post_init()
@@ -77,13 +79,16 @@ class RivalForMultitask(AsenForMultitask):
 
 
 class Encoder(nn.Module):
-    """Inputs to node states ``(B, n, d)``, with the methods of ``AsenModel`` that the heads call."""
+    """Inputs to node states ``(B, n, d)``, with the methods of ``AsenModel`` that the heads call.
 
-    def __init__(self, config: RivalConfig, name: str, task: TaskConfig):
+    Nodes that a row lacks are missing inputs to the layers, whatever stands there, and are not pooled.
+    """
+
+    def __init__(self, config: RivalConfig, task: TaskConfig):
         super().__init__()
         if task.has_pairs or task.output_level == "pair":
             raise ValueError("a rival network reads nodes and rows: it has neither pair inputs nor outputs of pairs")
-        self.config, self.name = config, name
+        self.config, self.task = config, task
         self.layers = ARCHITECTURES[config.architecture](config, task)
 
     def run(
@@ -91,14 +96,25 @@ class Encoder(nn.Module):
     ) -> dict[str, BackboneOutput]:
         outputs = {}
         for name, columns in batch.items():
-            states = self.layers(columns["inputs"])
+            mask = columns.get("attention_mask")
+            states = self._states(columns["inputs"], mask)
             no_labels = torch.zeros((states.shape[1],) * 2, dtype=torch.long, device=states.device)
-            rows = EmbeddedRows(states, states[0, :0], None, OrbitGraph(states.shape[1], no_labels))
-            outputs[name] = BackboneOutput([states], [], rows)
+            if mask is not None:  # of nodes; some networks have one state per row
+                mask = mask.bool() if states.shape[1] == mask.shape[1] else None
+            graph = OrbitGraph(states.shape[1], no_labels, node_mask=mask)
+            outputs[name] = BackboneOutput([states], [], EmbeddedRows(states, states[0, :0], None, graph))
         return outputs
 
-    def forward(self, inputs: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        return BaseModelOutputWithPooling(last_hidden_state=self.layers(inputs))
+    def forward(self, inputs: Tensor, attention_mask: Tensor | None = None, **_: Any) -> BaseModelOutputWithPooling:
+        return BaseModelOutputWithPooling(last_hidden_state=self._states(inputs, attention_mask))
+
+    def _states(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is None:
+            return self.layers(inputs)
+        mask = mask.bool()
+        if self.task.vocab_size is not None:
+            return self.layers(torch.where(mask, inputs.long(), MISSING_TOKEN))
+        return self.layers(torch.where(mask.unsqueeze(-1), in_float64(inputs), torch.nan))
 
     def pooled_orbits(self, task: str) -> list[list[int]] | None:
         return None  # a rival knows no group

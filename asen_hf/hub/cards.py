@@ -23,7 +23,7 @@ from ..model.configuration_html import group_text, value_maps_text
 from ..model.configuration_symmetries import seen_symmetry
 from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
-from ..model.twins import has_twin
+from ..model.twins import can_lack_nodes
 from ..training._checkpoints import load_config
 from ..training.recipe import Recipe, TrainingRecipe
 from ..training.task_recipe import TaskRecipe
@@ -111,7 +111,7 @@ def model_card(checkpoint: str, scores: str | None = None) -> ModelCard:
         example_in_python=json.dumps(example, ensure_ascii=False),
         example_inputs=_example(task.vocab_size, task.input_shape()),
         example_pairs=_example(task.pair_vocab_size, task.pair_shape()) if task.has_pairs else "",
-        has_shorter_rows=any(has_twin(task).any() and task.symmetrization != "lift" for task in tasks.values()),
+        has_shorter_rows=any(map(can_lack_nodes, tasks.values())),
         example_shape=(_EXAMPLE_ROWS, *task.label_shape()),
     )
 

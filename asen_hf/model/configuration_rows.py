@@ -85,6 +85,11 @@ def check_attention_mask(task: TaskConfig, mask: np.ndarray, first_row: int = 0,
     if is_present.all():
         return
     require(task.symmetrization != "lift", f'{where}rows that lack nodes need symmetrization="average", got "lift"')
+    require(
+        task.symmetry_breaking != "triples",
+        f'{where}rows that lack nodes need symmetry_breaking="pairs" or "nodes", got "triples": messages over triples '
+        "would come from nodes that are not there",
+    )
     absent = ~is_present & ~has_twin(task)
     for row, node in np.argwhere(absent):
         raise ValueError(

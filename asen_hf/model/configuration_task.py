@@ -347,8 +347,8 @@ class TaskConfig:
             first_row, where: as in :meth:`check_inputs`.
 
         Raises:
-            ValueError: wrong shape, other entries, a row without nodes, or a row that lacks nodes which the group does
-                not exchange freely with others.
+            ValueError: wrong shape, other entries, a row without nodes, a row that lacks nodes which the group does not
+                exchange freely with others, or a row that lacks any in a task with triples or a lift.
         """
         check_attention_mask(self, mask, first_row, where)
 

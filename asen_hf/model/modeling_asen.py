@@ -40,7 +40,7 @@ from transformers.utils.generic import can_return_tuple
 from ._checking import check_tensor
 from .configuration_asen import AsenConfig, TaskConfig
 from .configuration_names import PRIOR
-from .heads import Head, pool, pooling_of, predictions, probabilities, task_loss, without_padding
+from .heads import Head, fill_padding, pool, pooling_of, predictions, probabilities, task_loss, without_padding
 from .init_from import (
     equal_outputs,
 )
@@ -300,11 +300,18 @@ class AsenForMultitask(AsenPreTrainedModel):
     ) -> Tensor:
         """Probabilities of the classes, ``(N, n, K)``, ``(N, n, n, K)`` or ``(N, K)``; arguments as of :meth:`predict`.
 
+        They are NaN at nodes that are padding.
+
         Raises:
             ValueError: the task is a regression, and as :meth:`predict`.
         """
         columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
-        return self._in_batches(columns, task, batch_size, lambda config, logits, _: probabilities(config, logits))
+
+        def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
+            found, mask = probabilities(config, logits), rows.get("attention_mask")
+            return found if mask is None else fill_padding(config.output_level, found, mask, torch.nan)
+
+        return self._in_batches(columns, task, batch_size, read)
 
     def _in_batches(
         self,

@@ -206,7 +206,8 @@ class AsenModel(AsenPreTrainedModel):
             task: name of the task; optional if the model has only one.
             pairs: of a task with pair inputs, ``(B, n, n)`` int64 categories, -1 where missing, or numbers
                 ``(B, n, n)`` or ``(B, n, n, P)``, NaN where missing; row = target, column = source.
-            attention_mask: ``(B, n)``, 1 for the nodes that a row has, 0 for padding; by default all nodes.
+            attention_mask: ``(B, n)``, 1 for the nodes that a row has, 0 for padding; by default all nodes. Not for
+                tasks with triples or a lift.
             output_hidden_states, output_attentions: whether to return the states and attention weights of all layers,
                 of every pass.
 
@@ -216,7 +217,7 @@ class AsenModel(AsenPreTrainedModel):
 
         Raises:
             ValueError: the task is unknown, or inputs have the wrong shape or dtype, or are out of vocabulary or
-                infinite, or pairs are missing.
+                infinite, or pairs are missing, or rows may not lack the nodes that they lack.
         """
         name, task_config = self.config.task(task)
         rows = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
@@ -247,7 +248,7 @@ class AsenModel(AsenPreTrainedModel):
             For each task, the states ``(B, n, d)`` at the input and after each layer of each pass, and their attention
             weights. With value symmetries, those of the points of all sheets (:class:`~.value_symmetries.ValueSheets`).
         """
-        embedded = {name: self._embed(name, columns) for name, columns in batch.items()}
+        embedded = {name: self.embed(name, columns) for name, columns in batch.items()}
         outputs: dict[str, BackboneOutput] = {}
         for names in tasks_to_join(embedded):
             rows = [embedded[name] for name in names]
@@ -258,7 +259,8 @@ class AsenModel(AsenPreTrainedModel):
             outputs |= {name: BackboneOutput(states, weights, embedded) for name, states, weights, embedded in parts}
         return {name: outputs[name] for name in batch}
 
-    def _embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
+    def embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
+        """What the backbone reads of a task's rows; ``columns`` as for :meth:`run`, errors as of :meth:`forward`."""
         name, task = self.config.task(name)
         inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
         check_tensor(task.check_inputs, inputs, name)
@@ -276,7 +278,8 @@ class AsenModel(AsenPreTrainedModel):
             chosen = columns.get("cosets")
             compared = inputs = sheets.expand(inputs, chosen)
             pairs = None if pairs is None else sheets.expand_pairs(pairs, chosen)
-            mask = None if mask is None else sheets.expand_nodes(mask, chosen)
+            if mask is not None:  # of a lift, it leaves no node out
+                mask = None if task.symmetrization == "lift" else sheets.expand_nodes(mask, chosen)
         node_features = embed_inputs(task, self.token_embedders[name], self.missing_embedders[name], inputs)
         breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:

@@ -298,14 +298,6 @@ class EdgeEmbedder(nn.Embedding):
         super().__init__(num_orbits, hidden_size)
         self.is_correction = is_correction
 
-    def forward(self, orbits: Tensor | None = None) -> Tensor:
-        """The vectors ``(num_orbits, d)`` of these orbits, int64 ``(num_orbits,)``, or the whole table.
-
-        The model asks for all orbits by number: layers project the vectors before they gather by label, and adapters
-        such as LoRA correct a lookup but leave the table as it is.
-        """
-        return self.weight if orbits is None else super().forward(orbits)
-
 
 class NodeEmbedder(nn.Embedding):
     """One learned d-vector per node orbit, added to the input features (paper Section 5.1.1, positional features).

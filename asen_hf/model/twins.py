@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from .configuration_task import TaskConfig
 
 
+def can_lack_nodes(task: TaskConfig) -> bool:
+    """Whether rows of a task may have fewer nodes: some node has a twin, and messages can leave nodes out."""
+    leaves_out = task.symmetrization != "lift" and task.symmetry_breaking != "triples"
+    return leaves_out and bool(has_twin(task).any())
+
+
 def has_twin(task: TaskConfig) -> NDArray[np.bool_]:
     """Whether each point has a twin in the 2-closure of the task's ``group``: ``(n,)``.
 

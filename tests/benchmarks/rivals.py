@@ -24,7 +24,7 @@ class SampleLoop(nn.Module):
         asen = self.model.asen
         targets, sources, labels = asen.symmetry_breakers[task]().to_edges()
         edge_index = torch.stack([sources, targets])
-        edge_features = asen.edge_embedders[task]()[labels]
+        edge_features = asen.orbital_features(task)[labels]
         outputs = []
         for sample in inputs:
             states = asen.backbone.input_layers(asen.token_embedders[task](sample))

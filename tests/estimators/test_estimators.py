@@ -376,6 +376,21 @@ def test_signs_turn_with_the_points_of_a_regressor(tmp_path):
     assert not np.allclose(plain.predict(-rows), -plain.predict(rows), atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"vocab_size": 3},
+        {"value_symmetries": [{"inputs": [-1], "outputs": [-1]}], "task_options": {"symmetrization": "lift"}},
+    ],
+    ids=["tokens", "lift"],
+)
+def test_a_regressor_without_a_linear_map_needs_no_word_about_it(options):
+    """The parameter ``linear_skip`` is on by default; outputs of pairs are in test_pair_outputs.py."""
+    rows = np.random.default_rng(0).integers(3, size=(40, 4))
+    regressor = AsenRegressor("S4", **SMALL, **options).fit(rows, rows.sum(axis=1))
+    assert not regressor.task_.linear_skip and np.isfinite(regressor.predict(rows)).all()
+
+
 def test_colours_are_exchanged_with_the_sorted_classes():
     rng = np.random.default_rng(0)
     boards = rng.integers(3, size=(80, 9))

@@ -8,8 +8,8 @@ import torch
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, equivariance_error
 from asen_hf.evaluation import _integrated_gradients
-from asen_hf.evaluation._explained import MAX_ELEMENTS
-from asen_hf.evaluation._integrated_gradients import all_elements, hooked, scaled_messages
+from asen_hf.evaluation._explained import MAX_ELEMENTS, all_elements
+from asen_hf.evaluation._integrated_gradients import hooked, scaled_messages
 from asen_hf.evaluation.attribution import node_attribution, pair_attribution
 from asen_hf.model.groups import cyclic, symmetric, trivial
 from tests.conftest import BASES

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from asen_hf import TaskConfig
 from asen_hf.evaluation.discovery import discovered_orbits, orbital_distances
 from asen_hf.model.groups import cyclic, dihedral, direct_product, symmetric, trivial, wreath_product
 from asen_hf.model.orbits import orbit_labels
@@ -104,6 +105,34 @@ def test_distances_are_those_of_the_tables_that_layers_use(gated):
     expected = squared.sqrt().detach().numpy()
     np.testing.assert_allclose(orbital_distances(model), expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(orbital_distances(model.asen, "t"), orbital_distances(model))
+
+
+def test_orbitals_that_share_rows_differ_as_their_vectors_do():
+    """The table holds only corrections then, which start at zero."""
+    model = make_model({"t": TaskConfig(group="E6", vocab_size=3, point_order="ring")})
+    vectors = model.asen.orbital_features("t").double().detach()
+    weights = [layer.attention.edge_projection.weight.double() for layer in model.asen.backbone.layers]
+    squared = sum(((vectors[:, None] - vectors) @ weight.T).square().sum(-1) for weight in weights)
+    np.testing.assert_allclose(orbital_distances(model), squared.sqrt().detach().numpy(), rtol=1e-4, atol=1e-6)
+    ring = orbit_labels(cyclic(6))  # pairs of equal offset share a row
+    np.testing.assert_array_equal(discovered_orbits(model, "t", tolerance=0).labels, ring)
+
+
+@pytest.mark.parametrize("fields", [{"relations": ["equal"]}, {"pair_vocab_size": 2}, {"pair_features": 1}], ids=str)
+def test_orbitals_that_are_divided_are_equal_if_all_their_parts_are(fields):
+    model = make_model({"t": TaskConfig(group="C6", vocab_size=3, **fields)}, gated_messages=True)
+    table = model.asen.edge_embedders["t"].weight
+    parts = table.data.unflatten(0, (6, -1))
+    found = discovered_orbits(model, "t", tolerance=0)
+    assert found.distances.shape == (6, 6)
+    np.testing.assert_array_equal(found.labels, orbit_labels(cyclic(6)))
+    parts[1] = parts[5]
+    parts[2:4] = parts[4]
+    parts[3, -1] += 1  # one part of one orbital
+    merged = np.array([0, 1, 2, 3, 2, 1])[orbit_labels(cyclic(6))]
+    found = discovered_orbits(model, "t", tolerance=0)
+    np.testing.assert_array_equal(found.labels, merged)
+    assert found.num_classes == 4 and found.group.order() == 12
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,25 @@ def test_counts_by_pairs_are_those_of_a_loop(kind, tokens):
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("missing", [[0], [1], [2], [0, 1], [0, 2], [0, 1, 2]], ids=str)
+def test_a_number_that_training_never_knows_has_no_part_and_moves_no_other(missing):
+    kept = [number for number in range(3) if number not in missing]
+    inputs = np.zeros((20, 6), dtype=int)
+    pairs = random_generator(0, "pairs").normal(size=(20, 6, 6, 3))
+    known_nowhere = pairs.copy()
+    known_nowhere[..., missing] = np.nan
+    designs = []
+    for training, rows in ((known_nowhere, pairs), (pairs[..., kept], pairs[..., kept])):
+        fields = {"pair_features": rows.shape[-1]} if rows.shape[-1] else {}
+        config = TaskConfig(group="S2 x S4", vocab_size=4, **fields)
+        features = StructuralFeatures(
+            config, colours := pair_colours(config), PairedRows(inputs, training), MAX_FEATURES
+        )
+        assert features.num_counts == 9 + len(kept) * (BUCKETS + 1)
+        designs.append(features.orbit_design(colours.orbits[0], PairedRows(inputs, rows)))
+    np.testing.assert_array_equal(*designs)
+
+
 def test_the_histogram_has_the_sums_of_its_numbers():
     config = CONFIGS["row values, number"]
     rows = arrays(config, 50, holes=0)

@@ -107,6 +107,29 @@ def test_graph_tasks_and_tokens_are_taken(architecture):
     assert model(tokens).logits.shape == (4, 2) and model(tokens).logits.isfinite().all()
 
 
+@pytest.mark.parametrize("pooling", ["mean", "sum", "max"])
+@pytest.mark.parametrize("level", ["node", "graph"])
+@pytest.mark.parametrize("kind", [{"vocab_size": 3}, {"num_features": 4, "input_mean": [1.0] * 4}], ids=str)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_nodes_that_a_row_lacks_are_missing_inputs_and_not_pooled(architecture, kind, level, pooling):
+    if architecture == "diffusion_gru" and (level == "graph" or "vocab_size" in kind):
+        return  # it forecasts numbers of nodes
+    fields = {**REGRESSION, "num_features": None, **kind, "output_level": level}
+    model = build(architecture, fields, pooling=pooling)
+    mask = torch.tensor([[1, 1, 1, 0, 1, 0]] * 2).bool()
+    rows = torch.randint(3, (2, 6)) if "vocab_size" in kind else torch.randn(2, 6, 4)
+    others, missing = rows.clone(), rows.clone()
+    others[~mask], missing[~mask] = 2 - rows[~mask], -1 if "vocab_size" in kind else torch.nan
+    with torch.no_grad():
+        found, changed = model(rows, attention_mask=mask).logits, model(others, attention_mask=mask).logits
+        states = model.asen(missing).last_hidden_state
+        if level == "graph":
+            kept = states if architecture == "row_mlp" else states[:, mask[0]]
+            states = {"mean": kept.mean(1), "sum": kept.sum(1), "max": kept.amax(1)}[pooling]
+        torch.testing.assert_close(found, model.heads["it"](states))
+    assert torch.equal(found, changed)
+
+
 def test_the_row_mlp_is_scikit_learns_on_indicators():
     from sklearn.neural_network import MLPClassifier
 

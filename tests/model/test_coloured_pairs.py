@@ -181,7 +181,7 @@ def test_numbers_add_a_line_and_smooth_bumps_around_quantiles():
     model = model_of(task)
     numbers = torch.tensor([0.0, 0.25, 1.0, 2.0, 3.0, -5.0, 9.0, np.nan], dtype=torch.float64)
     pairs = numbers[:, None, None].expand(-1, 2, 2)
-    rows = model.asen._embed("t", {"inputs": torch.zeros(8, 2, dtype=torch.long), "pairs": pairs})
+    rows = model.asen.embed("t", {"inputs": torch.zeros(8, 2, dtype=torch.long), "pairs": pairs})
     assert isinstance(rows, EmbeddedRows)
     orbitals, vectors = model.asen.edge_embedders["t"].weight, model.asen.pair_embedders["t"].weight
     known = numbers[:-1, None]

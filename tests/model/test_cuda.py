@@ -61,6 +61,13 @@ def test_the_symmetry_holds_on_the_device(name, network):
     assert equivariance_error(model, inputs.cuda(), "t") < 1e-5
 
 
+def test_symmetry_is_measured_of_rows_on_any_device():
+    inputs, _ = rows_of(TASKS["graph"])
+    model = model_of(TASKS["graph"], {}).cuda()
+    errors = [equivariance_error(model, rows) for rows in (inputs.cuda(), inputs, inputs.numpy(), inputs.tolist())]
+    assert errors == [errors[0]] * 4 and errors[0] < 1e-5
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_network_trained_on_the_device_predicts_the_same_on_the_cpu(network, tmp_path):
     task = TASKS["dense"]

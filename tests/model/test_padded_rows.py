@@ -6,7 +6,7 @@ import torch
 
 from asen_hf import TaskConfig, equivariance_error, groups
 from asen_hf.data import collate
-from asen_hf.model.twins import has_twin
+from asen_hf.model.twins import can_lack_nodes, has_twin
 from tests.conftest import BASES, make_model
 from tests.model.coloured_cases import columns_of, random_task
 from tests.model.value_cases import model_of
@@ -101,6 +101,7 @@ def test_rows_are_predicted_alike_in_batches_of_any_size():
     probabilities = model.predict_proba(**columns, batch_size=3)
     mask = columns["attention_mask"]
     assert torch.equal(probabilities.argmax(dim=-1)[mask], whole[mask])
+    assert probabilities[~mask].isnan().all() and probabilities[mask].isfinite().all()
 
 
 @pytest.mark.parametrize("level", ["node", "pair", "graph"])
@@ -130,8 +131,9 @@ def test_padding_has_no_part_in_loss_and_gradient(level):
         assert torch.equal(one, other)
     collated = collate(task, {**columns, "labels": labels})
     assert (collated["labels"][~known] == -100).all() and torch.equal(collated["labels"][known], labels[known])
-    predicted = model.predict(**columns)
+    predicted, probabilities = model.predict(**columns), model.predict_proba(**columns)
     assert (predicted[~known] == -100).all() and (predicted[known] >= 0).all()
+    assert probabilities[~known].isnan().all() and probabilities[known].isfinite().all()
 
 
 def test_twins_are_the_points_that_a_transposition_of_the_group_moves():
@@ -176,8 +178,31 @@ def test_bad_masks_are_refused(group, mask, message):
         model(torch.zeros(len(mask), 4, dtype=torch.long), attention_mask=torch.tensor(mask))
 
 
-def test_a_lift_takes_no_masks():
-    symmetry = {"inputs": [1, 0], "outputs": [1, 0]}
-    task = TaskConfig(group="S4", vocab_size=2, value_symmetries=[symmetry], symmetrization="lift")
-    with pytest.raises(ValueError, match='need symmetrization="average"'):
-        make_model({"t": task})(torch.zeros(1, 4, dtype=torch.long), attention_mask=torch.tensor([[1, 1, 1, 0]]))
+SYMMETRIZATIONS = {
+    "none": {},
+    **{
+        how: {"value_symmetries": [{"inputs": [1, 0, 2, 3], "outputs": [1, 0]}], "symmetrization": how}
+        for how in ("average", "lift")
+    },
+}
+
+
+@pytest.mark.parametrize("level", ["node", "pair", "graph"])
+@pytest.mark.parametrize("symmetrization", SYMMETRIZATIONS)
+@pytest.mark.parametrize("breaking", ["pairs", "nodes", "triples"])
+def test_what_stands_at_padding_is_not_read_or_the_mask_is_refused(breaking, symmetrization, level):
+    fields = SYMMETRIZATIONS[symmetrization]
+    if symmetrization == "lift" and level == "pair":
+        return  # no such task
+    task = TaskConfig(group="S4", vocab_size=4, symmetry_breaking=breaking, output_level=level, **fields)
+    model, mask = model_of(task), torch.tensor([[1, 1, 1, 0]])
+    rows = torch.tensor([[0, 1, 1, 2], [0, 1, 1, 3]])
+    if symmetrization == "lift" or breaking == "triples":
+        expected = 'symmetrization="average"' if symmetrization == "lift" else 'symmetry_breaking="pairs" or "nodes"'
+        with pytest.raises(ValueError, match=f"rows that lack nodes need {expected}"):
+            model(rows, attention_mask=mask.expand(2, 4))
+        assert model(rows, attention_mask=torch.ones(2, 4)).logits.isfinite().all()
+        assert not can_lack_nodes(task)
+        return
+    one, other = model.predict_proba(rows, attention_mask=mask.expand(2, 4)).nan_to_num(-1)
+    assert torch.equal(one, other) and can_lack_nodes(task)

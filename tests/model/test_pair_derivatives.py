@@ -75,7 +75,7 @@ def test_a_fresh_pair_feature_is_linear_in_its_number():
     model = make_model({"energy": TASK}).double()
     numbers = torch.linspace(0.5, 3, 6, dtype=torch.float64)
     pairs = numbers[:, None, None].expand(-1, 5, 5)
-    rows = model.asen._embed("energy", {"inputs": ATOMS.expand(6, -1), "pairs": pairs})
+    rows = model.asen.embed("energy", {"inputs": ATOMS.expand(6, -1), "pairs": pairs})
     features = rows.orbital_features[rows.graph.labels][:, 0, 1]
     steps = features.diff(dim=0)
     torch.testing.assert_close(steps[1:], steps[:-1])

@@ -83,7 +83,7 @@ def test_states_are_those_of_a_loop_by_hand(name, base, passes):
     model = model_of(passes, [name], **base)
     columns = batch_of(model)[name]
     columns.pop("labels")
-    rows = model.asen._embed(name, columns)
+    rows = model.asen.embed(name, columns)
     found = model.asen.run({name: columns}, output_attentions=True)[name]
     expected = by_hand(model.asen, rows, passes)
     assert len(found.hidden_states) == len(expected) == 2 * passes + 1
@@ -118,7 +118,7 @@ def test_the_loss_is_the_mean_over_the_last_half_of_the_passes(name):
 def test_one_pass_is_the_network_without_recurrence_bit_for_bit(name):
     model = model_of(1, [name])
     columns = batch_of(model)[name]
-    rows = model.asen._embed(name, columns)
+    rows = model.asen.embed(name, columns)
     states = model.asen.backbone.input_layers(rows.node_features)
     for layer in model.asen.backbone.layers:
         states, _ = layer(states, rows.orbital_features, rows.triple_features, rows.graph)

@@ -201,7 +201,7 @@ def test_the_lines_of_a_grid_share_rows_of_the_node_table():
     tokens = torch.randint(3, (2, 6))
     vectors = table[:3].repeat(2, 1) + table[3:].repeat_interleave(3, 0)
     embedded = model.asen.token_embedders["t"].weight[tokens] + vectors
-    torch.testing.assert_close(model.asen._embed("t", {"inputs": tokens}).node_features, embedded)
+    torch.testing.assert_close(model.asen.embed("t", {"inputs": tokens}).node_features, embedded)
 
 
 @pytest.mark.parametrize("patch", [(1, 1), (2, 2), (2, 3), (4, 1)], ids=str)

@@ -100,7 +100,7 @@ def test_tables_have_one_row_an_orbit(group, mode, sparse):
     tasks = {"t": task_of(group, symmetry_breaking=mode, edges=edges)}
     model = make_model(tasks, AsenModel)
     rank = expected_pair_labels(group, mode, edges).max() + 1
-    assert model.edge_embedders["t"]().shape == (rank, 16)
+    assert model.edge_embedders["t"].weight.shape == (rank, 16)
     if mode == "nodes":
         assert model.node_embedders["t"].weight.shape == (len(group.orbits()), 16)
     else:

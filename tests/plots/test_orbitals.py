@@ -128,6 +128,16 @@ def test_distances_are_over_their_mean_and_named():
     assert [text.get_text() for text in ax.get_xticklabels()] == task.orbital_names
 
 
+def test_orbitals_that_relations_divide_stay_one_colour_and_one_row():
+    task = TaskConfig(group="C6", vocab_size=3, relations=["equal"], orbital_names=list("abcdef"))
+    model = small_model(it=task)
+    ax = plot_orbital_features(model, "it", axes())
+    assert "of 6 orbitals" in ax.get_title() and len(np.unique(ax.images[0].get_array())) == 6
+    ax = plot_orbital_distances(model, "it", axes())
+    assert ax.images[0].get_array().shape == (6, 6)
+    assert [text.get_text() for text in ax.get_xticklabels()] == task.orbital_names
+
+
 def test_too_many_orbitals_for_distances_are_refused_and_left_out_of_a_file(tmp_path):
     model = small_model(it=TaskConfig(degree=33, vocab_size=2))
     assert MOST_DISTANCES < 33**2
