@@ -23,6 +23,7 @@ from .data.features import to_dataset
 from .evaluation.scores import Score, score_splits
 from .model.configuration_asen import AsenConfig, TaskConfig
 from .model.configuration_names import PRIOR
+from .model.configuration_rows import WEIGHTS
 from .model.modeling_asen import AsenForMultitask
 from .model.read_out import fit_read_out
 from .training._checkpoints import load_model
@@ -150,7 +151,7 @@ def _rows(
     part: np.ndarray,
 ) -> Dataset:
     rows = to_dataset(task, labels=labels[part], **{name: column[part] for name, column in columns.items()})
-    return rows if weights is None else rows.add_column("weights", weights[part])
+    return rows if weights is None else rows.add_column(WEIGHTS, weights[part])
 
 
 def split(task: TaskConfig, labels: np.ndarray, fraction: float | None, seed: int) -> dict[str, np.ndarray]:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from ..model._messages import one_line
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ..model.heads import without_padding
 from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field
 
-PAIRS, MASK = "pairs", "attention_mask"
 Arrays = dict[str, np.ndarray]
 """Valid rows by column: inputs, labels and, where there are any, pairs and attention_mask, each ``(N, …)``."""
 

@@ -10,10 +10,11 @@ import numpy as np
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, concatenate_datasets
 
 from ..model._messages import one_line
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ..model.row_statistics import unbounded
 from ._fields import Field
-from ._task_columns import MASK, PAIRS, check_has_pairs, has_stray_pairs, read_rows, task_fields
+from ._task_columns import check_has_pairs, has_stray_pairs, read_rows, task_fields
 from .collator import collate
 from .features import read_cells, to_dataset
 from .frames import frame_columns, frame_to_array, is_frame, is_series, series_cells

@@ -30,6 +30,7 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
 from ..model.batching import EmbeddedRows
+from ..model.configuration_rows import PAIRS
 from ..model.layers import AsenLayer
 from ..model.modeling_asen import AsenForMultitask
 from ..model.pretrained_asen import evaluating
@@ -178,7 +179,7 @@ class _Explained(Explained):
         def embedded(tokens: Tensor) -> Tensor:
             rows = {"inputs": tokens}
             if self.task.has_pairs:  # node features depend on no pairs
-                rows["pairs"] = moved.others["pairs"][:1].expand(len(tokens), *self.task.pair_shape())
+                rows[PAIRS] = moved.others[PAIRS][:1].expand(len(tokens), *self.task.pair_shape())
             with evaluating(self.model):
                 return self.model.asen._embed(self.name, rows).node_features
 

@@ -17,6 +17,7 @@ from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
 from .configuration_names import PRIOR
 from .configuration_pairs import num_colours
+from .configuration_rows import COSETS, MASK, PAIRS
 from .configuration_values import require
 from .heads import pool, pooling_of
 from .normalization import (
@@ -226,7 +227,7 @@ class AsenModel(AsenPreTrainedModel):
             last = sheets.mean_states(last)
         return BaseModelOutputWithPooling(
             last_hidden_state=last,
-            pooler_output=pool(last, pooling_of(self.config, task_config), mask=rows.get("attention_mask")),
+            pooler_output=pool(last, pooling_of(self.config, task_config), mask=rows.get(MASK)),
             hidden_states=output.asked(output_hidden_states, self.config, "hidden_states"),
             attentions=output.asked(output_attentions, self.config, "attentions"),
         )
@@ -260,7 +261,7 @@ class AsenModel(AsenPreTrainedModel):
 
     def _embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
         name, task = self.config.task(name)
-        inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
+        inputs, pairs, mask = columns["inputs"], columns.get(PAIRS), columns.get(MASK)
         check_tensor(task.check_inputs, inputs, name)
         if task.has_pairs and pairs is None:
             raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
@@ -273,7 +274,7 @@ class AsenModel(AsenPreTrainedModel):
         pairs = pairs.long() if pairs is not None and pairs.dtype == torch.bool else pairs
         compared, inputs = inputs, normalized_inputs(task, inputs)
         if (sheets := self.sheets(name)) is not None:
-            chosen = columns.get("cosets")
+            chosen = columns.get(COSETS)
             compared = inputs = sheets.expand(inputs, chosen)
             pairs = None if pairs is None else sheets.expand_pairs(pairs, chosen)
             mask = None if mask is None else sheets.expand_nodes(mask, chosen)
