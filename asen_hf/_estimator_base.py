@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from ._estimator_files import read_estimator, write_estimator
 from ._estimator_lengths import padded_outputs, padded_rows, pair_fields, pair_inputs
 from ._estimator_rows import Targets, degree_of, node_inputs, restored
-from ._estimator_training import TASK, Member, Start, fit_member, outputs
+from ._estimator_training import TASK, FitStart, Member, fit_member, outputs
 from .data.frames import is_frame
 from .data.given_rows import check_lengths
 from .model.configuration_rows import MASK, PAIRS
@@ -192,7 +192,7 @@ class Estimator(BaseEstimator):
             )
         return TaskConfig(**fields, **given)
 
-    def _start(self) -> Start:
+    def _start(self) -> FitStart:
         network = {
             "hidden_size": self.hidden_size,
             "num_hidden_layers": self.num_hidden_layers,
@@ -205,7 +205,7 @@ class Estimator(BaseEstimator):
         if taken := sorted(given.keys() & {*network, "tasks"}):
             raise ValueError(f"model_options: {', '.join(taken)} cannot be set there: parameters say so")
         network = {**network, "gated_messages": True, "pooling": "mean", **given}
-        return Start(self.checkpoint, self.init_from, network, self.strategy)
+        return FitStart(self.checkpoint, self.init_from, network, self.strategy)
 
     def _training(self) -> dict[str, Any]:
         return {

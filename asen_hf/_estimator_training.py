@@ -30,8 +30,7 @@ from .training._checkpoints import load_model
 from .training._statistics import with_training_statistics
 from .training.finetune import finetuning_settings, has_task, prepare_model
 from .training.loop import total_steps, train
-from .training.recipe import ModelRecipe, Recipe
-from .training.recipe import Start as RecipeStart
+from .training.recipe import ModelRecipe, Recipe, Start
 from .training.task_rows import DEFAULT_NAME as TASK
 
 STRATEGIES = ("finetune", "in_context")
@@ -54,7 +53,7 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class FitStart:
     """What a fit starts from: a checkpoint, and a donor task in it, or a fresh network with these fields.
 
     Attributes:
@@ -98,7 +97,7 @@ class Start:
 
 
 def fit_member(
-    start: Start,
+    start: FitStart,
     task: TaskConfig,
     columns: Mapping[str, np.ndarray],
     labels: np.ndarray,
@@ -138,7 +137,7 @@ def fit_member(
             fit_read_out(model, TASK, collate(model.config.tasks[TASK], data[TASK]["train"]))
             score = score_splits(model, {TASK: data[TASK]["validation"]}, settings.eval_batch_size)[TASK]
         else:
-            recipe = Recipe(ModelRecipe.of(model.config), [], settings, RecipeStart(init_from=start.init_from))
+            recipe = Recipe(ModelRecipe.of(model.config), [], settings, Start(init_from=start.init_from))
             score = train(model, data, recipe, show_progress=verbose)["validation"].scores[TASK]
     return Member(model.eval().requires_grad_(True), score, parts["validation"])
 
