@@ -184,6 +184,12 @@ class AsenForMultitask(AsenPreTrainedModel):
                 all.
             num_labels: ``{task: number}`` that divides the sum of the task's losses, as ``num_items_in_batch`` in
                 :meth:`forward`.
+
+        Returns:
+            ``{task: loss}``, scalars, in the order of ``batch``.
+
+        Raises:
+            ValueError: as for :meth:`forward`.
         """
         num_labels = num_labels or {}
         outputs = self.asen.run(batch)

@@ -138,8 +138,8 @@ class AsenModel(AsenPreTrainedModel):
         Raises:
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
                 without changing inputs, it would count more partners than fit, the donor is unknown, ``"prior"`` for
-                more than 4,096 points or in a model without a structure embedder, or an adapter changes the layers and
-                the task is the first with ``"triples"``.
+                more than 4,096 points or in a model without a structure embedder, or an adapter changes the donor, or
+                the layers where the task is the first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
         if init_from == PRIOR:
@@ -172,7 +172,7 @@ class AsenModel(AsenPreTrainedModel):
         """Remove a task from the model and its config.
 
         Raises:
-            ValueError: the task is unknown.
+            ValueError: the task is unknown, or an adapter changes it.
         """
         self._check_unadapted(name)
         self.config.drop_task(name)
