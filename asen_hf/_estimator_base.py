@@ -15,9 +15,10 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from ._estimator_files import read_estimator, write_estimator
 from ._estimator_lengths import padded_outputs, padded_rows, pair_fields, pair_inputs
 from ._estimator_rows import Targets, degree_of, node_inputs, restored
-from ._estimator_training import TASK, Member, Start, fit_member, outputs
+from ._estimator_training import TASK, FitStart, Member, fit_member, outputs
 from .data.frames import is_frame
 from .data.given_rows import check_lengths
+from .model.configuration_rows import MASK, PAIRS
 from .model.configuration_task import TaskConfig
 from .model.heads import without_padding
 
@@ -70,7 +71,7 @@ class Estimator(BaseEstimator):
         targets = self._targets(y, degree, level)
         task = self._task(degree, columns, targets)
         if mask is not None:
-            labels = without_padding(task, *map(torch.from_numpy, (targets.labels, columns["attention_mask"])))
+            labels = without_padding(task, *map(torch.from_numpy, (targets.labels, columns[MASK])))
             targets = dataclasses.replace(targets, labels=labels.numpy())
         if not isinstance(self.n_estimators, int | np.integer) or self.n_estimators < 1:
             raise ValueError(f"n_estimators must be an integer of at least 1, got {self.n_estimators!r}")
@@ -166,8 +167,8 @@ class Estimator(BaseEstimator):
         columns = {"inputs": node_inputs(X, degree, self.vocab_size)}
         if pairs is not None:
             sizes = np.full(len(X), degree) if mask is None else mask.sum(axis=1)
-            columns["pairs"] = pair_inputs(pairs, sizes, degree, is_category)
-        return columns if mask is None else {**columns, "attention_mask": mask}
+            columns[PAIRS] = pair_inputs(pairs, sizes, degree, is_category)
+        return columns if mask is None else {**columns, MASK: mask}
 
     def _task(self, degree: int, columns: dict[str, np.ndarray], targets: Targets) -> TaskConfig:
         given = dict(self.task_options or {})
@@ -179,7 +180,7 @@ class Estimator(BaseEstimator):
             "group": restored(self.group),
             "value_symmetries": self.value_symmetries or [],
             **kind,
-            **pair_fields(columns.get("pairs"), stated),
+            **pair_fields(columns.get(PAIRS), stated),
             **({} if self.relations is None else {"relations": list(self.relations)}),
             **targets.fields,
             **self._task_fields(targets),
@@ -191,7 +192,7 @@ class Estimator(BaseEstimator):
             )
         return TaskConfig(**fields, **given)
 
-    def _start(self) -> Start:
+    def _start(self) -> FitStart:
         network = {
             "hidden_size": self.hidden_size,
             "num_hidden_layers": self.num_hidden_layers,
@@ -204,7 +205,7 @@ class Estimator(BaseEstimator):
         if taken := sorted(given.keys() & {*network, "tasks"}):
             raise ValueError(f"model_options: {', '.join(taken)} cannot be set there: parameters say so")
         network = {**network, "gated_messages": True, "pooling": "mean", **given}
-        return Start(self.checkpoint, self.init_from, network, self.strategy)
+        return FitStart(self.checkpoint, self.init_from, network, self.strategy)
 
     def _training(self) -> dict[str, Any]:
         return {

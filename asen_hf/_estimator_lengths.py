@@ -9,7 +9,7 @@ import numpy as np
 
 from .data.frames import is_frame
 from .model._messages import shown
-from .model.configuration_rows import MISSING_TOKEN
+from .model.configuration_rows import MISSING_TOKEN, PAIRS
 from .model.configuration_task import TaskConfig
 
 
@@ -99,7 +99,7 @@ def pair_inputs(pairs: Any, sizes: np.ndarray, degree: int, is_category: bool | 
     if is_category is None:
         is_category = all(cell.dtype.kind in "iu" for cell in cells)
     lengths = np.array([len(cell) for cell in cells])
-    stacked = _stacked(cells, lengths, degree, 2, "pairs")
+    stacked = _stacked(cells, lengths, degree, 2, PAIRS)
     if not is_category:
         return stacked
     numbers = np.where(np.isnan(stacked), MISSING_TOKEN, stacked)

@@ -23,14 +23,14 @@ from .data.features import to_dataset
 from .evaluation.scores import Score, score_splits
 from .model.configuration_asen import AsenConfig, TaskConfig
 from .model.configuration_names import PRIOR
+from .model.configuration_rows import WEIGHTS
 from .model.modeling_asen import AsenForMultitask
 from .model.read_out import fit_read_out
 from .training._checkpoints import load_model
 from .training._statistics import with_training_statistics
 from .training.finetune import finetuning_settings, has_task, prepare_model
 from .training.loop import total_steps, train
-from .training.recipe import ModelRecipe, Recipe
-from .training.recipe import Start as RecipeStart
+from .training.recipe import ModelRecipe, Recipe, Start
 from .training.task_rows import DEFAULT_NAME as TASK
 
 STRATEGIES = ("finetune", "in_context")
@@ -53,7 +53,7 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class FitStart:
     """What a fit starts from: a checkpoint, and a donor task in it, or a fresh network with these fields.
 
     Attributes:
@@ -97,7 +97,7 @@ class Start:
 
 
 def fit_member(
-    start: Start,
+    start: FitStart,
     task: TaskConfig,
     columns: Mapping[str, np.ndarray],
     labels: np.ndarray,
@@ -137,7 +137,7 @@ def fit_member(
             fit_read_out(model, TASK, collate(model.config.tasks[TASK], data[TASK]["train"]))
             score = score_splits(model, {TASK: data[TASK]["validation"]}, settings.eval_batch_size)[TASK]
         else:
-            recipe = Recipe(ModelRecipe.of(model.config), [], settings, RecipeStart(init_from=start.init_from))
+            recipe = Recipe(ModelRecipe.of(model.config), [], settings, Start(init_from=start.init_from))
             score = train(model, data, recipe, show_progress=verbose)["validation"].scores[TASK]
     return Member(model.eval().requires_grad_(True), score, parts["validation"])
 
@@ -150,7 +150,7 @@ def _rows(
     part: np.ndarray,
 ) -> Dataset:
     rows = to_dataset(task, labels=labels[part], **{name: column[part] for name, column in columns.items()})
-    return rows if weights is None else rows.add_column("weights", weights[part])
+    return rows if weights is None else rows.add_column(WEIGHTS, weights[part])
 
 
 def split(task: TaskConfig, labels: np.ndarray, fraction: float | None, seed: int) -> dict[str, np.ndarray]:

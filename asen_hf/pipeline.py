@@ -14,11 +14,11 @@ from transformers import Pipeline
 
 from ._auto_classes import PIPELINE_TASK
 from .data._fields import input_field, mask_field, pair_field
-from .data._task_columns import MASK, PAIRS, checked_mask
+from .data._task_columns import checked_mask
 from .data.features import exact
 from .model._messages import check_nesting, shown
 from .model.configuration_asen import TaskConfig
-from .model.configuration_rows import MISSING_TOKEN
+from .model.configuration_rows import MASK, MISSING_TOKEN, PAIRS
 from .model.heads import predictions, probabilities
 from .model.normalization import to_device
 from .model.pretrained_asen import evaluating

@@ -103,6 +103,16 @@ def test_a_module_imports_from_its_own_room_and_rooms_above_it(module):
     assert not wrong, "\n".join(wrong)
 
 
+def test_names_of_columns_are_written_once():
+    written = {
+        (module, node.value)
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in ("attention_mask", "cosets")
+    }
+    assert written == {("model.configuration_rows", name) for name in ("attention_mask", "cosets")}
+
+
 def test_commands_come_last():
     wrong = [
         f"{MODULES[module]}:{line}"

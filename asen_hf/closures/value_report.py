@@ -12,7 +12,6 @@ points of a node alike: it keeps v⁻¹w of any two points (i, v) and (i, w) of 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ from ..model.configuration_symmetries import seen_symmetry, value_group
 from ..model.configuration_task import TaskConfig
 from ..model.groups import array_forms
 from ..model.orbits import orbit_labels
-from ..model.value_groups import ValueGroup
+from ..model.value_groups import ValueGroup, coset_key
 from ..model.value_maps import Element
 from ._texts import known_order, order_text
 from .automorphisms import ColoredTuples, Undecided
@@ -169,17 +168,11 @@ def value_report(
 def _coset_sets(task: TaskConfig, group: ValueGroup, network_group: PermutationGroup) -> tuple[int | None, bool]:
     """The number of different sets tK', ``None`` unless K' permutes them; and whether the whole group does."""
     labels = orbit_labels(network_group, 3 if task.symmetry_breaking == "triples" else 2)
-
-    def key(element: Element) -> bytes:
-        """Equal for elements t with equal sets tK', as K' is all that keeps the labels."""
-        inverse = np.argsort(element.points)
-        return element.arriving.tobytes() + hashlib.sha256(labels[np.ix_(*[inverse] * labels.ndim)].tobytes()).digest()
-
-    keys = {key(coset) for coset in group.cosets}
+    keys = {coset_key(coset, labels) for coset in group.cosets}
 
     def permute(generators: list[Element]) -> bool:
         products = (generator.after(coset, group.maps) for generator in generators for coset in group.cosets)
-        return all(key(product) in keys for product in products)
+        return all(coset_key(product, labels) in keys for product in products)
 
     seen = [Element.move(form) for form in array_forms(network_group)]
     contains_group = permute(group.generators)

@@ -16,6 +16,7 @@ from ..evaluation.attribution import Attribution, node_attribution, pair_attribu
 from ..evaluation.scoreboard import format_scoreboard, scoreboard
 from ..evaluation.scores import ScoreRecord
 from ..model.configuration_asen import TaskConfig
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.heads import predictions, probabilities
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
@@ -98,7 +99,7 @@ def _draw(model: AsenForMultitask, name: str, rows: Dataset, source: TaskConfig,
 
     task = model.config.tasks[name]
     columns = collate(task, rows)
-    given = {key: column for key, column in columns.items() if key in ("inputs", "pairs", "attention_mask")}
+    given = {key: column for key, column in columns.items() if key in ("inputs", PAIRS, MASK)}
     given = to_device(given, model.device)
     starts = range(0, len(rows), options.batch_size)
     batches = [{key: column[start : start + options.batch_size] for key, column in given.items()} for start in starts]
@@ -126,7 +127,7 @@ def _attributions(
     """Of nodes and of pairs: to the predicted class, or to the first of several values."""
     task = model.config.tasks[name]
     target = None if task.problem_type == "single_label_classification" else 0
-    inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
+    inputs, pairs, mask = columns["inputs"], columns.get(PAIRS), columns.get(MASK)
     return (
         node_attribution(model, inputs, name, target=target, pairs=pairs, attention_mask=mask),
         pair_attribution(model, inputs, name, target=target, pairs=pairs, attention_mask=mask),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..model._messages import one_line, shortened, shown
-from ..model.configuration_rows import IGNORED_CLASS, MISSING_TOKEN
+from ..model.configuration_rows import IGNORED_CLASS, MASK, MISSING_TOKEN, PAIRS
 from ..model.configuration_statistics import Statistic, largest_value
 from ..model.configuration_task import TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
@@ -274,7 +274,7 @@ def pair_field(config: TaskConfig, is_bounded: bool = True) -> Field:
     """The pair inputs of a task that has them; ``is_bounded`` as for :func:`input_field`."""
     is_category = config.pair_vocab_size is not None
     return Field(
-        "pairs",
+        PAIRS,
         config.pair_shape(),
         None if config.pair_vocab_size is None else config.pair_vocab_size - 1,
         MAX_MAGNITUDE if is_bounded else math.inf,
@@ -286,7 +286,7 @@ def pair_field(config: TaskConfig, is_bounded: bool = True) -> Field:
 
 def mask_field(config: TaskConfig) -> Field:
     """The nodes that a row has, 0 or 1; a mask may end with the last 1."""
-    return Field("attention_mask", (config.degree,), 1, math.inf, 0, takes_blanks=False, num_node_axes=1)
+    return Field(MASK, (config.degree,), 1, math.inf, 0, takes_blanks=False, num_node_axes=1)
 
 
 def _refusal(config: TaskConfig) -> Callable[[int, int], str]:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from ..model._messages import one_line
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ..model.heads import without_padding
 from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field
 
-PAIRS, MASK = "pairs", "attention_mask"
 Arrays = dict[str, np.ndarray]
 """Valid rows by column: inputs, labels and, where there are any, pairs and attention_mask, each ``(N, …)``."""
 
@@ -53,7 +53,7 @@ def read_rows(
     """
     found = {
         field.name: field.read(columns, (names or {}).get(field.name, [field.name]), where, first_row)
-        for field in _existing(config, columns, where, is_bounded)
+        for field in _checked_fields(config, columns, where, is_bounded)
     }
     rows = {name: read.values for name, read in found.items()}
     counts = {name: len(values) for name, values in rows.items()}
@@ -97,8 +97,8 @@ def checked_mask(
     return mask
 
 
-def has_stray_pairs(config: TaskConfig, names: Iterable[str], where: str) -> bool:
-    """Whether there is a column ``pairs`` that the task does not read; a warning says so."""
+def warn_of_stray_pairs(config: TaskConfig, names: Iterable[str], where: str) -> bool:
+    """Warn of a column ``pairs`` that the task does not read, and return whether there is one."""
     is_stray = not config.has_pairs and PAIRS in names
     if is_stray:
         warnings.warn(
@@ -121,8 +121,9 @@ def taken(rows: Arrays, chosen: np.ndarray) -> Arrays:
     return {name: values[chosen] for name, values in rows.items()}
 
 
-def _existing(config: TaskConfig, columns: Mapping[str, Any], where: str, is_bounded: bool) -> list[Field]:
-    has_stray_pairs(config, columns, where)
+def _checked_fields(config: TaskConfig, columns: Mapping[str, Any], where: str, is_bounded: bool) -> list[Field]:
+    """The columns that rows of a task must have; a table without the pairs that the task needs is refused here."""
+    warn_of_stray_pairs(config, columns, where)
     check_has_pairs(config, columns, where)
     return task_fields(config, is_bounded)
 

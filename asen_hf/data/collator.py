@@ -11,6 +11,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ..model._messages import naming
 from ..model.configuration_asen import TaskConfig
+from ..model.configuration_rows import COSETS, MASK, PAIRS, WEIGHTS
 from ..model.configuration_symmetries import value_group
 from ..model.groups import random_elements
 from ..model.heads import without_padding
@@ -20,14 +21,8 @@ from ._array_table import check_real
 from .features import exact, read_column
 from .seeding import random_generator
 
-WEIGHTS = "weights"
-"""An optional column: one factor of the loss per row."""
-MASK = "attention_mask"
-"""An optional column: ``(N, n)``, 1 for the nodes that a row has, 0 for padding."""
 _NUMBERS_AT_ONCE = 2**22
 _AUGMENTING_ELEMENTS = 1000  # drawn once per task; covers small groups and samples large ones
-COSETS = "cosets"
-"""A column of batches: which one of the cosets each row is averaged over, instead of all."""
 
 
 def collate(
@@ -55,7 +50,7 @@ def collate(
         ("labels", config.check_labels, config.is_regression),
     ]
     if config.has_pairs:
-        columns.append(("pairs", config.check_pairs, config.pair_vocab_size is None))
+        columns.append((PAIRS, config.check_pairs, config.pair_vocab_size is None))
     batch = {}
     for name, check, is_number in columns:
         array = _to_array(_column(rows, name), name)
@@ -140,21 +135,13 @@ class MultitaskBatches(torch.utils.data.Dataset):
             rows = torch.from_numpy(self._rows(task, samples, len(columns["inputs"])))
             batch[task] = {name: tensor[rows] for name, tensor in columns.items()}
             if task in self._actions:
-                self._move(self._actions[task], batch[task], random_generator(self.seed, "augmentation", task, index))
+                rng, action = random_generator(self.seed, "augmentation", task, index), self._actions[task]
+                elements = torch.from_numpy(rng.integers(len(action), size=len(rows)))
+                batch[task] = action.columns(batch[task], elements)
             if task in self._num_cosets:
                 rng = random_generator(self.seed, COSETS, task, index)
                 batch[task][COSETS] = torch.from_numpy(rng.integers(self._num_cosets[task], size=len(rows)))
         return batch
-
-    @staticmethod
-    def _move(action: RowAction, columns: dict[str, torch.Tensor], rng: np.random.Generator) -> None:
-        elements = torch.from_numpy(rng.integers(len(action), size=len(columns["inputs"])))
-        columns["inputs"] = action.inputs(columns["inputs"], elements)
-        columns["labels"] = action.labels(columns["labels"], elements)
-        if "pairs" in columns:
-            columns["pairs"] = action.pairs(columns["pairs"], elements)
-        if MASK in columns:
-            columns[MASK] = action.nodes(columns[MASK], elements)
 
     def _rows(self, task: str, samples: np.ndarray, num_rows: int) -> np.ndarray:
         epochs, positions = np.divmod(samples, num_rows)

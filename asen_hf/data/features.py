@@ -10,6 +10,7 @@ from datasets import Array2D, Array3D, ClassLabel, Dataset, Features, List, Valu
 from datasets.fingerprint import generate_random_fingerprint
 
 from ..model.configuration_asen import TaskConfig
+from ..model.configuration_rows import MASK, PAIRS
 from ._arrow_columns import gathered, to_cells, to_numpy
 
 
@@ -30,17 +31,17 @@ def task_features(
         label = ClassLabel(names=config.label_names, num_classes=None if config.label_names else config.num_labels)
     shapes = {"inputs": (token, config.input_shape()), "labels": (label, config.label_shape())}
     if config.has_pairs:
-        shapes["pairs"] = Value("int64" if config.pair_vocab_size is not None else features), config.pair_shape()
+        shapes[PAIRS] = Value("int64" if config.pair_vocab_size is not None else features), config.pair_shape()
     return Features({name: _shaped(feature, shape, with_lists) for name, (feature, shape) in shapes.items()})
 
 
 def column_features(config: TaskConfig, types: Mapping[str, np.dtype], with_lists: bool = False) -> Features:
     """Types of the columns that are there: as :func:`task_features`, numbers as they are, and ``attention_mask``."""
     features = task_features(config, types["inputs"].name, types["labels"].name, with_lists)
-    if "pairs" in types:
-        features["pairs"] = _shaped(Value(types["pairs"].name), config.pair_shape(), with_lists)
-    if "attention_mask" in types:
-        features["attention_mask"] = _shaped(Value("int8"), (config.degree,), with_lists)
+    if PAIRS in types:
+        features[PAIRS] = _shaped(Value(types[PAIRS].name), config.pair_shape(), with_lists)
+    if MASK in types:
+        features[MASK] = _shaped(Value("int8"), (config.degree,), with_lists)
     return Features({name: features[name] for name in types})
 
 
@@ -105,9 +106,9 @@ def to_table(
     predictions = predictions or {}
     arrays = {"inputs": exact(inputs, config.vocab_size is None), "labels": exact(labels, config.is_regression)}
     if pairs is not None:
-        arrays["pairs"] = exact(pairs, config.pair_vocab_size is None)
+        arrays[PAIRS] = exact(pairs, config.pair_vocab_size is None)
     if attention_mask is not None:
-        arrays["attention_mask"] = np.ascontiguousarray(attention_mask, dtype=np.int8)
+        arrays[MASK] = np.ascontiguousarray(attention_mask, dtype=np.int8)
     features = column_features(config, {name: array.dtype for name, array in arrays.items()})
     schema = Features({**features, **dict.fromkeys(predictions, features["labels"])}).arrow_schema
     arrays |= {name: array.astype(arrays["labels"].dtype, copy=False) for name, array in predictions.items()}

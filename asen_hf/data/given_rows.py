@@ -10,10 +10,11 @@ import numpy as np
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, concatenate_datasets
 
 from ..model._messages import one_line
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ..model.row_statistics import unbounded
 from ._fields import Field
-from ._task_columns import MASK, PAIRS, check_has_pairs, has_stray_pairs, read_rows, task_fields
+from ._task_columns import check_has_pairs, read_rows, task_fields, warn_of_stray_pairs
 from .collator import collate
 from .features import read_cells, to_dataset
 from .frames import frame_columns, frame_to_array, is_frame, is_series, series_cells
@@ -152,7 +153,7 @@ def _from_arrays(config: TaskConfig, data: tuple | list) -> Dataset:
 
 def _converted(config: TaskConfig, rows: Dataset) -> Dataset:
     fields = task_fields(config, is_bounded=False)
-    if has_stray_pairs(config, rows.column_names, "data"):
+    if warn_of_stray_pairs(config, rows.column_names, "data"):
         rows = rows.remove_columns(PAIRS)
     check_has_pairs(config, rows.column_names, "data")
     if any(field.name not in rows.column_names for field in fields) or not len(rows):

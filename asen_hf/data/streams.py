@@ -19,9 +19,10 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from datasets.fingerprint import get_temporary_cache_files_directory
 
 from ..model._messages import one_line
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ._arrow_columns import to_cells
-from ._task_columns import MASK, PAIRS, Arrays, read_rows, taken
+from ._task_columns import Arrays, read_rows, taken
 from .features import column_features, exact, to_arrow
 from .seeding import random_generator
 from .splits import HELD_OUT_PERCENT, SPLITS, group_texts, named_splits, row_keys

@@ -8,9 +8,10 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from ..model._messages import one_line, shortened, shown
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ._fields import Field, input_field
-from ._task_columns import MASK, PAIRS, Arrays, read_rows, taken
+from ._task_columns import Arrays, read_rows, taken
 from .features import to_dataset
 from .splits import SPLITS, choose_rows, group_texts, read_times
 from .table_files import Table, read_tables

@@ -13,6 +13,7 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor
 
 from ..model._messages import shown
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ..model.groups import random_elements
 from ..model.modeling_asen import AsenForMultitask
@@ -91,7 +92,7 @@ class Explained:
             return values
         if self.node is not None:
             return values[:, self.node]
-        if (mask := columns.get("attention_mask")) is not None:
+        if (mask := columns.get(MASK)) is not None:
             mask = mask.bool()
             values = torch.where(mask if values.ndim == 2 else mask.unsqueeze(2) & mask.unsqueeze(1), values, 0)
         return values.flatten(1).sum(dim=1)
@@ -139,7 +140,7 @@ class Explained:
         return dataclasses.replace(
             self,
             inputs=_moved(self.inputs, inverse, 1),
-            others={name: _moved(column, inverse, 2 if name == "pairs" else 1) for name, column in self.others.items()},
+            others={name: _moved(column, inverse, 2 if name == PAIRS else 1) for name, column in self.others.items()},
             targets=_moved(self.targets, inverse, self.targets.ndim - 1),
             node=None if self.node is None else int(element[self.node]),
         )

@@ -30,6 +30,7 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
 from ..model.batching import EmbeddedRows
+from ..model.configuration_rows import PAIRS
 from ..model.layers import AsenLayer
 from ..model.modeling_asen import AsenForMultitask
 from ..model.pretrained_asen import evaluating
@@ -176,7 +177,7 @@ def _token_attribution(explained: Explained, base: Tensor | None, num_steps: int
     def embedded(tokens: Tensor) -> Tensor:
         rows = {"inputs": tokens}
         if task.has_pairs:  # node features depend on no pairs
-            rows["pairs"] = explained.others["pairs"][:1].expand(len(tokens), *task.pair_shape())
+            rows[PAIRS] = explained.others[PAIRS][:1].expand(len(tokens), *task.pair_shape())
         with evaluating(model):
             return model.asen.embed(explained.name, rows).node_features
 

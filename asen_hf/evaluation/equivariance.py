@@ -12,6 +12,7 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
 from ..model._messages import shown
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
 from ..model.group_notation import parse_group
@@ -66,7 +67,7 @@ def equivariance_error(
     """
     columns = {
         name: _tensor(name, column)
-        for name, column in (("inputs", inputs), ("pairs", pairs), ("attention_mask", attention_mask))
+        for name, column in (("inputs", inputs), (PAIRS, pairs), (MASK, attention_mask))
         if column is not None
     }
     if isinstance(model_or_callable, AsenPreTrainedModel):
@@ -94,9 +95,7 @@ def equivariance_error(
         scale = float(outputs.abs().max())
         for number in range(num_elements):
             chosen = torch.full((len(rows),), number, device=rows.device)
-            moved = {"inputs": action.inputs(rows, chosen) if changes_values else action.nodes(rows, chosen)}
-            moves = {"pairs": action.pairs, "attention_mask": action.nodes}
-            moved |= {name: move(columns[name], chosen) for name, move in moves.items() if name in columns}
+            moved = action.columns(columns, chosen)
             if changes_values and not isinstance(model_or_callable, AsenModel):
                 expected = action.logits(outputs, chosen)
             else:
@@ -189,7 +188,7 @@ def _tensor(name: str, column: Tensor | ArrayLike) -> Tensor:
 
 
 def _without_padding(level: str, outputs: Tensor, columns: Columns) -> Tensor:
-    mask = columns.get("attention_mask")
+    mask = columns.get(MASK)
     return outputs if mask is None else fill_padding(level, outputs, mask, 0)
 
 

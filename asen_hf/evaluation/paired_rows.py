@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.configuration_rows import MISSING_TOKEN
+from ..model.configuration_rows import MASK, MISSING_TOKEN, PAIRS
 from ..model.configuration_task import TaskConfig
 
 
@@ -35,13 +35,13 @@ class PairedRows:
 def without_padding(task: TaskConfig, rows: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """Arrays of rows, with inputs and pairs as missing where a row lacks a node, whatever a table has put there."""
     found = dict(rows)
-    if "attention_mask" not in rows:
+    if MASK not in rows:
         return found
-    mask = rows["attention_mask"].astype(bool)
+    mask = rows[MASK].astype(bool)
     both = mask[:, :, None] & mask[:, None]
     for name, has_node, is_number in (
         ("inputs", mask, task.vocab_size is None),
-        ("pairs", both, task.pair_features is not None),
+        (PAIRS, both, task.pair_features is not None),
     ):
         if name in rows:
             has_node = has_node.reshape(*has_node.shape, *[1] * (rows[name].ndim - has_node.ndim))

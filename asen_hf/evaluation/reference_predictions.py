@@ -16,6 +16,7 @@ from transformers.utils import logging
 from ..data import collate
 from ..data.features import read_column
 from ..model._messages import shown
+from ..model.configuration_rows import PAIRS
 from ..model.configuration_task import TaskConfig
 from ..model.heads import is_known
 from .equivariant_ridge import fit_equivariant_ridge
@@ -221,8 +222,8 @@ def fit_reference(
 
 def _seen(task: TaskConfig, name: str, rows: Mapping[str, NDArray]) -> NDArray | PairedRows:
     """What a reference prediction sees of rows."""
-    has_pairs = REFERENCES[name].reads_pairs(task) and "pairs" in rows
-    return PairedRows(rows["inputs"], rows["pairs"]) if has_pairs else rows["inputs"]
+    has_pairs = REFERENCES[name].reads_pairs(task) and PAIRS in rows
+    return PairedRows(rows["inputs"], rows[PAIRS]) if has_pairs else rows["inputs"]
 
 
 def _arrays(task: TaskConfig, rows: Dataset) -> dict[str, NDArray]:

@@ -10,6 +10,7 @@ from datasets import DatasetDict
 
 from ..data import collate
 from ..model.configuration_html import group_text, value_maps_text
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_symmetries import seen_symmetry
 from ..model.configuration_task import TaskConfig
 from ..model.modeling_asen import AsenForMultitask
@@ -42,7 +43,7 @@ def scoreboard(
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
         columns = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)
-        inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
+        inputs, pairs, mask = columns["inputs"], columns.get(PAIRS), columns.get(MASK)
         outsider = find_outsider(cast(SymmetryBreaker, model.asen.symmetry_breakers[name]))
         board[name] = dataclasses.replace(
             score_splits(model, {name: rows}, batch_size)[name],

@@ -21,8 +21,8 @@ def to_targets(task: TaskConfig, inputs: NDArray, labels: NDArray) -> Array:
         labels: in raw units, ``(N,) + label_shape()``.
 
     Returns:
-        float64 ``(N, K)`` or ``(N, n, K)``: regressed values, minus the residual feature; one indicator per class; or
-        the 0/1 of each label.
+        float64 ``(N, K)``, ``(N, n, K)`` or ``(N, n, n, K)``, for outputs of graphs, nodes or pairs: regressed values,
+        minus the residual feature; one indicator per class; or the 0/1 of each label.
     """
     if task.is_regression:
         values = labels.astype(np.float64).reshape(*_leading_shape(task, labels), task.output_size)

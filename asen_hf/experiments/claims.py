@@ -13,8 +13,7 @@ from ..training._yaml import read_yaml
 from ._scores import MEAN, Row, column_of, larger_is_better, listing, measure_name, measured, paired_test
 from ._tables import number, table
 from .grid import EXPERIMENTS, Grid
-from .paired_bootstrap import holm
-from .verdicts import LEVEL
+from .paired_bootstrap import SIGNIFICANCE, holm
 
 PAGE = Path("docs/results/paper.md")
 SUPPORTS, CONTRADICTS, UNTOLD, NOT_RUN = "supports", "contradicts", "cannot be told", "not run yet"
@@ -219,7 +218,7 @@ def _finding(claim: Claim, pairs: Pairs, label: str, is_better: bool) -> Finding
     adjusted = holm({subject: p for subject, (_, p, _) in tests.items() if not math.isnan(p)})
     outcomes = {}
     for subject, (difference, _, _) in tests.items():
-        is_told = adjusted.get(subject, 1.0) < LEVEL
+        is_told = adjusted.get(subject, 1.0) < SIGNIFICANCE
         outcomes[subject] = ("ahead" if (difference > 0) == is_better else "behind") if is_told else "not told apart"
     seeds = sorted({count for _, _, count in tests.values()})
     means = [statistics.mean(statistics.mean(pairs[subject][side].values()) for subject in tests) for side in range(2)]

@@ -9,6 +9,7 @@ from datasets import DatasetDict, concatenate_datasets
 
 from ..data.features import read_column
 from ..data.seeding import random_generator
+from ..model.configuration_rows import PAIRS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Fold:
         """
         columns = [name for name in splits["train"].column_names if name in splits["validation"].column_names]
         rows = concatenate_datasets([splits[name].select_columns(columns) for name in ("train", "validation")])
-        seen = [name for name in ("inputs", "pairs") if name in columns]
+        seen = [name for name in ("inputs", PAIRS) if name in columns]
         inputs = np.concatenate(
             [np.nan_to_num(read_column(rows, name)).reshape(len(rows), -1) for name in seen], axis=1
         )

@@ -10,12 +10,12 @@ grid.yaml has these keys (see architecture_confirmed/grid.yaml and, with pretrai
   ``reference`` prediction that takes its place; ``fold``, with ``number`` and ``of``, for cross-validation; for cells
   that finetune also ``pretrain``, a recipe of many tasks (``tasks``, a mapping of names to the fields of TaskRecipe,
   null to leave a task out, and ``training``), run once for all cells that share it, and ``finetune``
-  (:class:`Start`);
+  (:class:`~.sections.CellStart`);
 - ``axes``: each axis is a list of values of the training field of the same name, or a mapping of names to sections that
   are merged over the base, later axes over earlier ones. One axis is ``seed``. A cell takes one value of every axis;
 - ``tuned``: sections for the cells that take certain values, ``{at: {axis: value}, …}``, merged after the axes: what
   was chosen for one arm at one size; a list of values means each of them;
-- ``report``: see :class:`Report`;
+- ``report``: see :class:`~.sections.Report`;
 - ``keep``: true keeps the folders of finished runs, which lie under ``runs`` (by default runs/experiments/NAME);
 - ``retired``: why the cells can no longer be run, and the last revision that could. The report can always be made.
 """
@@ -36,7 +36,7 @@ from ..training.stream import stream_of
 from ._axes import SECTIONS, Cell, Tuned, merge, read_axis
 from ._content import data_fingerprint, fingerprint, weights_fingerprint
 from .folds import Fold
-from .sections import Report, Start, known, mapping
+from .sections import CellStart, Report, known, mapping
 from .store import Store
 
 PROVENANCE = ("revision", "torch", "transformers", "asen_hf", "platform", "threads", "finished")
@@ -227,11 +227,11 @@ class Grid:
         fold = self.sections(cell).get("fold")
         return None if fold is None else Fold(**known(fold, ["number", "of"]))
 
-    def start(self, cell: Cell) -> Start:
+    def start(self, cell: Cell) -> CellStart:
         """What the cell's training starts from. ``ValueError`` names the grid and the cell."""
         with naming(f"grid {self.folder / 'grid.yaml'}, cell {describe(cell)}: finetune"):
-            fields = [field.name for field in dataclasses.fields(Start)]
-            start = Start(**known(self.sections(cell).get("finetune", {}), fields))
+            fields = [field.name for field in dataclasses.fields(CellStart)]
+            start = CellStart(**known(self.sections(cell).get("finetune", {}), fields))
             if start.from_scratch and start.init_from is not None:
                 raise ValueError("from_scratch has no trained rows, so it cannot be combined with init_from")
             has_source = start.checkpoint is not None or "pretrain" in self.sections(cell)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ..evaluation.row_outcomes import RowOutcomes
 
+SIGNIFICANCE = 0.05
+"""The level: an adjusted p-value below it tells two arms apart."""
 DRAWS = 10_000
 _DRAWS_OF_OTHER_METRICS = 1_000  # a metric that is no mean over rows is computed anew for each draw
 _BLOCK = 2**22  # counts in memory at a time

@@ -12,7 +12,7 @@ from datasets import DatasetDict
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.collator import MASK, collate
+from ..data.collator import collate
 from ..evaluation.reference_predictions import REFERENCES, fit_reference
 from ..evaluation.row_outcomes import RowOutcomes, rows_digest
 from ..evaluation.scores import Score, score_predictions
@@ -82,12 +82,6 @@ def augmented(task: TaskConfig, train: dict[str, NDArray], seed: int) -> dict[st
         return train
     elements = value_group(task).random_elements(min(copies * count, 1000), seed)
     chosen = torch.from_numpy(np.random.default_rng(seed).integers(len(elements), size=copies * count))
-    action = RowAction(task, elements)
     repeated = {name: torch.from_numpy(np.concatenate([column] * copies)) for name, column in train.items()}
-    repeated["inputs"] = action.inputs(repeated["inputs"], chosen)
-    repeated["labels"] = action.labels(repeated["labels"], chosen)
-    if "pairs" in repeated:
-        repeated["pairs"] = action.pairs(repeated["pairs"], chosen)
-    if MASK in repeated:
-        repeated[MASK] = action.nodes(repeated[MASK], chosen)
-    return {name: np.concatenate([column, repeated[name].numpy()]) for name, column in train.items()}
+    moved = RowAction(task, elements).columns(repeated, chosen)
+    return {name: np.concatenate([column, moved[name].numpy()]) for name, column in train.items()}

@@ -15,7 +15,10 @@ from ..model.orbits import orbit_labels
 
 
 class InputLayers(nn.Module):
-    """ASEN's input layers (LayerNorm → ReLU → Linear → LayerNorm), after learned positions if asked for."""
+    """ASEN's input layers (LayerNorm → ReLU → Linear → LayerNorm), after learned positions if asked for.
+
+    ReLU is fixed, whatever ``hidden_act`` says.
+    """
 
     def __init__(self, config: AsenConfig, task: TaskConfig, has_positions: bool):
         super().__init__()

@@ -34,8 +34,7 @@ from ..training._statistics import with_training_statistics
 from ..training.finetune import prepare_model
 from ..training.judging import judged
 from ..training.loop import total_steps, train
-from ..training.recipe import Recipe
-from ..training.recipe import Start as RecipeStart
+from ..training.recipe import Recipe, Start
 from ..training.stream import StreamWork, stream_model, stream_of
 from ..training.work import MultitaskWork, subsample
 from ._attempts import Attempts, alone, attempt
@@ -44,7 +43,7 @@ from ._content import fingerprint
 from .grid import OUTCOMES_NAME, PROVENANCE, RUNS, Grid, describe
 from .reference_runs import run_reference
 from .rivals import RivalConfig, RivalForMultitask
-from .sections import Start
+from .sections import CellStart
 
 
 def run_cell(grid: Grid, cell: Cell, **overrides: Any) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def _run_cell(grid: Grid, cell: Cell, recipe: Recipe, pretraining: Recipe | None
         rows = len(known)
         fit_read_out(model, name, collate(model.config.tasks[name], known))
     elif not start_from.zero_shot:
-        recipe.start = RecipeStart(init_from=start_from.init_from)
+        recipe.start = Start(init_from=start_from.init_from)
         work = MultitaskWork(model, data, recipe, validated=[name])
         record = train(model, work, recipe)["validation"]
         validation, best_step = record.scores[name].value, record.step or 0
@@ -139,7 +138,7 @@ def _provenance() -> dict[str, Any]:
 
 
 def starting_model(
-    recipe: Recipe, pretraining: Recipe | None, start: Start, tasks: dict[str, TaskConfig], architecture: Any
+    recipe: Recipe, pretraining: Recipe | None, start: CellStart, tasks: dict[str, TaskConfig], architecture: Any
 ) -> AsenForMultitask:
     """What the cell's training starts from: random weights, or pretrained ones with the tasks added, the main first."""
     set_seed(recipe.training.seed)

@@ -57,7 +57,7 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class CellStart:
     """What a cell with pretraining, or with a checkpoint, starts from.
 
     Attributes:

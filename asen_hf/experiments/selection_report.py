@@ -15,17 +15,17 @@ from matplotlib.figure import Figure
 
 from ..closures import order_text
 from ..data import collate
-from ..evaluation.metrics import METRICS, details
+from ..evaluation.metrics import METRICS
 from ..evaluation.reference_predictions import reference_predictions
 from ..evaluation.row_outcomes import RowOutcomes
-from ..model.heads import is_known
+from ..evaluation.scores import score_predictions
 from ..plots._saving import save_figure
 from ..plots.experiments import Ranked, plot_ranking, ranking_size
 from ..training.work import subsample
+from ._tables import table
 from .grid import OUTCOMES_NAME, Grid
-from .paired_bootstrap import Comparison, compare
-
-SIGNIFICANCE = 0.05
+from .paired_bootstrap import SIGNIFICANCE, Comparison, compare
+from .report import hours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +151,7 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
     best = standings[0]
     winner = next(standing for standing in standings if standing.candidate.group)
     symmetry = "" if winner is best else f" The best symmetry is **{winner.candidate.name}**."
-    hours = sum(float(row["wall_seconds"]) for row in grid.rows()) / 3600
-    store = grid.rows()[0]
+    runs = grid.rows()
     lines = [
         f"# {grid.description}",
         "",
@@ -162,16 +161,14 @@ def write_ranking(grid: Grid, standings: list[Standing]) -> None:
         f"the same learning rates ({', '.join(grid.axes['lr'])}), chosen by validation on the first run.",
         *(["", grid.findings] if grid.findings else []),
         "",
-        f"| {' | '.join(rows[0])} |",
-        f"|{' --- |' * len(rows[0])}",
-        *(f"| {' | '.join(map(str, row.values()))} |" for row in rows),
+        *table(list(rows[0]), [[str(cell) for cell in row.values()] for row in rows]),
         "",
         "Reference predictions, without a network, on the test rows of the first seed: " + _references(grid) + ".",
         "",
         "![validation scores of all candidates](ranking.png)",
         "",
-        f"All {len(grid.rows())} runs together took {hours:.2f} hours, with {store['threads']} thread each, on "
-        f"{store['platform']}, torch {store['torch']}. Recipe of all runs: `grid.yaml`; the checkpoint of the best "
+        f"All {len(runs)} runs together took {hours(runs):.2f} hours, with {runs[0]['threads']} thread each, on "
+        f"{runs[0]['platform']}, torch {runs[0]['torch']}. Recipe of all runs: `grid.yaml`; the checkpoint of the best "
         f"symmetry's best seed: `{grid.folder / 'best'}`.",
     ]
     (grid.folder / "ranking.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -242,11 +239,11 @@ def _references(grid: Grid) -> str:
     data = rows[name]
     train = subsample(data["train"], recipe.training)
     labels = collate(task, data["test"])["labels"]
-    compute, known, shown = METRICS[str(task.metric)].compute, is_known(task, labels), []
+    shown = []
     for name, guess in reference_predictions(task, train, data["test"]).items():
-        more = ", ".join(f"{key} {value:.4g}" for key, value in details(task, guess, labels, known).items())
-        value = f"{name.replace('_', ' ')} {compute(guess, labels, known):.4g}"
-        shown.append(value + (f" ({more})" if more else ""))
+        score = score_predictions(task, guess, labels)
+        more = ", ".join(f"{key} {value:.4g}" for key, value in score.details.items())
+        shown.append(f"{name.replace('_', ' ')} {score.value:.4g}" + (f" ({more})" if more else ""))
     return "; ".join(shown)
 
 

@@ -20,9 +20,8 @@ from ._scores import (
     subjects_of,
 )
 from .grid import Grid
-from .paired_bootstrap import holm
+from .paired_bootstrap import SIGNIFICANCE, holm
 
-LEVEL = 0.05
 _PREPOSITIONS = {"ahead": "ahead of", "behind": "behind", "not told apart": "not told apart from"}
 
 
@@ -51,7 +50,7 @@ class Verdict:
     @property
     def outcome(self) -> str:
         """``ahead``, ``behind`` or ``not told apart``: the first two only with an adjusted p below .05."""
-        if not self.p < LEVEL:
+        if not self.p < SIGNIFICANCE:
             return "not told apart"
         return "ahead" if self.gain > 0 else "behind"
 

@@ -19,7 +19,7 @@ from ..evaluation.scoreboard import format_error, format_numbers
 from ..evaluation.scores import TEST_SCORES_NAME, Score, ScoreRecord
 from ..model.checkpoints import find_checkpoint
 from ..model.configuration_asen import TaskConfig
-from ..model.configuration_html import group_text, value_maps_text
+from ..model.configuration_html import group_text, inputs_text, outputs_text, value_maps_text
 from ..model.configuration_symmetries import seen_symmetry
 from ..model.modeling_asen import AsenForMultitask
 from ..model.orbits import orbit_labels
@@ -179,16 +179,9 @@ def _task_cells(name: str, task: TaskConfig, report: ClosureReport | None, has_v
         known = report.order if report.values is None else report.values.orders.outputs
         order = "unknown" if known is None else order_text(known)
         is_two_closed = {None: "unknown", True: "yes", False: "no"}[report.is_two_closed]
-    inputs = f"{task.num_features} features" if task.vocab_size is None else f"one of {task.vocab_size} tokens"
-    if task.pair_vocab_size is not None:
-        inputs += f"; per pair one of {task.pair_vocab_size} categories"
-    elif task.pair_features is not None:
-        inputs += f"; per pair {task.pair_features} number{'s' * (task.pair_features > 1)}"
-    kind = "classes" if not task.is_regression else "value" if task.output_size == 1 else "values"
-    outputs = f"{task.output_size} {kind} per {'unordered pair' if task.symmetric_outputs else task.output_level}"
     value_maps = [value_maps_text(task) or "-"] if has_value_maps else []
     cells = [group_text(task), *value_maps, f"{task.degree:,}", order, f"{rank:,}", is_two_closed, _labelled(task)]
-    return [code(name), *map(shown, cells), inputs, outputs]
+    return [code(name), *map(shown, cells), inputs_text(task), outputs_text(task)]
 
 
 def _labelled(task: TaskConfig) -> str:

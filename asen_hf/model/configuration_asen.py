@@ -99,9 +99,9 @@ class AsenConfig(PreTrainedConfig):
             pass. A trained model may be loaded with more passes, ``from_pretrained(folder, num_recurrences=16)``.
         num_attention_heads: number of heads, whose outputs are concatenated; must divide ``hidden_size``.
         negative_slope: slope of GATv2's LeakyReLU.
-        hidden_act: ``"relu"``, ``"silu"`` or ``"gelu"``: after every GATv2 layer's LayerNorm, where it is left out
-            ``"relu"`` (the paper's), or inside every transformer layer's MLP, where it is left out ``"gelu"``. A smooth
-            one suits smooth outputs, such as energies.
+        hidden_act: ``"relu"``, ``"silu"`` or ``"gelu"``: in the input layers, and after every GATv2 layer's LayerNorm
+            or inside every transformer layer's MLP. Where it is left out, ``"relu"`` (the paper's) with GATv2, and
+            ``"gelu"`` with transformer layers. A smooth one suits smooth outputs, such as energies.
         hidden_dropout_prob: dropout probability of every layer's update, before the residual sum.
         layer_norm_eps: epsilon of every LayerNorm.
         gated_messages: whether orbital features also gate messages: ``(1 + g) ⊙ W_s h_j``, g one number per channel in

@@ -32,8 +32,8 @@ def task_html(task: TaskConfig) -> str:
     edges = "" if task.edges is None else f", {len(task.edges):,} edges"
     facts |= {
         "support": f"{task.support}{edges}; symmetry breaking by {task.symmetry_breaking}",
-        "inputs": _inputs(task),
-        "outputs": _outputs(task),
+        "inputs": inputs_text(task),
+        "outputs": outputs_text(task),
         "names": _names(task.label_names),
         "loss, metric": f"{task.loss}, {task.metric}",
     }
@@ -51,7 +51,7 @@ def config_html(config: AsenConfig) -> str:
     )
     head = ["task", "group", "degree", "inputs", "outputs", "metric"]
     rows = [
-        [name, group_text(task), f"{task.degree:,}", _inputs(task), _outputs(task), task.metric]
+        [name, group_text(task), f"{task.degree:,}", inputs_text(task), outputs_text(task), task.metric]
         for name, task in [*config.tasks.items()][:_MOST_TASKS]
     ]
     left_out = len(config.tasks) - len(rows)
@@ -84,13 +84,21 @@ def value_maps_text(task: TaskConfig) -> str:
     return f"{count}, averaged over {len(group.cosets):,} coset{'' if len(group.cosets) == 1 else 's'}"
 
 
-def _inputs(task: TaskConfig) -> str:
+def inputs_text(task: TaskConfig) -> str:
+    """What a row gives per node and per pair, such as ``"one of 4 tokens per node; 1 number per pair"``."""
     if task.num_features is None:
-        return f"{task.vocab_size:,} tokens"
-    return f"{task.num_features:,} feature{'s' * (task.num_features > 1)} per node"
+        nodes = f"one of {task.vocab_size:,} tokens per node"
+    else:
+        nodes = f"{task.num_features:,} feature{'s' * (task.num_features > 1)} per node"
+    if task.pair_vocab_size is not None:
+        return f"{nodes}; one of {task.pair_vocab_size:,} categories per pair"
+    if task.pair_features is not None:
+        return f"{nodes}; {task.pair_features:,} number{'s' * (task.pair_features > 1)} per pair"
+    return nodes
 
 
-def _outputs(task: TaskConfig) -> str:
+def outputs_text(task: TaskConfig) -> str:
+    """What the network says of a row, such as ``"5 labels per graph"``: values, labels or classes, and of what."""
     kind = "value" if task.is_regression else "label" if task.is_multi_label else "class"
     plural = "" if task.output_size == 1 else "es" if kind == "class" else "s"
     place = "unordered pair" if task.symmetric_outputs else task.output_level

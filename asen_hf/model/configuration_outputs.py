@@ -23,6 +23,33 @@ _LOSSES = {  # the first is the default
 
 
 def check_outputs_declared(task: TaskConfig) -> None:
+    """Fill in what a task does not say of its outputs, and check what it says.
+
+    Raises:
+        ValueError: ``num_labels``, ``loss``, ``metric``, ``class_weights``, ``label_names``, ``label_mean``,
+            ``label_scale``, ``residual_feature``, ``pooling``, ``pool_by_orbit``, ``linear_skip`` or
+            ``partner_counts`` do not suit the rest of the config.
+    """
+    _fill_defaults(task)
+    _check_labels(task)
+    _check_residual(task)
+    require(
+        task.output_level == "graph" or (task.pooling is None and not task.pool_by_orbit),
+        'pooling and pool_by_orbit need output_level="graph": outputs of nodes and of pairs pool nothing',
+    )
+    require(
+        not task.linear_skip or (task.num_features is not None and task.is_regression and task.output_level != "pair"),
+        "linear_skip needs a regression of nodes or graphs on continuous inputs",
+    )
+    require(
+        not task.partner_counts or can_count_partners(task),
+        "partner_counts needs outputs of nodes or graphs, and relations or pair_vocab_size; pair_features cannot be "
+        "counted",
+    )
+
+
+def _fill_defaults(task: TaskConfig) -> None:
+    """``num_labels``, ``loss`` and ``metric``: checked where they are stated, else the first that suits."""
     least = 2 if task.problem_type == "single_label_classification" else 1
     if task.num_labels is None:
         task.num_labels = len(task.label_names) if task.label_names is not None else least
@@ -39,12 +66,12 @@ def check_outputs_declared(task: TaskConfig) -> None:
     if task.metric is None:
         task.metric = suits[0]  # type: ignore[assignment]
     require(task.metric in suits, f"metric must be {' or '.join(suits)} for this task, got {task.metric!r}")
+
+
+def _check_labels(task: TaskConfig) -> None:
+    """Weights, names and statistics of the labels."""
     if task.class_weights is not None:
         _check_class_weights(task, task.class_weights)
-    require(
-        task.output_level == "graph" or (task.pooling is None and not task.pool_by_orbit),
-        'pooling and pool_by_orbit need output_level="graph": outputs of nodes and of pairs pool nothing',
-    )
     if task.label_names is not None:
         require(
             len(set(task.label_names)) == task.num_labels == len(task.label_names),
@@ -55,24 +82,18 @@ def check_outputs_declared(task: TaskConfig) -> None:
     task.label_mean, task.label_scale = checked_statistics(
         task.label_mean, task.label_scale, size, names, "num_labels of a regression"
     )
-    if task.residual_feature is not None:
-        require(
-            task.num_features is not None and task.output_level == "node" and task.is_regression,
-            "residual_feature needs a node-level regression on continuous inputs",
-        )
-        require(
-            0 <= task.residual_feature < (task.num_features or 0),
-            f"residual_feature must be in 0 … {(task.num_features or 0) - 1}, got {task.residual_feature}",
-        )
 
+
+def _check_residual(task: TaskConfig) -> None:
+    if task.residual_feature is None:
+        return
     require(
-        not task.linear_skip or (task.num_features is not None and task.is_regression and task.output_level != "pair"),
-        "linear_skip needs a regression of nodes or graphs on continuous inputs",
+        task.num_features is not None and task.output_level == "node" and task.is_regression,
+        "residual_feature needs a node-level regression on continuous inputs",
     )
     require(
-        not task.partner_counts or can_count_partners(task),
-        "partner_counts needs outputs of nodes or graphs, and relations or pair_vocab_size; pair_features cannot be "
-        "counted",
+        0 <= task.residual_feature < (task.num_features or 0),
+        f"residual_feature must be in 0 … {(task.num_features or 0) - 1}, got {task.residual_feature}",
     )
 
 

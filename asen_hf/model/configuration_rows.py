@@ -1,4 +1,4 @@
-"""Checks of a task's rows: shapes, dtypes and ranges, where they enter."""
+"""Columns of a task's rows, and their checks: shapes, dtypes and ranges, where they enter."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 IGNORED_CLASS = -100  # PyTorch's ignore_index for cross entropy
 MISSING_TOKEN = -1
+# Columns that rows may have beside inputs and labels.
+PAIRS = "pairs"  # (N, n, n) or (N, n, n, P): pair inputs, row = target, column = source
+MASK = "attention_mask"  # (N, n): 1 for the nodes that a row has, 0 for padding
+WEIGHTS = "weights"  # (N,): a factor of the row's loss
+COSETS = "cosets"  # (N,), of batches: which one of the cosets a row is averaged over, instead of all
 _CLASSES = "biu"  # kinds of dtypes whose entries are classes, tokens or categories: true is 1 and false is 0
 
 _NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"

@@ -40,6 +40,7 @@ from transformers.utils.generic import can_return_tuple
 from ._checking import check_tensor
 from .configuration_asen import AsenConfig, TaskConfig
 from .configuration_names import PRIOR
+from .configuration_rows import COSETS, MASK, PAIRS, WEIGHTS
 from .heads import Head, fill_padding, pool, pooling_of, predictions, probabilities, task_loss, without_padding
 from .init_from import (
     equal_outputs,
@@ -183,6 +184,12 @@ class AsenForMultitask(AsenPreTrainedModel):
                 all.
             num_labels: ``{task: number}`` that divides the sum of the task's losses, as ``num_items_in_batch`` in
                 :meth:`forward`.
+
+        Returns:
+            ``{task: loss}``, scalars, in the order of ``batch``.
+
+        Raises:
+            ValueError: as for :meth:`forward`.
         """
         num_labels = num_labels or {}
         outputs = self.asen.run(batch)
@@ -203,7 +210,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         return [self._logits(name, after_pass, output, columns) for after_pass in states]
 
     def _logits(self, name: str, states: Tensor, output: BackboneOutput, columns: Mapping[str, Tensor]) -> Tensor:
-        task, head, chosen = self.config.tasks[name], self.heads[name], columns.get("cosets")
+        task, head, chosen = self.config.tasks[name], self.heads[name], columns.get(COSETS)
         sheets = self.asen.sheets(name)
         graph = output.rows.graph
 
@@ -246,9 +253,9 @@ class AsenForMultitask(AsenPreTrainedModel):
         check_tensor(task.check_labels, labels, name)
         if labels.shape[0] != inputs.shape[0]:
             raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
-        mask = columns.get("attention_mask")
+        mask = columns.get(MASK)
         labels = labels if mask is None else without_padding(task, labels, mask)
-        losses = [task_loss(task, logits, labels, inputs, num_labels, columns.get("weights")) for logits in read_outs]
+        losses = [task_loss(task, logits, labels, inputs, num_labels, columns.get(WEIGHTS)) for logits in read_outs]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def predict(
@@ -276,7 +283,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         if context is not None:
             if not 2 <= len(context) <= 4:
                 raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {len(context)} arrays")
-            names = ("inputs", "labels", "pairs", "attention_mask")
+            names = ("inputs", "labels", PAIRS, MASK)
             rows = to_columns(self.device, **dict(zip(names, context, strict=False)))
             fitted, name = with_context(self, task, rows)
             return fitted.predict(inputs, name, batch_size, pairs, attention_mask)
@@ -285,7 +292,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
 
         def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
-            found, mask = predictions(config, logits, rows["inputs"]), rows.get("attention_mask")
+            found, mask = predictions(config, logits, rows["inputs"]), rows.get(MASK)
             return found if mask is None else without_padding(config, found, mask)
 
         return self._in_batches(columns, task, batch_size, read)

@@ -17,6 +17,7 @@ from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
 from .configuration_names import PRIOR
 from .configuration_pairs import num_colours
+from .configuration_rows import COSETS, MASK, PAIRS
 from .configuration_values import require
 from .heads import pool, pooling_of
 from .normalization import (
@@ -137,8 +138,8 @@ class AsenModel(AsenPreTrainedModel):
         Raises:
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
                 without changing inputs, it would count more partners than fit, the donor is unknown, ``"prior"`` for
-                more than 4,096 points or in a model without a structure embedder, or an adapter changes the layers and
-                the task is the first with ``"triples"``.
+                more than 4,096 points or in a model without a structure embedder, or an adapter changes the donor, or
+                the layers where the task is the first with ``"triples"``.
         """
         task = self.config.check_new_task(name, task)
         if init_from == PRIOR:
@@ -171,7 +172,7 @@ class AsenModel(AsenPreTrainedModel):
         """Remove a task from the model and its config.
 
         Raises:
-            ValueError: the task is unknown.
+            ValueError: the task is unknown, or an adapter changes it.
         """
         self._check_unadapted(name)
         self.config.drop_task(name)
@@ -227,7 +228,7 @@ class AsenModel(AsenPreTrainedModel):
             last = sheets.mean_states(last)
         return BaseModelOutputWithPooling(
             last_hidden_state=last,
-            pooler_output=pool(last, pooling_of(self.config, task_config), mask=rows.get("attention_mask")),
+            pooler_output=pool(last, pooling_of(self.config, task_config), mask=rows.get(MASK)),
             hidden_states=output.asked(output_hidden_states, self.config, "hidden_states"),
             attentions=output.asked(output_attentions, self.config, "attentions"),
         )
@@ -262,7 +263,7 @@ class AsenModel(AsenPreTrainedModel):
     def embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
         """What the backbone reads of a task's rows; ``columns`` as for :meth:`run`, errors as of :meth:`forward`."""
         name, task = self.config.task(name)
-        inputs, pairs, mask = columns["inputs"], columns.get("pairs"), columns.get("attention_mask")
+        inputs, pairs, mask = columns["inputs"], columns.get(PAIRS), columns.get(MASK)
         check_tensor(task.check_inputs, inputs, name)
         if task.has_pairs and pairs is None:
             raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
@@ -275,7 +276,7 @@ class AsenModel(AsenPreTrainedModel):
         pairs = pairs.long() if pairs is not None and pairs.dtype == torch.bool else pairs
         compared, inputs = inputs, normalized_inputs(task, inputs)
         if (sheets := self.sheets(name)) is not None:
-            chosen = columns.get("cosets")
+            chosen = columns.get(COSETS)
             compared = inputs = sheets.expand(inputs, chosen)
             pairs = None if pairs is None else sheets.expand_pairs(pairs, chosen)
             if mask is not None:  # of a lift, it leaves no node out

@@ -20,6 +20,7 @@ from torch import Tensor
 from ._checking import check_tensor
 from .configuration_names import PRIOR
 from .configuration_outputs import can_count_partners
+from .configuration_rows import MASK, PAIRS
 from .configuration_task import TaskConfig
 from .heads import Head, is_known, without_padding
 from .normalization import normalized_labels, to_device
@@ -90,13 +91,13 @@ def _with_statistics(task: TaskConfig, name: str, context: Mapping[str, Tensor])
 
 def _checked(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The columns, labels of padding unknown. ``ValueError`` for columns that the task cannot take, or without rows."""
-    if task.has_pairs and "pairs" not in columns:
+    if task.has_pairs and PAIRS not in columns:
         raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
     checks = {
         "inputs": task.check_inputs,
         "labels": task.check_labels,
-        "pairs": task.check_pairs,
-        "attention_mask": task.check_attention_mask,
+        PAIRS: task.check_pairs,
+        MASK: task.check_attention_mask,
     }
     for key in columns.keys() & checks.keys():
         check_tensor(checks[key], columns[key], name)
@@ -105,7 +106,7 @@ def _checked(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict
         raise ValueError(f"task {name!r}: {number} rows of inputs, but {len(columns[wrong[0]])} of {wrong[0]}")
     if not number:
         raise ValueError(f"task {name!r}: fitting a head needs at least one known label, got no rows")
-    mask = columns.get("attention_mask")
+    mask = columns.get(MASK)
     labels = columns["labels"] if mask is None else without_padding(task, columns["labels"], mask)
     return {**columns, "labels": labels}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .configuration_rows import IGNORED_CLASS, MISSING_TOKEN
+from .configuration_rows import IGNORED_CLASS, MASK, MISSING_TOKEN, PAIRS
 from .configuration_symmetries import value_gathers
 from .configuration_task import TaskConfig
 from .value_maps import Element
@@ -45,6 +45,17 @@ class RowAction:
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    def columns(self, columns: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:
+        """All columns of rows, row b changed by element ``chosen[b]``.
+
+        Args:
+            columns: ``{name: (B, …)}``. ``inputs``, ``labels``, ``pairs`` and ``attention_mask`` are changed as by the
+                methods below; others, such as ``weights``, stay as they are.
+            chosen: int64 ``(B,)``.
+        """
+        moves = {"inputs": self.inputs, "labels": self.labels, PAIRS: self.pairs, MASK: self.nodes}
+        return {name: moves[name](column, chosen) if name in moves else column for name, column in columns.items()}
 
     def inputs(self, inputs: Tensor, chosen: Tensor) -> Tensor:
         """Tokens ``(B, n)`` or features ``(B, n, F)`` in raw units, row b changed by element ``chosen[b]``."""

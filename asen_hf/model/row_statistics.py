@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._symmetric_statistics import symmetric_features, symmetric_labels
+from .configuration_rows import MASK, PAIRS
 from .configuration_statistics import LARGEST_NORMALIZED, LARGEST_STATISTIC
 from .configuration_task import TaskConfig
 from .orbits import orbit_labels
@@ -59,7 +60,7 @@ def described_values(task: TaskConfig, columns: Mapping[str, np.ndarray]) -> dic
     Args:
         task, columns: as of :func:`row_statistics`.
     """
-    inputs, labels, mask = columns["inputs"], columns["labels"], columns.get("attention_mask")
+    inputs, labels, mask = columns["inputs"], columns["labels"], columns.get(MASK)
     if mask is not None and task.num_features is not None:
         inputs = np.where(mask[..., None] > 0, inputs, np.nan)
     if task.is_regression:
@@ -72,8 +73,8 @@ def described_values(task: TaskConfig, columns: Mapping[str, np.ndarray]) -> dic
 
 def pair_quantiles(task: TaskConfig, columns: Mapping[str, np.ndarray]) -> list[list[float]]:
     """Evenly spaced quantiles of every pair feature. Arguments and errors as of :func:`row_statistics`."""
-    values = columns["pairs"].reshape(-1, task.degree, task.degree, task.pair_features or 1)
-    if (mask := columns.get("attention_mask")) is not None:
+    values = columns[PAIRS].reshape(-1, task.degree, task.degree, task.pair_features or 1)
+    if (mask := columns.get(MASK)) is not None:
         has_node = mask[..., None] > 0
         values = np.where(has_node[:, :, None] & has_node[:, None], values, np.nan)
     values = values[:, ~np.eye(task.degree, dtype=bool) if task.degree > 1 else np.ones((1, 1), dtype=bool)]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from ..data.collator import MASK, collate
+from ..data.collator import collate
+from ..model.configuration_rows import MASK
 from ..model.linear_skip import LinearSkip
 from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import normalized_features, normalized_labels, to_device

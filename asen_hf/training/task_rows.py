@@ -12,11 +12,11 @@ import numpy as np
 from datasets import DatasetDict
 
 from ..data import list_tasks, load_table
-from ..data._task_columns import MASK
 from ..data.features import read_cells
 from ..data.given_rows import check_lengths, has_mask, to_splits
 from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names
 from ..model._messages import naming
+from ..model.configuration_rows import MASK
 from ..model.configuration_task import TaskConfig
 from .task_recipe import TaskRecipe, read_task_config
 

@@ -75,7 +75,8 @@ def test_pictures_and_attributions_are_drawn(run, capsys):
 
 def test_the_card_shows_pairs_and_its_example_runs(run, capsys, monkeypatch):
     text = (run / "run" / "README.md").read_text()
-    assert "one of 4 tokens; per pair 1 number" in text and "at most as many nodes as the task's degree" in text
+    assert "one of 4 tokens per node; 1 number per pair" in text
+    assert "at most as many nodes as the task's degree" in text
     example = re.search(r"```python\n(import torch.*?)```", text, flags=re.DOTALL).group(1)
     monkeypatch.chdir(run)
     capsys.readouterr()

@@ -1,5 +1,6 @@
 """Model cards say what the checkpoint's files say, in metadata that the Hub's library reads back."""
 
+import itertools
 import json
 import re
 import shlex
@@ -83,13 +84,45 @@ def test_tasks_are_listed_with_what_is_true_of_their_groups(folder):
         "moved": ["4", "4", "4", "yes"],
         "ring": ["5", "10", "3", "yes"],
     }
-    assert [tasks["moved"][key] for key in ("symmetry breaking", "input per node", "output")] == [
-        *("pairs, sparse support of 4 edges", "2 features", "1 value per node"),
+    assert [tasks["moved"][key] for key in ("symmetry breaking", "inputs", "outputs")] == [
+        *("pairs, sparse support of 4 edges", "2 features per node", "1 value per node"),
     ]
-    assert [tasks["even"][key] for key in ("symmetry breaking", "input per node", "output")] == [
-        *("pairs", "one of 3 tokens", "2 classes per graph"),
+    assert [tasks["even"][key] for key in ("symmetry breaking", "inputs", "outputs")] == [
+        *("pairs", "one of 3 tokens per node", "2 classes per graph"),
     ]
     assert tasks["ring"]["group"] == r"turns \| mirrors"  # one cell, not two
+
+
+def test_a_task_is_described_as_notebooks_describe_it(tmp_path):
+    kinds = {
+        "tokens": ({"vocab_size": 3}, "one of 3 tokens per node"),
+        "features": ({"num_features": 2}, "2 features per node"),
+        "one": ({"num_features": 1, "pair_features": 1}, "1 feature per node; 1 number per pair"),
+        "numbers": ({"vocab_size": 3, "pair_features": 2}, "one of 3 tokens per node; 2 numbers per pair"),
+        "bonds": ({"vocab_size": 3, "pair_vocab_size": 4}, "one of 3 tokens per node; one of 4 categories per pair"),
+    }
+    labels = {
+        "class": ({"problem_type": "single_label_classification", "num_labels": 3}, "3 classes"),
+        "labels": ({"problem_type": "multi_label_classification", "num_labels": 5}, "5 labels"),
+        "label": ({"problem_type": "multi_label_classification", "num_labels": 1}, "1 label"),
+        "value": ({"problem_type": "regression"}, "1 value"),
+        "values": ({"problem_type": "regression", "num_labels": 2}, "2 values"),
+    }
+    tasks, said = {}, {}
+    for (kind, (inputs, given)), (label, (outputs, noun)), level in itertools.product(
+        kinds.items(), labels.items(), ("node", "pair", "graph")
+    ):
+        name = f"{kind}-{label}-{level}"
+        fields = {"symmetric_outputs": level == "pair" and kind == "bonds"}
+        tasks[name] = TaskConfig(group="C4", **inputs, **outputs, output_level=level, **fields)
+        said[name] = (given, f"{noun} per {'unordered pair' if fields['symmetric_outputs'] else level}")
+    folder = finished_run(tmp_path / "asen-kinds", tasks, [TaskRecipe(name) for name in tasks], {})
+    rows = table_of(model_card(str(folder)), "Tasks")
+    assert {name: (row["inputs"], row["outputs"]) for name, row in rows.items()} == said
+    table = AsenConfig(tasks=tasks)._repr_html_()
+    for name, cells in said.items():
+        for cell in cells:
+            assert cell in table.split(name)[1].split("</tr>")[0] and cell in tasks[name]._repr_html_()
 
 
 def test_value_maps_are_a_column_where_a_task_has_some(tmp_path):

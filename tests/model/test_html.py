@@ -27,12 +27,18 @@ def cells(text):
 @pytest.mark.parametrize(
     ("shown", "said"),
     [
-        (TASK, ["S5 wr S2", "10", "3 tokens", "2 classes per node", f"no, {HOSTILE}", "1 of points, 3 of pairs"]),
+        (
+            TASK,
+            [
+                *("S5 wr S2", "10", "one of 3 tokens per node", "2 classes per node", f"no, {HOSTILE}"),
+                "1 of points, 3 of pairs",
+            ],
+        ),
         (
             TaskConfig(degree=600, num_features=1, problem_type="regression"),
             ["0 generators", "600", "1 value per node"],
         ),
-        (AsenConfig(tasks={"a/task": TASK}), ["a/task", "S5 wr S2", "10", "3 tokens", "accuracy"]),
+        (AsenConfig(tasks={"a/task": TASK}), ["a/task", "S5 wr S2", "10", "one of 3 tokens per node", "accuracy"]),
         (
             TaskConfig(**BOARD),
             [

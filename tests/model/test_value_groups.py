@@ -99,6 +99,30 @@ def test_tokens_and_classes_become_what_stands_at_their_place():
     assert action.labels(torch.tensor([[-100, 2]]), first).tolist() == [[-100, 2]]
 
 
+def test_all_columns_of_a_row_are_changed_by_the_same_element():
+    task = TaskConfig(group="S3", vocab_size=2, pair_vocab_size=9, value_symmetries=[{"inputs": [1, 0]}])
+    elements = value_group(task).random_elements(8, seed=1)
+    columns = {
+        "weights": torch.rand(8),
+        "inputs": torch.randint(2, (8, 3)),
+        "labels": torch.randint(2, (8, 3)),
+        "pairs": torch.randint(9, (8, 3, 3)),
+        "attention_mask": torch.rand(8, 3) < 0.5,
+        "cosets": torch.arange(8),
+    }
+    found = RowAction(task, elements).columns(columns, torch.arange(8))
+    assert list(found) == list(columns)
+    swap = value_group(task).maps.images[:, :2]  # (maps, tokens)
+    for row, element in enumerate(elements):
+        image = {name: column[row].clone() for name, column in columns.items()}
+        for i, j in enumerate(element.points):
+            image["inputs"][j] = int(swap[element.maps[i], columns["inputs"][row, i]])
+            for name in ("labels", "attention_mask"):
+                image[name][j] = columns[name][row, i]
+            image["pairs"][j, element.points] = columns["pairs"][row, i]
+        assert all(torch.equal(found[name][row], values) for name, values in image.items())
+
+
 def test_an_element_and_its_inverse_undo_each_other():
     for seed in range(30):
         try:
