@@ -118,7 +118,7 @@ class TrainingRecipe:
     patience: int | None = described(
         "Stop after this many validations without a lower loss; default: train to the end.", None
     )
-    eval_batch_size: int = described("Batch size in validation.", 256)
+    eval_batch_size: int = described("Batch size in validation and testing.", 256)
     logging_steps: int = described("Number of steps between reports of the loss.", 10)
     report_to: str = described("Accelerate tracker, such as tensorboard; none for no tracker.", "none")
     resume_from_checkpoint: str | None = described(

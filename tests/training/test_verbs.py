@@ -107,6 +107,23 @@ def test_the_backbone_is_slower_unless_there_is_nothing_to_keep(model, arrays, t
     assert rates == pytest.approx({"default": 1e-3, "donor": 1e-4, "scratch": 2e-3})
 
 
+def test_no_forward_pass_has_more_rows_than_the_recipe_allows(model, arrays, tmp_path, monkeypatch):
+    """Of validation, of the test scores and of the equivariance errors; of ``evaluate`` too."""
+    sizes, forward = [], AsenForMultitask.forward
+
+    def counted(self, inputs, *rest, **columns):
+        sizes.append(len(inputs))
+        return forward(self, inputs, *rest, **columns)
+
+    monkeypatch.setattr(AsenForMultitask, "forward", counted)
+    settings = {"max_steps": 2, "rows_per_task": 4, "eval_batch_size": 4}
+    result = asen_hf.finetune(model, RING, arrays, output_dir=tmp_path / "run", **settings)
+    assert sizes and max(sizes) == 4
+    sizes.clear()
+    asen_hf.evaluate(result.model, arrays, batch_size=4)
+    assert sizes and max(sizes) == 4
+
+
 def test_runs_of_one_program_may_differ_in_precision(model, arrays):
     for precision in ("no", "bf16", "no"):
         assert asen_hf.finetune(model, RING, arrays, mixed_precision=precision, **QUICK).scores
