@@ -232,6 +232,11 @@ class Recipe:
             self.start,
         )
 
+    def refuse_start(self) -> None:
+        """Raise ``ValueError`` if the recipe records a finetuning: training from random weights would not repeat it."""
+        if self.start is not None:
+            raise ValueError("the recipe has a section start, so it records a finetuning: use finetune")
+
     def load(self) -> tuple[dict[str, TaskConfig], dict[str, DatasetDict]]:
         """All tasks' configs and rows, by name."""
         configs, data = {}, {}

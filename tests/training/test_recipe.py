@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from asen_hf import AsenConfig, TaskConfig
+from asen_hf.commands import pretrain, select
 from asen_hf.commands._command_line import argument_parser, parse_with_recipe
 from asen_hf.training.recipe import ModelRecipe, Recipe, Start, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe
@@ -179,6 +180,18 @@ def test_flags_override_the_file_and_leave_the_rest_of_it(recipe_file):
     assert (recipe.training.lr, recipe.training.num_epochs) == (1e-4, 3.0)
     assert (recipe.model.hidden_size, recipe.model.gated_messages) == (8, False)
     assert [task.name for task in recipe.tasks] == ["equivariant/palindrome", "short"]
+
+
+def test_every_other_section_of_the_file_stays(recipe_file):
+    """The start of a finetuning too, which pretraining and selection then refuse: they begin with random weights."""
+    recipe = Recipe(ModelRecipe(), [TaskRecipe("equivariant/palindrome")], TrainingRecipe(), Start("runs/donor"))
+    assert {field.name for field in dataclasses.fields(Recipe)} == {"model", "tasks", "training", "start"}
+    path = recipe_file(recipe.to_dict())
+    assert parse([], path) == recipe
+    for command in (pretrain, select):
+        with pytest.raises(ValueError, match="the recipe has a section start, so it records a finetuning"):
+            command.main(["--recipe", str(path), "--output_dir", str(path.parent / "run")])
+    assert not (path.parent / "run").exists()
 
 
 def test_the_recipe_flag_names_another_file(tmp_path, recipe_file):
