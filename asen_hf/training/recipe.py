@@ -137,8 +137,10 @@ class TrainingRecipe:
         for name in ("lr", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.backbone_lr is not None and not self.backbone_lr >= 0:
-            raise ValueError(f"backbone_lr must not be negative, got {self.backbone_lr}")
+        for name in ("backbone_lr", "weight_decay", "free_row_decay"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:  # nor NaN
+                raise ValueError(f"{name} must not be negative, got {value}")
         if not 0 <= self.warmup_ratio <= 1:
             raise ValueError(f"warmup_ratio must be in [0, 1], got {self.warmup_ratio}")
         if self.max_steps < 1 and not self.num_epochs > 0:

@@ -293,14 +293,31 @@ def test_bad_flags_are_refused_by_name(recipe_file, flags, message):
     [
         *((name, 0) for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size")),
         *((name, value) for name in ("lr", "max_grad_norm") for value in (0.0, -1.0, float("nan"))),
-        *(("backbone_lr", -1e-3), ("warmup_ratio", 1.5), ("warmup_ratio", -0.1), ("num_epochs", 0.0)),
-        *(("num_epochs", float("nan")), ("backbone_lr", float("nan")), ("warmup_ratio", float("nan"))),
+        *(
+            (name, value)
+            for name in ("backbone_lr", "weight_decay", "free_row_decay", "warmup_ratio")
+            for value in (-1e-3, float("nan"))
+        ),
+        *(("warmup_ratio", 1.5), ("num_epochs", 0.0), ("num_epochs", float("nan"))),
         ("eval_steps", -1),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         TrainingRecipe(**{name: value})
+
+
+def test_every_number_of_the_section_has_a_bound_or_takes_any_value():
+    """A new field of numbers belongs among the settings above, or here."""
+    free = {"max_steps", "seed", "train_rows"}  # the last is compared with the rows
+    bounded = {"rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size", "eval_steps"}
+    bounded |= {"patience", "lr", "max_grad_norm", "backbone_lr", "weight_decay", "free_row_decay", "warmup_ratio"}
+    bounded |= {"num_epochs"}
+    numbers = {name for name in TRAINING_FIELDS if type(OTHER[name]) in (int, float)}
+    assert numbers == free | bounded
+    for name in bounded:
+        with pytest.raises(ValueError, match=name):
+            TrainingRecipe(**{name: -1})
 
 
 def test_epochs_do_not_matter_where_steps_are_given():
