@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import warnings
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.commands.main import main
 from asen_hf.training.recipe import Recipe
+from asen_hf.training.task_rows import task_rows
 
 RING = {"group": "D6", "vocab_size": 3}
 QUICK = {"max_steps": 2, "rows_per_task": 8}
@@ -71,6 +73,15 @@ def test_every_form_of_task_is_taken_and_named(model, arrays, files):
     ):
         result = asen_hf.finetune(model, task, data, keep_tasks=True, **QUICK)
         assert list(result.scores) == [name] and set(result.model.config.tasks) == {"ring", name}
+
+
+@pytest.mark.parametrize("old", [{}, {"weak_support": False}, {"weak_support": True, "edges": [[0, 1], [1, 0]]}])
+def test_a_task_is_the_same_from_a_dict_and_from_its_file(arrays, tmp_path, old):
+    """Of older versions too, whose fields ``TaskConfig`` no longer has."""
+    fields, path = {**RING, "group": "E6", **old}, tmp_path / "task.json"
+    path.write_text(json.dumps(fields))
+    rows = [task_rows(task, arrays).config for task in (fields, MappingProxyType(fields), str(path))]
+    assert rows == [TaskConfig.from_dict(fields)] * 3
 
 
 def test_a_folder_records_where_rows_come_from_and_evaluate_reads_it(model, files, tmp_path):
