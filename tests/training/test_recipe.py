@@ -363,6 +363,48 @@ def test_generators_override_a_registered_tasks_group_and_nothing_else():
     assert rows["train"]["inputs"][:] == same_rows["train"]["inputs"][:]
 
 
+# A value of every field of a task that is not the field's default.
+TASK_FIELDS = {
+    "source": "equivariant/intersect",
+    "options": {"length": 4},
+    "generators": [[[0, 1]]],
+    "num_rows": 40,
+    "inputs_columns": ["a", "b", "c"],
+    "labels_columns": ["x", "y", "z"],
+    "split_column": "person",
+    "time_column": "day",
+    "augmentation": "C3",
+    "group_name": "mine",
+    "support": "complete",
+    "close_support": True,
+    "value_symmetries": [],
+    "symmetrization": "lift",
+    "changes": {"pooling": None},
+    "shuffle_labels": True,
+}
+OF_TABLES = {"inputs_columns", "labels_columns", "split_column", "time_column"}
+OF_REGISTERED_TASKS = {"source", "options", "num_rows"}
+
+
+@pytest.mark.parametrize("name", TASK_FIELDS)
+def test_a_field_that_would_have_no_effect_is_refused_by_its_name(name):
+    assert TASK_FIELDS.keys() == {field.name for field in dataclasses.fields(TaskRecipe)} - {
+        *("name", "dataset", "task_config")
+    }
+    field = {name: TASK_FIELDS[name]}
+    table = {"dataset": "t.csv", "task_config": MINE}
+    if name in OF_TABLES:
+        with pytest.raises(ValueError, match=f"only a table, dataset, has {name}"):
+            TaskRecipe("mine", **field)
+        source = table
+    else:
+        source = {}
+        if name in OF_REGISTERED_TASKS:
+            with pytest.raises(ValueError, match=f"only registered tasks have {name}"):
+                TaskRecipe("mine", **table, **field)
+    assert getattr(TaskRecipe("mine", **source, **field), name) == TASK_FIELDS[name]
+
+
 def test_no_generators_are_the_trivial_group():
     config, _ = TaskRecipe("equivariant/intersect", options={"length": 4}, num_rows=40, generators=[]).load(0)
     assert config.generators == []
