@@ -45,8 +45,8 @@ class TaskRecipe:
         options: options of the registered task, as in ``get_task``, such as ``length``, ``group`` or ``data_path``.
         generators: generators, as lists of cycles, that replace the task's group. Means and scales per node that the
             task states are pooled over the orbits of the new group.
-        group_name: a name for the group of ``generators`` or ``value_symmetries``; without effect where a grid's cell takes
-            these back.
+        group_name: a name for the group of ``generators`` or ``value_symmetries``; without these, which a cell of a
+            grid may take back, it has no effect.
         support: node pairs that exchange messages: ``"complete"`` (all), ``"sparse"`` (the task's edges) or ``"weak"``
             (all, edges distinguished from the rest); by default the task's own.
         close_support: add to the edges all their images under the group, so that the support keeps the group's
