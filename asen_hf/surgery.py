@@ -1,4 +1,4 @@
-"""Rename tasks, merge two models' tasks, add value symmetries to a trained task; and recipes that need no function.
+"""Merge two models' tasks, add value symmetries to a trained task; and recipes that need no function.
 
 The recipes use ``model``, an ``AsenForMultitask``, and ``name``, one of its tasks.
 
@@ -21,7 +21,7 @@ Reinitialise the embedders and the head of a task:
 
     >>> model.add_task("fresh", model.config.tasks[name])
     >>> model.drop_task(name)
-    >>> rename_task(model, "fresh", name)
+    >>> model.rename_task("fresh", name)
 """
 
 import copy
@@ -40,19 +40,6 @@ from .model.value_symmetries import ValueSheets
 
 # Config fields that must be equal for backbones of equal weights to compute the same function.
 _BACKBONE_FIELDS = sorted(AsenConfig.__annotations__.keys() - {"tasks", "hidden_dropout_prob"})
-
-
-def rename_task(model: AsenModel | AsenForMultitask, old: str, new: str) -> None:
-    """Rename a task in the config and in every module; tasks stay sorted, and weights do not change.
-
-    Args:
-        model: changed in place.
-        old, new: the current and the new name of the task.
-
-    Raises:
-        ValueError: there is no task ``old``, ``new`` is taken or cannot be used, or an adapter changes the task.
-    """
-    model.rename_task(old, new)
 
 
 def merge_tasks(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForMultitask) -> None:

@@ -8,7 +8,7 @@ import torch
 
 import asen_hf.surgery
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig, equivariance_error, groups
-from asen_hf.surgery import add_value_symmetries, merge_tasks, rename_task
+from asen_hf.surgery import add_value_symmetries, merge_tasks
 from asen_hf.training.objective import parameter_groups
 from tests.model.test_value_symmetries import brute_force
 from tests.model.value_cases import CASES, model_of, rows_of
@@ -69,7 +69,7 @@ def assert_in_order(model, tmp_path):
 def test_a_renamed_task_predicts_as_before(cls, old, new, tmp_path):
     model = make_model(cls=cls)
     before = {name: outputs(model, name) for name in TASKS}
-    rename_task(model, old, new)
+    model.rename_task(old, new)
     assert list(model.config.tasks) == sorted({*TASKS, new} - {old})
     for name in model.config.tasks:
         assert torch.equal(outputs(model, name), before[old if name == new else name])
@@ -90,7 +90,7 @@ def test_a_renamed_task_predicts_as_before(cls, old, new, tmp_path):
 def test_a_rename_that_cannot_be_changes_nothing(old, new, message, tmp_path):
     model = make_model()
     with pytest.raises(ValueError, match=message):
-        rename_task(model, old, new)
+        model.rename_task(old, new)
     assert list(model.config.tasks) == sorted(TASKS)
     assert_in_order(model, tmp_path)
 
@@ -172,7 +172,7 @@ def test_what_cannot_be_merged_is_refused():
 def follow_recipes(model, name, lines):
     """Run some lines of the recipes in the module's docstring; return the variables."""
     examples = doctest.DocTestParser().get_examples(asen_hf.surgery.__doc__)
-    scope = {"model": model, "name": name, "rename_task": rename_task}
+    scope = {"model": model, "name": name}
     for example in examples[lines]:
         exec(example.source, scope)
     return scope

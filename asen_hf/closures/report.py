@@ -94,11 +94,6 @@ class ClosureReport:
     values: ValueReport | None = None
 
     @property
-    def all_self_paired(self) -> bool:
-        """Whether every orbital equals its converse."""
-        return self.num_self_paired == self.rank
-
-    @property
     def is_transitive(self) -> bool:
         """Whether all points are in one orbit."""
         return len(self.node_orbits) == 1

@@ -76,7 +76,7 @@ def parse_with_recipe(
     recipe = Recipe.read(path)
     parser.set_defaults(**dataclasses.asdict(recipe.model), **dataclasses.asdict(recipe.training))
     *options, model, training, _ = parser.parse_args_into_dataclasses([*arguments])
-    return Recipe(model, recipe.tasks, training), options
+    return dataclasses.replace(recipe, model=model, training=training), options
 
 
 def quiet_libraries() -> None:

@@ -22,7 +22,7 @@ from .reference_predictions import REFERENCES, reference_scores
 from .scores import Score, ScoreTable, score_splits
 
 _ELEMENTS = 20  # group elements to measure equivariance with
-_ROWS = 16  # rows to measure it on
+_ROWS = 16  # rows to measure it on, at most
 
 
 def scoreboard(
@@ -42,7 +42,8 @@ def scoreboard(
     board = ScoreTable()
     for name, splits in data.items():
         task, rows = model.config.tasks[name], splits[split]
-        columns = to_device(collate(task, rows.select(range(min(_ROWS, len(rows))))), model.device)
+        few = rows.select(range(min(_ROWS, batch_size, len(rows))))
+        columns = to_device(collate(task, few), model.device)
         inputs, pairs, mask = columns["inputs"], columns.get(PAIRS), columns.get(MASK)
         outsider = find_outsider(cast(SymmetryBreaker, model.asen.symmetry_breakers[name]))
         board[name] = dataclasses.replace(

@@ -82,8 +82,10 @@ def select(
         The candidates and rivals, best first.
 
     Raises:
-        ValueError: an unknown group, support or rival, an ``output_dir`` that holds another selection, or failed runs.
+        ValueError: an unknown group, support or rival, the recipe of a finetuning, an ``output_dir`` that holds another
+            selection, or failed runs.
     """
+    recipe.refuse_start()
     output = Path(recipe.training.output_dir)
     known_rivals = (*ARCHITECTURES, *REFERENCES)
     for flag, given, known in (("supports", supports, SUPPORTS), ("rivals", rivals, known_rivals)):

@@ -7,12 +7,13 @@ with the donor orbital of the nearest signature (see :mod:`asen_hf.model.orbital
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
+from ._messages import shortened
 from .groups import PointOrder
 from .orbital_signatures import NUM_STRUCTURAL, Floats, Ints, Orbitals
 
@@ -53,9 +54,7 @@ class OrbitalMatch:
         """A warning about orbitals that share a donor row or start fresh; empty if there are none."""
         parts = []
         if self.ties:
-            groups = _shortened(
-                [f"{{{_shortened([self._name(orbital) for orbital in tie])}}}" for tie in self.ties], "; "
-            )
+            groups = shortened((f"{{{self._names(tie)}}}" for tie in self.ties), "; ", most=6)
             parts.append(
                 f"orbitals that share a donor row cannot be told apart, so the network starts with more symmetry than "
                 f"the group has, until training separates them: {groups}"
@@ -64,12 +63,13 @@ class OrbitalMatch:
             nearest = float(self.distances[list(self.fresh)].min())
             parts.append(
                 f"{len(self.fresh)} of {len(self.donor_rows)} orbitals resemble none of the donor's orbitals and start "
-                f"fresh (nearest distance {nearest:.2g}): {_shortened([self._name(orbital) for orbital in self.fresh])}"
+                f"fresh (nearest distance {nearest:.2g}): {self._names(self.fresh)}"
             )
         return ". ".join(parts)
 
-    def _name(self, orbital: int) -> str:
-        return f"{orbital}" if self.target_names is None else f"{orbital} ({self.target_names[orbital]})"
+    def _names(self, orbitals: Iterable[int]) -> str:
+        names = self.target_names
+        return shortened((f"{each}" if names is None else f"{each} ({names[each]})" for each in orbitals), most=6)
 
 
 def match_orbitals(
@@ -178,7 +178,3 @@ def _orbitals_of_equal_names(
             )
         matches.append((queries, candidates))
     return matches
-
-
-def _shortened(items: Sequence[str], separator: str = ", ", max_items: int = 6) -> str:
-    return separator.join([*items[:max_items], *([f"… ({len(items)} in all)"] if len(items) > max_items else [])])

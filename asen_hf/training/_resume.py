@@ -61,7 +61,7 @@ def resume(
                 f"it was trained by {progress.num_processes} process(es), not by {accelerator.num_processes}, and the "
                 "order of its rows depends on their number"
             )
-        load_state(path, path / STATE, model, optimizer, accelerator)
+        load_state(path, model, optimizer, accelerator)
         if accelerator.scaler is not None and progress.scaler is not None:
             accelerator.scaler.load_state_dict(progress.scaler)
     except (ValueError, OSError) as error:

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..data._json import parse_json
+from ._run_folder import STATE
 from ._typed_fields import from_mapping
 
 _PROGRESS, _OPTIMIZER = "progress.json", "optimizer.safetensors"
@@ -94,9 +95,7 @@ def read_progress(folder: Path) -> Progress:
     return from_mapping(Progress, parse_json(text, str(path)), str(path))
 
 
-def load_state(
-    checkpoint: Path, state: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator
-) -> None:
+def load_state(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator) -> None:
     """Load a checkpoint's weights, the optimiser's state and this process's random state.
 
     The optimiser keeps its own settings, such as the learning rate.
@@ -112,6 +111,7 @@ def load_state(
             f"or of another shape, among them {unfit[0]}"
         )
     model.load_state_dict(weights)
+    state = checkpoint / STATE
     path = state / _OPTIMIZER
     moments = _read(path)
     has_moments = len(moments) > 0

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.state import AcceleratorState
 from accelerate.utils import send_to_device
 from datasets import DatasetDict
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
@@ -45,6 +47,8 @@ from ._state import Progress, save_random_state, save_state
 from .objective import parameter_groups
 from .recipe import Recipe, TrainingRecipe
 from .work import MultitaskWork, Work
+
+Losses = dict[str, Tensor]  # of one micro-batch in one process, by task; detached
 
 # Variables by which accelerate launch asks for training that splits the weights.
 _SHARDED = {
@@ -94,15 +98,13 @@ def _train(
     show_progress: bool,
 ) -> dict[str, ScoreRecord]:
     training = recipe.training
-    output = Path(training.output_dir)
     accelerator = _accelerator(training)
     keep_freed_memory()
     if training.gradient_checkpointing:
         model.activation_checkpointing_enable()
 
     work = MultitaskWork(model, data, recipe, accelerator.is_main_process) if isinstance(data, Mapping) else data
-    ranks, accumulation = accelerator.num_processes, training.gradient_accumulation_steps
-    num_steps = total_steps(training, work.num_rows, ranks)
+    num_steps = total_steps(training, work.num_rows, accelerator.num_processes)
     eval_steps = training.eval_steps or math.ceil(num_steps / 10)
 
     model.to(accelerator.device)  # what is fitted is computed where it is trained, and reaches the other processes
@@ -114,21 +116,8 @@ def _train(
         fused=True,  # one kernel for all tensors saves a tenth of a small model's step
     )
     objective, prepared = accelerator.prepare(work.objective(model), optimizer)
-    if accelerator.is_main_process:
-        remove_unfinished_writes(output)
-    if training.resume_from_checkpoint is None:
-        if accelerator.is_main_process:
-            remove_run(output)  # where claimed() has let overwrite pass; else there is none
-        progress = Progress(num_processes=ranks, rows=work.hashes)
-    else:
-        progress = resume(output, recipe, model, optimizer, accelerator, work.hashes)
-    # The rate is a function of the step, so that on resuming a changed setting takes effect. The scheduler is not
-    # prepared: Accelerate would step it once per process.
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-    scheduler = get_cosine_schedule_with_warmup(
-        optimizer, round(training.warmup_ratio * num_steps), num_steps, last_epoch=progress.step - 1
-    )
+    progress = _progress(accelerator, model, optimizer, work, recipe)
+    scheduler = _scheduler(optimizer, training, num_steps, progress.step)
 
     objective.train()
     bar = tqdm(
@@ -138,42 +127,176 @@ def _train(
         disable=not (show_progress and accelerator.is_local_main_process),
         mininterval=0.5 if sys.stderr.isatty() else 15,  # seconds; a log file needs no animation
     )
+    run = _Run(accelerator, model, optimizer, work, recipe, progress, bar)
     if has_fitted and eval_steps < num_steps:  # a single validation, at the end, has nothing to choose from
-        _validate(accelerator, model, optimizer, work, progress, recipe, bar)
-    recent: list[Tensor] = []
+        run.validate()
+    recent: list[Losses] = []
     while progress.step < num_steps and not progress.is_stale(training.patience, eval_steps):
-        first = progress.step * accumulation
-        step_batches = [
-            send_to_device(work.batch((first + micro) * ranks + accelerator.process_index), accelerator.device)
-            for micro in range(accumulation)
-        ]
-        counts = work.label_counts(accelerator, step_batches)
-        for batch in step_batches:
-            with accelerator.accumulate(objective):
-                loss, losses = objective(batch, counts)
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(objective.parameters(), training.max_grad_norm)
-                prepared.step()
-                prepared.zero_grad()
-            recent.append(loss.detach())
-            losses = {task: task_loss.detach() for task, task_loss in losses.items()}
+        recent += run.step(objective, prepared)
         scheduler.step()
         progress.step += 1
         bar.update()
         is_reported = progress.step % training.logging_steps == 0
         is_validated = progress.step % eval_steps == 0 or progress.step == num_steps
         if is_reported or is_validated or reads_at_no_cost(accelerator.device):
-            _check_finite(recent, losses, progress.step)
+            _check_finite(recent, progress.step)
         if is_reported:
-            _report(accelerator, bar, progress.step, recent, losses, scheduler.get_last_lr()[-1])
+            run.report(recent, scheduler.get_last_lr()[-1])
             recent.clear()
         if is_validated:
-            _validate(accelerator, model, optimizer, work, progress, recipe, bar)
+            run.validate()
     bar.close()
-    records = _finish(accelerator, model, work, recipe, progress, score_test)
+    records = run.finish(score_test)
     accelerator.end_training()  # closes the trackers and destroys the process group
     return records
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What the steps, validations and checkpoints of one run share; ``progress`` changes with every step."""
+
+    accelerator: Accelerator
+    model: AsenForMultitask
+    optimizer: torch.optim.Optimizer
+    work: Work
+    recipe: Recipe
+    progress: Progress
+    bar: tqdm
+
+    @property
+    def output(self) -> Path:
+        return Path(self.recipe.training.output_dir)
+
+    def step(self, objective: torch.nn.Module, optimizer: AcceleratedOptimizer) -> list[Losses]:
+        """Train on the micro-batches of one optimiser step; the losses of each, by task.
+
+        Args:
+            objective, optimizer: as Accelerate has prepared them.
+        """
+        accelerator, training = self.accelerator, self.recipe.training
+        first = self.progress.step * training.gradient_accumulation_steps
+        batches = [
+            send_to_device(
+                self.work.batch(number * accelerator.num_processes + accelerator.process_index), accelerator.device
+            )
+            for number in range(first, first + training.gradient_accumulation_steps)
+        ]
+        counts = self.work.label_counts(accelerator, batches)
+        found = []
+        for batch in batches:
+            with accelerator.accumulate(objective):
+                loss, losses = objective(batch, counts)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(objective.parameters(), training.max_grad_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+            found.append({task: task_loss.detach() for task, task_loss in losses.items()})
+        return found
+
+    def report(self, recent: list[Losses], rate: float) -> None:
+        """Log the learning rate, and each task's mean loss over micro-batches and processes; ``train/loss`` is theirs.
+
+        Every micro-batch counts the same, because its losses are divided by the step's mean number of labels.
+        """
+        means = self.accelerator.reduce(_stacked(recent).mean(dim=0), reduction="mean").tolist()
+        loss = sum(means) / len(means)
+        self.bar.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
+        tasks = {f"train/{task}/loss": mean for task, mean in zip(recent[0], means, strict=True)}
+        self.accelerator.log({"train/loss": loss, "train/lr": rate, **tasks}, step=self.progress.step)
+
+    def validate(self) -> None:
+        """Score the validation splits (all rows in every process, so that all processes agree) and save a checkpoint.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        scores = self.work.validate(self.model)
+        loss = sum(score.loss for score in scores.values()) / len(scores)
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"training diverged: the validation loss is {loss} at step {self.progress.step}; lower the learning "
+                "rate. Earlier checkpoints are whole"
+            )
+        self.progress.validated(loss)
+        summary = ", ".join(f"{task} {score.value:.4g}" for task, score in scores.items())
+        if not self.bar.disable:
+            self.bar.write(f"step {self.progress.step}: validation loss {loss:.4f} ({summary})")
+        values = {f"validation/{task}/{score.metric}": score.value for task, score in scores.items()}
+        self.accelerator.log({"validation/loss": loss, **values}, step=self.progress.step)
+        self.save()
+
+    def save(self) -> None:
+        """Save a checkpoint, and only then remove those that are neither the latest nor the best."""
+        accelerator, progress = self.accelerator, self.progress
+
+        def fill(folder: Path) -> None:
+            self.model.save_pretrained(folder)
+            self.recipe.write(folder / RECIPE_NAME)
+            (folder / STATE).mkdir()
+            progress.scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
+            save_state(folder / STATE, self.model, self.optimizer, progress)
+            accelerator.wait_for_everyone()  # the folder exists
+            save_random_state(folder / STATE, accelerator)
+            accelerator.wait_for_everyone()  # all random states are written
+
+        if accelerator.is_main_process:
+            save_checkpoint(self.output, progress.step, fill)
+            for checkpoint in checkpoints(self.output):
+                if step_of(checkpoint) not in (progress.step, progress.best_step):
+                    remove_checkpoint(checkpoint)
+        else:
+            accelerator.wait_for_everyone()
+            save_random_state(unfinished_checkpoint(self.output, progress.step) / STATE, accelerator)
+            accelerator.wait_for_everyone()
+        accelerator.wait_for_everyone()
+
+    def finish(self, score_test: Callable[[AsenForMultitask], dict[str, Score]] | None) -> dict[str, ScoreRecord]:
+        """Load the best checkpoint into the model, score it, and publish it with its scores."""
+        model, seed, best_step = self.model, self.recipe.training.seed, self.progress.best_step
+        best = type(model).from_pretrained(self.output / f"checkpoint-{best_step}")
+        model.load_state_dict(best.state_dict())
+        scores = self.work.validate(model)
+        records = {"validation": ScoreRecord("validation", seed, scores, best_step, rows=self.work.hashes)}
+        if score_test is not None:
+            records["test"] = ScoreRecord("test", seed, score_test(model))
+
+        def fill(folder: Path) -> None:
+            model.save_pretrained(folder)
+            self.recipe.write(folder / RECIPE_NAME)
+            for split, record in records.items():
+                record.write(folder / (SCORES_NAME if split == "validation" else TEST_SCORES_NAME))
+
+        if self.accelerator.is_main_process:
+            publish(self.output, fill)
+        self.accelerator.wait_for_everyone()
+        return records
+
+
+def _progress(
+    accelerator: Accelerator, model: AsenForMultitask, optimizer: torch.optim.Optimizer, work: Work, recipe: Recipe
+) -> Progress:
+    """That of the checkpoint to resume from, whose state is loaded; or of a new run, in a folder without another."""
+    output = Path(recipe.training.output_dir)
+    if accelerator.is_main_process:
+        remove_unfinished_writes(output)
+    if recipe.training.resume_from_checkpoint is not None:
+        return resume(output, recipe, model, optimizer, accelerator, work.hashes)
+    if accelerator.is_main_process:
+        remove_run(output)  # where claimed() has let overwrite pass; else there is none
+    return Progress(num_processes=accelerator.num_processes, rows=work.hashes)
+
+
+def _scheduler(optimizer: torch.optim.Optimizer, training: TrainingRecipe, num_steps: int, step: int) -> LambdaLR:
+    """The schedule of a run that has taken ``step`` of its ``num_steps``.
+
+    The rate is a function of the step, so that on resuming a changed setting takes effect. The scheduler is not
+    prepared: Accelerate would step it once per process.
+    """
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    warmup = round(training.warmup_ratio * num_steps)
+    return get_cosine_schedule_with_warmup(optimizer, warmup, num_steps, last_epoch=step - 1)
 
 
 def _accelerator(training: TrainingRecipe) -> Accelerator:
@@ -218,111 +341,16 @@ def reads_at_no_cost(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def _check_finite(recent: list[Tensor], losses: Mapping[str, Tensor], step: int) -> None:
-    if not bool(torch.stack(recent).isfinite().all()):
-        tasks = [name for name, loss in losses.items() if not bool(loss.isfinite())]
+def _stacked(recent: list[Losses]) -> Tensor:
+    """Losses, ``(micro-batches, tasks)``."""
+    return torch.stack([torch.stack([*losses.values()]) for losses in recent])
+
+
+def _check_finite(recent: list[Losses], step: int) -> None:
+    is_finite = _stacked(recent).isfinite().all(dim=0)
+    if not bool(is_finite.all()):
+        tasks = [task for task, holds in zip(recent[0], is_finite.tolist(), strict=True) if not holds]
         raise ValueError(
-            f"training diverged: the loss{' of ' + ', '.join(tasks) if tasks else ''} is not finite at step {step}; "
-            "lower the learning rate, or check the scale of inputs and labels. Earlier checkpoints are whole"
+            f"training diverged: the loss of {', '.join(tasks)} is not finite at step {step}; lower the learning "
+            "rate, or check the scale of inputs and labels. Earlier checkpoints are whole"
         )
-
-
-def _report(
-    accelerator: Accelerator,
-    bar: tqdm,
-    step: int,
-    recent: list[Tensor],
-    losses: Mapping[str, Tensor],
-    rate: float,
-) -> None:
-    loss = float(accelerator.reduce(torch.stack(recent).mean(), reduction="mean"))
-    bar.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
-    tasks = {f"train/{task}/loss": float(value) for task, value in losses.items()}
-    accelerator.log({"train/loss": loss, "train/lr": rate, **tasks}, step=step)
-
-
-def _validate(
-    accelerator: Accelerator,
-    model: AsenForMultitask,
-    optimizer: torch.optim.Optimizer,
-    work: Work,
-    progress: Progress,
-    recipe: Recipe,
-    bar: tqdm,
-) -> None:
-    """Score the validation splits (all rows in every process, so that all processes agree) and save a checkpoint."""
-    scores = work.validate(model)
-    loss = sum(score.loss for score in scores.values()) / len(scores)
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"training diverged: the validation loss is {loss} at step {progress.step}; lower the learning rate. "
-            "Earlier checkpoints are whole"
-        )
-    progress.validated(loss)
-    summary = ", ".join(f"{task} {score.value:.4g}" for task, score in scores.items())
-    if not bar.disable:
-        bar.write(f"step {progress.step}: validation loss {loss:.4f} ({summary})")
-    values = {f"validation/{task}/{score.metric}": score.value for task, score in scores.items()}
-    accelerator.log({"validation/loss": loss, **values}, step=progress.step)
-    _save(accelerator, model, optimizer, progress, recipe)
-
-
-def _save(
-    accelerator: Accelerator,
-    model: AsenForMultitask,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    recipe: Recipe,
-) -> None:
-    """Save a checkpoint, and only then remove those that are neither the latest nor the best."""
-    output = Path(recipe.training.output_dir)
-
-    def fill(folder: Path) -> None:
-        model.save_pretrained(folder)
-        recipe.write(folder / RECIPE_NAME)
-        (folder / STATE).mkdir()
-        progress.scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
-        save_state(folder / STATE, model, optimizer, progress)
-        accelerator.wait_for_everyone()  # the folder exists
-        save_random_state(folder / STATE, accelerator)
-        accelerator.wait_for_everyone()  # all random states are written
-
-    if accelerator.is_main_process:
-        save_checkpoint(output, progress.step, fill)
-        for checkpoint in checkpoints(output):
-            if step_of(checkpoint) not in (progress.step, progress.best_step):
-                remove_checkpoint(checkpoint)
-    else:
-        accelerator.wait_for_everyone()
-        save_random_state(unfinished_checkpoint(output, progress.step) / STATE, accelerator)
-        accelerator.wait_for_everyone()
-    accelerator.wait_for_everyone()
-
-
-def _finish(
-    accelerator: Accelerator,
-    model: AsenForMultitask,
-    work: Work,
-    recipe: Recipe,
-    progress: Progress,
-    score_test: Callable[[AsenForMultitask], dict[str, Score]] | None,
-) -> dict[str, ScoreRecord]:
-    """Load the best checkpoint into the model, score it, and publish it with its scores."""
-    output, seed = Path(recipe.training.output_dir), recipe.training.seed
-    best = type(model).from_pretrained(output / f"checkpoint-{progress.best_step}")
-    model.load_state_dict(best.state_dict())
-    scores = work.validate(model)
-    records = {"validation": ScoreRecord("validation", seed, scores, progress.best_step, rows=work.hashes)}
-    if score_test is not None:
-        records["test"] = ScoreRecord("test", seed, score_test(model))
-
-    def fill(folder: Path) -> None:
-        model.save_pretrained(folder)
-        recipe.write(folder / RECIPE_NAME)
-        for split, record in records.items():
-            record.write(folder / (SCORES_NAME if split == "validation" else TEST_SCORES_NAME))
-
-    if accelerator.is_main_process:
-        publish(output, fill)
-    accelerator.wait_for_everyone()
-    return records

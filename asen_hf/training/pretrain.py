@@ -53,8 +53,7 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
     elif not isinstance(recipe, Recipe):
         recipe = Recipe.from_dict(recipe)
     recipe = recipe.changed(**training)
-    if recipe.start is not None:
-        raise ValueError("the recipe has a section start, so it records a finetuning: use finetune")
+    recipe.refuse_start()
     state = process_state()
     with claimed(recipe.training):
         set_seed(recipe.training.seed)

@@ -118,7 +118,7 @@ class TrainingRecipe:
     patience: int | None = described(
         "Stop after this many validations without a lower loss; default: train to the end.", None
     )
-    eval_batch_size: int = described("Batch size in validation.", 256)
+    eval_batch_size: int = described("Batch size in validation and testing.", 256)
     logging_steps: int = described("Number of steps between reports of the loss.", 10)
     report_to: str = described("Accelerate tracker, such as tensorboard; none for no tracker.", "none")
     resume_from_checkpoint: str | None = described(
@@ -137,8 +137,10 @@ class TrainingRecipe:
         for name in ("lr", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.backbone_lr is not None and not self.backbone_lr >= 0:
-            raise ValueError(f"backbone_lr must not be negative, got {self.backbone_lr}")
+        for name in ("backbone_lr", "weight_decay", "free_row_decay"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:  # nor NaN
+                raise ValueError(f"{name} must not be negative, got {value}")
         if not 0 <= self.warmup_ratio <= 1:
             raise ValueError(f"warmup_ratio must be in [0, 1], got {self.warmup_ratio}")
         if self.max_steps < 1 and not self.num_epochs > 0:
@@ -231,6 +233,11 @@ class Recipe:
             from_mapping(TrainingRecipe, training, "recipe, section training"),
             self.start,
         )
+
+    def refuse_start(self) -> None:
+        """Raise ``ValueError`` if the recipe records a finetuning: training from random weights would not repeat it."""
+        if self.start is not None:
+            raise ValueError("the recipe has a section start, so it records a finetuning: use finetune")
 
     def load(self) -> tuple[dict[str, TaskConfig], dict[str, DatasetDict]]:
         """All tasks' configs and rows, by name."""

@@ -50,7 +50,8 @@ def train_and_score(model: AsenForMultitask, data: Mapping[str, DatasetDict], re
             name: DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
             for name, splits in data.items()
         }
-        return judged(scoreboard(best, fitted), best, recipe.tasks, batch_size=recipe.training.eval_batch_size)
+        board = scoreboard(best, fitted, batch_size=recipe.training.eval_batch_size)
+        return judged(board, best, recipe.tasks, batch_size=recipe.training.eval_batch_size)
 
     return train(model, data, recipe, score)["test"].scores
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from ..data.registry import get_stream, is_stream
@@ -101,8 +102,7 @@ class StreamWork:
         with evaluating(model):
             for index in range(_SCORED_BATCHES):
                 batch = self._batch(index, seed)
-                moved = [{key: _on(value, model.device) for key, value in episode.items()} for episode in batch]
-                answers += objective.answers(moved)
+                answers += objective.answers(send_to_device(batch, model.device))
                 sizes += [episode["num_context"] for episode in batch]
                 rows += sum(len(episode["labels"]) - episode["num_context"] for episode in batch)
         losses = torch.stack([answer.loss for answer in answers])
@@ -125,7 +125,3 @@ class StreamWork:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / max(len(values), 1)
-
-
-def _on(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value

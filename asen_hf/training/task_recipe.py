@@ -30,6 +30,8 @@ _DERIVED = {
     "metric": {"problem_type"},
     "num_labels": {"problem_type", "label_names"},
 }
+_OF_REGISTERED_TASKS = ("source", "options", "num_rows")
+_OF_TABLES = ("inputs_columns", "labels_columns", "split_column", "time_column")
 
 
 @dataclasses.dataclass
@@ -43,7 +45,8 @@ class TaskRecipe:
         options: options of the registered task, as in ``get_task``, such as ``length``, ``group`` or ``data_path``.
         generators: generators, as lists of cycles, that replace the task's group. Means and scales per node that the
             task states are pooled over the orbits of the new group.
-        group_name: a name for the group of ``generators``.
+        group_name: a name for the group of ``generators`` or ``value_symmetries``; without these, which a cell of a
+            grid may take back, it has no effect.
         support: node pairs that exchange messages: ``"complete"`` (all), ``"sparse"`` (the task's edges) or ``"weak"``
             (all, edges distinguished from the rest); by default the task's own.
         close_support: add to the edges all their images under the group, so that the support keeps the group's
@@ -66,7 +69,7 @@ class TaskRecipe:
             can be learnt of their labels. Held-out rows keep theirs.
 
     Raises:
-        ValueError: fields that contradict each other.
+        ValueError: fields that contradict each other, or that have no effect beside the others.
     """
 
     name: str
@@ -93,8 +96,11 @@ class TaskRecipe:
         if (self.dataset is None) != (self.task_config is None):
             raise ValueError("a table needs both dataset and task_config")
         check_types(self, "a recipe's task")
-        if self.dataset is None and (self.split_column is not None or self.time_column is not None):
-            raise ValueError("split_column and time_column need a table, dataset: registered tasks come in splits")
+        given = self.changed_fields()
+        if self.dataset is None and (idle := [name for name in _OF_TABLES if name in given]):
+            raise ValueError(f"only a table, dataset, has {', '.join(idle)}: registered tasks come in splits")
+        if self.dataset is not None and (idle := [name for name in _OF_REGISTERED_TASKS if name in given]):
+            raise ValueError(f"only registered tasks have {', '.join(idle)}: the rows are those of the table, dataset")
         if self.support not in (None, "complete", "sparse", "weak"):
             raise ValueError(f"support must be complete, sparse or weak, got {shown(self.support)}")
 

@@ -141,7 +141,7 @@ def _config(task: Any, source: TaskRecipe | None) -> tuple[TaskConfig, str | dic
     elif source is not None:
         config = source.config()
     elif isinstance(task, Mapping):
-        config = TaskConfig(**task)
+        config = TaskConfig.from_dict(dict(task))
     elif isinstance(task, str | Path):
         if not str(task).startswith("hf://") and Path(task).suffix != ".json" and not Path(task).is_file():
             raise ValueError(

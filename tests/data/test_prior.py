@@ -1,7 +1,5 @@
 """The prior over equivariant tasks: labels move with the group, classes are balanced, streams repeat, nothing leaks."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -10,12 +8,18 @@ from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, get_task, list_tas
 from asen_hf.data.synthetic._prior_leaks import agreement, agreements, is_a_known_task
 from asen_hf.data.synthetic._prior_rules import Rule
 from asen_hf.data.synthetic._prior_structures import FAMILIES, _build
-from asen_hf.data.synthetic.prior import prior_task, prior_tasks
+from asen_hf.data.synthetic.prior import prior_task
 from asen_hf.model.configuration_pairs import num_colours
 from asen_hf.model.groups import random_elements
 from asen_hf.model.orbits import orbit_labels
 
-TASKS = list(itertools.islice(prior_tasks(), 200))
+
+def tasks_of(seed, count):
+    """The first tasks of a stream."""
+    return (prior_task(number, seed) for number in range(count))
+
+
+TASKS = list(tasks_of(0, 200))
 
 
 def moved(array, element, axes):
@@ -48,7 +52,7 @@ def test_many_rules_do_not_move_with_all_permutations():
 
 
 def test_all_families_outputs_and_kinds_of_values_occur_and_classes_are_balanced():
-    tasks = list(itertools.islice(prior_tasks(seed=1), 400))
+    tasks = list(tasks_of(1, 400))
     assert {task.output for task in tasks} == {"node", "pair", "graph", "count"}
     assert {task.domain.size for task in tasks} >= {0, 2, 50}
     assert any(task.noise for task in tasks) and sum(not task.noise for task in tasks) > 200
@@ -66,14 +70,12 @@ def test_all_relations_occur_and_none_makes_a_table_of_many_colours():
     assert max(num_colours(task.config) for task in TASKS) <= 16
 
 
-def test_a_task_is_the_same_at_any_time_and_its_share_of_a_stream_is_every_kth():
+def test_a_task_is_the_same_at_any_time():
     again = prior_task(17)
     assert again.words == TASKS[17].words and again.config == TASKS[17].config
     for first, second in zip(again.sample(9, seed=3), TASKS[17].sample(9, seed=3), strict=True):
         np.testing.assert_array_equal(first, second)
     assert not np.array_equal(again.sample(9, seed=3)[0], again.sample(9, seed=4)[0])
-    share = list(itertools.islice(prior_tasks(start=1, step=3), 4))
-    assert [task.words for task in share] == [TASKS[number].words for number in (1, 4, 7, 10)]
     assert prior_task(17, seed=1).words != again.words
 
 
@@ -133,7 +135,7 @@ def test_a_registered_tasks_rule_is_recognised_and_so_is_its_opposite(name, grou
 def test_no_rule_of_the_stream_is_that_of_a_registered_task():
     """Compared here on more rows than the stream's own check sees."""
     compared, closest = 0, 0.0
-    for task in itertools.islice(prior_tasks(seed=2), 1500):
+    for task in tasks_of(2, 1500):
         for name in agreements(task.structure, task.domain.size, task.output, task.rule):
             known = get_task(name, length=task.structure.degree)
             inputs = np.random.default_rng(0).integers(

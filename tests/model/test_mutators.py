@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
 from asen_hf.model.pretrained_asen import evaluating, has_adapters
-from asen_hf.surgery import merge_tasks, rename_task
+from asen_hf.surgery import merge_tasks
 
 peft = pytest.importorskip("peft", reason="needs the extra asen-hf[lora]")
 
@@ -155,7 +155,7 @@ class Mutators(RuleBasedStateMachine):
         before = entry.expected.get(old)
         may = old in entry.names and new not in entry.names
         try:
-            rename_task(entry.model, old, new)
+            entry.model.rename_task(old, new)
         except ValueError as error:
             assert not may or "an adapter changes" in str(error)
             entry.check_kept()

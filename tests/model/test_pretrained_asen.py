@@ -10,7 +10,7 @@ from transformers import AutoModel
 
 from asen_hf import AsenConfig, AsenForMultitask, AsenModel, TaskConfig
 from asen_hf.model.pretrained_asen import evaluating, has_adapters
-from asen_hf.surgery import merge_tasks, rename_task
+from asen_hf.surgery import merge_tasks
 from tests.conftest import make_model
 
 TASKS = {
@@ -191,7 +191,6 @@ def test_what_an_adapter_changes_is_not_changed_behind_it(adapted):
     for change in (
         lambda: adapted.drop_task("v2.new"),
         lambda: adapted.rename_task("v2.new", "b"),
-        lambda: rename_task(adapted, "v2.new", "b"),
         lambda: adapted.add_task("b", TASKS["tokens"], init_from="v2.new"),
         lambda: merge_tasks(adapted, make_model({"b": TASKS["tokens"]}, **SIZES)),
         lambda: merge_tasks(make_model({"b": TASKS["tokens"]}, **SIZES), adapted),

@@ -192,6 +192,29 @@ def test_losses_and_scores_are_reported_by_task(tmp_path, logged):
     assert {tuple(logged[name]) for name in validated} == {(4,)}
 
 
+@pytest.mark.parametrize(("accumulation", "logging_steps"), [(1, 1), (1, 3), (2, 1), (2, 3)])
+def test_reported_losses_are_means_over_steps_batches_and_processes(
+    tmp_path, logged, monkeypatch, accumulation, logging_steps
+):
+    """Of each task, and of all; what is reduced over processes here stands for a mean that is three times as large."""
+    forward, found = MultitaskObjective.forward, []
+
+    def recorded(self, *inputs):
+        loss, losses = forward(self, *inputs)
+        found.append([losses[name].item() for name in TASKS])
+        return loss, losses
+
+    monkeypatch.setattr(MultitaskObjective, "forward", recorded)
+    monkeypatch.setattr(Accelerator, "reduce", lambda self, tensor, reduction: 3 * tensor)
+    steps = {"gradient_accumulation_steps": accumulation, "logging_steps": logging_steps, "max_steps": 6}
+    run(tmp_path, make_model(tuple(TASKS)), make_data(tuple(TASKS), train_rows=60), **steps)
+    means = 3 * np.array(found).reshape(-1, accumulation * logging_steps, len(TASKS)).mean(axis=1)
+    for number, name in enumerate(TASKS):
+        assert [*logged[f"train/{name}/loss"].values()] == pytest.approx(means[:, number])
+    assert [*logged["train/loss"].values()] == pytest.approx(means.mean(axis=1))
+    assert len({*logged["train/mark/loss"].values()}) > 1
+
+
 def test_a_backbone_rate_of_zero_leaves_the_backbone_as_it_was(tmp_path):
     model = make_model()
     before = copy_of(model)

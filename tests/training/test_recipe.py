@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from asen_hf import AsenConfig, TaskConfig
+from asen_hf.commands import pretrain, select
 from asen_hf.commands._command_line import argument_parser, parse_with_recipe
 from asen_hf.training.recipe import ModelRecipe, Recipe, Start, TrainingRecipe
 from asen_hf.training.task_recipe import TaskRecipe
@@ -181,6 +182,18 @@ def test_flags_override_the_file_and_leave_the_rest_of_it(recipe_file):
     assert [task.name for task in recipe.tasks] == ["equivariant/palindrome", "short"]
 
 
+def test_every_other_section_of_the_file_stays(recipe_file):
+    """The start of a finetuning too, which pretraining and selection then refuse: they begin with random weights."""
+    recipe = Recipe(ModelRecipe(), [TaskRecipe("equivariant/palindrome")], TrainingRecipe(), Start("runs/donor"))
+    assert {field.name for field in dataclasses.fields(Recipe)} == {"model", "tasks", "training", "start"}
+    path = recipe_file(recipe.to_dict())
+    assert parse([], path) == recipe
+    for command in (pretrain, select):
+        with pytest.raises(ValueError, match="the recipe has a section start, so it records a finetuning"):
+            command.main(["--recipe", str(path), "--output_dir", str(path.parent / "run")])
+    assert not (path.parent / "run").exists()
+
+
 def test_the_recipe_flag_names_another_file(tmp_path, recipe_file):
     recipe = parse(["--seed", "3", "--recipe", str(recipe_file())], tmp_path / "no such file")
     assert recipe.training == TrainingRecipe(lr=2e-3, num_epochs=3.0, seed=3)
@@ -280,14 +293,31 @@ def test_bad_flags_are_refused_by_name(recipe_file, flags, message):
     [
         *((name, 0) for name in ("rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size")),
         *((name, value) for name in ("lr", "max_grad_norm") for value in (0.0, -1.0, float("nan"))),
-        *(("backbone_lr", -1e-3), ("warmup_ratio", 1.5), ("warmup_ratio", -0.1), ("num_epochs", 0.0)),
-        *(("num_epochs", float("nan")), ("backbone_lr", float("nan")), ("warmup_ratio", float("nan"))),
+        *(
+            (name, value)
+            for name in ("backbone_lr", "weight_decay", "free_row_decay", "warmup_ratio")
+            for value in (-1e-3, float("nan"))
+        ),
+        *(("warmup_ratio", 1.5), ("num_epochs", 0.0), ("num_epochs", float("nan"))),
         ("eval_steps", -1),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         TrainingRecipe(**{name: value})
+
+
+def test_every_number_of_the_section_has_a_bound_or_takes_any_value():
+    """A new field of numbers belongs among the settings above, or here."""
+    free = {"max_steps", "seed", "train_rows"}  # the last is compared with the rows
+    bounded = {"rows_per_task", "gradient_accumulation_steps", "logging_steps", "eval_batch_size", "eval_steps"}
+    bounded |= {"patience", "lr", "max_grad_norm", "backbone_lr", "weight_decay", "free_row_decay", "warmup_ratio"}
+    bounded |= {"num_epochs"}
+    numbers = {name for name in TRAINING_FIELDS if type(OTHER[name]) in (int, float)}
+    assert numbers == free | bounded
+    for name in bounded:
+        with pytest.raises(ValueError, match=name):
+            TrainingRecipe(**{name: -1})
 
 
 def test_epochs_do_not_matter_where_steps_are_given():
@@ -331,6 +361,48 @@ def test_generators_override_a_registered_tasks_group_and_nothing_else():
         "group_name": 0,
     }
     assert rows["train"]["inputs"][:] == same_rows["train"]["inputs"][:]
+
+
+# A value of every field of a task that is not the field's default.
+TASK_FIELDS = {
+    "source": "equivariant/intersect",
+    "options": {"length": 4},
+    "generators": [[[0, 1]]],
+    "num_rows": 40,
+    "inputs_columns": ["a", "b", "c"],
+    "labels_columns": ["x", "y", "z"],
+    "split_column": "person",
+    "time_column": "day",
+    "augmentation": "C3",
+    "group_name": "mine",
+    "support": "complete",
+    "close_support": True,
+    "value_symmetries": [],
+    "symmetrization": "lift",
+    "changes": {"pooling": None},
+    "shuffle_labels": True,
+}
+OF_TABLES = {"inputs_columns", "labels_columns", "split_column", "time_column"}
+OF_REGISTERED_TASKS = {"source", "options", "num_rows"}
+
+
+@pytest.mark.parametrize("name", TASK_FIELDS)
+def test_a_field_that_would_have_no_effect_is_refused_by_its_name(name):
+    assert TASK_FIELDS.keys() == {field.name for field in dataclasses.fields(TaskRecipe)} - {
+        *("name", "dataset", "task_config")
+    }
+    field = {name: TASK_FIELDS[name]}
+    table = {"dataset": "t.csv", "task_config": MINE}
+    if name in OF_TABLES:
+        with pytest.raises(ValueError, match=f"only a table, dataset, has {name}"):
+            TaskRecipe("mine", **field)
+        source = table
+    else:
+        source = {}
+        if name in OF_REGISTERED_TASKS:
+            with pytest.raises(ValueError, match=f"only registered tasks have {name}"):
+                TaskRecipe("mine", **table, **field)
+    assert getattr(TaskRecipe("mine", **source, **field), name) == TASK_FIELDS[name]
 
 
 def test_no_generators_are_the_trivial_group():

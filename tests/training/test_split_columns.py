@@ -77,7 +77,7 @@ def test_a_recipe_may_name_the_column(table):
 
 
 def test_columns_without_a_table_are_refused(tmp_path, model):
-    with pytest.raises(ValueError, match="split_column and time_column need a table"):
+    with pytest.raises(ValueError, match="only a table, dataset, has split_column: registered"):
         TaskRecipe("equivariant/palindrome", split_column="x")
     with pytest.raises(ValueError, match="name columns of data"):
         asen_hf.finetune(model, "equivariant/palindrome", time_column="x", **QUICK)

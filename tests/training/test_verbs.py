@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import warnings
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
 from asen_hf.commands.main import main
 from asen_hf.training.recipe import Recipe
+from asen_hf.training.task_rows import task_rows
 
 RING = {"group": "D6", "vocab_size": 3}
 QUICK = {"max_steps": 2, "rows_per_task": 8}
@@ -73,6 +75,15 @@ def test_every_form_of_task_is_taken_and_named(model, arrays, files):
         assert list(result.scores) == [name] and set(result.model.config.tasks) == {"ring", name}
 
 
+@pytest.mark.parametrize("old", [{}, {"weak_support": False}, {"weak_support": True, "edges": [[0, 1], [1, 0]]}])
+def test_a_task_is_the_same_from_a_dict_and_from_its_file(arrays, tmp_path, old):
+    """Of older versions too, whose fields ``TaskConfig`` no longer has."""
+    fields, path = {**RING, "group": "E6", **old}, tmp_path / "task.json"
+    path.write_text(json.dumps(fields))
+    rows = [task_rows(task, arrays).config for task in (fields, MappingProxyType(fields), str(path))]
+    assert rows == [TaskConfig.from_dict(fields)] * 3
+
+
 def test_a_folder_records_where_rows_come_from_and_evaluate_reads_it(model, files, tmp_path):
     result = asen_hf.finetune(model, files[0], files[1], output_dir=tmp_path / "run", **QUICK)
     assert result.output_dir == tmp_path / "run"
@@ -105,6 +116,23 @@ def test_the_backbone_is_slower_unless_there_is_nothing_to_keep(model, arrays, t
         asen_hf.finetune(model, RING, arrays, output_dir=tmp_path / name, **QUICK, **how)
         rates[name] = Recipe.read(tmp_path / name / "recipe.yaml").training.backbone_lr
     assert rates == pytest.approx({"default": 1e-3, "donor": 1e-4, "scratch": 2e-3})
+
+
+def test_no_forward_pass_has_more_rows_than_the_recipe_allows(model, arrays, tmp_path, monkeypatch):
+    """Of validation, of the test scores and of the equivariance errors; of ``evaluate`` too."""
+    sizes, forward = [], AsenForMultitask.forward
+
+    def counted(self, inputs, *rest, **columns):
+        sizes.append(len(inputs))
+        return forward(self, inputs, *rest, **columns)
+
+    monkeypatch.setattr(AsenForMultitask, "forward", counted)
+    settings = {"max_steps": 2, "rows_per_task": 4, "eval_batch_size": 4}
+    result = asen_hf.finetune(model, RING, arrays, output_dir=tmp_path / "run", **settings)
+    assert sizes and max(sizes) == 4
+    sizes.clear()
+    asen_hf.evaluate(result.model, arrays, batch_size=4)
+    assert sizes and max(sizes) == 4
 
 
 def test_runs_of_one_program_may_differ_in_precision(model, arrays):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -123,14 +122,6 @@ def draw_label_rule(rng: np.random.Generator, structure: Structure, domain: Doma
     found = rule.compute(values)
     commonest = np.bincount(found.ravel()).max() / found.size
     return rule if commonest <= 1 - _RAREST and not is_a_known_task(structure, domain.size, output, rule) else None
-
-
-def prior_tasks(seed: int = 0, start: int = 0, step: int = 1) -> Iterator[PriorTask]:
-    """The stream from task ``start`` on, every ``step``-th: process p of k takes ``start=p, step=k``."""
-    number = start
-    while True:
-        yield prior_task(number, seed)
-        number += step
 
 
 @functools.lru_cache(maxsize=4096)
