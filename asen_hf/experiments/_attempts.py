@@ -48,14 +48,14 @@ class Attempts:
 
 
 @contextlib.contextmanager
-def alone(output: Path) -> Iterator[None]:
+def alone(output: Path, wait: bool = False) -> Iterator[None]:
     """Within it, no other process trains in ``output``.
 
     Raises:
-        ValueError: another process does.
+        ValueError: another process does, unless its end is waited for.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(_record(output).with_suffix(".lock"), timeout=0)
+    lock = FileLock(_record(output).with_suffix(".lock"), timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout:

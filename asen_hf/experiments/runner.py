@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import queue
@@ -34,8 +33,8 @@ from ..training._statistics import with_training_statistics
 from ..training.finetune import prepare_model
 from ..training.judging import judged
 from ..training.loop import total_steps, train
+from ..training.pretrain import pretraining_of
 from ..training.recipe import Recipe, Start
-from ..training.stream import StreamWork, stream_model, stream_of
 from ..training.work import MultitaskWork, subsample
 from ._attempts import Attempts, alone, attempt
 from ._axes import Cell
@@ -191,12 +190,10 @@ def is_finished(pretraining: Recipe) -> bool:
 def pretrain(grid: Grid, recipe: Recipe) -> None:
     """Train the recipe and add its line to the store, unless its output folder holds the finished checkpoint."""
     output = Path(recipe.training.output_dir)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with (output.parent / f".{output.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be training it
+    with alone(output, wait=True):  # another worker may be training it
         if is_finished(recipe):
             return
-        with alone(output), attempt(output, output.name, _provenance()) as attempts:
+        with attempt(output, output.name, _provenance()) as attempts:
             recipe.training.resume_from_checkpoint = attempts.resume_from_checkpoint
             grid.pretrainings.append(_pretrain(recipe, attempts))
         for checkpoint in checkpoints(output):
@@ -206,29 +203,15 @@ def pretrain(grid: Grid, recipe: Recipe) -> None:
 def _pretrain(recipe: Recipe, attempts: Attempts) -> dict[str, Any]:
     """The line of the pretraining, whose finished checkpoint is left in its folder."""
     start = time.perf_counter()
-    work: Any
-    configs: dict[str, TaskConfig] = {}
-    if stream_of(recipe) is not None:
-        work = StreamWork(recipe)
-        largest = work.num_rows
-    else:
-        configs, work = recipe.load()
-        configs = with_training_statistics(configs, work, recipe.training, is_logged=False)
-        largest = recipe.training.train_rows or max(len(splits["train"]) for splits in work.values())
-    set_seed(recipe.training.seed)
-    if isinstance(work, StreamWork):
-        model = stream_model(recipe)
-    else:
-        implementation = recipe.training.attn_implementation
-        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=implementation))
+    model, work = pretraining_of(recipe, is_logged=False)
     scores = train(model, work, recipe)["validation"].scores
     return {
         "pretraining": Path(recipe.training.output_dir).name,
         "seed": recipe.training.seed,
-        "tasks": len(configs),
+        "tasks": len(model.config.tasks),
         "validation_loss": sum(score.loss for score in scores.values()) / len(scores),
         "parameters": model.num_parameters(),
-        "steps": total_steps(recipe.training, largest, num_processes=1),
+        "steps": total_steps(recipe.training, work.num_rows, num_processes=1),
         "wall_seconds": round(attempts.seconds + time.perf_counter() - start, 1),
         **attempts.provenance,
         "finished": provenance()["finished"],

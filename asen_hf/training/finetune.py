@@ -25,10 +25,12 @@ from ._processes import process_state
 from ._run_folder import claimed
 from ._statistics import with_training_statistics
 from ._typed_fields import from_mapping
+from .loop import train
 from .recipe import ModelRecipe, Recipe, Start, TrainingRecipe
-from .results import TrainingResult, run_folder, train_and_score
+from .results import TrainingResult, run_folder
 from .task_recipe import TaskRecipe
 from .task_rows import task_rows
+from .work import MultitaskWork
 
 # Divisors of lr for the backbone's learning rate, with which training/experiments/orbital_transfer was run. Embeddings
 # copied from a donor fit the backbone as it is, so it moves little.
@@ -137,7 +139,8 @@ def finetune(
         model.config.tasks |= with_training_statistics(trained, splits, settings, is_logged=state.is_main_process)
         sources = [] if rows.source is None else [rows.source]
         recipe = Recipe(ModelRecipe.of(model.config), sources, settings, start)
-        scores = train_and_score(model, splits, recipe)
+        work = MultitaskWork(model, splits, recipe, is_logged=state.is_main_process)
+        scores = train(model, work, recipe, work.test)["test"].scores
     return FinetuneResult(model, scores, None if output_dir is None else Path(output_dir))
 
 

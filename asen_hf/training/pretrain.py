@@ -16,8 +16,9 @@ from ._run_folder import claimed
 from ._statistics import with_training_statistics
 from .loop import train
 from .recipe import Recipe
-from .results import TrainingResult, train_and_score
+from .results import TrainingResult
 from .stream import StreamWork, stream_model, stream_of
+from .work import MultitaskWork
 
 
 class PretrainResult(TrainingResult):
@@ -54,22 +55,33 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
         recipe = Recipe.from_dict(recipe)
     recipe = recipe.changed(**training)
     recipe.refuse_start()
-    state = process_state()
     with claimed(recipe.training):
-        set_seed(recipe.training.seed)
-        if stream_of(recipe) is not None:
-            work = StreamWork(recipe)
-            model = stream_model(recipe)
-            scores = train(model, work, recipe, work.test)["test"].scores
-            return PretrainResult(model, scores, Path(recipe.training.output_dir))
-        with state.main_process_first():  # the remaining processes read its cache
-            configs, data = recipe.load()
-        configs = with_training_statistics(configs, data, recipe.training, is_logged=state.is_main_process)
-        with warnings.catch_warnings():
-            if not state.is_main_process:  # it only refuses: a process that went on would wait for the others
-                warnings.simplefilter("ignore")
-            for name, task in configs.items():
-                warn_if_not_closed(name, task)
-        model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
-        scores = train_and_score(model, data, recipe)
+        model, work = pretraining_of(recipe, is_logged=process_state().is_main_process)
+        scores = train(model, work, recipe, work.test)["test"].scores
     return PretrainResult(model, scores, Path(recipe.training.output_dir))
+
+
+def pretraining_of(recipe: Recipe, is_logged: bool) -> tuple[AsenForMultitask, MultitaskWork | StreamWork]:
+    """A model with random weights, drawn by the recipe's seed, and what it is to be trained on.
+
+    Args:
+        recipe: its tasks, or its stream of tasks, are loaded.
+        is_logged: whether to log the computed statistics, and to warn of groups that are not closed and of rows that
+            are far from unit scale.
+
+    Raises:
+        ValueError: a task that cannot be loaded, or whose value symmetries or rows cannot be trained on.
+    """
+    set_seed(recipe.training.seed)
+    if stream_of(recipe) is not None:
+        return stream_model(recipe), StreamWork(recipe)
+    with process_state().main_process_first():  # the remaining processes read its cache
+        configs, data = recipe.load()
+    configs = with_training_statistics(configs, data, recipe.training, is_logged)
+    with warnings.catch_warnings():
+        if not is_logged:  # it only refuses: a process that went on would wait for the others
+            warnings.simplefilter("ignore")
+        for name, task in configs.items():
+            warn_if_not_closed(name, task)
+    model = AsenForMultitask(recipe.model.config(configs, attn_implementation=recipe.training.attn_implementation))
+    return model, MultitaskWork(model, data, recipe, is_logged)

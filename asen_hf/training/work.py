@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..data import MultitaskBatches, collate
 from ..data.statistics import warn_if_far_from_unit_scale
+from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score, score_splits
 from ..model.configuration_names import PRIOR
 from ..model.heads import is_known
@@ -19,6 +20,7 @@ from ..model.modeling_asen import AsenForMultitask
 from ..model.read_out import can_fit_read_out, fit_read_out
 from ._linear_skips import fit_linear_skips
 from ._resume import row_hashes
+from .judging import judged
 from .objective import MultitaskObjective, check_labels_known, freeze_other_tasks
 from .recipe import Recipe, TrainingRecipe
 
@@ -89,7 +91,7 @@ class MultitaskWork:
         if not data:
             raise ValueError("there are no tasks to train on")
         training = recipe.training
-        self.recipe = recipe
+        self.recipe, self.data = recipe, data
         self.configs = {name: model.config.tasks[name] for name in data}
         self.rows = {name: subsample(splits["train"], training) for name, splits in data.items()}
         self.validation = {name: data[name]["validation"] for name in validated or data}
@@ -146,6 +148,12 @@ class MultitaskWork:
 
     def validate(self, model: AsenForMultitask) -> dict[str, Score]:
         return score_splits(model, self.validation, self.recipe.training.eval_batch_size)
+
+    def test(self, model: AsenForMultitask) -> dict[str, Score]:
+        """Scores on the test rows, with reference predictions, fitted on the training rows, and equivariance errors."""
+        size = self.recipe.training.eval_batch_size
+        splits = {name: DatasetDict({**self.data[name], "train": rows}) for name, rows in self.rows.items()}
+        return judged(scoreboard(model, splits, batch_size=size), model, self.recipe.tasks, batch_size=size)
 
 
 def subsample(train: Any, training: TrainingRecipe) -> Any:

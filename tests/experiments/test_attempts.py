@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import threading
 
 import pytest
 import yaml
@@ -188,6 +189,23 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     with alone(tmp_path / "cell"), pytest.raises(ValueError, match="another process is training in"):  # noqa: SIM117
         with alone(tmp_path / "cell"):
             pass
+
+
+def test_the_end_of_a_training_can_be_waited_for(tmp_path):
+    order = []
+
+    def second():
+        with alone(tmp_path / "cell", wait=True):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with alone(tmp_path / "cell"):
+        thread.start()
+        thread.join(timeout=0.3)
+        assert thread.is_alive()
+        order.append("first")
+    thread.join(timeout=60)
+    assert order == ["first", "second"]
 
 
 def test_a_cell_that_another_process_has_finished_is_left_as_it_is(tmp_path, steps):

@@ -19,7 +19,7 @@ import yaml
 from datasets import DatasetDict
 from scipy.stats import ttest_rel
 
-from asen_hf import AsenConfig, AsenForMultitask
+from asen_hf import AsenConfig, AsenForMultitask, pretrain
 from asen_hf.commands.experiments import main
 from asen_hf.commands.main import report_errors
 from asen_hf.evaluation.scores import score_splits
@@ -317,6 +317,15 @@ def test_cells_of_one_seed_share_a_pretraining(pretrained):
     assert {row["steps"] for row in rows} == {"3"} and all(all(row.values()) for row in rows)
     folders = {path.name for path in (pretrained / "runs/experiments/toy").glob("pretrained-*")}
     assert folders == {row["pretraining"] for row in rows}
+
+
+def test_a_pretraining_of_a_grid_trains_what_the_verb_trains(pretrained, tmp_path, monkeypatch):
+    monkeypatch.chdir(pretrained)
+    cell = {"kind": "any", "train_rows": "0", "start": "donor", "seed": "1"}
+    recipe = Grid.read(pretrained / "toy").pretraining(cell)
+    weights = AsenForMultitask.from_pretrained(recipe.training.output_dir).state_dict()
+    again = pretrain(recipe, output_dir=str(tmp_path / "run")).model.state_dict()
+    assert again.keys() == weights.keys() and all(again[name].equal(weights[name]) for name in weights)
 
 
 def test_a_zero_shot_cell_scores_the_pretrained_weights_as_they_are(pretrained, monkeypatch):
