@@ -141,7 +141,7 @@ def _train(
         if is_reported or is_validated or reads_at_no_cost(accelerator.device):
             _check_finite(recent, progress.step)
         if is_reported:
-            run.report(recent, scheduler.get_last_lr()[-1])
+            run.report(recent, float(scheduler.get_last_lr()[-1]))
             recent.clear()
         if is_validated:
             run.validate()
