@@ -25,9 +25,8 @@ from ._processes import process_state
 from ._run_folder import claimed
 from ._statistics import with_training_statistics
 from ._typed_fields import from_mapping
-from .loop import train
 from .recipe import ModelRecipe, Recipe, Start, TrainingRecipe
-from .results import TrainingResult, run_folder
+from .results import TrainingResult, run_folder, train_and_score
 from .task_recipe import TaskRecipe
 from .task_rows import task_rows
 from .work import MultitaskWork
@@ -140,7 +139,7 @@ def finetune(
         sources = [] if rows.source is None else [rows.source]
         recipe = Recipe(ModelRecipe.of(model.config), sources, settings, start)
         work = MultitaskWork(model, splits, recipe, is_logged=state.is_main_process)
-        scores = train(model, work, recipe, work.test)["test"].scores
+        scores = train_and_score(model, work, recipe)
     return FinetuneResult(model, scores, None if output_dir is None else Path(output_dir))
 
 

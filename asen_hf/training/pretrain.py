@@ -14,9 +14,8 @@ from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
 from ._run_folder import claimed
 from ._statistics import with_training_statistics
-from .loop import train
 from .recipe import Recipe
-from .results import TrainingResult
+from .results import TrainingResult, train_and_score
 from .stream import StreamWork, stream_model, stream_of
 from .work import MultitaskWork
 
@@ -57,7 +56,7 @@ def pretrain(recipe: Recipe | Mapping[str, Any] | str | Path, **training: Any) -
     recipe.refuse_start()
     with claimed(recipe.training):
         model, work = pretraining_of(recipe, is_logged=process_state().is_main_process)
-        scores = train(model, work, recipe, work.test)["test"].scores
+        scores = train_and_score(model, work, recipe)
     return PretrainResult(model, scores, Path(recipe.training.output_dir))
 
 

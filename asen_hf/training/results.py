@@ -1,4 +1,4 @@
-"""The result of a training, and its folder."""
+"""The result of a training, and the test scores in its folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from accelerate.utils import broadcast_object_list
 from ..evaluation.scores import Score
 from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
+from .loop import train
+from .recipe import Recipe
+from .stream import StreamWork
+from .work import MultitaskWork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,17 @@ class TrainingResult:
     model: AsenForMultitask
     scores: dict[str, Score]
     output_dir: Path | None
+
+
+def train_and_score(model: AsenForMultitask, work: MultitaskWork | StreamWork, recipe: Recipe) -> dict[str, Score]:
+    """Train (see :func:`~asen_hf.training.loop.train`) and score the best checkpoint on test rows.
+
+    Every process scores and returns the same values; the model is left in evaluation mode.
+    """
+    scores = train(model, work, recipe, work.test)["test"].scores
+    model.eval()
+    model.requires_grad_(True)  # train has frozen the tasks that are not trained
+    return scores
 
 
 @contextlib.contextmanager

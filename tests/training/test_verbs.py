@@ -148,6 +148,7 @@ def test_a_recipe_is_pretrained_from_its_sections(tmp_path):
     }
     result = asen_hf.pretrain(sections, output_dir=str(tmp_path / "run"), max_steps=2)
     assert Recipe.read(tmp_path / "run" / "recipe.yaml").training.max_steps == 2
+    assert not result.model.training
     assert asen_hf.evaluate(tmp_path / "run") == result.scores
     assert dataclasses.asdict(result.scores["equivariant/cyclic_sum"])["rows"] == 9
 
