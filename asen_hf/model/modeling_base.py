@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
 from typing import cast
@@ -285,7 +286,7 @@ class AsenModel(AsenPreTrainedModel):
         breaker = cast(SymmetryBreaker, self.symmetry_breakers[name])
         if name in self.node_embedders:
             node_features = node_features + self.node_embedders[name](breaker.node_rows).sum(dim=1)
-        graph = refine(task, breaker(), compared, pairs).replace(node_mask=mask)
+        graph = dataclasses.replace(refine(task, breaker(), compared, pairs), node_mask=mask)
         features = self.orbital_features(name)
         if name in self.pair_embedders and pairs is not None:
             vectors = _all_rows(self.pair_embedders[name])

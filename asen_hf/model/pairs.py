@@ -63,7 +63,7 @@ def add_pair_vectors(
     features = orbital_features[graph.labels] + shares @ vectors
     shape = features.shape[:-1]
     labels = torch.arange(features[..., 0].numel(), device=features.device).view(shape)
-    return dataclasses.replace(graph, labels=labels), features.flatten(0, -2)
+    return dataclasses.replace(graph, given_labels=labels), features.flatten(0, -2)
 
 
 def _shares(task: TaskConfig, values: Tensor, feature: int) -> Tensor:

@@ -47,7 +47,7 @@ def refine(task: TaskConfig, graph: OrbitGraph, inputs: Tensor, pairs: Tensor | 
         size = task.pair_vocab_size + 1
         categories = at_pairs(graph, pairs).long()
         labels = labels * size + torch.where(categories < 0, size - 1, categories)
-    return dataclasses.replace(graph, labels=labels)
+    return dataclasses.replace(graph, given_labels=labels)
 
 
 def num_partner_counts(task: TaskConfig, breaker: SymmetryBreaker) -> int:

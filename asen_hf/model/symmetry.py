@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,19 +29,19 @@ class OrbitGraph:
 
     Attributes:
         num_nodes: number of nodes n.
-        labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), or ``(B, n, n)`` if every
-            row of a batch has its own graph; ``(E,)`` or ``(B, E)`` on a sparse support. Given as ``None``, they are 0
-            for loops and 1 for all other pairs, and only made when they are read.
+        given_labels: int64, ``(n, n)`` on the complete support (row = target i, column = source j), or ``(B, n, n)`` if
+            every row of a batch has its own graph; ``(E,)`` or ``(B, E)`` on a sparse support. ``None`` for 0 at loops
+            and 1 at all other pairs, which are only made when :attr:`labels` is read: then ``nodes`` is given.
         edge_index: int64 ``(2, E)``, targets then sources; ``None`` on the complete support.
         triple_labels: int64 ``(n, n, n)``, target first; ``None`` if triples carry no messages.
         node_mask: bool ``(B, n)``, the nodes that a row has; ``None`` if every row has all. Others send no messages.
         in_edges, out_edges: int64 ``(k, n)`` and ``(r, n)``, the numbers of the edges into and out of every node, E
             where there are no more; ``None`` on the complete support, and where they would be nearly all padding.
-        nodes: int64 ``(n,)``, the numbers of the nodes, of a graph whose labels are only made when they are read.
+        nodes: int64 ``(n,)``, the numbers of the nodes, of a graph whose labels are not given.
     """
 
     num_nodes: int
-    labels: Tensor
+    given_labels: Tensor | None
     edge_index: Tensor | None = None
     triple_labels: Tensor | None = None
     node_mask: Tensor | None = None
@@ -49,23 +49,14 @@ class OrbitGraph:
     out_edges: Tensor | None = None
     nodes: Tensor | None = None
 
-    def __post_init__(self) -> None:
-        if self.labels is None:
-            object.__delattr__(self, "labels")  # so that reading them calls __getattr__
+    @property
+    def labels(self) -> Tensor:
+        """The label of every pair, in the shape of ``given_labels``, or ``(n, n)`` if they are not given."""
+        return self._made_labels if self.given_labels is None else self.given_labels
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "labels":
-            raise AttributeError(f"OrbitGraph has no {name}")
-        labels = self.labels_into(slice(None))
-        object.__setattr__(self, "labels", labels)
-        return labels
-
-    def replace(self, **changes: Any) -> OrbitGraph:
-        """As ``dataclasses.replace``, which would make labels that have not been read."""
-        if self.nodes is None:
-            return dataclasses.replace(self, **changes)
-        held: dict[str, Any] = {field.name: self.__dict__.get(field.name) for field in dataclasses.fields(self)}
-        return OrbitGraph(**(held | changes))
+    @functools.cached_property
+    def _made_labels(self) -> Tensor:
+        return self.labels_into(slice(None))
 
     @property
     def num_pairs(self) -> int:
@@ -74,9 +65,9 @@ class OrbitGraph:
 
     def labels_into(self, targets: slice, rows: slice = slice(None)) -> Tensor:
         """Labels of the pairs into some targets of the complete support, ``(m, n)``, or ``(b, m, n)`` of some rows."""
-        if self.nodes is not None and "labels" not in self.__dict__:
-            return _loops_and_others(self.nodes, targets)
-        return self.labels[targets] if self.labels.dim() == 2 else self.labels[rows, targets]
+        if self.given_labels is None:
+            return _loops_and_others(cast(Tensor, self.nodes), targets)
+        return self.given_labels[targets] if self.given_labels.dim() == 2 else self.given_labels[rows, targets]
 
     @functools.cached_property
     def neighbours(self) -> Neighbours | None:
@@ -113,20 +104,6 @@ class ComputedBuffers(nn.Module):
         raise NotImplementedError
 
 
-_BUFFERS = (
-    "labels",
-    "nodes",
-    "edge_index",
-    "in_edges",
-    "out_edges",
-    "node_labels",
-    "node_rows",
-    "triple_labels",
-    "orbits",
-    "row_classes",
-)
-
-
 class SymmetryBreaker(ComputedBuffers):
     """The orbit labels of a task.
 
@@ -152,6 +129,7 @@ class SymmetryBreaker(ComputedBuffers):
             the same columns and rows of a grid whose lines share rows.
     """
 
+    # The buffers, all of them: these annotations are the list of their names.
     labels: Tensor | None
     nodes: Tensor | None
     edge_index: Tensor | None
@@ -167,7 +145,7 @@ class SymmetryBreaker(ComputedBuffers):
         super().__init__(task)
         self.degree = seen_symmetry(task).degree
         buffers = self.compute_buffers()
-        for name in _BUFFERS:
+        for name in SymmetryBreaker.__annotations__:
             self.register_buffer(name, buffers.get(name), persistent=False)
         # From the computed tensors, because from_pretrained may place the buffers on the meta device.
         self.num_pair_orbits, self.num_node_rows, self.num_triple_orbits, num_orbits, self.num_classes = (
@@ -205,19 +183,17 @@ class SymmetryBreaker(ComputedBuffers):
         return _graph(self.degree, self.compute_buffers())
 
     def forward(self) -> OrbitGraph:
-        return _graph(self.degree, {name: getattr(self, name) for name in _OF_GRAPH})
+        return _graph(self.degree, {name: getattr(self, name) for name in ("labels", *_OF_GRAPH)})
 
 
-_OF_GRAPH = ("labels", "edge_index", "triple_labels", "in_edges", "out_edges", "nodes")
+_OF_GRAPH = ("edge_index", "triple_labels", "in_edges", "out_edges", "nodes")
 
 
 def _graph(degree: int, buffers: Mapping[str, Any]) -> OrbitGraph:
-    found: dict[str, Any] = {name: buffers.get(name) for name in _OF_GRAPH}
-    if (
-        found["nodes"] is not None and torch.compiler.is_compiling()
-    ):  # which cannot trace labels made when they are read
-        found |= {"labels": _loops_and_others(found["nodes"]), "nodes": None}
-    return OrbitGraph(degree, **found)
+    labels, nodes = buffers.get("labels"), buffers.get("nodes")
+    if nodes is not None and torch.compiler.is_compiling():  # Dynamo cannot trace Python 3.11's cached_property
+        labels = _loops_and_others(nodes)
+    return OrbitGraph(degree, labels, **{name: buffers.get(name) for name in _OF_GRAPH})
 
 
 def _loops_and_others(nodes: Tensor, targets: slice = slice(None)) -> Tensor:

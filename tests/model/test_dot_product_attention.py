@@ -42,7 +42,7 @@ def graph_of(kind, mask=None):
     if kind.endswith("per row"):
         generator = torch.Generator().manual_seed(3)
         labels = torch.randint(RANK, (ROWS, *graph.labels.shape), generator=generator)
-        graph = dataclasses.replace(graph, labels=labels)
+        graph = dataclasses.replace(graph, given_labels=labels)
     return graph if mask is None else dataclasses.replace(graph, node_mask=mask)
 
 
@@ -249,11 +249,13 @@ def test_blocks_on_a_graph_broken_by_nodes_make_nothing_of_size_pairs(gated, mon
 def test_labels_of_loops_and_other_pairs_are_made_when_they_are_read():
     graph = OrbitGraph(4, None, nodes=torch.arange(4))
     expected = 1 - torch.eye(4).long()
-    assert "labels" not in graph.__dict__
-    assert torch.equal(graph.labels_into(slice(1, 3)), expected[1:3]) and "labels" not in graph.__dict__
+    assert "_made_labels" not in graph.__dict__
+    assert torch.equal(graph.labels_into(slice(1, 3)), expected[1:3]) and "_made_labels" not in graph.__dict__
     assert torch.equal(graph.labels, expected) and graph.labels is graph.labels
-    for copied in (graph.replace(node_mask=MASK[:, :4]), dataclasses.replace(graph, node_mask=MASK[:, :4])):
-        assert torch.equal(copied.labels, expected) and copied.node_mask is not None
+    for read in (graph, OrbitGraph(4, None, nodes=torch.arange(4))):
+        copied = dataclasses.replace(read, node_mask=MASK[:, :4])
+        assert "_made_labels" not in copied.__dict__ and copied.node_mask is not None
+        assert torch.equal(copied.labels, expected)
 
 
 @every_side

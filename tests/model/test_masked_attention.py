@@ -25,7 +25,7 @@ def graph_of(support, mask, has_own_labels):
     if has_own_labels:
         generator = torch.Generator().manual_seed(3)
         graph = dataclasses.replace(
-            graph, labels=torch.randint(RANK, (BATCH, *graph.labels.shape), generator=generator)
+            graph, given_labels=torch.randint(RANK, (BATCH, *graph.labels.shape), generator=generator)
         )
     return dataclasses.replace(graph, node_mask=mask)
 

@@ -27,7 +27,7 @@ def graph_of(mask=None, has_own_labels=False, rows=ROWS):
     generator = torch.Generator().manual_seed(3)
     shape = (rows, len(EDGES)) if has_own_labels else (len(EDGES),)
     labels = torch.randint(RANK, shape, generator=generator)
-    return dataclasses.replace(graph, labels=labels, node_mask=None if mask is None else mask[:rows])
+    return dataclasses.replace(graph, given_labels=labels, node_mask=None if mask is None else mask[:rows])
 
 
 def results(implementation, graph, gated, rows=ROWS):
