@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..model.batching import EmbeddedRows
 from ..model.configuration_asen import AsenConfig, TaskConfig
-from ..model.configuration_rows import MISSING_TOKEN
+from ..model.configuration_rows import MASK, MISSING_TOKEN
 from ..model.configuration_values import require, with_value_errors
 from ..model.heads import Head
 from ..model.modeling_asen import AsenForMultitask
@@ -96,7 +96,7 @@ class Encoder(nn.Module):
     ) -> dict[str, BackboneOutput]:
         outputs = {}
         for name, columns in batch.items():
-            mask = columns.get("attention_mask")
+            mask = columns.get(MASK)
             states = self._states(columns["inputs"], mask)
             no_labels = torch.zeros((states.shape[1],) * 2, dtype=torch.long, device=states.device)
             if mask is not None:  # of nodes; some networks have one state per row

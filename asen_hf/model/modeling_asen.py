@@ -315,7 +315,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
 
         def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
-            found, mask = probabilities(config, logits), rows.get("attention_mask")
+            found, mask = probabilities(config, logits), rows.get(MASK)
             return found if mask is None else fill_padding(config.output_level, found, mask, torch.nan)
 
         return self._in_batches(columns, task, batch_size, read)
