@@ -40,7 +40,7 @@ class ValueSheets(ComputedBuffers):
         num_rows: R, the number of cosets, or 1 for the lift.
         nodes: ``(R, N)``, the node of every point.
         maps, inverses: ``(R, N)``, numbers of its value map and of the inverse.
-        readers: ``(n, c)``, the points of every node, padded; ``shares``, ``(n, c)``, are their weights.
+        readers: ``(n, c)``, the points of every node, padded; ``is_reader``, bool ``(n, c)``, tells them from padding.
         sheets: ``(q, R · N / q)``, the points that one graph output is read from; they share an output map.
         sheet_maps: ``(q,)``, numbers of value maps with that output map.
         orbits: positions in a sheet of the points of each node orbit, if the task tells node orbits apart.
@@ -50,7 +50,7 @@ class ValueSheets(ComputedBuffers):
     maps: Tensor
     inverses: Tensor
     readers: Tensor
-    shares: Tensor
+    is_reader: Tensor
     sheets: Tensor
     sheet_maps: Tensor
     input_sources: Tensor
@@ -78,13 +78,13 @@ class ValueSheets(ComputedBuffers):
             sheets = self._lifted_sheets(maps[0])
         inverses = group.maps.inverse(maps)  # before the gathers: it may number new maps
         inputs, outputs = value_gathers(self.task)
-        readers, shares = _readers(nodes.ravel())
+        readers, is_reader = _readers(nodes.ravel())
         arrays = {
             "nodes": nodes,
             "maps": maps,
             "inverses": inverses,
             "readers": readers,
-            "shares": shares,
+            "is_reader": is_reader,
             "sheets": sheets,
             "sheet_maps": maps.ravel()[sheets[:, 0]],
             "input_sources": inputs[0],
@@ -183,7 +183,8 @@ class ValueSheets(ComputedBuffers):
 
     def _mean(self, points: Tensor) -> Tensor:
         """The mean of ``(B, R · N, K)`` over the points of every node."""
-        return (points[:, self.readers] * self.shares.to(points.dtype).unsqueeze(-1)).sum(dim=2)
+        weights = self.is_reader.to(points.dtype).unsqueeze(-1)
+        return (points[:, self.readers] * weights).sum(dim=2) / weights.sum(dim=1)
 
 
 def _rows(numbers: Tensor, chosen: Tensor | None) -> Tensor:
@@ -200,9 +201,9 @@ def _gather(values: Tensor, sources: Tensor, signs: Tensor) -> Tensor:
 
 
 def _readers(nodes: Numbers) -> tuple[Numbers, np.ndarray]:
-    """The points of every node ``(n, c)``, padded by its first point, and the weights of their mean."""
+    """The points of every node ``(n, c)``, padded by its first point, and which of them are not padding."""
     order, counts = np.argsort(nodes, kind="stable"), np.bincount(nodes)
     places = np.arange(counts.max())
     is_point = places < counts[:, None]
     starts = np.cumsum(counts) - counts
-    return order[starts[:, None] + np.where(is_point, places, 0)], np.where(is_point, 1 / counts[:, None], 0)
+    return order[starts[:, None] + np.where(is_point, places, 0)], is_point

@@ -225,3 +225,20 @@ def test_a_donor_without_value_symmetries_serves_a_task_with_them():
         swapped = model(torch.tensor([0, 2, 1])[rows], task="t").logits[:, [0, 2, 1]]
         expected = (model(rows, task="t").logits + swapped) / 2
         torch.testing.assert_close(model(rows, task="colours").logits, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("symmetrization", ["average", "lift"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_a_task_of_three_sheets_is_added_cast_and_saved(dtype, symmetrization, tmp_path):
+    """A third is not the same number in two dtypes: what is computed from the config must not be cast."""
+    cycle = [{"inputs": [1, 2, 0], "outputs": [1, 2, 0]}]
+    task = TaskConfig(degree=4, vocab_size=3, num_labels=3, value_symmetries=cycle, symmetrization=symmetrization)
+    model = AsenForMultitask(AsenConfig(tasks={}, hidden_size=8, num_hidden_layers=1, num_attention_heads=2))
+    model.add_task("t", task)
+    sheets = model.asen.value_sheets["t"]
+    assert not any(buffer.is_floating_point() for buffer in sheets.buffers())
+    model.to(dtype).save_pretrained(tmp_path)
+    loaded = AsenForMultitask.from_pretrained(tmp_path, dtype=dtype)
+    assert loaded.config.tasks["t"] == task and loaded.dtype == dtype
+
+    assert equivariance_error(loaded.double(), rows_of(task)) < 1e-10
