@@ -1,17 +1,14 @@
-"""Shared by the commands: parsers made from dataclasses, recipes that flags override, quiet libraries."""
+"""Shared by the commands: parsers made from dataclasses, recipes that flags override."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import disable_progress_bars
 from transformers import HfArgumentParser
-from transformers.utils import logging
 
 from ..training.recipe import ModelRecipe, Recipe, TrainingRecipe
 from ._parser import HelpFormatter, Parser
@@ -77,10 +74,3 @@ def parse_with_recipe(
     parser.set_defaults(**dataclasses.asdict(recipe.model), **dataclasses.asdict(recipe.training))
     *options, model, training, _ = parser.parse_args_into_dataclasses([*arguments])
     return dataclasses.replace(recipe, model=model, training=training), options
-
-
-def quiet_libraries() -> None:
-    """Turn off the libraries' progress bars, and print each warning on one line."""
-    logging.disable_progress_bar()
-    disable_progress_bars()
-    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..hub.cards import model_card
-from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet_libraries
+from ..training._quiet_libraries import quiet_libraries
+from ._command_line import add_checkpoint, argument_parser, checkpoint_of
 
 DESCRIPTION = """\
 Render a checkpoint's model card from its config, its recipe and its measured scores.

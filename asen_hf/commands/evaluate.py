@@ -22,10 +22,11 @@ from ..model.modeling_asen import AsenForMultitask
 from ..model.normalization import to_device
 from ..model.pretrained_asen import evaluating
 from ..training._checkpoints import load_model
+from ..training._quiet_libraries import quiet_libraries
 from ..training._typed_fields import described
 from ..training.evaluate import check_split, recipe_rows
 from ..training.judging import judged
-from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet_libraries
+from ._command_line import add_checkpoint, argument_parser, checkpoint_of
 
 DESCRIPTION = """\
 Score a checkpoint on held-out rows: each task's group, scores, reference predictions and equivariance errors.

@@ -12,7 +12,7 @@ from ..experiments.grid import EXPERIMENTS, Grid, find_grids
 from ..experiments.pages import entries, write_pages
 from ..experiments.report import write_report
 from ..experiments.runner import plan, run_jobs
-from ._command_line import quiet_libraries
+from ..training._quiet_libraries import quiet_libraries
 
 DESCRIPTION = """\
 Run the missing cells of a grid of small trainings, or write its report.

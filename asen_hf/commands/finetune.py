@@ -9,10 +9,11 @@ from ..evaluation.scoreboard import format_scoreboard
 from ..hub.cards import write_card
 from ..hub.uploads import UploadOptions, open_repository, push_run
 from ..training._processes import process_state
+from ..training._quiet_libraries import quiet_libraries
 from ..training._typed_fields import described
 from ..training.finetune import finetune
 from ..training.recipe import TrainingRecipe
-from ._command_line import add_checkpoint, argument_parser, checkpoint_of, quiet_libraries
+from ._command_line import add_checkpoint, argument_parser, checkpoint_of
 from ._row_arguments import RowArguments, parse_json
 
 DESCRIPTION = """\

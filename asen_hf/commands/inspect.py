@@ -115,7 +115,7 @@ def find_checkpoint(subject: str) -> str | None:
 def _inspect_checkpoint(checkpoint: str, options: argparse.Namespace) -> None:
     from ..model.modeling_asen import AsenModel  # imported here: a group needs no torch
     from ..training._checkpoints import load_config
-    from ._command_line import quiet_libraries
+    from ..training._quiet_libraries import quiet_libraries
 
     quiet_libraries()
     load_config(checkpoint)  # its error for a missing checkpoint is clearer than from_pretrained's

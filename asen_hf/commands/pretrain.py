@@ -9,8 +9,9 @@ from ..hub.cards import write_card
 from ..hub.uploads import UploadOptions, open_repository, push_run
 from ..model.checkpoints import checkpoint_path
 from ..training._processes import process_state
+from ..training._quiet_libraries import quiet_libraries
 from ..training.pretrain import pretrain
-from ._command_line import parse_with_recipe, quiet_libraries
+from ._command_line import parse_with_recipe
 
 DESCRIPTION = """\
 Train one backbone on several tasks, each with its own group.

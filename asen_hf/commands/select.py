@@ -9,10 +9,11 @@ from pathlib import Path
 from ..evaluation.reference_predictions import REFERENCES
 from ..experiments.rival_networks import ARCHITECTURES
 from ..experiments.selection import DEFAULT_RECIPE, SUPPORTS, select
+from ..training._quiet_libraries import quiet_libraries
 from ..training._typed_fields import described
 from ..training.recipe import Recipe
 from ..training.task_recipe import TaskRecipe
-from ._command_line import parse_with_recipe, quiet_libraries
+from ._command_line import parse_with_recipe
 from ._row_arguments import RowArguments
 
 DESCRIPTION = """\

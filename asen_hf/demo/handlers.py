@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from transformers.utils import logging
 
+from ..training._quiet_libraries import quiet_libraries
 from . import token_view, trainings, uploads
 from .fragments import error, note, progress, table
 from .group_view import read_group, view_group
@@ -20,7 +21,7 @@ from .uploads import Upload
 
 def warm_up() -> None:
     """Load what the first prediction needs."""
-    logging.disable_progress_bar()
+    quiet_libraries()
     token_view.model_of(token_view.CHECKPOINTS[0])
 
 
@@ -40,29 +41,27 @@ def example_row(source: str, length: int) -> str:
 
 def prediction(source: str, length: int, text: str) -> str:
     """The row with its prediction."""
-    try:
-        return token_view.show_prediction(source, length, text)
-    except ValueError as wrong:
-        return error(wrong)
+    return _shown(token_view.show_prediction, source, length, text)
 
 
 def moved_inside(source: str, length: int, text: str) -> str:
     """The row and its prediction before and after a random symmetry."""
-    return _moved(source, length, text, is_symmetry=True)
+    return _shown(token_view.show_moved, source, length, text, True)
 
 
 def moved_outside(source: str, length: int, text: str) -> str:
     """The row and its prediction before and after a random permutation that is no symmetry."""
-    return _moved(source, length, text, is_symmetry=False)
+    return _shown(token_view.show_moved, source, length, text, False)
 
 
-def _moved(source: str, length: int, text: str, is_symmetry: bool) -> str:
+def _shown(show: Callable[..., str], *values: Any) -> str:
     try:
-        return token_view.show_moved(source, length, text, is_symmetry)
+        return show(*values)
     except ValueError as wrong:
         return error(wrong)
 
 
+@functools.cache  # not made anew for every visitor
 def example_table() -> tuple[Upload, str]:
     """The table that a visitor finds, and its preview."""
     boards = uploads.boards()

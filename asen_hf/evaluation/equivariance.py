@@ -70,21 +70,20 @@ def equivariance_error(
         for name, column in (("inputs", inputs), (PAIRS, pairs), (MASK, attention_mask))
         if column is not None
     }
-    if isinstance(model_or_callable, AsenPreTrainedModel):
-        columns = to_device(columns, model_or_callable.device)
-    rows = columns["inputs"]
     acting = parse_group(group) if isinstance(group, str) else group
     if isinstance(model_or_callable, AsenPreTrainedModel):
+        columns = to_device(columns, model_or_callable.device)
         function, config, subject = _model_function(model_or_callable, task)
         level: str | None = "node" if isinstance(model_or_callable, AsenModel) else config.output_level
     else:
-        function, config = _checked_function(model_or_callable, rows, task, acting)
+        function, config = _checked_function(model_or_callable, columns["inputs"], task, acting)
         subject, level = "the function's task", None if task is None else config.output_level
     if acting is not None and acting.degree != config.degree:
         raise ValueError(f"{subject} has degree {config.degree}, the group {acting.degree}")
     changes_values = acting is None and bool(config.value_symmetries)
     if num_elements == 0:
         raise ValueError("num_elements must be at least 1: without an element there is nothing to measure")
+    rows = columns["inputs"]
     action = RowAction(config, _sampled(config, acting, num_elements, seed), rows.device)
     errors = [0.0]
     with evaluating(model_or_callable) if isinstance(model_or_callable, nn.Module) else torch.no_grad():

@@ -52,11 +52,11 @@ def factors(model: AsenForMultitask) -> tuple[np.ndarray, np.ndarray]:
 with tempfile.TemporaryDirectory() as folder, matplotlib.rc_context(STYLE):
     weights, messages = factors(train(f"{folder}/rising"))
     targets = np.arange(NODES)
-    head = (messages - weights)[:, targets, targets - 1].sum(axis=1).argmax()  # whose gate of the node before is largest
+    head = (messages - weights)[:, targets, targets - 1].sum(axis=1).argmax()  # the gate of the node before
     figure = Figure(figsize=(7, 3.3), dpi=110, layout="compressed")
+    largest = messages[head].max()
     titles = ("attention weights", "times the gates of the orbitals")
     for ax, shown, title in zip(figure.subplots(1, 2), (weights[head], messages[head]), titles, strict=True):
-        largest = messages[head].max()
         image = ax.imshow(shown, cmap="RdBu_r", vmin=-largest, vmax=largest)
         ax.set(xlabel="source", ylabel="target", title=title, xticks=range(NODES), yticks=range(NODES))
         ax.grid(False)

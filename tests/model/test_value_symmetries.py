@@ -240,5 +240,4 @@ def test_a_task_of_three_sheets_is_added_cast_and_saved(dtype, symmetrization, t
     model.to(dtype).save_pretrained(tmp_path)
     loaded = AsenForMultitask.from_pretrained(tmp_path, dtype=dtype)
     assert loaded.config.tasks["t"] == task and loaded.dtype == dtype
-
     assert equivariance_error(loaded.double(), rows_of(task)) < 1e-10

@@ -226,7 +226,7 @@ def test_only_a_stream_makes_and_trains_an_embedder():
 
 
 def test_a_resumed_run_ends_with_the_weights_of_one_that_went_through(tmp_path, monkeypatch):
-    monkeypatch.setattr("asen_hf.training.loop.remove_checkpoint", lambda _: None)  # keep that of step 2
+    monkeypatch.setattr("asen_hf.training._run.remove_checkpoint", lambda _: None)  # keep that of step 2
     pretrain(RECIPE, output_dir=str(tmp_path / "whole"))
     halfway = str(tmp_path / "whole" / "checkpoint-2")
     pretrain(RECIPE, output_dir=str(tmp_path / "resumed"), resume_from_checkpoint=halfway)
@@ -251,7 +251,7 @@ def test_recipes_that_a_stream_cannot_serve_are_refused(tmp_path, changes, messa
 
 
 def test_a_run_that_died_after_its_fitted_start_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("asen_hf.training.loop.remove_checkpoint", lambda _: None)
+    monkeypatch.setattr("asen_hf.training._run.remove_checkpoint", lambda _: None)
     model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
     inputs = np.random.default_rng(0).integers(3, size=(60, 6))
     rows, task = (inputs, (inputs == 1).astype(int)), {"group": "C6", "vocab_size": 3}
