@@ -3,8 +3,8 @@
 ::
 
     PATH/
-      config.json, model.safetensors   the first network: from_pretrained loads the folder
-      member-1/, …                     the other networks of an ensemble
+      config.json, model.safetensors   the network: from_pretrained loads the folder
+      member-0/, member-1/, …          instead, the networks of an ensemble, each a checkpoint
       estimator.json                   the class, its parameters, and what else it has learnt
 """
 
@@ -56,8 +56,8 @@ def write_estimator(
     }
     text = json.dumps(content, indent=2, allow_nan=False)
     with without_progress_bars():
-        for index, model in enumerate(models):
-            model.save_pretrained(_member(folder, index))
+        for model, member in zip(models, _members(folder, len(models)), strict=True):
+            model.save_pretrained(member)
     (folder / _NAME).write_text(text + "\n", encoding="utf-8")
 
 
@@ -78,11 +78,11 @@ def read_estimator(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[st
     try:
         params = {name: _param(value) for name, value in content["params"].items()}
         learnt = {name: _array(value) for name, value in content["learnt"].items()}
-        members = range(content["members"])
+        members = _members(Path(path), content["members"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: expected what save() writes, but {one_line(repr(error))}") from error
     with without_progress_bars():
-        models = [AsenForMultitask.from_pretrained(_member(Path(path), index)).eval() for index in members]
+        models = [AsenForMultitask.from_pretrained(member).eval() for member in members]
     return params, learnt, models
 
 
@@ -99,8 +99,9 @@ def without_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _member(folder: Path, index: int) -> Path:
-    return folder / f"member-{index}" if index else folder
+def _members(folder: Path, number: int) -> list[Path]:
+    """An ensemble has no network in the folder itself, which ``from_pretrained`` would take for the whole."""
+    return [folder] if number == 1 else [folder / f"member-{index}" for index in range(number)]
 
 
 def _plain_param(value: Any) -> Any:

@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -33,7 +34,9 @@ Score a checkpoint on held-out rows: each task's group, scores, reference predic
 
   asen evaluate CHECKPOINT [--task NAME] [--data_path FILE] [--plots DIR]
 
-The rows come from the checkpoint's recipe.yaml and are split as in its training, so that test rows are unseen.
+The rows come from the checkpoint's recipe.yaml and are split as in its training, so that test rows are unseen. A table
+given with --dataset is split likewise; one that is for testing as a whole has a column of the word test, named by
+--split_column.
 """
 _EXPLAINED_ROWS = 16
 
@@ -44,7 +47,11 @@ class EvaluateOptions:
 
     task: str | None = described("Score this task only.", None)
     data_path: str | None = described("Data file of the registered task, if it has moved since training.", None)
-    dataset: str | None = described("The task's table, if it has moved since training.", None)
+    dataset: str | None = described("The task's table, if it has moved since training, or another table.", None)
+    inputs_columns: str | None = described("The table's columns of inputs, if they differ from the training's.", None)
+    labels_columns: str | None = described("The table's columns of labels, if they differ from the training's.", None)
+    split_column: str | None = described("The table's column of splits, if it differs from the training's.", None)
+    time_column: str | None = described("The table's column of times, if it differs from the training's.", None)
     split: str = described("Split to score: train, validation or test.", "test")
     batch_size: int = described("Batch size of the forward passes.", 256)
     output: str | None = described("Also write the scores, the machine and the seed to this JSON file.", None)
@@ -56,6 +63,13 @@ class EvaluateOptions:
     explain: bool = described(
         "With --plots, also draw which nodes and pairs the first 16 rows' outputs depend on; needs captum.", False
     )
+
+    def table(self) -> dict[str, Any]:
+        """The flags about a table, as fields of the recipe's task."""
+        lists = {"inputs_columns": self.inputs_columns, "labels_columns": self.labels_columns}
+        fields: dict[str, Any] = {name: None if text is None else text.split(",") for name, text in lists.items()}
+        fields |= {"dataset": self.dataset, "split_column": self.split_column, "time_column": self.time_column}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -80,7 +94,7 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
     if options.explain and importlib.util.find_spec("captum") is None:
         raise ValueError('--explain needs captum: pip install "asen-hf[explain]"')
     model = load_model(checkpoint)
-    rows = recipe_rows(checkpoint, model.config, options.task, options.data_path, options.dataset)
+    rows = recipe_rows(checkpoint, model.config, options.task, options.data_path, **options.table())
     for name in rows.left_out:
         print(f"{name}: recipe.yaml does not say where its rows come from; left out", file=sys.stderr)
     check_split(rows.splits, options.split)

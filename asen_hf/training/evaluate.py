@@ -112,7 +112,7 @@ def recipe_rows(
     config: AsenConfig,
     task: str | None = None,
     data_path: str | None = None,
-    dataset: str | None = None,
+    **table: Any,
 ) -> RecipeRows:
     """Load the rows that a checkpoint's recipe.yaml names.
 
@@ -121,15 +121,17 @@ def recipe_rows(
         config: its config.
         task: load the rows of this task only.
         data_path: the data file of a registered task, if it has moved.
-        dataset: the task's table, if it has moved.
+        table: ``dataset``, the task's table, if it has moved or another one is to be scored, and what
+            :class:`TaskRecipe` says of a table's columns, where they differ from the recipe's.
 
     Raises:
-        ValueError: no tasks, an unknown task, a missing or ill-formed recipe, or a recipe that names no rows of the
-            tasks.
+        ValueError: no tasks, an unknown task, a missing or ill-formed recipe, a recipe that names no rows of the tasks,
+            or columns without a table.
     """
     if task is not None or not config.tasks:
         config.task(task)
     tasks: dict[str, TaskConfig] = config.tasks
+    dataset = table.get("dataset")
     recipe, hashes = _recipe(checkpoint, dataset), _hashes(checkpoint)
     sources = {source.name: source for source in recipe.tasks}
     rows = RecipeRows({}, {}, [], recipe.training.seed, [])
@@ -137,27 +139,27 @@ def recipe_rows(
         if name not in sources and dataset is None:
             rows.left_out.append(name)
             continue
-        # The model keeps its own support; plots need all edges.
-        source = dataclasses.replace(sources.get(name, TaskRecipe(name)), support=None)
+        source = sources.get(name, TaskRecipe(name))
+        # The model keeps its own support; plots need all edges. A table's config is the checkpoint's: its JSON may have
+        # moved.
+        given: dict[str, Any] = {"support": None, **table}
+        if source.dataset is not None or dataset is not None:
+            given |= {"source": None, "options": {}, "num_rows": None, "task_config": tasks[name].to_dict()}
+        source = dataclasses.replace(source, **given)
         if data_path is not None:
             source.options["data_path"] = data_path
-        source.dataset = dataset or source.dataset
         if dataset is None and _has_moved(source.dataset):
             raise ValueError(
                 f"{source.dataset}, the table of task {name!r}, is not there: if it has moved, give data, or --dataset "
                 "on the command line"
             )
-        if source.dataset is not None:  # the checkpoint's config, because the task's JSON may have moved
-            source.task_config = tasks[name].to_dict()
         rows.configs[name], splits = source.load(recipe.training.seed)
         held_out = {split: splits[split] for split in ("validation", "test") if split in splits}
         found = row_hashes({name: tasks[name]}, {name: DatasetDict(held_out)})[name]
-        if any(hashes.get(name, found).get(split, digest) != digest for split, digest in found.items()):
-            warnings.warn(
-                f"{name}: the rows have changed since the training, so that rows that it was trained on may be among "
-                "those of the test split",
-                stacklevel=2,
-            )
+        if name not in sources:
+            _warn_of_training_rows(f"{name}: the checkpoint does not say which rows it was trained on")
+        elif any(hashes.get(name, found).get(split, digest) != digest for split, digest in found.items()):
+            _warn_of_training_rows(f"{name}: the rows have changed since the training")
         # The rows that the model was trained on: reference predictions are fitted on them too.
         if (recipe.training.train_rows or 0) <= len(splits["train"]):
             splits = DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
@@ -169,6 +171,11 @@ def recipe_rows(
             "(the training program passed them as objects): give data, or --dataset on the command line"
         )
     return rows
+
+
+def _warn_of_training_rows(reason: str) -> None:
+    text = "so that rows that it was trained on may be among those of the test split"
+    warnings.warn(f"{reason}, {text}", stacklevel=3)
 
 
 def _recipe(checkpoint: str | Path, dataset: str | None) -> Recipe:

@@ -205,8 +205,22 @@ def test_a_checkpoint_without_a_recipe_is_scored_on_a_table_only(model, files, t
     model.save_pretrained(tmp_path / "saved")
     with pytest.raises(ValueError, match=r"saved has no recipe\.yaml, .*: give data, or --dataset"):
         asen_hf.evaluate(tmp_path / "saved")
-    assert main(["evaluate", str(tmp_path / "saved"), "--dataset", str(files[1])]) in (0, None)
+    with pytest.warns(UserWarning, match="ring: the checkpoint does not say which rows it was trained on"):
+        assert main(["evaluate", str(tmp_path / "saved"), "--dataset", str(files[1])]) in (0, None)
     assert "ring" in capsys.readouterr().out
+
+
+def test_another_table_may_name_its_columns_otherwise(model, files, tmp_path, capsys):
+    asen_hf.finetune(model, *map(str, files), output_dir=tmp_path / "run", **QUICK)
+    capsys.readouterr()
+    main(["evaluate", str(tmp_path / "run")])
+    expected = capsys.readouterr().out
+    rows = [json.loads(line) for line in files[1].read_text().splitlines()]
+    other = tmp_path / "other.jsonl"
+    other.write_text("\n".join(json.dumps({"readings": row["inputs"], "answers": row["labels"]}) for row in rows))
+    columns = ["--inputs_columns", "readings", "--labels_columns", "answers"]
+    main(["evaluate", str(tmp_path / "run"), "--dataset", str(other), *columns])
+    assert capsys.readouterr().out == expected
 
 
 def test_a_table_that_has_moved_is_asked_for(model, files, tmp_path):
