@@ -26,7 +26,7 @@ from ..model.symmetry import SymmetryBreaker
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """A discovered colouring beside the orbitals of a reference group.
 
     Attributes:
@@ -50,14 +50,14 @@ class Discovery:
         num_classes: number of its colours.
         distances: float64 ``(rank, rank)``, between the features of the task's own orbitals.
         group: the automorphisms of ``labels``.
-        comparison: with the reference group, if one was given.
+        agreement: with the reference group, if one was given.
     """
 
     labels: NDArray[np.int64]
     num_classes: int
     distances: NDArray[np.float64]
     group: PermutationGroup
-    comparison: Comparison | None
+    agreement: Agreement | None
 
 
 def discovered_orbits(
@@ -92,7 +92,7 @@ def discovered_orbits(
         num_classes=int(classes.max()) + 1,
         distances=distances,
         group=graph_automorphisms(pairs, len(labels), edge_colors=merged.ravel()),
-        comparison=None if reference is None else _compare(labels, classes, distances, reference),
+        agreement=None if reference is None else _compare(labels, classes, distances, reference),
     )
 
 
@@ -125,7 +125,7 @@ def _asen(model: AsenPreTrainedModel) -> AsenModel:
 
 def _compare(
     labels: NDArray[np.int64], classes: NDArray[np.int64], distances: NDArray[np.float64], reference: PermutationGroup
-) -> Comparison:
+) -> Agreement:
     if reference.degree != len(labels):
         raise ValueError(f"the task has degree {len(labels)}, the reference group {reference.degree}")
     reference_labels = orbit_labels(reference)
@@ -137,7 +137,7 @@ def _compare(
         raise ValueError("the reference does not contain the task's group: it separates pairs that the task joins")
     merges = wanted[:, None] == wanted
     joined, separated = distances[merges & ~np.eye(len(distances), dtype=bool)], distances[~merges]
-    return Comparison(
+    return Agreement(
         equal=bool(np.array_equal(classes, wanted)),
         adjusted_rand_index=_adjusted_rand_index(classes[labels], wanted[labels]),
         distance_ratio=float(joined.mean() / separated.mean()) if joined.size and separated.size else float("nan"),

@@ -40,7 +40,7 @@ def test_copied_rows_merge_exactly(group, reference, order, gated):
     np.testing.assert_array_equal(found.labels, orbit_labels(reference))
     assert found.num_classes == orbit_labels(reference).max() + 1
     assert found.group.order() == order and found.group.degree == group.degree
-    assert (found.comparison.equal, found.comparison.adjusted_rand_index, found.comparison.distance_ratio) == (
+    assert (found.agreement.equal, found.agreement.adjusted_rand_index, found.agreement.distance_ratio) == (
         True,
         1,
         0,
@@ -51,20 +51,20 @@ def test_random_rows_do_not_merge():
     found = discovered_orbits(model_of(), "t", tolerance=0.1, reference=SWAPPED)
     np.testing.assert_array_equal(found.labels, orbit_labels(HALVES))
     assert found.num_classes == 6 and found.group.order() == 36
-    assert not found.comparison.equal
-    assert 0 < found.comparison.adjusted_rand_index < 1
-    assert 0.7 < found.comparison.distance_ratio < 1.4
+    assert not found.agreement.equal
+    assert 0 < found.agreement.adjusted_rand_index < 1
+    assert 0.7 < found.agreement.distance_ratio < 1.4
 
 
 def test_tolerance_is_relative_to_the_mean_distance():
     model = model_of()
     tie(model, SWAPPED, noise=0.01)
-    ratio = discovered_orbits(model, "t", tolerance=0, reference=SWAPPED).comparison.distance_ratio
+    ratio = discovered_orbits(model, "t", tolerance=0, reference=SWAPPED).agreement.distance_ratio
     assert 0.003 < ratio < 0.03
     with torch.no_grad():
         model.asen.edge_embedders["t"].weight.mul_(1000)
-    assert not discovered_orbits(model, "t", tolerance=ratio / 10, reference=SWAPPED).comparison.equal
-    assert discovered_orbits(model, "t", tolerance=ratio * 5, reference=SWAPPED).comparison.equal
+    assert not discovered_orbits(model, "t", tolerance=ratio / 10, reference=SWAPPED).agreement.equal
+    assert discovered_orbits(model, "t", tolerance=ratio * 5, reference=SWAPPED).agreement.equal
 
 
 @pytest.mark.parametrize("tolerance, order", [(0, 5), (0.3, 10), (0.9, 120)])
@@ -88,8 +88,8 @@ def test_diagonal_and_off_diagonal_never_merge():
 @pytest.mark.parametrize("degree", [1, 2])
 def test_smallest_degrees(degree):
     found = discovered_orbits(model_of(symmetric(degree)), None, reference=symmetric(degree))
-    assert found.num_classes == degree and found.comparison.equal and found.comparison.adjusted_rand_index == 1
-    assert np.isnan(found.comparison.distance_ratio)
+    assert found.num_classes == degree and found.agreement.equal and found.agreement.adjusted_rand_index == 1
+    assert np.isnan(found.agreement.distance_ratio)
 
 
 @pytest.mark.parametrize("gated", [False, True])
@@ -158,7 +158,7 @@ def test_training_discovers_a_symmetry_that_was_not_given_if_the_task_has_it(has
     model = model_of()
     with torch.no_grad():
         model.asen.edge_embedders["t"].weight.mul_(0.01)
-    assert discovered_orbits(model, "t", reference=SWAPPED).comparison.distance_ratio > 0.7
+    assert discovered_orbits(model, "t", reference=SWAPPED).agreement.distance_ratio > 0.7
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1.0)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 600)  # at a constant rate the loss has spikes
     for _ in range(600):
@@ -172,6 +172,6 @@ def test_training_discovers_a_symmetry_that_was_not_given_if_the_task_has_it(has
         scheduler.step()
     assert loss < 0.1
     found = discovered_orbits(model, "t", reference=SWAPPED)
-    assert found.comparison.equal == has_swap
+    assert found.agreement.equal == has_swap
     assert found.group.order() == (72 if has_swap else 36)
-    assert (found.comparison.distance_ratio < 0.1) == has_swap
+    assert (found.agreement.distance_ratio < 0.1) == has_swap

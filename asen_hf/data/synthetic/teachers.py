@@ -18,7 +18,7 @@ from ..splits import split_sizes
 
 @register("numbers/equivariant_mlp")
 @dataclass(kw_only=True)
-class EquivariantMlp:
+class EquivariantTeacher:
     """Node regression: the output of a random equivariant multilayer perceptron of order 1 and one channel.
 
     Its layers are linear maps of Rⁿ that commute with the group, one weight per orbital and one bias per orbit of

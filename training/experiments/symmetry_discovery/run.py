@@ -92,13 +92,13 @@ def run(arm: Arm, seed: int, output_dir: Path) -> tuple[dict[str, Any], Discover
         "seed": seed,
         "steps": step(last),
         "test_accuracy": round(score_splits(model, {TASK: test})[TASK].value, 4),
-        "ratio_before": round(before.comparison.distance_ratio, 4),
-        "ratio_after": round(after.comparison.distance_ratio, 4),
+        "ratio_before": round(before.agreement.distance_ratio, 4),
+        "ratio_after": round(after.agreement.distance_ratio, 4),
         "raw_ratio_after": round(raw_ratio(model), 4),
         "swap_error_after": round(equivariance_error(model, collate(configs[TASK], test)["inputs"], TASK, SWAP), 4),
         "classes": after.num_classes,
         "group_order": after.group.order(),
-        "adjusted_rand_index": round(after.comparison.adjusted_rand_index, 4),
+        "adjusted_rand_index": round(after.agreement.adjusted_rand_index, 4),
         "tolerances_before": tolerances_before,
         "tolerances_after": recovering_tolerances(model),
     }
@@ -120,7 +120,7 @@ def raw_ratio(model: AsenForMultitask) -> float:
 
 def recovering_tolerances(model: AsenForMultitask) -> str:
     """The range of tolerances, among 0.01 … 0.99, at which the discovered orbitals are those of S_5 wr S_2."""
-    hits = [tolerance for tolerance in TOLERANCES if discovered_orbits(model, TASK, tolerance, WHOLE).comparison.equal]
+    hits = [tolerance for tolerance in TOLERANCES if discovered_orbits(model, TASK, tolerance, WHOLE).agreement.equal]
     return f"{hits[0]:.2f} to {hits[-1]:.2f}" if hits else "none"
 
 
