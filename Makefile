@@ -61,4 +61,5 @@ bench: setup ## measure speed and memory (METR_LA=file.npz for its roads)
 	$(PYTHON) tests/benchmarks/attention_kernels.py $(METR_LA)
 	$(PYTHON) tests/benchmarks/variants.py
 	$(PYTHON) tests/benchmarks/scaling.py
+	$(PYTHON) tests/benchmarks/triples.py
 	$(PYTHON) tests/benchmarks/group_engine.py
