@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from transformers.utils.generic import can_return_tuple
 
-from ._checking import check_tensor
+from ._checking import check_num_rows
 from .configuration_asen import AsenConfig, TaskConfig
 from .configuration_names import PRIOR
 from .configuration_rows import COSETS, MASK, PAIRS, WEIGHTS
@@ -161,11 +161,11 @@ class AsenForMultitask(AsenPreTrainedModel):
             ValueError: as :meth:`AsenModel.forward`, or labels have the wrong shape, dtype or range.
         """
         name, _ = self.config.task(task)
-        columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        columns = to_columns(
+            self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask, labels=labels, weights=weights
+        )
         output = self.asen.run({name: columns}, self.asks_for_attentions(output_attentions))[name]
         *earlier, logits = self._read_outs(name, output, columns)
-        if labels is not None:
-            columns |= {"labels": labels} | ({} if weights is None else {"weights": weights})
         return AsenMultitaskOutput(
             loss=None if labels is None else self._loss(name, [*earlier, logits], columns, num_items_in_batch),
             logits=logits,
@@ -192,6 +192,9 @@ class AsenForMultitask(AsenPreTrainedModel):
             ValueError: as for :meth:`forward`.
         """
         num_labels = num_labels or {}
+        for name, columns in batch.items():
+            if "labels" not in columns:
+                raise ValueError(f"task {name!r}: a loss needs labels, got {', '.join(columns) or 'no columns'}")
         outputs = self.asen.run(batch)
         return {
             name: self._loss(name, self._read_outs(name, outputs[name], columns), columns, num_labels.get(name))
@@ -249,11 +252,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         num_labels: Tensor | int | None = None,
     ) -> Tensor:
         """The mean loss of several logits of the same rows."""
-        task, inputs, labels = self.config.tasks[name], columns["inputs"], columns["labels"]
-        check_tensor(task.check_labels, labels, name)
-        if labels.shape[0] != inputs.shape[0]:
-            raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
-        mask = columns.get(MASK)
+        task, inputs, labels, mask = self.config.tasks[name], columns["inputs"], columns["labels"], columns.get(MASK)
+        labels = labels if task.is_regression else labels.long()  # in uint8, -100 would be the class 156
         labels = labels if mask is None else without_padding(task, labels, mask)
         losses = [task_loss(task, logits, labels, inputs, num_labels, columns.get(WEIGHTS)) for logits in read_outs]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
@@ -331,6 +331,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         name, config = self.config.task(task)
+        check_num_rows(name, columns)
         inputs = columns["inputs"]
         if inputs.ndim and not len(inputs):
             raise ValueError(f"task {name!r}: inputs hold no rows")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
-from ._checking import check_tensor
+from ._checking import checked_columns
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
@@ -264,17 +264,9 @@ class AsenModel(AsenPreTrainedModel):
     def embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
         """What the backbone reads of a task's rows; ``columns`` as for :meth:`run`, errors as of :meth:`forward`."""
         name, task = self.config.task(name)
+        columns = checked_columns(task, name, columns)
         inputs, pairs, mask = columns["inputs"], columns.get(PAIRS), columns.get(MASK)
-        check_tensor(task.check_inputs, inputs, name)
-        if task.has_pairs and pairs is None:
-            raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
-        if pairs is not None:
-            check_tensor(task.check_pairs, pairs, name)
-        if mask is not None:
-            check_tensor(task.check_attention_mask, mask, name)
-            mask = mask.bool()
-        inputs = inputs.long() if inputs.dtype == torch.bool else inputs
-        pairs = pairs.long() if pairs is not None and pairs.dtype == torch.bool else pairs
+        mask = None if mask is None else mask.bool()
         compared, inputs = inputs, normalized_inputs(task, inputs)
         if (sheets := self.sheets(name)) is not None:
             chosen = columns.get(COSETS)
