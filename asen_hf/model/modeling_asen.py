@@ -53,7 +53,7 @@ from .normalization import (
 )
 from .outputs import AsenMultitaskOutput, BackboneOutput
 from .pair_head import PairHead
-from .pretrained_asen import AsenPreTrainedModel, evaluating
+from .pretrained_asen import AsenPreTrainedModel, dropped_on_error, evaluating
 from .read_out import with_context
 from .structure_embedder import StructureEmbedder
 from .symmetry import SymmetryBreaker
@@ -100,9 +100,14 @@ class AsenForMultitask(AsenPreTrainedModel):
         outputs and ``label_names`` (in any order, or missing in one task), and pool equally many orbits; otherwise it
         is freshly initialised.
         """
-        if (donor := init_from if init_from in self.config.tasks else None) is not None:
+        donor = None if init_from in (None, PRIOR) else self.config.task(init_from)[0]
+        if donor is not None:
             self._check_unadapted(donor)
         self.asen.add_task(name, task, init_from)
+        with dropped_on_error(self, name):
+            self._add_head(name, donor, init_from)
+
+    def _add_head(self, name: str, donor: str | None, init_from: str | None) -> None:
         new = self.config.tasks[name]
         self.heads[name] = self._ready(self._new_head(name))
         if new.linear_skip:

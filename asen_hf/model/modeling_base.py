@@ -30,7 +30,7 @@ from .normalization import (
 )
 from .outputs import BackboneOutput
 from .pairs import PairEmbedder, add_pair_vectors
-from .pretrained_asen import AsenPreTrainedModel, has_adapters
+from .pretrained_asen import AsenPreTrainedModel, dropped_on_error, has_adapters
 from .relations import MAX_COUNTS, counts_fit, num_partner_counts, partner_counts, refine
 from .starting_rows import RowsOfDonor, RowsOfPrior
 from .structure_embedder import StructureEmbedder
@@ -140,7 +140,7 @@ class AsenModel(AsenPreTrainedModel):
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
                 without changing inputs, it would count more partners than fit, the donor is unknown, ``"prior"`` for
                 more than 4,096 points or in a model without a structure embedder, or an adapter changes the donor, or
-                the layers where the task is the first with ``"triples"``.
+                the layers where the task is the first with ``"triples"``. The model does not change then.
         """
         task = self.config.check_new_task(name, task)
         if init_from == PRIOR:
@@ -163,11 +163,12 @@ class AsenModel(AsenPreTrainedModel):
         elif init_from == PRIOR:
             rows = RowsOfPrior(name, breaker, task)
         self.config.insert_task(name, task)
-        for modules, module in added:
-            getattr(self, modules)[name] = self._ready(module)
-        self._match_layers()
-        if rows is not None:
-            rows.write(self, name)
+        with dropped_on_error(self, name):
+            for modules, module in added:
+                getattr(self, modules)[name] = self._ready(module)
+            self._match_layers()
+            if rows is not None:
+                rows.write(self, name)
 
     def drop_task(self, name: str) -> None:
         """Remove a task from the model and its config.

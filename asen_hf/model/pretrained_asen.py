@@ -225,6 +225,10 @@ class AsenPreTrainedModel(PreTrainedModel):
         """The modules that belong to tasks, as ``{role: {task: module}}``; all remaining modules are shared."""
         raise NotImplementedError
 
+    def drop_task(self, name: str) -> None:
+        """Remove a task from the model and its config."""
+        raise NotImplementedError
+
     def task_modules(self, name: str) -> dict[str, nn.Module]:
         """The modules of one task by role, such as ``"token_embedder"``, ``"edge_embedder"`` or ``"head"``.
 
@@ -299,6 +303,16 @@ def _check_finite(model: nn.Module, origin: str) -> None:
             raise ValueError(
                 f"{origin}: {name} holds NaN or infinity in {tensor.dtype}, so its predictions mean nothing"
             )
+
+
+@contextlib.contextmanager
+def dropped_on_error(model: AsenPreTrainedModel, name: str) -> Iterator[None]:
+    """Drop a task that is half added where the rest fails: weights that do not fit, or a warning made an error."""
+    try:
+        yield
+    except BaseException:
+        model.drop_task(name)
+        raise
 
 
 @contextlib.contextmanager
