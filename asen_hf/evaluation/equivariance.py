@@ -12,6 +12,7 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
 from ..model._messages import shown
+from ..model._points import is_integer
 from ..model.configuration_rows import MASK
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
@@ -84,7 +85,7 @@ def equivariance_error(
     if acting is not None and acting.degree != config.degree:
         raise ValueError(f"{subject} has degree {config.degree}, the group {acting.degree}")
     changes_values = acting is None and bool(config.value_symmetries)
-    if num_elements == 0:
+    if is_integer(num_elements) and num_elements == 0:
         raise ValueError("num_elements must be at least 1: without an element there is nothing to measure")
     rows = columns["inputs"]
     action = RowAction(config, _sampled(config, acting, num_elements, seed), rows.device)

@@ -38,6 +38,8 @@ from torch import Tensor
 from transformers.utils.generic import can_return_tuple
 
 from ._checking import check_num_rows
+from ._messages import shown
+from ._points import positive_integer
 from .configuration_asen import AsenConfig, TaskConfig
 from .configuration_names import PRIOR
 from .configuration_rows import COSETS, MASK, PAIRS, WEIGHTS
@@ -196,8 +198,13 @@ class AsenForMultitask(AsenPreTrainedModel):
         Raises:
             ValueError: as for :meth:`forward`.
         """
-        num_labels = num_labels or {}
+        num_labels = {} if num_labels is None else num_labels
+        for what, given in (("batch", batch), ("num_labels", num_labels)):
+            if not isinstance(given, Mapping):
+                raise ValueError(f"{what} must be a mapping by the names of tasks, got {shown(given)}")
         for name, columns in batch.items():
+            if not isinstance(columns, Mapping):
+                raise ValueError(f"task {name!r}: a batch needs a mapping of columns, got {shown(columns)}")
             if "labels" not in columns:
                 raise ValueError(f"task {name!r}: a loss needs labels, got {', '.join(columns) or 'no columns'}")
         outputs = self.asen.run(batch)
@@ -286,8 +293,8 @@ class AsenForMultitask(AsenPreTrainedModel):
             the shape of labels; of nodes that are padding, -100 or NaN.
         """
         if context is not None:
-            if not 2 <= len(context) <= 4:
-                raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {len(context)} arrays")
+            if not isinstance(context, list | tuple) or not 2 <= len(context) <= 4:
+                raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {shown(context)}")
             names = ("inputs", "labels", PAIRS, MASK)
             rows = to_columns(self.device, **dict(zip(names, context, strict=False)))
             fitted, name = with_context(self, task, rows)
@@ -333,8 +340,7 @@ class AsenForMultitask(AsenPreTrainedModel):
         read: Callable[[TaskConfig, Tensor, Mapping[str, Tensor]], Tensor],
     ) -> Tensor:
         """What ``read`` makes of the logits of all rows."""
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        batch_size = positive_integer(batch_size, "batch_size")
         name, config = self.config.task(task)
         check_num_rows(name, columns)
         inputs = columns["inputs"]

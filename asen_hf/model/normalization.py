@@ -105,6 +105,8 @@ def to_columns(device: torch.device, inputs: Any, **others: Any) -> dict[str, Te
 def to_tensor(name: str, column: Any, device: torch.device) -> Tensor:
     """A column as a tensor; arguments and errors as of :func:`to_columns`."""
     if isinstance(column, Tensor):
+        if column.device.type == "meta" != device.type:
+            raise ValueError(f"{name}: a tensor on the meta device has a shape and no values")
         return column
     try:
         array = np.asarray(column)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from ._messages import shown
 from ._uploaded_code import carried_code
 from .attention import GATv2Attention
 from .checkpoints import find_checkpoint
@@ -46,6 +47,8 @@ class AsenPreTrainedModel(PreTrainedModel):
     config: AsenConfig
 
     def __init__(self, config: AsenConfig):
+        if getattr(config, "model_type", None) != AsenConfig.model_type:
+            raise ValueError(f"{type(self).__name__} takes an AsenConfig, not {shown(config)}")
         super().__init__(copy.deepcopy(config))  # models of one config must not change one another's
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> str:
