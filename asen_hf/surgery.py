@@ -24,6 +24,7 @@ Reinitialise the embedders and the head of a task:
     >>> model.rename_task("fresh", name)
 """
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -69,10 +70,13 @@ def merge_tasks(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForM
     trial = copy.deepcopy(model.config)
     for name, task in other.config.tasks.items():
         trial.add_task(name, task)
-    for name, task in other.config.tasks.items():
-        model.add_task(name, task)
-    # Backbone tensors are equal already, so this changes only the tensors of the new tasks and for triples.
-    model.load_state_dict(other.state_dict(), strict=False)
+    with contextlib.ExitStack() as on_error:
+        for name, task in other.config.tasks.items():
+            model.add_task(name, task)
+            on_error.callback(model.drop_task, name)
+        # Backbone tensors are equal already, so this changes only the tensors of the new tasks and for triples.
+        model.load_state_dict(other.state_dict(), strict=False)
+        on_error.pop_all()
 
 
 def add_value_symmetries(

@@ -182,6 +182,8 @@ def _attribute_numbers(items: Iterable[tuple[Any, dict]], kind: str, name: str |
     """The values of an attribute of nodes or edges, numbered."""
     if name is None:
         return None
+    if not isinstance(name, Hashable):
+        raise ValueError(f"{kind}_color must be the name of an attribute, not {shown(name)}")
 
     def values() -> Iterator[tuple[str, Any]]:
         for item, attributes in items:

@@ -30,7 +30,7 @@ from ._texts import known_order, order_text
 from .automorphisms import ColoredTuples, Undecided
 from .k_closures import orbit_coloring
 from .stabilizer_chain import prove_order
-from .three_orders import check_value_symmetries, value_orders
+from .three_orders import check_value_symmetries, refuse_contradictions, value_orders
 from .value_report import ValueReport, value_report
 
 MAX_CHECKED_POINTS = 256
@@ -293,11 +293,14 @@ def warn_if_not_closed(name: str, task: TaskConfig) -> None:
 
     Does not warn for ``symmetry_breaking="nodes"``, where the larger group is intended, for groups whose order could
     not be proved, or above ``MAX_CHECKED_POINTS`` points, where the check takes longer than a few seconds. Of value
-    symmetries it also warns of what is likely to be a mistake (see :mod:`.three_orders`).
+    symmetries it also warns of what is likely to be a mistake (see :mod:`.three_orders`), and refuses contradictions at
+    every degree.
 
     Raises:
         ValueError: some elements of the group leave every input as it is and change outputs.
     """
+    if task.value_symmetries:
+        refuse_contradictions(name, task)
     if task.degree > MAX_CHECKED_POINTS:
         return
     asks_for_more = task.symmetry_breaking == "nodes"

@@ -133,6 +133,16 @@ class StabilizerChain:
             level = level - 1 if inserted is None else inserted
         return True
 
+    def count_members(self, forms: NDArray[np.integer]) -> int | None:
+        """How many of these permutations ``(B, n)`` are in the group; ``None`` if not all could be told."""
+        for is_complete in (False, True):
+            if is_complete and not self.verify(_MAX_WORK):
+                return None
+            number = sum(self._sift(form[None], 0)[0] is None for form in forms)
+            if is_complete or number == len(forms):  # what an incomplete chain holds is in the group
+                return number
+        raise AssertionError
+
     def _orbit_sizes(self) -> list[int]:
         return [int(reached.sum()) for reached in self._reached]
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.configuration_symmetries import entry_text, value_group
+from ..model.configuration_symmetries import entry_text, value_gathers, value_group
 from ..model.configuration_task import TaskConfig
+from ..model.orbits import orbit_labels
 from ..model.value_groups import ValueGroup
 from ._texts import known_order, order_text
 from .automorphisms import MAX_CLOSURE_POINTS
 from .k_closures import group_order
+from .stabilizer_chain import StabilizerChain
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,54 @@ def value_orders(task: TaskConfig) -> ValueOrders:
     )
 
 
+def count_contradictions(task: TaskConfig) -> int | None:
+    """How many elements of a task's group leave every input as it is and change outputs; ``None`` if unknown.
+
+    They differ by elements that change no value from representatives of cosets, which must change outputs only and
+    move points as some element does that changes no value. So no group's order is needed, and seldom any chain.
+    """
+    group = value_group(task)
+    parts = _without_idle_entries(group)
+    try:
+        cosets = parts.cosets
+    except ValueError:  # too many of them
+        return value_orders(task).num_contradictions
+    sources, signs = value_gathers(task)[0]
+    keeps_inputs = (sources == np.arange(sources.shape[1])).all(axis=1) & (signs == 1).all(axis=1)
+    suspects = [element.points for element in cosets if element.maps.any() and keeps_inputs[element.maps].all()]
+    if not all((points == np.arange(group.degree)).all() for points in suspects):
+        labels = orbit_labels(parts.kernel)
+        suspects = [points for points in suspects if np.array_equal(labels[np.ix_(points, points)], labels)]
+    if all((points == np.arange(group.degree)).all() for points in suspects):
+        return len(suspects)
+    return StabilizerChain(parts.kernel).count_members(np.stack(suspects))
+
+
+def refuse_contradictions(name: str, task: TaskConfig) -> None:
+    """Refuse a task of which some elements leave every input as it is and change outputs.
+
+    Warns if that could not be decided.
+
+    Raises:
+        ValueError: there are such elements.
+    """
+    count = count_contradictions(task)
+    if count:
+        raise ValueError(
+            f"task {name!r}: {_elements(count, 'leave')} every input as it is and "
+            f"{'changes' if count == 1 else 'change'} outputs, which forces outputs to be zero or "
+            "equal: correct the outputs of its value symmetries, where a sign or an exchange is wrong or missing"
+        )
+    if count is None:
+        warnings.warn(
+            f"task {name!r}: whether its value symmetries contradict each other could not be decided; if some of their "
+            "products leave every input as it is and change outputs, no network can follow: check their outputs",
+            stacklevel=3,
+        )
+
+
 def check_value_symmetries(name: str, task: TaskConfig, orders: ValueOrders) -> None:
-    """Refuse or warn of what looks like a mistake in the value symmetries of a task.
+    """Warn of what looks like a mistake in the value symmetries of a task.
 
     Warns of elements that change values and no point, unless entries without points declare such elements, and of a
     regression of which an entry changes features and leaves ``outputs`` out.
@@ -77,16 +125,7 @@ def check_value_symmetries(name: str, task: TaskConfig, orders: ValueOrders) -> 
         name: name of the task, for messages.
         task: with value symmetries.
         orders: those of the task.
-
-    Raises:
-        ValueError: some elements leave every input as it is and change outputs.
     """
-    if orders.num_contradictions:
-        raise ValueError(
-            f"task {name!r}: {_elements(orders.num_contradictions, 'leave')} every input as it is and "
-            f"{'changes' if orders.num_contradictions == 1 else 'change'} outputs, which forces outputs to be zero or "
-            "equal: correct the outputs of its value symmetries, where a sign or an exchange is wrong or missing"
-        )
     if orders.num_value_only and (undeclared := _num_undeclared(task, orders.points)):
         warnings.warn(
             f"task {name!r}: {_elements(undeclared, 'change')} input values and no point, which suits a colour swap or "
@@ -111,15 +150,20 @@ def _order(group: ValueGroup) -> int | None:
     """
     if group.degree > MAX_CLOSURE_POINTS:
         return None
-    moves = [element.points for element in group.generators if not element.maps.any()]
-    changing = [element for element in group.symmetries if element.maps.any()]
-    parts = ValueGroup(np.array(moves, dtype=np.int64).reshape(-1, group.degree), changing, group.maps)
+    parts = _without_idle_entries(group)
     try:
         num_cosets = len(parts.cosets)
     except ValueError:  # too many of them
         return group_order(group.lift.group)
     order = group_order(parts.kernel)
     return None if order is None else order * num_cosets
+
+
+def _without_idle_entries(group: ValueGroup) -> ValueGroup:
+    """The same group, with symmetries that change no value among its moves, so that its cosets are of all of these."""
+    moves = [element.points for element in group.generators if not element.maps.any()]
+    changing = [element for element in group.symmetries if element.maps.any()]
+    return ValueGroup(np.array(moves, dtype=np.int64).reshape(-1, group.degree), changing, group.maps)
 
 
 def _num_undeclared(task: TaskConfig, points: int | None) -> int | None:

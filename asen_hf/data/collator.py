@@ -11,7 +11,7 @@ from sympy.combinatorics import PermutationGroup
 
 from ..model._messages import naming
 from ..model.configuration_asen import TaskConfig
-from ..model.configuration_rows import COSETS, MASK, PAIRS, WEIGHTS
+from ..model.configuration_rows import COSETS, MASK, PAIRS, WEIGHTS, check_weights
 from ..model.configuration_symmetries import value_group
 from ..model.groups import random_elements
 from ..model.heads import without_padding
@@ -181,14 +181,8 @@ def _has_column(rows: Dataset | Mapping[str, Any] | Sequence[Mapping[str, Any]],
 
 
 def _weights(array: np.ndarray) -> torch.Tensor:
-    if array.ndim != 1 or array.dtype.kind not in "biuf":
-        raise ValueError(f"weights must be one number per row, got shape {array.shape} and type {array.dtype}")
-    array = array.astype(np.float32)
-    wrong = ~((array >= 0) & (array < np.inf))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"weights, row {row}: expected a finite number of at least 0, got {array[row]}")
-    return torch.from_numpy(array)
+    check_weights(array)
+    return torch.from_numpy(array.astype(np.float32))
 
 
 def _mapped(array: np.ndarray) -> torch.Tensor:

@@ -62,6 +62,8 @@ def load_table(
             is out of range, infinite or beyond ±1e18; names the file, the row (1 = the first row of data), the column,
             the expected and the found value.
     """
+    if not isinstance(config, TaskConfig):
+        raise ValueError(f"config must be a TaskConfig, got {shown(config)}")
     names = {"inputs": column_names(inputs_columns), "labels": column_names(labels_columns)}
     by = split_by(split_column, time_column, [name for columns in names.values() for name in columns])
     tables = read_tables(source)

@@ -1,6 +1,7 @@
 """A user's table as columns: a CSV, JSON lines, Parquet or NumPy file, a folder of them, a Hub dataset, a DataFrame."""
 
 import csv
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,6 +63,8 @@ def read_tables(source: Any) -> dict[str, Table]:
     """
     if is_frame(source):
         return {"train": Table("data", frame_columns(source))}
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(f"a table is a DataFrame, a file, a folder or a Hub data set, not {shown(source)}")
     path = Path(source)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()

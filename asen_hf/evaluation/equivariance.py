@@ -12,14 +12,15 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
 from ..model._messages import shown
-from ..model.configuration_rows import MASK, PAIRS
+from ..model._points import is_integer
+from ..model.configuration_rows import MASK
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
 from ..model.group_notation import parse_group
 from ..model.groups import from_array_form, random_elements
 from ..model.heads import fill_padding
 from ..model.modeling_asen import AsenModel
-from ..model.normalization import to_device
+from ..model.normalization import in_float64, to_columns, to_device, to_tensor
 from ..model.pretrained_asen import AsenPreTrainedModel, evaluating
 from ..model.row_actions import RowAction
 from ..model.symmetry import SymmetryBreaker
@@ -48,8 +49,10 @@ def equivariance_error(
             a tensor ``(B, n, …)``. Modules are evaluated without dropout. A function's output of shape ``(B, n, …)``
             moves with the nodes, and one of any other shape ``(B, …)`` must stay as it is: *the second dimension
             decides*. A function with n outputs for the whole row returns them as ``(B, 1, n)`` to be told apart. A
-            function with outputs of pairs ``(B, n, n, …)`` needs a task that says so.
-        inputs: samples ``(B, n)`` or ``(B, n, F)``, on any device; for a function ``(B, n, …)``, on its own.
+            function with outputs of pairs ``(B, n, n, …)`` needs a task that says so. Outputs
+            may be truths or integers.
+        inputs: samples ``(B, n)`` or ``(B, n, F)``, on any device; for a function ``(B, n, …)``, on its own. A tensor,
+            an array, a DataFrame or lists; a function gets a tensor.
         task: a model's task; ``None`` if it has only one. For a function, a :class:`TaskConfig` whose group and value
             symmetries act on its inputs and on its outputs ``(B, n, K)`` or ``(B, K)``, as on logits.
         group: of degree n, also in notation, which leaves values alone; by default the task's whole group. A function
@@ -65,12 +68,13 @@ def equivariance_error(
             with a task, no element, an output that is not ``(B, …)`` or not as its task says, or a mask that the model
             refuses.
     """
-    columns = {
-        name: _tensor(name, column)
-        for name, column in (("inputs", inputs), (PAIRS, pairs), (MASK, attention_mask))
-        if column is not None
-    }
+    columns = to_columns(torch.device("cpu"), inputs, pairs=pairs, attention_mask=attention_mask)
+    for name, column in columns.items():
+        if not column.ndim or not column.numel():
+            raise ValueError(f"{name} must hold at least one row, got shape {tuple(column.shape)}")
     acting = parse_group(group) if isinstance(group, str) else group
+    if not isinstance(acting, PermutationGroup | None):
+        raise ValueError(f"group must be a PermutationGroup or a text in notation, got {shown(group)}")
     if isinstance(model_or_callable, AsenPreTrainedModel):
         columns = to_device(columns, model_or_callable.device)
         function, config, subject = _model_function(model_or_callable, task)
@@ -81,7 +85,7 @@ def equivariance_error(
     if acting is not None and acting.degree != config.degree:
         raise ValueError(f"{subject} has degree {config.degree}, the group {acting.degree}")
     changes_values = acting is None and bool(config.value_symmetries)
-    if num_elements == 0:
+    if is_integer(num_elements) and num_elements == 0:
         raise ValueError("num_elements must be at least 1: without an element there is nothing to measure")
     rows = columns["inputs"]
     action = RowAction(config, _sampled(config, acting, num_elements, seed), rows.device)
@@ -119,7 +123,13 @@ def assert_equivariant(
     """Raise ``AssertionError`` if :func:`equivariance_error` exceeds ``tolerance``, or is NaN.
 
     The default suits float32; in float64 1e-12 does.
+
+    Raises:
+        AssertionError: the error is larger.
+        ValueError: as of :func:`equivariance_error`, or ``tolerance`` is no number of at least 0.
     """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
+        raise ValueError(f"tolerance must be a number of at least 0, got {shown(tolerance)}")
     error = equivariance_error(
         model_or_callable, inputs, task, group, num_elements, pairs=pairs, attention_mask=attention_mask
     )
@@ -176,18 +186,13 @@ def find_outsider(breaker: SymmetryBreaker, tries: int = 100, seed: int = 0) -> 
     return None if outsider is None else from_array_form([outsider])
 
 
-def _tensor(name: str, column: Tensor | ArrayLike) -> Tensor:
-    try:
-        tensor = torch.as_tensor(column)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} must be a tensor or an array, got {shown(column)}") from error
-    if tensor.ndim == 0 or not tensor.numel():
-        raise ValueError(f"{name} must hold at least one row, got shape {tuple(tensor.shape)}")
-    return tensor
+def _numbers(outputs: Tensor) -> Tensor:
+    """The outputs, truths and integers in float64: torch subtracts no bools, and 0 - 1 is 255 in uint8."""
+    return outputs if outputs.is_floating_point() or outputs.is_complex() else in_float64(outputs)
 
 
 def _without_padding(level: str, outputs: Tensor, columns: Columns) -> Tensor:
-    mask = columns.get(MASK)
+    outputs, mask = _numbers(outputs), columns.get(MASK)
     return outputs if mask is None else fill_padding(level, outputs, mask, 0)
 
 
@@ -217,9 +222,11 @@ def _checked_function(
     task: str | TaskConfig | None,
     group: PermutationGroup | None,
 ) -> tuple[Callable[[Columns], Tensor], TaskConfig]:
-    places: tuple[int, ...] = () if task is None or isinstance(task, str) else task.output_shape()
-    if isinstance(task, str):
-        raise ValueError(f"a function has no tasks, got task={task!r}: leave it out, or give a TaskConfig")
+    if not callable(function):
+        raise ValueError(f"expected a model or a function of inputs, got {shown(function)}")
+    if not isinstance(task, TaskConfig | None):
+        raise ValueError(f"a function has no tasks, got task={shown(task)}: leave it out, or give a TaskConfig")
+    places = () if task is None else task.output_shape()
     if task is None:
         if group is None:
             raise ValueError("a function has no group of its own: give group=, a permutation group of its nodes")
@@ -229,7 +236,7 @@ def _checked_function(
 
     def checked(columns: Columns) -> Tensor:
         rows = columns["inputs"]
-        output = torch.as_tensor(function(*columns.values()))
+        output = to_tensor("outputs", function(*columns.values()), rows.device)
         if output.ndim == 0 or len(output) != len(rows):
             raise ValueError(
                 f"the function must return one output per row, ({len(rows)}, …), got {tuple(output.shape)}"

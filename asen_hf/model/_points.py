@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,21 @@ def positive_integer(value: object, subject: str) -> int:
 
 def is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def as_lists(value: Any, depth: int = 0) -> Any:
+    """Arrays and tensors, also within ``depth`` lists, as lists of Python's numbers; anything else unchanged."""
+    if hasattr(value, "tolist") and not isinstance(value, type):
+        shape = tuple(value.shape)
+        if math.prod(shape) > MAX_PAIRS:
+            raise ValueError(f"expected at most {MAX_PAIRS:,} (MAX_PAIRS) points, got an array of shape {shape}")
+        try:
+            value = value.tolist()
+        except (RuntimeError, TypeError) as error:  # a tensor without values
+            raise ValueError(f"expected lists or arrays of points, not a {type(value).__name__}: {error}") from error
+    if depth and isinstance(value, list | tuple):
+        return [as_lists(item, depth - 1) for item in value]
+    return value
 
 
 def require_list(value: object, where: str, items: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.constants import CONFIG_NAME
 
+from ._messages import shown
+
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
@@ -24,8 +26,8 @@ def checkpoint_path(name: str) -> Path:
         ValueError: there is no committed checkpoint of that name; the message lists the known names.
     """
     known = _committed()
-    if name not in known:
-        raise ValueError(f"no committed checkpoint is called {name!r}; known: {', '.join(known) or 'none'}")
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"no committed checkpoint is called {shown(name)}; known: {', '.join(known) or 'none'}")
     return known[name]
 
 
@@ -37,11 +39,16 @@ def find_checkpoint(name_or_path: str | os.PathLike, /, **kwargs: Any) -> str | 
         **kwargs: keyword arguments of ``from_pretrained``; only ``revision``, ``cache_dir`` and the like are used.
 
     Raises:
+        ValueError: neither a text nor a path.
         OSError: there is no such checkpoint, no access to it, or it has no config.json. A name that cannot be a Hub id,
             or whose first part is a local folder, is refused without a request to the Hub.
     """
     from transformers.utils import cached_file  # only here: a command on groups looks up names without transformers
 
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise ValueError(
+            f"a checkpoint is a folder, a Hub id or a committed checkpoint's name, not {shown(name_or_path)}"
+        )
     name = os.fspath(name_or_path)
     if os.path.isfile(name):  # the path of a config.json or a GGUF file
         return name_or_path

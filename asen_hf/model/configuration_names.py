@@ -16,7 +16,7 @@ from .configuration_values import require
 MAX_NAME = 200
 """Largest number of characters in a task's name."""
 
-_MIDDLE = "_-/.: "
+_MIDDLE = "_-/.:"
 
 # What libraries rename or insert on loading (a dot in these patterns is any character). transformers 5.23: the "legacy"
 # renamings of conversion_mapping.py; load_adapter inserts the adapter's name behind "lora_…". peft 0.21: an adapter is
@@ -34,8 +34,8 @@ def check_task_name(name: Any) -> None:
     """Check that models with a task of this name can be saved and loaded.
 
     Raises:
-        ValueError: not a text of letters, digits and, in the middle, ``_ - / . :`` and spaces; longer than
-            ``MAX_NAME``; or kept by a library for itself.
+        ValueError: not a text of letters, digits and, in the middle, ``_ - / . :``; longer than ``MAX_NAME``;
+            or kept by a library for itself.
     """
     require(isinstance(name, str) and name != "", f"a task's name must be a non-empty string, got {name!r:.80}")
     require(len(name) <= MAX_NAME, f"a task's name may have {MAX_NAME} characters, got {len(name):,}: {name[:40]!r}…")
@@ -43,8 +43,8 @@ def check_task_name(name: Any) -> None:
         _is_alphanumeric(name[0])
         and _is_alphanumeric(name[-1])
         and all(_is_alphanumeric(character) or character in _MIDDLE for character in name),
-        f"a task's name consists of letters, digits and, in the middle, _ - / . : and spaces, got {name!r}: other "
-        "characters do not survive in the names of tensors",
+        f"a task's name consists of letters, digits and, in the middle, _ - / . :, got {name!r}: other characters "
+        "do not survive in the names of tensors and files",
     )
     found = _RENAMED.search(name)
     require(

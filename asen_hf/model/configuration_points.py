@@ -54,6 +54,11 @@ def check_points_declared(task: TaskConfig) -> None:
     task.generators = read_generators(task.generators, task.degree)
     if task.edges is not None:
         task.edges = check_edges(task.edges, task.degree).tolist()
+        require(
+            bool(task.edges),
+            "edges are empty: leave edges out for messages between all pairs of nodes, or list the loops [[0, 0], "
+            "[1, 1], …] for none",
+        )
     if task.support is None:
         task.support = "complete" if task.edges is None else "sparse"
     require(

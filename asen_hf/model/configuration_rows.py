@@ -22,6 +22,7 @@ MASK = "attention_mask"  # (N, n): 1 for the nodes that a row has, 0 for padding
 WEIGHTS = "weights"  # (N,): a factor of the row's loss
 COSETS = "cosets"  # (N,), of batches: which one of the cosets a row is averaged over, instead of all
 _CLASSES = "biu"  # kinds of dtypes whose entries are classes, tokens or categories: true is 1 and false is 0
+_NUMBERS = "biuf"  # likewise of features and values
 
 _NEAR_MEAN = f"within {LARGEST_NORMALIZED:g} · {{0}}_scale of {{0}}_mean (state both in the task's config)"
 
@@ -30,7 +31,9 @@ def check_inputs(task: TaskConfig, inputs: np.ndarray, first_row: int = 0, where
     """As :meth:`TaskConfig.check_inputs`."""
     _check_shape(inputs, task.input_shape(), f"{where}inputs")
     if task.vocab_size is None:
-        require(inputs.dtype.kind in "iuf", f"{where}inputs must be numbers (integers or floats), got {inputs.dtype}")
+        require(
+            inputs.dtype.kind in _NUMBERS, f"{where}inputs must be numbers (integers or floats), got {inputs.dtype}"
+        )
         finite = ~np.isinf(inputs)
         _check_entries(inputs, finite, "a finite feature, or NaN where missing", first_row, f"{where}inputs")
         far = np.abs(normalized(inputs, task.input_mean, task.input_scale)) > LARGEST_NORMALIZED
@@ -52,7 +55,9 @@ def check_labels(task: TaskConfig, labels: np.ndarray, first_row: int = 0, where
     """As :meth:`TaskConfig.check_labels`."""
     _check_shape(labels, task.label_shape(), f"{where}labels")
     if task.is_regression:
-        require(labels.dtype.kind in "iuf", f"{where}labels must be numbers (integers or floats), got {labels.dtype}")
+        require(
+            labels.dtype.kind in _NUMBERS, f"{where}labels must be numbers (integers or floats), got {labels.dtype}"
+        )
         _check_entries(labels, ~np.isinf(labels), "a finite value or NaN", first_row, f"{where}labels")
         far = np.abs(normalized(labels, task.label_mean, task.label_scale)) > LARGEST_NORMALIZED
         _check_entries(labels, ~far, f"a value {_NEAR_MEAN.format('label')}", first_row, f"{where}labels")
@@ -71,7 +76,7 @@ def check_pairs(task: TaskConfig, pairs: np.ndarray, first_row: int = 0, where: 
     require(task.has_pairs, f"{where}there are pairs, but the task states neither pair_vocab_size nor pair_features")
     _check_shape(pairs, task.pair_shape(), f"{where}pairs")
     if task.pair_vocab_size is None:
-        require(pairs.dtype.kind in "iuf", f"{where}pairs must be numbers (integers or floats), got {pairs.dtype}")
+        require(pairs.dtype.kind in _NUMBERS, f"{where}pairs must be numbers (integers or floats), got {pairs.dtype}")
         _check_entries(pairs, ~np.isinf(pairs), "a finite number, or NaN where missing", first_row, f"{where}pairs")
     else:
         expected = f"a category in 0 … {task.pair_vocab_size - 1} (or {MISSING_TOKEN} where missing)"
@@ -102,6 +107,18 @@ def check_attention_mask(task: TaskConfig, mask: np.ndarray, first_row: int = 0,
             f"{task.group_name or 'the group'}: rows may be shorter only under groups that permute nodes freely, such "
             "as S6, Young subgroups and their wreath products; give the node as missing (-1 or NaN) instead"
         )
+
+
+def check_weights(weights: np.ndarray, first_row: int = 0, where: str = "") -> None:
+    """Check the factors of rows' losses, ``(N,)``.
+
+    Raises:
+        ValueError: wrong shape or dtype, or a factor that is negative or beyond float32; names the first invalid row.
+    """
+    _check_shape(weights, (), f"{where}weights")
+    require(weights.dtype.kind in _NUMBERS, f"{where}weights must be numbers, one per row, got {weights.dtype}")
+    allowed = (weights >= 0) & (weights <= np.finfo(np.float32).max)
+    _check_entries(weights, allowed, "a finite number of at least 0", first_row, f"{where}weights")
 
 
 def _check_shape(array: np.ndarray, row_shape: tuple[int, ...], what: str) -> None:

@@ -41,8 +41,10 @@ class TaskConfig:
             Its edges do not become ``edges``: messages pass between all nodes unless you set ``edges`` too.
         generators: permutations that generate the group G, each a list of disjoint cycles: ``[[[0, 1], [2, 3]]]`` is
             one generator. ``[]`` is the trivial group.
-        group_name: display name of the group, by default the text of ``group``; never read by the model.
-        edges: pairs ``[target i, source j]`` of nodes, such as bones or roads; ``support`` determines their use.
+        group_name: display name of the group, by default the text of ``group``; never read by the model: a name
+            alone leaves the group trivial.
+        edges: pairs ``[target i, source j]`` of nodes, such as bones or roads, one at least; ``support`` determines
+            their use.
         support: which pairs carry messages (paper Section 5.1.1). ``"complete"``: all n² pairs; the network does not
             see ``edges``. ``"sparse"``: the pairs of ``edges`` only. They keep the labels of their orbitals, so the
             network is equivariant to the elements of G (or of its 2-closure) that map ``edges`` to itself. ``"weak"``:

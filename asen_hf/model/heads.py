@@ -1,11 +1,13 @@
 """From logits to predictions in raw units, and to the loss of a task."""
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._messages import shown
 from .configuration_asen import AsenConfig
 from .configuration_rows import IGNORED_CLASS
 from .configuration_task import TaskConfig
@@ -182,5 +184,10 @@ _LOSSES = {
 
 
 def _divisor(known: Tensor, num_labels: Tensor | float | None) -> Tensor:
-    number = known.sum() if num_labels is None else torch.as_tensor(num_labels, device=known.device)
+    if num_labels is None:
+        number = known.sum()
+    elif isinstance(num_labels, Real) or (isinstance(num_labels, Tensor) and num_labels.numel() == 1):
+        number = torch.as_tensor(num_labels, device=known.device).reshape(())
+    else:
+        raise ValueError(f"a loss is divided by one number of labels, got {shown(num_labels)}")
     return torch.where(number > 0, number, 1)  # a batch without labels has loss 0

@@ -37,7 +37,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from transformers.utils.generic import can_return_tuple
 
-from ._checking import check_tensor
+from ._checking import check_num_rows
+from ._messages import shown
+from ._points import positive_integer
 from .configuration_asen import AsenConfig, TaskConfig
 from .configuration_names import PRIOR
 from .configuration_rows import COSETS, MASK, PAIRS, WEIGHTS
@@ -53,7 +55,7 @@ from .normalization import (
 )
 from .outputs import AsenMultitaskOutput, BackboneOutput
 from .pair_head import PairHead
-from .pretrained_asen import AsenPreTrainedModel, evaluating
+from .pretrained_asen import AsenPreTrainedModel, dropped_on_error, evaluating
 from .read_out import with_context
 from .structure_embedder import StructureEmbedder
 from .symmetry import SymmetryBreaker
@@ -100,9 +102,14 @@ class AsenForMultitask(AsenPreTrainedModel):
         outputs and ``label_names`` (in any order, or missing in one task), and pool equally many orbits; otherwise it
         is freshly initialised.
         """
-        if (donor := init_from if init_from in self.config.tasks else None) is not None:
+        donor = None if init_from in (None, PRIOR) else self.config.task(init_from)[0]
+        if donor is not None:
             self._check_unadapted(donor)
         self.asen.add_task(name, task, init_from)
+        with dropped_on_error(self, name):
+            self._add_head(name, donor, init_from)
+
+    def _add_head(self, name: str, donor: str | None, init_from: str | None) -> None:
         new = self.config.tasks[name]
         self.heads[name] = self._ready(self._new_head(name))
         if new.linear_skip:
@@ -161,11 +168,11 @@ class AsenForMultitask(AsenPreTrainedModel):
             ValueError: as :meth:`AsenModel.forward`, or labels have the wrong shape, dtype or range.
         """
         name, _ = self.config.task(task)
-        columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        columns = to_columns(
+            self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask, labels=labels, weights=weights
+        )
         output = self.asen.run({name: columns}, self.asks_for_attentions(output_attentions))[name]
         *earlier, logits = self._read_outs(name, output, columns)
-        if labels is not None:
-            columns |= {"labels": labels} | ({} if weights is None else {"weights": weights})
         return AsenMultitaskOutput(
             loss=None if labels is None else self._loss(name, [*earlier, logits], columns, num_items_in_batch),
             logits=logits,
@@ -191,7 +198,15 @@ class AsenForMultitask(AsenPreTrainedModel):
         Raises:
             ValueError: as for :meth:`forward`.
         """
-        num_labels = num_labels or {}
+        num_labels = {} if num_labels is None else num_labels
+        for what, given in (("batch", batch), ("num_labels", num_labels)):
+            if not isinstance(given, Mapping):
+                raise ValueError(f"{what} must be a mapping by the names of tasks, got {shown(given)}")
+        for name, columns in batch.items():
+            if not isinstance(columns, Mapping):
+                raise ValueError(f"task {name!r}: a batch needs a mapping of columns, got {shown(columns)}")
+            if "labels" not in columns:
+                raise ValueError(f"task {name!r}: a loss needs labels, got {', '.join(columns) or 'no columns'}")
         outputs = self.asen.run(batch)
         return {
             name: self._loss(name, self._read_outs(name, outputs[name], columns), columns, num_labels.get(name))
@@ -249,11 +264,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         num_labels: Tensor | int | None = None,
     ) -> Tensor:
         """The mean loss of several logits of the same rows."""
-        task, inputs, labels = self.config.tasks[name], columns["inputs"], columns["labels"]
-        check_tensor(task.check_labels, labels, name)
-        if labels.shape[0] != inputs.shape[0]:
-            raise ValueError(f"task {name!r}: {len(inputs)} rows of inputs, but {len(labels)} of labels")
-        mask = columns.get(MASK)
+        task, inputs, labels, mask = self.config.tasks[name], columns["inputs"], columns["labels"], columns.get(MASK)
+        labels = labels if task.is_regression else labels.long()  # in uint8, -100 would be the class 156
         labels = labels if mask is None else without_padding(task, labels, mask)
         losses = [task_loss(task, logits, labels, inputs, num_labels, columns.get(WEIGHTS)) for logits in read_outs]
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
@@ -281,8 +293,8 @@ class AsenForMultitask(AsenPreTrainedModel):
             the shape of labels; of nodes that are padding, -100 or NaN.
         """
         if context is not None:
-            if not 2 <= len(context) <= 4:
-                raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {len(context)} arrays")
+            if not isinstance(context, list | tuple) or not 2 <= len(context) <= 4:
+                raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {shown(context)}")
             names = ("inputs", "labels", PAIRS, MASK)
             rows = to_columns(self.device, **dict(zip(names, context, strict=False)))
             fitted, name = with_context(self, task, rows)
@@ -328,9 +340,9 @@ class AsenForMultitask(AsenPreTrainedModel):
         read: Callable[[TaskConfig, Tensor, Mapping[str, Tensor]], Tensor],
     ) -> Tensor:
         """What ``read`` makes of the logits of all rows."""
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        batch_size = positive_integer(batch_size, "batch_size")
         name, config = self.config.task(task)
+        check_num_rows(name, columns)
         inputs = columns["inputs"]
         if inputs.ndim and not len(inputs):
             raise ValueError(f"task {name!r}: inputs hold no rows")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
-from ._checking import check_tensor
+from ._checking import checked_columns
 from .backbone import AsenBackbone
 from .batching import EmbeddedRows, join, split, tasks_to_join
 from .configuration_asen import AsenConfig, TaskConfig, check_num_weights
@@ -30,7 +30,7 @@ from .normalization import (
 )
 from .outputs import BackboneOutput
 from .pairs import PairEmbedder, add_pair_vectors
-from .pretrained_asen import AsenPreTrainedModel, has_adapters
+from .pretrained_asen import AsenPreTrainedModel, dropped_on_error, has_adapters
 from .relations import MAX_COUNTS, counts_fit, num_partner_counts, partner_counts, refine
 from .starting_rows import RowsOfDonor, RowsOfPrior
 from .structure_embedder import StructureEmbedder
@@ -140,7 +140,7 @@ class AsenModel(AsenPreTrainedModel):
             ValueError: the name is taken or cannot be used, the task is invalid, its value symmetries change outputs
                 without changing inputs, it would count more partners than fit, the donor is unknown, ``"prior"`` for
                 more than 4,096 points or in a model without a structure embedder, or an adapter changes the donor, or
-                the layers where the task is the first with ``"triples"``.
+                the layers where the task is the first with ``"triples"``. The model does not change then.
         """
         task = self.config.check_new_task(name, task)
         if init_from == PRIOR:
@@ -163,11 +163,12 @@ class AsenModel(AsenPreTrainedModel):
         elif init_from == PRIOR:
             rows = RowsOfPrior(name, breaker, task)
         self.config.insert_task(name, task)
-        for modules, module in added:
-            getattr(self, modules)[name] = self._ready(module)
-        self._match_layers()
-        if rows is not None:
-            rows.write(self, name)
+        with dropped_on_error(self, name):
+            for modules, module in added:
+                getattr(self, modules)[name] = self._ready(module)
+            self._match_layers()
+            if rows is not None:
+                rows.write(self, name)
 
     def drop_task(self, name: str) -> None:
         """Remove a task from the model and its config.
@@ -264,17 +265,9 @@ class AsenModel(AsenPreTrainedModel):
     def embed(self, name: str, columns: Mapping[str, Tensor]) -> EmbeddedRows:
         """What the backbone reads of a task's rows; ``columns`` as for :meth:`run`, errors as of :meth:`forward`."""
         name, task = self.config.task(name)
+        columns = checked_columns(task, name, columns)
         inputs, pairs, mask = columns["inputs"], columns.get(PAIRS), columns.get(MASK)
-        check_tensor(task.check_inputs, inputs, name)
-        if task.has_pairs and pairs is None:
-            raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
-        if pairs is not None:
-            check_tensor(task.check_pairs, pairs, name)
-        if mask is not None:
-            check_tensor(task.check_attention_mask, mask, name)
-            mask = mask.bool()
-        inputs = inputs.long() if inputs.dtype == torch.bool else inputs
-        pairs = pairs.long() if pairs is not None and pairs.dtype == torch.bool else pairs
+        mask = None if mask is None else mask.bool()
         compared, inputs = inputs, normalized_inputs(task, inputs)
         if (sheets := self.sheets(name)) is not None:
             chosen = columns.get(COSETS)

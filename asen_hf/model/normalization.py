@@ -51,7 +51,7 @@ def embed_inputs(task: TaskConfig, embedder: nn.Module, missing: nn.Module, inpu
     vectors = missing(torch.arange(task.num_features or 1, device=inputs.device))
     if task.vocab_size is not None:
         is_known = (inputs >= 0).unsqueeze(-1)
-        tokens = inputs.long().clamp(min=0)
+        tokens = inputs.clamp(min=0)
         return torch.where(is_known, embedder(tokens * 0 if task.shared_token_embedding else tokens), vectors)
     is_missing = inputs.isnan()
     known = torch.where(is_missing, 0, inputs).to(embedder.weight.dtype)  # type: ignore[arg-type]
@@ -92,21 +92,27 @@ def raw_values(task: TaskConfig, values: Tensor, inputs: Tensor) -> Tensor:
     return values.float() if fits_float32 else values
 
 
-def to_columns(device: torch.device, **columns: Any) -> dict[str, Tensor]:
-    """The columns that are not ``None``, as tensors: tensors unchanged; arrays or lists, on the device.
+def to_columns(device: torch.device, inputs: Any, **others: Any) -> dict[str, Tensor]:
+    """The inputs and the other columns that are not ``None``, as tensors: tensors unchanged; the rest, on the device.
 
     Raises:
-        ValueError: neither, or lists of unequal length.
+        ValueError: neither tensors, arrays nor lists, lists of unequal length, or no inputs.
     """
-    return {name: _to_tensor(name, column, device) for name, column in columns.items() if column is not None}
+    given = {"inputs": inputs} | {name: column for name, column in others.items() if column is not None}
+    return {name: to_tensor(name, column, device) for name, column in given.items()}
 
 
-def _to_tensor(name: str, column: Any, device: torch.device) -> Tensor:
+def to_tensor(name: str, column: Any, device: torch.device) -> Tensor:
+    """A column as a tensor; arguments and errors as of :func:`to_columns`."""
     if isinstance(column, Tensor):
+        if column.device.type == "meta" != device.type:
+            raise ValueError(f"{name}: a tensor on the meta device has a shape and no values")
         return column
     try:
         array = np.asarray(column)
-        return to_device({name: torch.from_numpy(np.ascontiguousarray(array))}, device)[name]
+        array = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+        # A copy, because torch warns of arrays that are read-only, such as those of a DataFrame.
+        return to_device({name: torch.tensor(array)}, device)[name]
     except (TypeError, ValueError) as error:
         raise ValueError(f"expected a tensor or an array of {name}, got {shown(column)}: {one_line(error)}") from error
 

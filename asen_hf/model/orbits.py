@@ -130,6 +130,8 @@ def check_edges(edges: ArrayLike, degree: int) -> NDArray[np.int64]:
         ValueError: edges are not an integer array ``(E, 2)``, or an edge is repeated or has a point outside 0 … n-1.
     """
     pairs = read_array(edges, "edges")
+    if pairs.shape == (0,):  # NumPy makes an empty list an array of floats
+        pairs = np.zeros((0, 2), dtype=np.int64)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise ValueError(
             "edges must be an integer array of shape (num_edges, 2) of (target, source) pairs, "

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from ._messages import shown
 from ._uploaded_code import carried_code
 from .attention import GATv2Attention
 from .checkpoints import find_checkpoint
@@ -46,6 +47,8 @@ class AsenPreTrainedModel(PreTrainedModel):
     config: AsenConfig
 
     def __init__(self, config: AsenConfig):
+        if getattr(config, "model_type", None) != AsenConfig.model_type:
+            raise ValueError(f"{type(self).__name__} takes an AsenConfig, not {shown(config)}")
         super().__init__(copy.deepcopy(config))  # models of one config must not change one another's
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> str:
@@ -225,6 +228,10 @@ class AsenPreTrainedModel(PreTrainedModel):
         """The modules that belong to tasks, as ``{role: {task: module}}``; all remaining modules are shared."""
         raise NotImplementedError
 
+    def drop_task(self, name: str) -> None:
+        """Remove a task from the model and its config."""
+        raise NotImplementedError
+
     def task_modules(self, name: str) -> dict[str, nn.Module]:
         """The modules of one task by role, such as ``"token_embedder"``, ``"edge_embedder"`` or ``"head"``.
 
@@ -299,6 +306,16 @@ def _check_finite(model: nn.Module, origin: str) -> None:
             raise ValueError(
                 f"{origin}: {name} holds NaN or infinity in {tensor.dtype}, so its predictions mean nothing"
             )
+
+
+@contextlib.contextmanager
+def dropped_on_error(model: AsenPreTrainedModel, name: str) -> Iterator[None]:
+    """Drop a task that is half added where the rest fails: weights that do not fit, or a warning made an error."""
+    try:
+        yield
+    except BaseException:
+        model.drop_task(name)
+        raise
 
 
 @contextlib.contextmanager

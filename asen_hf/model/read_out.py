@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._checking import check_tensor
+from ._checking import checked_columns
 from .configuration_names import PRIOR
 from .configuration_outputs import can_count_partners
-from .configuration_rows import MASK, PAIRS
+from .configuration_rows import MASK
 from .configuration_task import TaskConfig
 from .heads import Head, is_known, without_padding
 from .normalization import normalized_labels, to_device
@@ -91,20 +91,10 @@ def _with_statistics(task: TaskConfig, name: str, context: Mapping[str, Tensor])
 
 def _checked(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The columns, labels of padding unknown. ``ValueError`` for columns that the task cannot take, or without rows."""
-    if task.has_pairs and PAIRS not in columns:
-        raise ValueError(f"task {name!r} has pair inputs: give pairs {('rows', *task.pair_shape())}")
-    checks = {
-        "inputs": task.check_inputs,
-        "labels": task.check_labels,
-        PAIRS: task.check_pairs,
-        MASK: task.check_attention_mask,
-    }
-    for key in columns.keys() & checks.keys():
-        check_tensor(checks[key], columns[key], name)
-    number = len(columns["inputs"])
-    if wrong := [key for key in columns if len(columns[key]) != number]:
-        raise ValueError(f"task {name!r}: {number} rows of inputs, but {len(columns[wrong[0]])} of {wrong[0]}")
-    if not number:
+    columns = checked_columns(task, name, columns)
+    if "labels" not in columns:
+        raise ValueError(f"task {name!r}: fitting a head needs labels, got {', '.join(columns)}")
+    if not len(columns["inputs"]):
         raise ValueError(f"task {name!r}: fitting a head needs at least one known label, got no rows")
     mask = columns.get(MASK)
     labels = columns["labels"] if mask is None else without_padding(task, columns["labels"], mask)

@@ -58,13 +58,16 @@ class RowAction:
         return {name: moves[name](column, chosen) if name in moves else column for name, column in columns.items()}
 
     def inputs(self, inputs: Tensor, chosen: Tensor) -> Tensor:
-        """Tokens ``(B, n)`` or features ``(B, n, F)`` in raw units, row b changed by element ``chosen[b]``."""
+        """Tokens ``(B, n)`` or features ``(B, n, F)`` in raw units, row b changed by element ``chosen[b]``.
+
+        Tokens of any integer dtype become int64 where values change, as classes do below.
+        """
         moved, maps = self.nodes(inputs, chosen), self._maps[chosen]
         if not self._changes_values:
             return moved
         if inputs.ndim == 2:
-            images = self._images[maps, moved.clamp(min=0)]
-            return torch.where(moved == MISSING_TOKEN, moved, images.to(moved.dtype))
+            tokens = moved.long()  # in uint8, the token 255 would be -1
+            return torch.where(tokens == MISSING_TOKEN, tokens, self._images[maps, tokens.clamp(min=0)])
         return _affine(moved, self._sources, self._signs, self._offsets, maps)
 
     def pairs(self, pairs: Tensor, chosen: Tensor) -> Tensor:
@@ -85,8 +88,9 @@ class RowAction:
             return moved if task.output_size > 1 else moved.squeeze(-1)
         if task.is_multi_label:
             return labels.take_along_dim(self._output_sources[maps], dim=-1)
-        images = self._output_images[maps, labels.clamp(min=0)]
-        return torch.where(labels == IGNORED_CLASS, labels, images.to(labels.dtype))
+        classes = labels.long()
+        images = self._output_images[maps, classes.clamp(min=0)]
+        return torch.where(classes == IGNORED_CLASS, classes, images)
 
     def logits(self, logits: Tensor, chosen: Tensor) -> Tensor:
         """Logits, in normalised units, ``(B, n, K)`` or ``(B, K)``, row b changed by element ``chosen[b]``."""

@@ -8,6 +8,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union
 
+import numpy as np
+
 from ..model._messages import check_nesting, one_line, shortened, shown
 
 Class = TypeVar("Class")
@@ -53,11 +55,12 @@ def from_mapping(cls: type[Class], values: Any, where: str) -> Class:
 
 
 def typed(value: Any, hint: Any, where: str) -> Any:
-    """The value, checked against the annotated type; an integer becomes a float if a float is expected.
+    """The value, checked against the annotated type; NumPy's scalars become Python's, and integers the floats expected.
 
     Raises:
         ValueError: the value has another type; names the expected type and the found value.
     """
+    value = value.item() if isinstance(value, np.generic) else value  # YAML writes Python's only
     if not _fits(value, hint):
         raise ValueError(f"{where}: expected {_expected(hint)}, found {shown(value)}")
     return (

@@ -18,6 +18,7 @@ from ..data.given_rows import to_rows, to_splits
 from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score, ScoreRecord
 from ..model._messages import naming, shown
+from ..model._points import positive_integer
 from ..model.checkpoints import find_checkpoint
 from ..model.configuration_asen import AsenConfig, TaskConfig
 from ..model.modeling_asen import AsenForMultitask
@@ -67,6 +68,7 @@ def evaluate(
     """
     if not isinstance(split, str):
         raise ValueError(f"split: expected the name of a split, such as test, got {shown(split)}")
+    batch_size = positive_integer(batch_size, "batch_size")
     if isinstance(model_or_checkpoint, str | Path):
         model = load_model(model_or_checkpoint)
     else:

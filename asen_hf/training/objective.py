@@ -39,7 +39,7 @@ class MultitaskObjective(nn.Module):
             num_labels: ``{task: number}`` that the sum of a task's losses is divided by; by default the number of the
                 batch's known labels.
         """
-        if not batch:
+        if isinstance(batch, Mapping) and not batch:
             raise ValueError("a batch needs rows of at least one task")
         losses = self.model.losses(batch, num_labels)
         return torch.stack(list(losses.values())).mean(), losses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 
 from ..evaluation.scores import Score
+from ..model._messages import shown
 from ..model.modeling_asen import AsenForMultitask
 from ._processes import process_state
 from .loop import train
@@ -48,6 +50,8 @@ def train_and_score(model: AsenForMultitask, work: MultitaskWork | StreamWork, r
 @contextlib.contextmanager
 def run_folder(output_dir: str | Path | None) -> Iterator[str]:
     """The folder of a run; without one, a temporary folder, common to all processes and removed at the end."""
+    if not isinstance(output_dir, str | os.PathLike | None):
+        raise ValueError(f"output_dir: expected a folder, got {shown(output_dir)}")
     if output_dir is not None:
         yield str(output_dir)
         return

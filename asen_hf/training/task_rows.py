@@ -15,7 +15,7 @@ from ..data import list_tasks, load_table
 from ..data.features import read_cells
 from ..data.given_rows import check_lengths, has_mask, to_splits
 from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names
-from ..model._messages import naming
+from ..model._messages import naming, shown
 from ..model.configuration_rows import MASK
 from ..model.configuration_task import TaskConfig
 from .task_recipe import TaskRecipe, read_task_config
@@ -60,6 +60,8 @@ def task_rows(
         ValueError: no such task or table, rows that do not suit the task or all lack nodes of it, or a task without
             rows.
     """
+    if not isinstance(name, str | None):
+        raise ValueError(f"name: expected the name of a task, got {shown(name)}")
     source = _source(task, name)
     by: dict[str, Any] = {"split_column": split_column, "time_column": time_column}
     names: dict[str, Any] = {
@@ -165,5 +167,5 @@ def _default_name(task: Any) -> str:
 
 
 def task_name(path: str | Path) -> str:
-    """The name of a task whose config is a JSON file: the file's name, with underscores for dots."""
-    return Path(path).stem.replace(".", "_")
+    """The name of a task whose config is a JSON file: the file's name, with underscores for dots and spaces."""
+    return Path(path).stem.replace(".", "_").replace(" ", "_")

@@ -11,6 +11,7 @@ from sympy.combinatorics import Permutation, PermutationGroup
 
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, finetune, pretrain
 from asen_hf.closures import ValueOrders, value_orders, warn_if_not_closed
+from asen_hf.closures.three_orders import count_contradictions
 from asen_hf.model.groups import grid_symmetries, to_cycles
 from tests.training.small_runs import make_data
 
@@ -77,6 +78,7 @@ def test_orders_are_those_of_all_products(case):
     inputs = elements(task.degree, small)
     expected = ValueOrders(len({points for points, _ in inputs}), len(inputs), len(elements(task.degree, whole)))
     assert value_orders(task) == expected
+    assert count_contradictions(task) == expected.num_contradictions
     assert expected.num_value_only == sum(points == tuple(range(task.degree)) for points, _ in inputs) - 1
 
 
@@ -292,9 +294,36 @@ def test_loading_a_checkpoint_computes_no_order(tmp_path, monkeypatch):
     AsenForMultitask.from_pretrained(tmp_path)
 
 
-def test_large_tasks_are_not_checked():
-    large = TaskConfig(degree=300, vocab_size=2, value_symmetries=[{"outputs": [1, 0]}])
-    warn_if_not_closed("large", large)
+LARGE = {  # a group of over MAX_CHECKED_POINTS points, an entry, and whether its outputs contradict the inputs
+    "outputs only": ("E300", {"outputs": [1, 0]}, True),
+    "outputs only, of a symmetric group": ("S1000", {"outputs": [1, 0]}, True),
+    "a 3-cycle": ("E1000", {"points": "(0 1 2)", "outputs": [1, 0]}, True),
+    "a move of the group": ("C400", {"points": [[*range(400)]], "outputs": [1, 0]}, True),
+    "a reversal": ("E400", {"points": "R400", "outputs": [1, 0]}, False),
+    "a reversal of a ring": ("C400", {"points": "R400", "outputs": [1, 0]}, False),
+    "an exchange in a wreath product": ("S2 wr E150", {"points": "(0 1)", "outputs": [1, 0]}, True),
+    "an exchange of blocks": ("S2 wr E150", {"points": "(0 2)(1 3)", "outputs": [1, 0]}, False),
+    "inputs too": ("grid 20x20 dihedral", {"inputs": [1, 0], "outputs": [1, 0]}, False),
+    "a turn of a torus": ("grid 40x40 translations", {"points": "grid 40x40 rotations", "outputs": [1, 0]}, False),
+}
+
+
+@pytest.mark.parametrize(("group", "entry", "contradicts"), LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("level", ["node", "graph"])
+def test_large_tasks_are_refused_too_if_their_outputs_contradict(group, entry, contradicts, level):
+    task = TaskConfig(group=group, vocab_size=2, output_level=level, value_symmetries=[entry])
+    if not contradicts:
+        warn_if_not_closed("large", task)
+        return
+    with pytest.raises(ValueError, match="task 'large': 1 element of the group leaves every input as it is"):
+        warn_if_not_closed("large", task)
+
+
+def test_what_cannot_be_decided_is_said():
+    entry = {"points": "(0 1 2)", "outputs": [1, 0]}
+    task = TaskConfig(group="grid 40x40 translations", vocab_size=2, value_symmetries=[entry])
+    with pytest.warns(UserWarning, match="task 'large': whether its value symmetries contradict each other"):
+        warn_if_not_closed("large", task)
 
 
 def test_numbers_of_elements_are_quotients_of_known_orders():

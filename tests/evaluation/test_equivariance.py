@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from sympy.combinatorics import Permutation
@@ -341,3 +342,61 @@ def test_a_group_may_be_given_in_notation():
     assert_equivariant(shift, inputs, group="C6")
     with pytest.raises(ValueError, match=r"C6 wr"):
         equivariance_error(shift, inputs, group="C6 wr")
+
+
+OUTPUTS = {
+    "truths": lambda x: x > 0,
+    "uint8": lambda x: (x > 0).byte(),
+    "uint16": lambda x: (x > 0).to(torch.uint16),
+    "integers": lambda x: (3 * x).long(),
+    "half": lambda x: x.half(),
+    "complex": lambda x: x + 1j,
+    "an array": lambda x: x.numpy(),
+    "lists": lambda x: x.tolist(),
+}
+
+
+@pytest.mark.parametrize("function", OUTPUTS.values(), ids=OUTPUTS)
+def test_outputs_of_every_type_are_measured(function):
+    inputs, places = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.arange(3)
+    assert equivariance_error(function, inputs, group=cyclic(3)) == 0
+    moving = equivariance_error(lambda x: function(x * (places > 0)), inputs, group=cyclic(3))
+    assert 0.1 < moving < 3  # and not 255
+
+
+FORMS = {
+    "lists": lambda x: x.tolist(),
+    "lists of arrays": list,
+    "a DataFrame": pandas.DataFrame,
+    "read-only": lambda x: np.broadcast_to(x, x.shape),
+    "big-endian": lambda x: x.astype(">f4"),
+    "uint16": lambda x: (x > 0).astype(np.uint16),
+    "truths": lambda x: x > 0,
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_inputs_may_have_every_form(form):
+    inputs = np.random.default_rng(0).normal(size=(4, 3))
+    assert equivariance_error(lambda x: x, form(inputs), group=cyclic(3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": None}, "tensor or an array of inputs"),
+        ({"inputs": "a"}, "tensor or an array of inputs"),
+        ({"inputs": 1.0}, "at least one row"),
+        ({"model_or_callable": None}, "a model or a function"),
+        ({"model_or_callable": lambda _: None}, "tensor or an array of outputs"),
+        ({"group": [[1, 0]]}, "group must be a PermutationGroup"),
+        ({"task": 3}, "a function has no tasks"),
+        ({"num_elements": 2.5}, "num_elements must be an integer"),
+        ({"tolerance": None}, "tolerance must be a number"),
+        ({"tolerance": math.nan}, "tolerance must be a number"),
+    ],
+)
+def test_what_is_neither_model_nor_rows_nor_group_is_refused(change, message):
+    valid = {"model_or_callable": lambda x: x, "inputs": torch.zeros(2, 3), "group": cyclic(3)}
+    with pytest.raises(ValueError, match=message):
+        assert_equivariant(**valid | change)

@@ -101,7 +101,7 @@ def test_pairs_and_masks_are_passed_on_where_it_is_asserted():
         assert_equivariant(model, task="t", group=reversal(5), **columns)
     with pytest.raises(ValueError, match="give pairs"):
         equivariance_error(model, columns["inputs"])
-    with pytest.raises(ValueError, match="pairs must be a tensor or an array"):
+    with pytest.raises(ValueError, match="expected a tensor or an array of pairs"):
         equivariance_error(model, columns["inputs"], pairs=["a"])
     with pytest.raises(
         ValueError, match=r'must return \(3, 5, 5\) and values, for output_level="pair", got shape \(3, 5\)'

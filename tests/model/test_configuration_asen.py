@@ -406,3 +406,10 @@ def test_a_group_may_be_given_as_a_permutation_group():
 def test_a_bad_group_text_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         TaskConfig(vocab_size=7, **fields)
+
+
+@pytest.mark.parametrize("support", [None, "sparse", "weak", "complete"])
+@pytest.mark.parametrize("edges", [[], (), np.zeros((0, 2), dtype=int)])
+def test_no_edges_are_refused_because_they_may_mean_all_or_none(edges, support):
+    with pytest.raises(ValueError, match=r"edges are empty: leave edges out .* or list the loops"):
+        TaskConfig(group="C4", vocab_size=3, edges=edges, support=support)

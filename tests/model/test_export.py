@@ -9,6 +9,7 @@ from torch.export import Dim
 
 from asen_hf import TaskConfig
 from asen_hf.model import _gatv2_blocks, _gatv2_dense
+from asen_hf.model.heads import predictions
 from tests.conftest import every_base, make_model
 
 NODES = 4
@@ -139,3 +140,37 @@ def test_a_compiled_model_trains_alike(implementation, colouring):
     )
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+class Predictor(torch.nn.Module):
+    """What docs/transformers.md exports for predictions in raw units."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs):
+        return predictions(self.model.config.tasks["t"], self.model(inputs, return_dict=False)[0], inputs)
+
+
+RAW = {"label_mean": 20.0, "label_scale": 5.0}
+PREDICTED = {
+    "classes": {"vocab_size": 3, "num_labels": 3},
+    "values": {"num_features": 2, "problem_type": "regression", **RAW},
+    "values beyond float32": {"num_features": 2, "problem_type": "regression", "label_mean": 1e9, "label_scale": 2.0},
+    "differences": {"num_features": 2, "problem_type": "regression", "residual_feature": 1, **RAW},
+    "a linear map": {"num_features": 2, "problem_type": "regression", "linear_skip": True, **RAW},
+}
+
+
+@pytest.mark.parametrize("fields", PREDICTED.values(), ids=PREDICTED)
+def test_a_program_may_predict_in_raw_units(fields):
+    model = make_model({"t": TaskConfig(group="C4", **fields)}, spread=0.3)
+    inputs = "tokens" if "vocab_size" in fields else "features"
+    program = exported(Predictor(model), inputs).module()
+    for rows in (1, 2, 5):
+        batch = rows_of(inputs, rows)
+        torch.testing.assert_close(program(batch), model.predict(batch))
+    if inputs == "features":
+        with pytest.raises(RuntimeError, match="dtype mismatch"):
+            program(batch.double())

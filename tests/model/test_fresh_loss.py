@@ -13,8 +13,8 @@ SHAPES = {
     "deep": {"hidden_size": 32, "num_hidden_layers": 12, "num_attention_heads": 4},
 }
 OUTPUTS = {
-    "two classes": {"num_labels": 2},
-    "many classes": {"num_labels": 20},
+    "two_classes": {"num_labels": 2},
+    "many_classes": {"num_labels": 20},
     "squares": {"problem_type": "regression", "loss": "mse"},
     "distances": {"problem_type": "regression", "num_labels": 2},
 }
@@ -60,7 +60,7 @@ def test_a_fresh_model_starts_at_the_uninformed_loss(shape, pooling, degree, see
 @pytest.mark.parametrize("pooling", ["sum", "mean"])
 @pytest.mark.parametrize("shape", ["default", "checkpoints"])
 def test_so_it_does_on_a_hundred_nodes(shape, pooling):
-    names = ["graph/many classes/tokens", "graph/squares/features"]
+    names = ["graph/many_classes/tokens", "graph/squares/features"]
     check(SHAPES[shape], pooling, {name: tasks_of(100)[name] for name in names}, rows=4, seed=0)
 
 

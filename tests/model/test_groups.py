@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sympy.combinatorics import AlternatingGroup, DihedralGroup, Permutation, PermutationGroup, SymmetricGroup
 
+from asen_hf import TaskConfig
 from asen_hf.model.groups import (
     action_on_subsets,
     alternating,
@@ -332,3 +334,39 @@ def test_subsets_have_between_one_and_all_points(k):
 def test_a_product_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one group"):
         product_action()
+
+
+FORMS = {
+    "array": np.asarray,
+    "small integers": lambda lists: np.asarray(lists, dtype=np.uint8),
+    "tensor": torch.tensor,
+    "list of arrays": lambda lists: [np.asarray(entry) for entry in lists],
+    "list of tensors": lambda lists: [torch.tensor(entry) for entry in lists],
+    "tuples": lambda lists: tuple(map(tuple, lists)),
+}
+TAKERS = {
+    "from_array_form": (from_array_form, [[1, 0, 2], [1, 2, 0]]),
+    "young_subgroup": (young_subgroup, [[0, 3], [1, 2]]),
+    "from_cycles": (lambda cycles: from_cycles(cycles, 4), [[[0, 1], [2, 3]], [[0, 2], [1, 3]]]),
+    "cycles of arrays": (lambda cycles: from_cycles([cycles], 4), [[0, 1], [2, 3]]),
+    "TaskConfig": (lambda cycles: TaskConfig(degree=4, generators=[cycles], num_features=1), [[0, 1], [2, 3]]),
+}
+
+
+@pytest.mark.parametrize(("take", "lists"), TAKERS.values(), ids=TAKERS)
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_points_may_be_lists_arrays_and_tensors(take, lists, form):
+    assert take(form(lists)) == take(lists)
+
+
+@pytest.mark.parametrize("function", [from_array_form, young_subgroup, lambda cycles: from_cycles(cycles, 4)])
+@pytest.mark.parametrize(
+    "points",
+    [
+        *(np.zeros((1, 2, 2)), torch.zeros(1, 2, 2), np.array(3), torch.tensor(3), torch.zeros(2, 2, device="meta")),
+        *(np.broadcast_to(0, (10**6, 10**6)), torch.zeros(2, 2).to_sparse(), np.array([[True, False]]), np.array("a")),
+    ],
+)
+def test_arrays_that_hold_no_points_are_refused(function, points):
+    with pytest.raises(ValueError, match=" "):
+        function(points)

@@ -84,7 +84,7 @@ def test_weights_are_a_column_of_a_dataset_and_reach_training():
     [
         ([1.0, -1.0], "weights, row 1: expected a finite number of at least 0, got -1.0"),
         ([1.0, np.nan], "weights, row 1"),
-        ([[1.0], [1.0]], "weights must be one number per row"),
+        ([[1.0], [1.0]], r"weights must have shape \(rows\), got \(2, 1\)"),
         ([1.0], "equally many rows"),
     ],
 )

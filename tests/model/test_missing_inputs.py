@@ -106,6 +106,6 @@ def test_a_table_of_missing_inputs_predicts_in_batches_of_any_size():
     expected = model(inputs).logits.argmax(dim=-1)
     for batch_size in (1, 7, 20, 1000):
         assert torch.equal(model.predict(inputs.numpy(), batch_size=batch_size), expected)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, not 0"):
         model.predict(inputs, batch_size=0)
     torch.testing.assert_close(model.predict_proba(inputs).sum(dim=-1), torch.ones(20, 6, dtype=torch.float64))
