@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .data.frames import is_frame
 from .model._messages import shown
+from .model._named_columns import is_frame
 from .model.configuration_rows import MISSING_TOKEN, PAIRS
 from .model.configuration_task import TaskConfig
 

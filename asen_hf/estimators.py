@@ -175,7 +175,7 @@ class AsenClassifier(ClassifierMixin, Estimator):
         Classes that ``fit`` has not seen are wrong. NaN and ``None`` are unknown.
         """
         predicted, mask = self._classes(X, pairs)
-        return share_of_right(y, predicted, mask, self.task_.output_level, sample_weight)
+        return share_of_right(self._given_outputs(X, y), predicted, mask, self.task_.output_level, sample_weight)
 
     def _classes(self, X: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray | None]:
         probabilities, mask = self._outputs(X, pairs)
@@ -335,6 +335,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         """
         values, mask = self._outputs(X, pairs)
         task = self.task_
+        y = self._given_outputs(X, y)
         return mean_r2(y, values.mean(axis=0), mask, task.output_level, task.output_size, sample_weight)
 
     def _targets(self, y: np.ndarray, degree: int, output_level: str) -> Targets:

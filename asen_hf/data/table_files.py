@@ -12,11 +12,12 @@ import datasets
 import pyarrow.parquet
 
 from ..model._messages import one_line, shortened, shown
+from ..model._named_columns import is_frame
 from ._arrow_columns import joined, to_numpy
 from ._json import parse_json
 from ._npz_files import read_arrays
 from .features import read_cells
-from .frames import frame_columns, is_frame
+from .frames import frame_columns
 from .splits import SPLITS
 
 Columns = Mapping[str, Any]

@@ -160,8 +160,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         Raises:
             ValueError: as :meth:`AsenModel.forward`, or labels have the wrong shape, dtype or range.
         """
-        name, _ = self.config.task(task)
-        columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        name, config = self.config.task(task)
+        columns = to_columns(self.device, config, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
         output = self.asen.run({name: columns}, self.asks_for_attentions(output_attentions))[name]
         *earlier, logits = self._read_outs(name, output, columns)
         if labels is not None:
@@ -284,12 +284,13 @@ class AsenForMultitask(AsenPreTrainedModel):
             if not 2 <= len(context) <= 4:
                 raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {len(context)} arrays")
             names = ("inputs", "labels", PAIRS, MASK)
-            rows = to_columns(self.device, **dict(zip(names, context, strict=False)))
+            rows = to_columns(self.device, None, **dict(zip(names, context, strict=False)))
             fitted, name = with_context(self, task, rows)
             return fitted.predict(inputs, name, batch_size, pairs, attention_mask)
         if isinstance(task, TaskConfig | dict):
             raise ValueError("task: the config of a task that the model does not have needs a context of labelled rows")
-        columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        config = self.config.task(task)[1]
+        columns = to_columns(self.device, config, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
 
         def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
             found, mask = predictions(config, logits, rows["inputs"]), rows.get(MASK)
@@ -312,7 +313,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         Raises:
             ValueError: the task is a regression, and as :meth:`predict`.
         """
-        columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        config = self.config.task(task)[1]
+        columns = to_columns(self.device, config, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
 
         def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
             found, mask = probabilities(config, logits), rows.get(MASK)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ._messages import one_line, shown
+from ._named_columns import frame_values, is_frame
 from .configuration_statistics import Statistic, resolved_by_float32
 from .configuration_task import TaskConfig
 
@@ -92,12 +93,18 @@ def raw_values(task: TaskConfig, values: Tensor, inputs: Tensor) -> Tensor:
     return values.float() if fits_float32 else values
 
 
-def to_columns(device: torch.device, **columns: Any) -> dict[str, Tensor]:
+def to_columns(device: torch.device, task: TaskConfig | None, **columns: Any) -> dict[str, Tensor]:
     """The columns that are not ``None``, as tensors: tensors unchanged; arrays or lists, on the device.
 
+    A DataFrame of inputs is arranged by the task's ``input_names``.
+
     Raises:
-        ValueError: neither, or lists of unequal length.
+        ValueError: neither, lists of unequal length, or a DataFrame whose columns the task does not name.
     """
+    names = None if task is None else task.input_names
+    for name in [name for name, column in columns.items() if is_frame(column)]:
+        values = frame_values(columns[name], names if name == "inputs" else None, name)
+        columns[name] = values if task is None else values.reshape(-1, *task.input_shape())
     return {name: _to_tensor(name, column, device) for name, column in columns.items() if column is not None}
 
 
