@@ -176,8 +176,8 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
     """Classes of rows, nodes or pairs, ``(rows,)``, ``(rows, n)`` or ``(rows, n, n)``, or indicators ``(rows, K)``.
 
     Args:
-        y: classes of any type that can be sorted, or 0 and 1 of several labels. Of nodes and pairs, NaN and ``None``
-            are unknown.
+        y: classes of any type that can be sorted, or 0 and 1 of several labels. Of nodes and pairs, NaN, ``None`` and
+            -100 are unknown.
         degree: number of nodes n.
         output_level: ``"auto"``, ``"node"``, ``"pair"`` or ``"graph"``.
 
@@ -185,9 +185,9 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
         ValueError: ``y`` does not suit the level, could mean two levels, is continuous, or holds a single class.
     """
     y = _array(y, degree, output_level)
-    known = ~is_unknown(y)
-    is_indicator = y.ndim == 2 and bool(known.all()) and type_of_target(y) == "multilabel-indicator"
+    is_indicator = y.ndim == 2 and not is_unknown(y, "graph").any() and type_of_target(y) == "multilabel-indicator"
     level = _level(y, degree, output_level, may_be_graph=is_indicator, may_have_values=False)
+    known = ~is_unknown(y, level)
     if level == "graph" and y.ndim == 2:
         if not is_indicator:
             raise ValueError(
@@ -286,10 +286,13 @@ def _level(y: np.ndarray, degree: int, asked: str, may_be_graph: bool, may_have_
     return asked if asked != "auto" else possible[0] if possible else "graph"
 
 
-def is_unknown(y: np.ndarray) -> np.ndarray:
-    """Where ``y`` is NaN or ``None``, bool in its shape."""
+def is_unknown(y: np.ndarray, output_level: str) -> np.ndarray:
+    """Where classes are NaN or ``None``, or -100 if they are of nodes or pairs; bool in the shape of ``y``."""
+    is_ignored = np.zeros(y.shape, bool)
+    if output_level != "graph" and y.dtype.kind in "ifO":
+        is_ignored |= y == IGNORED_CLASS
     if y.dtype.kind == "f":
-        return np.isnan(y)
+        return np.isnan(y) | is_ignored
     if y.dtype.kind != "O":
-        return np.zeros(y.shape, bool)
-    return np.array([value is None or value != value for value in y.flat], bool).reshape(y.shape)
+        return is_ignored
+    return is_ignored | np.array([value is None or value != value for value in y.flat], bool).reshape(y.shape)
