@@ -14,10 +14,11 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from ._estimator_files import read_estimator, write_estimator
 from ._estimator_lengths import padded_outputs, padded_rows, pair_fields, pair_inputs
-from ._estimator_rows import Targets, degree_of, node_inputs, restored
+from ._estimator_rows import Names, Targets, degree_of, named_outputs, names_of_inputs, node_inputs, restored
 from ._estimator_training import TASK, FitStart, Member, fit_member, outputs
-from .data.frames import is_frame
+from .data._task_columns import with_input_names
 from .data.given_rows import check_lengths
+from .model._named_columns import is_frame
 from .model.configuration_rows import MASK, PAIRS
 from .model.configuration_task import TaskConfig
 from .model.heads import without_padding
@@ -61,7 +62,9 @@ class Estimator(BaseEstimator):
         degree = degree_of(restored(self.group), self.degree, X.shape)
         is_stated = self.pair_vocab_size is not None or self.pair_features is not None
         is_category = self.pair_vocab_size is not None if is_stated else None
-        columns = self._columns(X, pairs, mask, degree, is_category)
+        names = names_of_inputs(X, degree, self.vocab_size, (self.task_options or {}).get("input_names"))
+        columns = self._columns(X, pairs, mask, degree, is_category, names)
+        y = named_outputs(y, degree, self.output_level, names)
         given, y = y, padded_outputs(y, mask, self.output_level)
         level = "node" if y is not given and self.output_level == "auto" else self.output_level
         y = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
@@ -69,7 +72,7 @@ class Estimator(BaseEstimator):
             kept = weights > 0
             columns, y, weights = {name: rows[kept] for name, rows in columns.items()}, y[kept], weights[kept]
         targets = self._targets(y, degree, level)
-        task = self._task(degree, columns, targets)
+        task = with_input_names(self._task(degree, columns, targets), names.inputs or ())
         if mask is not None:
             labels = without_padding(task, *map(torch.from_numpy, (targets.labels, columns[MASK])))
             targets = dataclasses.replace(targets, labels=labels.numpy())
@@ -157,14 +160,23 @@ class Estimator(BaseEstimator):
                 "there are pairs, but the networks were trained without them: leave them out, or fit with them"
             )
         is_category = task.pair_vocab_size is not None
-        columns = self._columns(self._checked(X, is_new=False), pairs, mask, task.degree, is_category)
+        X = self._checked(X, is_new=False)
+        names = names_of_inputs(X, task.degree, self.vocab_size, task.input_names)
+        columns = self._columns(X, pairs, mask, task.degree, is_category, names)
         return np.stack([outputs(model, columns) for model in self.models_]), mask
 
+    def _given_outputs(self, X: Any, y: Any) -> Any:
+        """``y`` in the order of the nodes, to be scored."""
+        check_is_fitted(self, "models_")
+        task = self.task_
+        names = names_of_inputs(X, task.degree, self.vocab_size, task.input_names)
+        return named_outputs(y, task.degree, task.output_level, names)
+
     def _columns(
-        self, X: Any, pairs: Any, mask: np.ndarray | None, degree: int, is_category: bool | None
+        self, X: Any, pairs: Any, mask: np.ndarray | None, degree: int, is_category: bool | None, names: Names
     ) -> dict[str, np.ndarray]:
         """The rows as the task takes them, by column."""
-        columns = {"inputs": node_inputs(X, degree, self.vocab_size)}
+        columns = {"inputs": node_inputs(X, degree, self.vocab_size, names)}
         if pairs is not None:
             sizes = np.full(len(X), degree) if mask is None else mask.sum(axis=1)
             columns[PAIRS] = pair_inputs(pairs, sizes, degree, is_category)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .data.frames import is_frame
 from .model._messages import shown
+from .model._named_columns import is_frame
 from .model.configuration_rows import MISSING_TOKEN, PAIRS
 from .model.configuration_task import TaskConfig
 
@@ -25,7 +25,15 @@ def padded_rows(X: Any, group: Any, degree: int | None) -> tuple[Any, np.ndarray
     Raises:
         ValueError: rows of unequal length that the group does not allow, or that are not numbers of one shape.
     """
-    if is_frame(X) or not hasattr(X, "__len__") or len(X) == 0 or (group is None and degree is None):
+    if is_frame(X) or not hasattr(X, "__len__") or len(X) == 0:
+        return X, None
+    if group is None and degree is None:
+        sizes = _lengths(X)
+        if sizes is not None and len(set(sizes.tolist())) > 1:
+            raise ValueError(
+                f"X has rows of {sizes.min()} to {sizes.max()} nodes, and there is no group that exchanges them: state "
+                f'one, such as group="S{sizes.max()}", or give the nodes that a row lacks as NaN'
+            )
         return X, None
     is_array = hasattr(X, "shape") and len(X.shape) > 1
     sizes = np.full(len(X), X.shape[1]) if is_array else _lengths(X)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_array, column_or_1d
 from sympy.combinatorics import PermutationGroup
 
-from .data.frames import frame_to_array, is_frame
-from .model._messages import shown
+from .data.column_names import arranged, odd_names
+from .data.frames import arranged_frame, frame_to_array
+from .model._messages import one_line, shortened, shown
+from .model._named_columns import column_text, is_frame
 from .model.configuration_rows import IGNORED_CLASS, MISSING_TOKEN
 from .model.configuration_task import TaskConfig
 
@@ -64,30 +67,86 @@ def _board_axes(shape: tuple[int, ...], degree: int) -> int:
     return next((cut - 1 for cut in range(3, len(shape) + 1) if math.prod(shape[1:cut]) == degree), 0)
 
 
-def node_inputs(X: Any, degree: int, vocab_size: int | None) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """The columns of a DataFrame ``X``.
+
+    Attributes:
+        inputs: all names, in the order of nodes and features, as :attr:`TaskConfig.input_names`; ``None`` of arrays.
+        order: of the columns.
+        nodes: the names of the nodes, if the columns say so.
+    """
+
+    inputs: list[str] | None = None
+    order: list[int] | None = None
+    nodes: list[str] | None = None
+
+
+def names_of_inputs(X: Any, degree: int, vocab_size: int | None, known: Sequence[str] | None) -> Names:
+    """The columns of ``X`` in order.
+
+    Args:
+        X, degree, vocab_size: as for :func:`node_inputs`.
+        known: the names in the order of the rows that the networks were trained on.
+
+    Raises:
+        ValueError: columns that cannot be divided among the nodes, or that have other names than those that are known.
+    """
+    if not is_frame(X):
+        return Names()
+    _check_divides(X, degree)
+    found = arranged_frame(X, degree, _num_features(X, degree, vocab_size), known)
+    return Names([column_text(X.columns[index]) for index in found.order], found.order, found.nodes)
+
+
+def node_inputs(X: Any, degree: int, vocab_size: int | None, names: Names) -> np.ndarray:
     """Tokens ``(rows, n)`` or features ``(rows, n, F)``.
 
     Args:
         X: ``(rows, n, …)``, or ``(rows, n · F)`` with the features of node 0 first, or a DataFrame with such columns
-            (see :mod:`asen_hf.data.frames`). Nodes may stand as a board of several axes, read row by row.
+            (see :mod:`asen_hf.data.column_names`). Nodes may stand as a board of several axes, read row by row.
         degree: number of nodes n.
         vocab_size: number of tokens; ``None`` for features.
+        names: of ``X``.
 
     Raises:
         ValueError: columns that cannot be divided among the nodes, or numbers that are not tokens.
     """
     X = _without_board(X, degree)
-    shape = X.shape
-    if (len(shape) == 2 and shape[1] % degree) or (len(shape) > 2 and shape[1] != degree):
-        raise ValueError(
-            f"X has {shape[1]} {'columns' if len(shape) == 2 else 'nodes'}, but the group acts on {degree} nodes: "
-            f"give an array (rows, {degree}), (rows, {degree}, …), or the same number of columns per node"
-        )
+    _check_divides(X, degree)
     if is_frame(X):
-        num_features = None if vocab_size is not None and shape[1] == degree else shape[1] // degree
-        X = check_array(frame_to_array(X, degree, num_features), allow_nd=True, ensure_all_finite="allow-nan")
+        X = frame_to_array(X, degree, _num_features(X, degree, vocab_size), names.order)
+        X = check_array(X, allow_nd=True, ensure_all_finite="allow-nan")
     features = X.reshape(len(X), degree, -1)
     return features if vocab_size is None else _tokens(features, vocab_size)
+
+
+def named_outputs(y: Any, degree: int, output_level: str, names: Names) -> Any:
+    """``y`` as it is, or the columns of a DataFrame, one per node, in the order of the nodes of ``X`` as an array.
+
+    Args:
+        y, degree, output_level: as for :func:`class_targets`.
+        names: of ``X``.
+    """
+    if not is_frame(y) or len(y.columns) != degree or output_level not in ("auto", "node"):
+        return y
+    return y.to_numpy()[:, arranged(list(y.columns), degree, 1, names.nodes).order]
+
+
+def _num_features(X: Any, degree: int, vocab_size: int | None) -> int | None:
+    return None if vocab_size is not None and X.shape[1] == degree else X.shape[1] // degree
+
+
+def _check_divides(X: Any, degree: int) -> None:
+    shape = X.shape
+    if (len(shape) == 2 and shape[1] % degree) or (len(shape) > 2 and shape[1] != degree):
+        odd = odd_names(list(X.columns), degree) if is_frame(X) else []
+        listed = shortened(one_line(name, 100) for name in odd)
+        raise ValueError(
+            f"X has {shape[1]} {'columns' if len(shape) == 2 else 'nodes'}, but the group acts on {degree} nodes: "
+            + (f"leave out {listed}, or " if odd else "")
+            + f"give an array (rows, {degree}), (rows, {degree}, …), or the same number of columns per node"
+        )
 
 
 def _without_board(array: Any, degree: int) -> Any:
@@ -117,8 +176,8 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
     """Classes of rows, nodes or pairs, ``(rows,)``, ``(rows, n)`` or ``(rows, n, n)``, or indicators ``(rows, K)``.
 
     Args:
-        y: classes of any type that can be sorted, or 0 and 1 of several labels. Of nodes and pairs, NaN and ``None``
-            are unknown.
+        y: classes of any type that can be sorted, or 0 and 1 of several labels. Of nodes and pairs, NaN, ``None`` and
+            -100 are unknown.
         degree: number of nodes n.
         output_level: ``"auto"``, ``"node"``, ``"pair"`` or ``"graph"``.
 
@@ -126,9 +185,9 @@ def class_targets(y: Any, degree: int, output_level: str) -> Targets:
         ValueError: ``y`` does not suit the level, could mean two levels, is continuous, or holds a single class.
     """
     y = _array(y, degree, output_level)
-    known = ~is_unknown(y)
-    is_indicator = y.ndim == 2 and bool(known.all()) and type_of_target(y) == "multilabel-indicator"
+    is_indicator = y.ndim == 2 and not is_unknown(y, "graph").any() and type_of_target(y) == "multilabel-indicator"
     level = _level(y, degree, output_level, may_be_graph=is_indicator, may_have_values=False)
+    known = ~is_unknown(y, level)
     if level == "graph" and y.ndim == 2:
         if not is_indicator:
             raise ValueError(
@@ -227,10 +286,13 @@ def _level(y: np.ndarray, degree: int, asked: str, may_be_graph: bool, may_have_
     return asked if asked != "auto" else possible[0] if possible else "graph"
 
 
-def is_unknown(y: np.ndarray) -> np.ndarray:
-    """Where ``y`` is NaN or ``None``, bool in its shape."""
+def is_unknown(y: np.ndarray, output_level: str) -> np.ndarray:
+    """Where classes are NaN or ``None``, or -100 if they are of nodes or pairs; bool in the shape of ``y``."""
+    is_ignored = np.zeros(y.shape, bool)
+    if output_level != "graph" and y.dtype.kind in "ifO":
+        is_ignored |= y == IGNORED_CLASS
     if y.dtype.kind == "f":
-        return np.isnan(y)
+        return np.isnan(y) | is_ignored
     if y.dtype.kind != "O":
-        return np.zeros(y.shape, bool)
-    return np.array([value is None or value != value for value in y.flat], bool).reshape(y.shape)
+        return is_ignored
+    return is_ignored | np.array([value is None or value != value for value in y.flat], bool).reshape(y.shape)

@@ -20,8 +20,8 @@ def share_of_right(
     """Share of the known classes that are predicted; classes that the training rows did not hold are wrong.
 
     Args:
-        y: classes of rows, or of nodes ``(rows, n)`` or pairs ``(rows, n, n)``, ``None`` or NaN where unknown; lists of
-            arrays if rows lack nodes.
+        y: classes of rows, or of nodes ``(rows, n)`` or pairs ``(rows, n, n)``, ``None``, NaN or -100 where unknown;
+            lists of arrays if rows lack nodes.
         predicted: in the shape of ``y``.
         mask: ``(rows, n)``, the nodes that rows have; ``None`` if all have all.
         output_level: ``"graph"``, ``"node"`` or ``"pair"``.
@@ -34,7 +34,7 @@ def share_of_right(
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
     y = _shaped(padded_outputs(y, mask, output_level), predicted.shape)
     weights = _per_output(sample_weight, y.shape)
-    counts = ~is_unknown(y) & (weights > 0)
+    counts = ~is_unknown(y, output_level) & (weights > 0)
     if mask is not None:
         counts &= mask if output_level == "node" else mask[:, :, None] & mask[:, None]
     if not counts.any():

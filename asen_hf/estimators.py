@@ -28,13 +28,11 @@ except ImportError as error:
 
 from ._estimator_base import Estimator
 from ._estimator_lengths import per_row
-from ._estimator_quantiles import mixed_quantiles
+from ._estimator_quantiles import checked_levels, error_quantiles, mixed_quantiles, output_orbits
 from ._estimator_rows import Targets, class_targets, value_targets
 from ._estimator_scores import mean_r2, share_of_right
 from ._estimator_training import Member, outputs
 from .model.configuration_rows import IGNORED_CLASS
-
-_LEVELS = np.linspace(0, 1, 101)  # of the quantiles that stand for the errors on held-out rows
 
 
 class AsenClassifier(ClassifierMixin, Estimator):
@@ -172,10 +170,10 @@ class AsenClassifier(ClassifierMixin, Estimator):
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
         """Share of right classes, of outputs whose class is known; of several labels, all must be right.
 
-        Classes that ``fit`` has not seen are wrong. NaN and ``None`` are unknown.
+        Classes that ``fit`` has not seen are wrong. NaN, ``None`` and -100 are unknown.
         """
         predicted, mask = self._classes(X, pairs)
-        return share_of_right(y, predicted, mask, self.task_.output_level, sample_weight)
+        return share_of_right(self._given_outputs(X, y), predicted, mask, self.task_.output_level, sample_weight)
 
     def _classes(self, X: Any, pairs: Any) -> tuple[np.ndarray, np.ndarray | None]:
         probabilities, mask = self._outputs(X, pairs)
@@ -220,8 +218,9 @@ class AsenRegressor(RegressorMixin, Estimator):
             (``symmetrization="lift"``), and heads fitted in context have none.
     """
 
-    residual_quantiles_: np.ndarray  # (n_estimators, 101, K), of the errors on held-out rows
-    _learnt = (*Estimator._learnt, "residual_quantiles_")
+    residual_quantiles_: np.ndarray  # (n_estimators, orbits of outputs, 101, K), of the errors on held-out rows
+    num_held_out_: int  # the smallest number of held-out rows
+    _learnt = (*Estimator._learnt, "residual_quantiles_", "num_held_out_")
 
     def __init__(
         self,
@@ -305,8 +304,11 @@ class AsenRegressor(RegressorMixin, Estimator):
     def predict_quantiles(self, X: Any, quantiles: Sequence[float] = (0.1, 0.5, 0.9), pairs: Any = None) -> Any:
         """Quantiles of what is to be expected: each network's prediction with the errors it made on held-out rows.
 
-        The errors are taken to be alike in all rows. They are somewhat too small, since the weights were chosen by the
-        same rows, and coarse where few rows were held out.
+        Levels are those of split conformal prediction: of new rows of the same distribution, a share of at least b - a
+        lies between the quantiles a and b, on average over all rows, but that the weights were chosen by the held-out
+        rows, whose errors are therefore somewhat too small. The errors are taken to be alike in all rows, and in nodes
+        that the group exchanges; other nodes have their own. Levels nearer to 0 or 1 than 1 / (m + 1), of m held-out
+        rows, get the largest error, and a warning says so.
 
         Args:
             X, pairs: rows as for :meth:`fit`.
@@ -318,14 +320,9 @@ class AsenRegressor(RegressorMixin, Estimator):
         Raises:
             ValueError: a level outside 0 … 1.
         """
-        levels = np.asarray(quantiles, dtype=np.float64)
-        if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError(f"quantiles must be a list of numbers in 0 … 1, got {quantiles!r}")
         values, mask = self._outputs(X, pairs)
-        errors = self.residual_quantiles_  # (members, levels, K)
-        is_single = self.task_.output_size == 1
-        result = mixed_quantiles(values[..., None] if is_single else values, errors, levels)
-        result = result[..., 0, :] if is_single else result
+        levels = checked_levels(quantiles, self.num_held_out_)
+        result = mixed_quantiles(values, self.residual_quantiles_, output_orbits(self.task_), levels)
         return per_row(result, mask, self.task_.output_level)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None, pairs: Any = None) -> float:
@@ -335,6 +332,7 @@ class AsenRegressor(RegressorMixin, Estimator):
         """
         values, mask = self._outputs(X, pairs)
         task = self.task_
+        y = self._given_outputs(X, y)
         return mean_r2(y, values.mean(axis=0), mask, task.output_level, task.output_size, sample_weight)
 
     def _targets(self, y: np.ndarray, degree: int, output_level: str) -> Targets:
@@ -349,10 +347,10 @@ class AsenRegressor(RegressorMixin, Estimator):
         }
 
     def _learn(self, targets: Targets, columns: dict[str, np.ndarray], members: list[Member]) -> None:
-        found = []
+        orbits, found = output_orbits(self.task_), []
         for member in members:
             rows = {name: column[member.held_out] for name, column in columns.items()}
-            values = outputs(member.model, rows)
-            errors = (targets.labels[member.held_out] - values).reshape(-1, self.task_.output_size)
-            found.append(np.nanquantile(errors, _LEVELS, axis=0))
+            errors = targets.labels[member.held_out] - outputs(member.model, rows)
+            found.append(error_quantiles(errors.reshape(len(errors), len(orbits), -1), orbits))
         self.residual_quantiles_ = np.stack(found)
+        self.num_held_out_ = min(len(member.held_out) for member in members)

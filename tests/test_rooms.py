@@ -17,6 +17,7 @@ ROOMS = [
             "_version",
             "model._html",
             "model._messages",
+            "model._named_columns",
             "model._points",
             "model.group*",
             "model._group_*",

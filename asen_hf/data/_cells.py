@@ -58,6 +58,12 @@ def parse(cell: Any, names: Mapping[str, int]) -> np.ndarray:
     return np.array(numbers, dtype=np.float64).reshape(array.shape)
 
 
+def decimal_comma(cell: Any) -> str:
+    """What to say of a cell that should hold one number and is a text with a decimal comma; empty of other cells."""
+    is_one = isinstance(cell, str) and re.fullmatch(r"\s*[-+]?\d+,\d+\s*", cell) is not None
+    return "a comma separates numbers: write a decimal point" if is_one else ""
+
+
 def truths_to_numbers(truths: np.ndarray, names: Mapping[str, int]) -> np.ndarray:
     """1 for true and 0 for false, or the numbers of the classes of these names."""
     return np.where(truths, names.get("True", 1), names.get("False", 0))

@@ -1,4 +1,4 @@
-"""The inputs, labels, pairs or mask of a task: their columns in a table, their shape and their range."""
+"""The inputs, labels, pairs, weights or mask of a task: their columns in a table, their shape and their range."""
 
 import dataclasses
 import math
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..model._messages import one_line, shortened, shown
-from ..model.configuration_rows import IGNORED_CLASS, MASK, MISSING_TOKEN, PAIRS
+from ..model.configuration_rows import IGNORED_CLASS, MASK, MISSING_TOKEN, PAIRS, WEIGHTS
 from ..model.configuration_statistics import Statistic, largest_value
 from ..model.configuration_task import TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
-from ._cells import Explained, parse, truths_to_numbers, words_to_numbers
+from ._cells import Explained, decimal_comma, parse, truths_to_numbers, words_to_numbers
+from .column_names import Arranged, arranged, arranged_as, has_no_names
 from .features import exact
-from .frames import grid_order
 
 _NUMBERS_AT_ONCE = 2**22  # checked at a time: the check's own arrays are as large as the rows
 
@@ -28,21 +28,24 @@ class Rows(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """How the inputs, the labels, the pairs or the mask of a task stand in columns of cells.
+    """How the inputs, the labels, the pairs, the weights or the mask of a task stand in columns of cells.
 
     A cell of a whole row may hold fewer nodes than the task has, along all of its node axes. The nodes behind its own
     are then ``unknown``.
 
     Attributes:
-        name: ``"inputs"``, ``"labels"``, ``"pairs"`` or ``"attention_mask"``.
+        name: ``"inputs"``, ``"labels"``, ``"pairs"``, ``"weights"`` or ``"attention_mask"``.
         shape: of one row.
         top: values are integers 0 … top; ``None`` for real numbers.
         largest: bound on the absolute value of real numbers.
+        least: the smallest real number; ``None`` for any.
         unknown: the value that marks a missing entry.
         takes_blanks: whether an empty cell, NaN or a text such as ``NA`` is such an entry, too.
         classes: numbers of the classes by name.
         num_node_axes: number of leading axes of the shape that stand for nodes.
         repeated: a feature that must be known everywhere: it is the first node's, where a row lacks a node.
+        known_names: the names of its columns in the order of nodes and features, if they have been given before.
+        value_names: the names of the label values, if there are several.
         refusal: why a row, by its number, may not have only this number of nodes; "" if it may.
     """
 
@@ -55,6 +58,9 @@ class Field:
     classes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     num_node_axes: int = 0
     repeated: int | None = None
+    known_names: Sequence[str] | None = None
+    value_names: Sequence[str] | None = None
+    least: float | None = None
     refusal: Callable[[int, int], str] = lambda row, size: ""
 
     def read(self, columns: Mapping[str, Any], names: Sequence[str], where: str, first_row: int = 1) -> Rows:
@@ -62,32 +68,51 @@ class Field:
 
         Args:
             columns: arrays of numbers ``(N, …)``, or sequences of cells, by name.
-            names: one column of whole rows; one per entry of the first axis; or one per number.
+            names: one column of whole rows; one per entry of the first axis; or one per number; in order, see
+                :meth:`arranged`.
             where: origin of the columns, for messages.
             first_row: number of the first row, for messages.
 
         Raises:
             ValueError: a column that does not exist, no rows, or a cell that the task cannot take.
         """
-        shape, order = self._layout(names, where)
+        shape = self._cell_shape(names, where)
         if absent := [name for name in names if name not in columns]:
             known = shortened(one_line(name, 100) for name in columns) or "none"
             raise ValueError(
                 f"{where}: no column {shortened(one_line(name, 100) for name in absent)}; there are {known}"
             )
-        parts = [self.read_column(columns[names[i]], shape, where, names[i], first_row) for i in order]
+        parts = [self.read_column(columns[name], shape, where, name, first_row) for name in names]
         rows = np.stack([part.values for part in parts], axis=1) if len(parts) > 1 else parts[0].values
         return Rows(rows.reshape(len(rows), *self.shape), parts[0].sizes if len(parts) == 1 else None)
 
-    def _layout(self, names: Sequence[str], where: str) -> tuple[tuple[int, ...], Sequence[int]]:
-        """The shape of one cell, and the columns in the order of nodes and features."""
+    def arranged(self, names: Sequence[str], where: str, of_nodes: Sequence[str] | None = None) -> Arranged:
+        """The columns in the order of nodes and features, see :mod:`asen_hf.data.column_names`.
+
+        Args:
+            names, where: as for :meth:`read`.
+            of_nodes: the names of the nodes by the inputs, for labels.
+
+        Raises:
+            ValueError: a wrong number of columns, or other names than those that are known.
+        """
+        self._cell_shape(names, where)
+        if len(names) == 1 or not self.num_node_axes:
+            are_known = self.value_names is not None and {*self.value_names} == {*names}
+            return Arranged([names.index(name) for name in (self.value_names if are_known else None) or names], None)
+        num_nodes = self.shape[0]
+        if self.known_names is None or has_no_names(names):
+            return arranged(names, num_nodes, len(names) // num_nodes, of_nodes, self.value_names)
+        return arranged_as(names, self.known_names, num_nodes, where)
+
+    def _cell_shape(self, names: Sequence[str], where: str) -> tuple[int, ...]:
         num_entries, num_numbers = self.shape[0] if self.shape else 1, math.prod(self.shape)
         if len(names) == 1:
-            return self.shape, [0]
+            return self.shape
         if len(names) == num_entries:
-            return self.shape[1:], grid_order(names, num_entries, 1) if self.num_node_axes else range(num_entries)
+            return self.shape[1:]
         if len(names) == num_numbers:
-            return (), grid_order(names, num_entries, num_numbers // num_entries)
+            return ()
         counts = dict.fromkeys(f"in {count}" for count in (num_entries, num_numbers) if count > 1)
         raise ValueError(
             f"{where}{': ' * bool(where)}{self.name} must be in one column{''.join(f' or {count}' for count in counts)}"
@@ -176,9 +201,10 @@ class Field:
             refusal = "" if short is None else self.refusal(row, short[0])
             if short is None or refusal:
                 found = "x".join(map(str, values.shape)) + " values" if values.ndim else "one value"
+                cause = refusal or decimal_comma(cell) * (math.prod(shape) == 1)
                 raise ValueError(
                     f"{where}: expected {self._expected(shape)}, got {found}: {shown(cell)}"
-                    + f"; {refusal}" * bool(refusal)
+                    + f"; {cause}" * bool(cause)
                 )
             shape = short
         wrong = ~self._allowed(values)
@@ -229,7 +255,8 @@ class Field:
         if self.top is None:
             if values.dtype.kind != "f":
                 values = values.astype(np.float64)
-            return (np.abs(values) <= self.largest) | is_blank
+            is_large = values >= (-self.largest if self.least is None else self.least)
+            return (is_large & (values <= self.largest)) | is_blank
         whole = values == np.floor(values) if values.dtype.kind == "f" else np.ones((), dtype=bool)
         return ((values >= 0) & (values <= self.top) & whole) | (values == self.unknown) | is_blank
 
@@ -237,6 +264,7 @@ class Field:
         count = "x".join(map(str, shape)) if math.prod(shape) > 1 else "one"
         plural = "s" if math.prod(shape) > 1 else ""
         kind = f"finite number{plural}" if self.top is None else f"integer{plural} in 0 … {self.top}"
+        kind += "" if self.least is None else f" of at least {self.least:g}"
         unknown = f" ({self.unknown:g} where unknown)" if self.name == "labels" else ""
         return f"{count} {kind}{unknown}"
 
@@ -254,6 +282,7 @@ def input_field(config: TaskConfig, is_bounded: bool = True) -> Field:
         MISSING_TOKEN if is_token else math.nan,
         num_node_axes=1,
         repeated=config.residual_feature,
+        known_names=config.input_names,
         refusal=_refusal(config),
     )
 
@@ -262,12 +291,15 @@ def label_field(config: TaskConfig, is_bounded: bool = True) -> Field:
     """The labels of a task; ``is_bounded`` as for :func:`input_field`."""
     shorter: dict[str, Any] = {"num_node_axes": len(config.output_shape()), "refusal": _refusal(config)}
     largest = _largest(config.label_mean, config.label_scale) if is_bounded else math.inf
+    if config.is_regression or config.is_multi_label:
+        shorter["value_names"] = config.label_names
     if config.is_regression:
         return Field("labels", config.label_shape(), None, largest, math.nan, **shorter)
     # With several labels, a name is that of a column, and not of an entry, which is 0 or 1.
     names = () if config.is_multi_label else config.label_names or ()
-    classes = {name: number for number, name in enumerate(names)}
-    return Field("labels", config.label_shape(), config.top_class, largest, IGNORED_CLASS, False, classes, **shorter)
+    shorter["classes"] = {name: number for number, name in enumerate(names)}
+    shorter["takes_blanks"] = config.output_level != "graph"  # a row without a class is no row
+    return Field("labels", config.label_shape(), config.top_class, largest, IGNORED_CLASS, **shorter)
 
 
 def pair_field(config: TaskConfig, is_bounded: bool = True) -> Field:
@@ -287,6 +319,11 @@ def pair_field(config: TaskConfig, is_bounded: bool = True) -> Field:
 def mask_field(config: TaskConfig) -> Field:
     """The nodes that a row has, 0 or 1; a mask may end with the last 1."""
     return Field(MASK, (config.degree,), 1, math.inf, 0, takes_blanks=False, num_node_axes=1)
+
+
+def weight_field() -> Field:
+    """The weight of a row in the loss, at least 0."""
+    return Field(WEIGHTS, (), None, MAX_MAGNITUDE, math.nan, takes_blanks=False, least=0)
 
 
 def _refusal(config: TaskConfig) -> Callable[[int, int], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,19 +11,39 @@ import numpy as np
 import torch
 
 from ..model._messages import one_line
-from ..model.configuration_rows import MASK, PAIRS
+from ..model.configuration_rows import MASK, PAIRS, WEIGHTS
 from ..model.configuration_task import TaskConfig
 from ..model.heads import without_padding
-from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field
+from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field, weight_field
+from .column_names import has_no_names
 
 Arrays = dict[str, np.ndarray]
-"""Valid rows by column: inputs, labels and, where there are any, pairs and attention_mask, each ``(N, …)``."""
+"""Valid rows by column: inputs, labels and, where there are any, pairs, weights and attention_mask, ``(N, …)``."""
 
 
 def task_fields(config: TaskConfig, is_bounded: bool = True) -> list[Field]:
     """The columns that rows of a task must have; ``is_bounded`` as for :func:`~asen_hf.data._fields.input_field`."""
     fields = [input_field(config, is_bounded), label_field(config, is_bounded)]
     return [*fields, pair_field(config, is_bounded)] if config.has_pairs else fields
+
+
+def arranged_names(config: TaskConfig, names: Mapping[str, Sequence[str]], where: str) -> dict[str, tuple[str, ...]]:
+    """The columns of inputs and labels in the order of nodes and features, see :mod:`asen_hf.data.column_names`.
+
+    Raises:
+        ValueError: a wrong number of columns, or inputs whose names are not the task's ``input_names``.
+    """
+    inputs = input_field(config).arranged(names["inputs"], where)
+    labels = label_field(config).arranged(names["labels"], where, inputs.nodes)
+    found = {"inputs": inputs, "labels": labels}
+    return {field: tuple(names[field][index] for index in own.order) for field, own in found.items()}
+
+
+def with_input_names(config: TaskConfig, names: Sequence[str]) -> TaskConfig:
+    """The task with the names of its columns of inputs, which are in order, if they have names and it states none."""
+    if config.input_names is not None or len(names) < 2 or has_no_names(names):
+        return config
+    return dataclasses.replace(config, input_names=[name.strip() for name in names])
 
 
 def read_rows(
@@ -39,13 +60,14 @@ def read_rows(
         config: the task.
         columns: arrays of numbers ``(N, …)``, or sequences of cells, by name.
         where: origin of the columns, for messages.
-        names: the columns of inputs and labels; by default those named so.
+        names: the columns of inputs and labels, in order (see :func:`arranged_names`); by default those named so.
         first_row: number of the first row, for messages.
         is_bounded: refuse numbers that statistics of the rows cannot include.
 
     Returns:
         The arrays. A column ``attention_mask`` is there if the table has it, or if a row has fewer nodes than the task;
-        labels are then unknown where a row lacks a node.
+        labels are then unknown where a row lacks a node. A column ``weights`` is there if the table has it, and does
+        not use it as inputs or labels.
 
     Raises:
         ValueError: a column that does not exist, a cell that the task cannot take, a row whose columns differ in their
@@ -56,6 +78,8 @@ def read_rows(
         for field in _checked_fields(config, columns, where, is_bounded)
     }
     rows = {name: read.values for name, read in found.items()}
+    if WEIGHTS in columns and not any(WEIGHTS in used for used in (names or {}).values()):
+        rows[WEIGHTS] = weight_field().read(columns, [WEIGHTS], where, first_row).values
     counts = {name: len(values) for name, values in rows.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"{where}: columns must have equally many rows, got {counts}")

@@ -10,7 +10,7 @@ from datasets import Array2D, Array3D, ClassLabel, Dataset, Features, List, Valu
 from datasets.fingerprint import generate_random_fingerprint
 
 from ..model.configuration_asen import TaskConfig
-from ..model.configuration_rows import MASK, PAIRS
+from ..model.configuration_rows import MASK, PAIRS, WEIGHTS
 from ._arrow_columns import gathered, to_cells, to_numpy
 
 
@@ -42,6 +42,8 @@ def column_features(config: TaskConfig, types: Mapping[str, np.dtype], with_list
         features[PAIRS] = _shaped(Value(types[PAIRS].name), config.pair_shape(), with_lists)
     if MASK in types:
         features[MASK] = _shaped(Value("int8"), (config.degree,), with_lists)
+    if WEIGHTS in types:
+        features[WEIGHTS] = Value(types[WEIGHTS].name)
     return Features({name: features[name] for name in types})
 
 
@@ -98,6 +100,7 @@ def to_table(
     predictions: Mapping[str, np.ndarray] | None = None,
     pairs: np.ndarray | None = None,
     attention_mask: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> pa.Table:
     """An Arrow table of N rows from valid arrays ``(N,) + input_shape()``, ``(N,) + label_shape()`` and so on.
 
@@ -109,6 +112,8 @@ def to_table(
         arrays[PAIRS] = exact(pairs, config.pair_vocab_size is None)
     if attention_mask is not None:
         arrays[MASK] = np.ascontiguousarray(attention_mask, dtype=np.int8)
+    if weights is not None:
+        arrays[WEIGHTS] = exact(weights, True)
     features = column_features(config, {name: array.dtype for name, array in arrays.items()})
     schema = Features({**features, **dict.fromkeys(predictions, features["labels"])}).arrow_schema
     arrays |= {name: array.astype(arrays["labels"].dtype, copy=False) for name, array in predictions.items()}

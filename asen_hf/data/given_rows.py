@@ -10,17 +10,18 @@ import numpy as np
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, concatenate_datasets
 
 from ..model._messages import one_line
+from ..model._named_columns import column_text, is_frame
 from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_task import TaskConfig
 from ..model.row_statistics import unbounded
 from ._fields import Field
-from ._task_columns import check_has_pairs, read_rows, task_fields, warn_of_stray_pairs
+from ._task_columns import check_has_pairs, read_rows, task_fields, warn_of_stray_pairs, with_input_names
 from .collator import collate
 from .features import read_cells, to_dataset
-from .frames import frame_columns, frame_to_array, is_frame, is_series, series_cells
+from .frames import arranged_frame, frame_columns, frame_to_array, is_series, series_cells
 from .splits import SPLITS, choose_rows
 from .streams import write_rows, write_splits
-from .table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names, load_rows, load_table, split_by, split_values
+from .table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names, load_rows, named_table, split_by, split_values
 from .table_files import Table, dataset_columns, read_tables
 
 
@@ -54,13 +55,32 @@ def to_splits(
         ValueError: data of an unknown type, without a split train, or invalid for the task; names split and row. Names
             of columns for data other than a DataFrame.
     """
+    return named_splits(config, data, seed, split_column, time_column, inputs_columns, labels_columns)[1]
+
+
+def named_splits(
+    config: TaskConfig,
+    data: Any,
+    seed: int = 0,
+    split_column: str | None = None,
+    time_column: str | None = None,
+    inputs_columns: Sequence[str] = DEFAULT_INPUTS,
+    labels_columns: Sequence[str] = DEFAULT_LABELS,
+) -> tuple[TaskConfig, DatasetDict]:
+    """The splits of :func:`to_splits`, whose arguments it takes, and the task with the names of a DataFrame's columns.
+
+    The task comes first.
+    """
     if is_frame(data):
-        return load_table(data, config, inputs_columns, labels_columns, seed, split_column, time_column)
+        return named_table(data, config, inputs_columns, labels_columns, seed, split_column, time_column)
     if (column_names(inputs_columns), column_names(labels_columns)) != (DEFAULT_INPUTS, DEFAULT_LABELS):
         raise ValueError(
             "inputs_columns and labels_columns name columns of a file or a DataFrame: call the columns of a dataset "
             "inputs and labels, and give arrays as (inputs, labels)"
         )
+    if isinstance(data, tuple | list) and data and is_frame(data[0]):
+        order = arranged_frame(data[0], config.degree, config.num_features, config.input_names).order
+        config = with_input_names(config, [column_text(data[0].columns[index]) for index in order])
     by = split_by(split_column, time_column, ("inputs", "labels"))
     if isinstance(data, IterableDataset):
         data = IterableDatasetDict({"train": data})
@@ -68,7 +88,7 @@ def to_splits(
     if "train" not in given:
         raise ValueError(f"data: expected a split train, found {', '.join(map(str, given)) or 'no split'}")
     if isinstance(data, IterableDatasetDict):
-        return write_splits(config, {split: given[split] for split in SPLITS if split in given}, seed, by)
+        return config, write_splits(config, {split: given[split] for split in SPLITS if split in given}, seed, by)
     splits: dict[str, Dataset] = {}
     seen: dict[str, np.ndarray] = {}
     for split in [split for split in SPLITS if split in given]:
@@ -87,7 +107,7 @@ def to_splits(
         except ValueError as error:
             raise _prefixed(error, "data") from error
         splits |= {split: train.select(numbers.tolist()) for split, numbers in chosen.items()}
-    return DatasetDict({split: splits[split] for split in SPLITS})
+    return config, DatasetDict({split: splits[split] for split in SPLITS})
 
 
 def to_rows(config: TaskConfig, data: Any) -> Dataset:
@@ -143,7 +163,10 @@ def _from_arrays(config: TaskConfig, data: tuple | list) -> Dataset:
             ("inputs, labels, pairs", "pair inputs") if config.has_pairs else ("inputs, labels", "no pair inputs")
         )
         raise ValueError(f"data: expected arrays ({expected}) of a task with {why}, got {len(data)} of them")
-    given = {field.name: _as_array(field, values, config) for field, values in zip(fields, data, strict=True)}
+    nodes = None
+    if is_frame(data[0]):
+        nodes = arranged_frame(data[0], config.degree, config.num_features, config.input_names).nodes
+    given = {field.name: _as_array(field, values, config, nodes) for field, values in zip(fields, data, strict=True)}
     if any(_lacks_nodes(field, given[field.name]) for field in fields):
         cells = {name: values if isinstance(values, np.ndarray) else list(values) for name, values in given.items()}
         return to_dataset(config, **read_rows(config, cells, "data", first_row=0, is_bounded=False))
@@ -185,14 +208,17 @@ def _lacks_nodes(field: Field, values: Any) -> bool:
     return len(sizes) > 1 or (len(sizes) == 1 and 0 < min(sizes) < field.shape[0])
 
 
-def _as_array(field: Field, values: Any, config: TaskConfig) -> Any:
+def _as_array(field: Field, values: Any, config: TaskConfig, of_nodes: Sequence[str] | None = None) -> Any:
     """The values as an array of the task's shape and type, if they can be one; else unchanged: collate says why not."""
     if is_frame(values):
         if field.name == "inputs":
-            values = frame_to_array(values, config.degree, config.num_features)
+            order = arranged_frame(values, config.degree, config.num_features, config.input_names).order
+            values = frame_to_array(values, config.degree, config.num_features, order)
         else:
             columns = frame_columns(values)
-            return field.read(columns, list(columns), "data", first_row=0).values
+            names = list(columns)
+            order = field.arranged(names, "data", of_nodes).order
+            return field.read(columns, [names[index] for index in order], "data", first_row=0).values
     if is_series(values):
         values = series_cells(values)
     if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "biuf":

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from datasets import Dataset
 from transformers.utils import logging
 
-from ..model.configuration_statistics import is_per_node, normalized
+from ..model.configuration_statistics import Statistic, is_per_node, normalized
 from ..model.configuration_task import TaskConfig
+from ..model.orbits import orbit_labels
 from ..model.row_statistics import described_values, row_statistics, unbounded, unstated
 from .collator import collate
 from .features import evenly_spaced
@@ -19,6 +21,7 @@ logger = logging.get_logger(__name__)
 
 # Between these, training does not notice: weights start at unit scale, and AdamW moves them by about lr per step
 # whatever the unit. Ten times further, most of a run is spent on reaching the scale, or it is never reached.
+_LARGEST_RATIO = 10.0
 _LARGEST_MEAN, _LARGEST_SCALE, _SMALLEST_SPREAD = 10.0, 10.0, 0.1
 
 
@@ -38,12 +41,15 @@ def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -
     has_quantiles = task.pair_features is None or task.pair_quantiles is not None
     if not unstated(task) and has_quantiles:
         return task
-    computed = row_statistics(task, _arrays(unbounded(task), train))
+    rows = _arrays(unbounded(task), train)
+    computed = row_statistics(task, rows)
+    if "label_scale" in computed:
+        _warn_if_nodes_differ(task, rows, computed["label_scale"], name)
     if name is not None:
         found = ", ".join(f"{field} {_shown(value)}" for field, value in computed.items())
         num_read = len(evenly_spaced(train, task))
-        rows = f"{num_read:,} of " * (num_read < len(train)) + f"its {len(train):,} training rows"
-        logger.warning(f"task {name!r}: {found}, computed from {rows} because its config states none")
+        read = f"{num_read:,} of " * (num_read < len(train)) + f"its {len(train):,} training rows"
+        logger.warning(f"task {name!r}: {found}, computed from {read} because its config states none")
     return dataclasses.replace(task, **computed)
 
 
@@ -94,6 +100,30 @@ def warn_if_far_from_unit_scale(name: str, task: TaskConfig, train: Dataset) -> 
                     stacklevel=3,
                 )
                 return
+
+
+def _warn_if_nodes_differ(task: TaskConfig, rows: Mapping[str, np.ndarray], scale: Statistic, name: str | None) -> None:
+    """Warn of a node whose labels hardly vary in units of the one scale of all nodes: the loss does not see them."""
+    if task.output_level != "node":
+        return
+    orbits, values = orbit_labels(task.point_group(), order=1), described_values(task, rows)["label"]
+    for value, own_scale in enumerate(np.atleast_1d(np.asarray(scale, dtype=np.float64))):
+        scales = {}  # by the first node of an orbit; what is constant needs none
+        for node in np.unique(orbits, return_index=True)[1].tolist():
+            known = values[:, orbits == orbits[node], value]
+            known = known[~np.isnan(known)]
+            if known.size and np.ptp(known) > 0:
+                scales[node] = float(known.std())
+        largest, smallest = max([*scales.values(), own_scale]), min(scales, key=scales.__getitem__, default=None)
+        if smallest is not None and largest > _LARGEST_RATIO * scales[smallest]:
+            warnings.warn(
+                f"{f'task {name!r}: ' if name is not None else ''}the labels of node {smallest} have the standard "
+                f"deviation {scales[smallest]:.4g}, those of other nodes, or of all together, {largest:.4g}; one "
+                "label_scale serves all nodes, so that training hardly sees the former: give labels in units in which "
+                "all nodes vary alike",
+                stacklevel=4,
+            )
+            return
 
 
 def _arrays(task: TaskConfig, train: Dataset) -> dict[str, np.ndarray]:

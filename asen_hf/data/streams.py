@@ -19,7 +19,7 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from datasets.fingerprint import get_temporary_cache_files_directory
 
 from ..model._messages import one_line
-from ..model.configuration_rows import MASK, PAIRS
+from ..model.configuration_rows import MASK, PAIRS, WEIGHTS
 from ..model.configuration_task import TaskConfig
 from ._arrow_columns import to_cells
 from ._task_columns import Arrays, read_rows, taken
@@ -142,6 +142,7 @@ class _SplitFile:
             "inputs": self.config.vocab_size is None,
             "labels": self.config.is_regression,
             PAIRS: self.config.pair_features is not None,
+            WEIGHTS: True,
         }
         num_rows = len(rows["inputs"])
         self.is_masked |= MASK in rows
@@ -165,7 +166,7 @@ class _SplitFile:
         """Turn the columns into a memory-mapped dataset."""
         config = self.config
         shapes = {"inputs": config.input_shape(), "labels": config.label_shape()}
-        shapes |= {PAIRS: config.pair_shape(), MASK: (config.degree,)}
+        shapes |= {PAIRS: config.pair_shape(), MASK: (config.degree,), WEIGHTS: ()}
         kept = {name: dtype for name, dtype in self.types.items() if name != MASK or self.is_masked}
         schema = column_features(config, kept, with_lists=True).arrow_schema
         columns = [

@@ -13,11 +13,12 @@ import datasets
 import pyarrow.parquet
 
 from ..model._messages import one_line, shortened, shown
+from ..model._named_columns import is_frame
 from ._arrow_columns import joined, to_numpy
 from ._json import parse_json
 from ._npz_files import read_arrays
 from .features import read_cells
-from .frames import frame_columns, is_frame
+from .frames import frame_columns
 from .splits import SPLITS
 
 Columns = Mapping[str, Any]
@@ -141,14 +142,15 @@ def _read_csv(path: Path) -> Columns:
         raise ValueError(f"{path}: column names must differ, got {shown(twice)} twice")
     if len(header) == 1 and (mark := next(filter(header[0].__contains__, ";\t|"), "")):
         raise ValueError(
-            f"{path}: one column, {shown(header[0])}, whose name holds {mark!r}: separate columns by commas"
+            f"{path}: one column, {shown(header[0])}, whose name holds {mark!r}: separate columns by commas, and write "
+            "decimal points"
         )
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(header):
             names = one_line(shortened(header, most=10), most=200)
             raise ValueError(
                 f"{path}, row {number}: expected {len(header)} cells ({names}), got {len(row)}; "
-                'a list inside a cell needs quotes: "1, 2, 3"'
+                'a list inside a cell needs quotes: "1, 2, 3", and a number a decimal point'
             )
     return {name: [row[index] for row in rows[1:]] for index, name in enumerate(header)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from sympy.combinatorics import PermutationGroup
 from torch import Tensor, nn
 
 from ..model._messages import shown
+from ..model._named_columns import is_frame
 from ..model._points import is_integer
 from ..model.configuration_rows import MASK
 from ..model.configuration_symmetries import value_group
@@ -68,18 +70,16 @@ def equivariance_error(
             with a task, no element, an output that is not ``(B, …)`` or not as its task says, or a mask that the model
             refuses.
     """
-    columns = to_columns(torch.device("cpu"), inputs, pairs=pairs, attention_mask=attention_mask)
-    for name, column in columns.items():
-        if not column.ndim or not column.numel():
-            raise ValueError(f"{name} must hold at least one row, got shape {tuple(column.shape)}")
     acting = parse_group(group) if isinstance(group, str) else group
     if not isinstance(acting, PermutationGroup | None):
         raise ValueError(f"group must be a PermutationGroup or a text in notation, got {shown(group)}")
+    others = {"pairs": pairs, "attention_mask": attention_mask}
     if isinstance(model_or_callable, AsenPreTrainedModel):
-        columns = to_device(columns, model_or_callable.device)
         function, config, subject = _model_function(model_or_callable, task)
+        columns = to_device(_columns(config, inputs, others), model_or_callable.device)
         level: str | None = "node" if isinstance(model_or_callable, AsenModel) else config.output_level
     else:
+        columns = _columns(None, np.asarray(inputs) if is_frame(inputs) else inputs, others)
         function, config = _checked_function(model_or_callable, columns["inputs"], task, acting)
         subject, level = "the function's task", None if task is None else config.output_level
     if acting is not None and acting.degree != config.degree:
@@ -184,6 +184,14 @@ def find_outsider(breaker: SymmetryBreaker, tries: int = 100, seed: int = 0) -> 
     candidates = [*unvalued, *(rng.permutation(task.degree) for _ in range(tries))]
     outsider = next((candidate for candidate in candidates if not is_network_symmetry(breaker, candidate)), None)
     return None if outsider is None else from_array_form([outsider])
+
+
+def _columns(task: TaskConfig | None, inputs: Any, others: dict[str, Any]) -> dict[str, Tensor]:
+    columns = to_columns(torch.device("cpu"), task, inputs, **others)
+    for name, column in columns.items():
+        if not column.ndim or not column.numel():
+            raise ValueError(f"{name} must hold at least one row, got shape {tuple(column.shape)}")
+    return columns
 
 
 def _numbers(outputs: Tensor) -> Tensor:

@@ -108,6 +108,14 @@ def entry_text(index: int, entry: dict[str, Any]) -> str:
 
 
 def _read_points(points: Any, degree: int, where: str) -> list:
+    are_cycles = isinstance(points, list) and all(
+        isinstance(cycle, list) and not any(isinstance(point, list) for point in cycle) for cycle in points
+    )
+    require(
+        isinstance(points, str) or are_cycles,
+        f"{where}: points must be one permutation, as a list of cycles such as [[0, 1], [2, 3]] or in notation, got "
+        f"{shown(points)}",
+    )
     with naming(f"{where}: points"):
         generators = read_generators(points if isinstance(points, str) else [points], degree)
     require(

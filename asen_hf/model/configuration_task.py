@@ -91,6 +91,10 @@ class TaskConfig:
         vocab_size: number of tokens, for inputs ``(B, n)`` of token ids (-1 where missing); exclusive with
             ``num_features``.
         num_features: number of features F per node, for inputs ``(B, n, F)`` of floats (NaN where missing).
+        input_names: the names of a table's columns of inputs, one per node, or one per node and feature (the features
+            of node 0 first). Training on a table or DataFrame whose columns have names writes them here, and later
+            tables are arranged by them or refused. State them to choose another order than
+            :mod:`asen_hf.data.column_names` does.
         shared_token_embedding: whether all tokens have the same embedding, so that only ``relations`` tell them apart.
             With ``relations=["equal"]``, renaming tokens then changes nothing.
         pair_vocab_size: number of categories, for ``pairs`` ``(B, n, n)``, such as bond types (-1 where missing): every
@@ -158,6 +162,7 @@ class TaskConfig:
     node_coordinates: list | None = None
     vocab_size: int | None = None
     num_features: int | None = None
+    input_names: list[str] | None = None
     shared_token_embedding: bool = False
     pair_vocab_size: int | None = None
     pair_features: int | None = None

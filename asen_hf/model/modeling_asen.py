@@ -167,9 +167,15 @@ class AsenForMultitask(AsenPreTrainedModel):
         Raises:
             ValueError: as :meth:`AsenModel.forward`, or labels have the wrong shape, dtype or range.
         """
-        name, _ = self.config.task(task)
+        name, config = self.config.task(task)
         columns = to_columns(
-            self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask, labels=labels, weights=weights
+            self.device,
+            config,
+            inputs=inputs,
+            pairs=pairs,
+            attention_mask=attention_mask,
+            labels=labels,
+            weights=weights,
         )
         output = self.asen.run({name: columns}, self.asks_for_attentions(output_attentions))[name]
         *earlier, logits = self._read_outs(name, output, columns)
@@ -296,12 +302,13 @@ class AsenForMultitask(AsenPreTrainedModel):
             if not isinstance(context, list | tuple) or not 2 <= len(context) <= 4:
                 raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {shown(context)}")
             names = ("inputs", "labels", PAIRS, MASK)
-            rows = to_columns(self.device, **dict(zip(names, context, strict=False)))
+            rows = to_columns(self.device, None, **dict(zip(names, context, strict=False)))
             fitted, name = with_context(self, task, rows)
             return fitted.predict(inputs, name, batch_size, pairs, attention_mask)
         if isinstance(task, TaskConfig | dict):
             raise ValueError("task: the config of a task that the model does not have needs a context of labelled rows")
-        columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        config = self.config.task(task)[1]
+        columns = to_columns(self.device, config, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
 
         def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
             found, mask = predictions(config, logits, rows["inputs"]), rows.get(MASK)
@@ -324,7 +331,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         Raises:
             ValueError: the task is a regression, and as :meth:`predict`.
         """
-        columns = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        config = self.config.task(task)[1]
+        columns = to_columns(self.device, config, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
 
         def read(config: TaskConfig, logits: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
             found, mask = probabilities(config, logits), rows.get(MASK)

@@ -205,7 +205,7 @@ class AsenModel(AsenPreTrainedModel):
 
         Args:
             inputs: ``(B, n)`` int64 tokens, -1 where missing, or ``(B, n, F)`` floats in raw units, NaN where missing;
-                a tensor, an array or lists.
+                a tensor, an array, lists, or a DataFrame with the columns of the task's ``input_names``, in any order.
             task: name of the task; optional if the model has only one.
             pairs: of a task with pair inputs, ``(B, n, n)`` int64 categories, -1 where missing, or numbers
                 ``(B, n, n)`` or ``(B, n, n, P)``, NaN where missing; row = target, column = source.
@@ -223,7 +223,7 @@ class AsenModel(AsenPreTrainedModel):
                 infinite, or pairs are missing, or rows may not lack the nodes that they lack.
         """
         name, task_config = self.config.task(task)
-        rows = to_columns(self.device, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
+        rows = to_columns(self.device, task_config, inputs=inputs, pairs=pairs, attention_mask=attention_mask)
         output = self.run({name: rows}, self.asks_for_attentions(output_attentions))[name]
         last = output.hidden_states[-1]
         if (sheets := self.sheets(name)) is not None:

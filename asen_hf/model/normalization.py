@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ._messages import one_line, shown
+from ._named_columns import frame_values, is_frame
 from .configuration_statistics import Statistic, resolved_by_float32
 from .configuration_task import TaskConfig
 
@@ -92,12 +93,18 @@ def raw_values(task: TaskConfig, values: Tensor, inputs: Tensor) -> Tensor:
     return values.float() if fits_float32 else values
 
 
-def to_columns(device: torch.device, inputs: Any, **others: Any) -> dict[str, Tensor]:
+def to_columns(device: torch.device, task: TaskConfig | None, inputs: Any, **others: Any) -> dict[str, Tensor]:
     """The inputs and the other columns that are not ``None``, as tensors: tensors unchanged; the rest, on the device.
 
+    A DataFrame of inputs is arranged by the task's ``input_names``.
+
     Raises:
-        ValueError: neither tensors, arrays nor lists, lists of unequal length, or no inputs.
+        ValueError: neither tensors, arrays nor lists, lists of unequal length, no inputs, or a DataFrame whose columns
+            the task does not name.
     """
+    if is_frame(inputs):
+        inputs = frame_values(inputs, None if task is None else task.input_names, "inputs")
+        inputs = inputs if task is None else inputs.reshape(-1, *task.input_shape())
     given = {"inputs": inputs} | {name: column for name, column in others.items() if column is not None}
     return {name: to_tensor(name, column, device) for name, column in given.items()}
 

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 from transformers.utils import cached_file
 
 from ..data import load_table
-from ..data.frames import is_frame
 from ..data.given_rows import to_rows, to_splits
 from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score, ScoreRecord
 from ..model._messages import naming, shown
+from ..model._named_columns import is_frame
 from ..model._points import positive_integer
 from ..model.checkpoints import find_checkpoint
 from ..model.configuration_asen import AsenConfig, TaskConfig

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from ..closures import warn_if_not_closed
 from ..data.statistics import with_statistics_of
 from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS
+from ..model._messages import shortened
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_names import PRIOR
 from ..model.modeling_asen import AsenForMultitask
@@ -70,7 +71,7 @@ def finetune(
             :func:`asen_hf.list_tasks`), or a task from :func:`asen_hf.get_task`.
         data: the rows: the path of a table or the id of a dataset on the Hub (as in :func:`asen_hf.load_table`, with
             columns ``inputs`` and ``labels``); a DataFrame (a column ``labels``, and a column per node, or per node and
-            feature, arranged as :mod:`asen_hf.data.frames` says); a ``DatasetDict``; a ``Dataset``; an
+            feature, arranged as :mod:`asen_hf.data.column_names` says); a ``DatasetDict``; a ``Dataset``; an
             ``IterableDataset`` or ``IterableDatasetDict``, which is first written into a file that need not fit into
             memory; or arrays ``(inputs, labels)``, tokens ``(N, n)`` or features ``(N, n, F)`` in raw units with labels
             ``(N,)`` or ``(N, n)``, with a trailing ``(K,)`` for K > 1 regressed values; DataFrames will do, too. A task
@@ -164,7 +165,8 @@ def prepare_model(
         attn_implementation: how attention is computed; ``None`` keeps a given model's own.
 
     Raises:
-        ValueError: no such checkpoint or donor, or a donor that cannot be used.
+        ValueError: no such checkpoint or donor, a donor that cannot be used, or columns in another order than the
+            model's task was trained on.
     """
     if from_scratch and init_from is not None:
         raise ValueError("init_from copies trained rows, so it cannot be combined with from_scratch")
@@ -182,7 +184,9 @@ def prepare_model(
     names, known = list(model.config.tasks), model.config.tasks.get(name)
     if known and init_from is not None:
         raise ValueError(f"the checkpoint already has a task {name!r}, and init_from applies to new tasks only")
-    if known and not has_task(model, name, task):
+    if known and has_task(model, name, task):
+        model.config.tasks[name] = _with_names_of(known, task, name)
+    elif known:
         task = with_statistics_of(task, known)
         model.drop_task(name)
     if name not in model.config.tasks:
@@ -219,8 +223,20 @@ def finetuning_settings(training: Mapping[str, Any], init_from: str | None, from
     return settings
 
 
+def _with_names_of(known: TaskConfig, task: TaskConfig, name: str) -> TaskConfig:
+    """The model's task, with the names of the columns that it goes on with."""
+    names = known.input_names or task.input_names
+    if task.input_names not in (None, names):
+        raise ValueError(
+            f"task {name!r}: the checkpoint was trained on the columns {shortened(names or [])}, in this order, and "
+            f"the rows have {shortened(task.input_names or [])}: state the checkpoint's input_names in the task's "
+            "config"
+        )
+    return dataclasses.replace(known, input_names=names)
+
+
 def _as_the_model_sees_it(task: TaskConfig) -> TaskConfig:
-    unseen: dict[str, Any] = {"group_name": ""}
+    unseen: dict[str, Any] = {"group_name": "", "input_names": None}
     if not task.shared_rows:
         unseen |= {"orbital_names": None, "point_order": None, "node_coordinates": None}
     elif task.point_order != "grid":

@@ -11,10 +11,11 @@ from huggingface_hub import hf_hub_download, parse_hf_uri
 from huggingface_hub.errors import HfUriError
 from sympy.combinatorics import PermutationGroup
 
-from ..data import get_task, load_table
+from ..data import get_task
 from ..data._json import parse_json
 from ..data.registry import Judge, Predictor, check_options
 from ..data.seeding import random_generator
+from ..data.table import named_table
 from ..model._messages import naming, shown
 from ..model.configuration_asen import TaskConfig
 from ..model.configuration_statistics import pooled_over_orbits
@@ -115,7 +116,7 @@ class TaskRecipe:
                 config = self._changed(read_task_config(self.task_config))
                 columns = (self.inputs_columns, self.labels_columns)
                 by = (self.split_column, self.time_column)
-                splits = load_table(self.dataset, config, *columns, seed, *by)
+                config, splits = named_table(self.dataset, config, *columns, seed, *by)
             else:
                 task = self._task()  # once: it may read a large file
                 size = {} if self.num_rows is None else {"num_rows": self.num_rows}

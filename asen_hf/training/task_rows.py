@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 
-from ..data import list_tasks, load_table
+from ..data import list_tasks
 from ..data.features import read_cells
-from ..data.given_rows import check_lengths, has_mask, to_splits
-from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names
+from ..data.given_rows import check_lengths, has_mask, named_splits
+from ..data.table import DEFAULT_INPUTS, DEFAULT_LABELS, column_names, named_table
 from ..model._messages import naming, shown
 from ..model.configuration_rows import MASK
 from ..model.configuration_task import TaskConfig
@@ -81,9 +81,10 @@ def task_rows(
         if isinstance(data, str | Path):
             lists: dict[str, Any] = {argument: list(columns) for argument, columns in names.items()}
             source = TaskRecipe(name, dataset=str(data), task_config=written, **by, **lists)
-            splits = load_table(str(data), config, seed=seed, **by, **names)
+            config, splits = named_table(str(data), config, seed=seed, **by, **names)
         else:
-            source, splits = None, to_splits(config, data, seed, **by, **names)
+            source = None
+            config, splits = named_splits(config, data, seed, **by, **names)
         lacks_nodes = all(MASK in rows.column_names for rows in splits.values())
         if lacks_nodes and not has_mask(data):  # a mask of the user's own is meant
             masks = [np.array(read_cells(rows, MASK)) for rows in splits.values()]

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asen_hf import TaskConfig
-from asen_hf.data.frames import frame_columns, frame_to_array, grid_order, is_frame, is_series
+from asen_hf.data.column_names import arranged
+from asen_hf.data.frames import frame_columns, frame_to_array, is_series
 from asen_hf.data.table import load_rows
+from asen_hf.model._named_columns import is_frame
 
 PATTERNS = [
     "s{}_c{}",
@@ -29,7 +31,7 @@ def test_names_of_a_grid_decide_wherever_their_columns_stand(num_nodes, num_feat
     node_first = node_first or num_nodes == num_features
     cells = [(i, j) for i in range(num_nodes) for j in range(num_features)]
     shuffled = random.sample(cells, len(cells))
-    order = grid_order(
+    order, _ = arranged(
         [pattern.format(*cell[:: 1 if node_first else -1]) for cell in shuffled], num_nodes, num_features
     )
     assert [shuffled[index] for index in order] == cells
@@ -41,7 +43,7 @@ def test_nodes_and_features_without_numbers_keep_the_order_of_their_first_appear
     random.shuffle(cells)
     names = ["_".join(cell if node_first else cell[::-1]) for cell in cells]
     nodes, features = (list(dict.fromkeys(part)) for part in zip(*cells, strict=True))
-    order = grid_order(names, 3, 2)
+    order, _ = arranged(names, 3, 2)
     assert [cells[index] for index in order] == [(node, feature) for node in nodes for feature in features]
 
 
@@ -65,25 +67,6 @@ def test_nodes_may_be_two_levels():
     np.testing.assert_array_equal(frame_to_array(frame, 6, 2)[0], np.arange(12).reshape(2, 6).T)
 
 
-@pytest.mark.parametrize("names", [["x0", "x1", "x10", "x2"], ["x0_y", "x10_y", "x1_y", "x2_y"], ["0", "1", "10", "2"]])
-def test_an_alphabetical_order_of_nodes_brings_a_warning(names):
-    frame = pandas.DataFrame([[0, 1, 2, 3]], columns=names)
-    with pytest.warns(UserWarning, match="alphabetical order, so that node [12] is .*10.*: sort them by number"):
-        np.testing.assert_array_equal(frame_to_array(frame, 4), [[0, 1, 2, 3]])
-    table = frame.assign(labels=[[0, 0, 0, 0]])
-    with pytest.warns(UserWarning, match="alphabetical order"):
-        load_rows(table, TaskConfig(degree=4, vocab_size=4))
-
-
-@pytest.mark.parametrize(
-    "names", [["x0", "x1", "x2", "x10"], ["x3", "x1", "x2", "x0"], ["hip", "ankle", "knee", "foot"]]
-)
-@pytest.mark.filterwarnings("error")
-def test_other_orders_of_nodes_are_meant(names):
-    frame = pandas.DataFrame([[0, 1, 2, 3]], columns=names)
-    np.testing.assert_array_equal(frame_to_array(frame, 4), [[0, 1, 2, 3]])
-
-
 def test_a_multi_index_is_a_grid_by_its_levels():
     columns = pandas.MultiIndex.from_product([["x_1", "y"], ["left", "right_hand", "head"]], names=["axis", "node"])
     frame = pandas.DataFrame(np.arange(12).reshape(2, 6), columns=columns).swaplevel(axis=1)
@@ -93,7 +76,7 @@ def test_a_multi_index_is_a_grid_by_its_levels():
 def test_other_names_are_read_in_their_order():
     frame = pandas.DataFrame(np.arange(12).reshape(2, 6))
     np.testing.assert_array_equal(frame_to_array(frame, 3, 2), np.arange(12).reshape(2, 3, 2))
-    names = ["a_x", "a_y", "b_x", "b_z", "c_x", "c_y"]  # no grid
+    names = ["one", "two", "three", "a_x", "b", "c_y"]  # no grid
     np.testing.assert_array_equal(frame_to_array(frame.set_axis(names, axis=1), 3, 2), np.arange(12).reshape(2, 3, 2))
 
 
@@ -127,15 +110,29 @@ def test_cells_may_hold_a_node_or_a_row():
             "data, row 1, column '2': expected a number, got 'x'",
         ),
         (pandas.DataFrame(np.zeros((1, 6)), columns=list("aabcde")), "column names must differ, got a twice"),
-        (pandas.DataFrame({"inputs": [[1, 2], [1, 2, 3]]}), "data, row 1, column 'inputs': expected 2 numbers"),
+        (pandas.DataFrame({"inputs": [range(6), [1, 2, 3]]}), "data, row 1, column 'inputs': expected 6 numbers"),
         (pandas.DataFrame({"inputs": ["[1 2\n 3]"]}), r"NumPy or torch printed this list, .*array.tolist\(\)"),
-        (pandas.DataFrame({"inputs": [[1, 2, 3]]}), "expected 6 numbers per row, got 3"),
-        (pandas.DataFrame({"t": pandas.to_datetime(["2024-01-01"] * 2)}), "data, row 0, column 't': expected a number"),
+        (pandas.DataFrame({"inputs": [[1, 2, 3]]}), "row 0, column 'inputs': expected 6 numbers, got"),
+        (
+            pandas.DataFrame({"t": pandas.to_datetime(["2024-01-01"] * 2)}),
+            "data, row 0, column 't': expected 6 numbers",
+        ),
     ],
 )
 def test_frames_that_are_not_the_inputs_are_refused(frame, message):
     with pytest.raises(ValueError, match=message):
         frame_to_array(frame, 3, 2)
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_decimal_comma_is_refused_where_it_stands(row):
+    cells = ["1", "2"]
+    cells[row] = "0,5"
+    with pytest.raises(ValueError, match=f"row {row}, column 'b': expected a number, got '0,5'; .* decimal point"):
+        frame_to_array(pandas.DataFrame({"a": [1, 2], "b": cells}), 2)
+    table = pandas.DataFrame({"a": ["1"] * 2, "b": cells, "labels": [0, 1]})
+    with pytest.raises(ValueError, match=f"row {row + 1}, column 'b': .*got 2 values: '0,5'; .* decimal point"):
+        load_rows(table, TaskConfig(degree=2, num_features=1, output_level="graph"))
 
 
 class Polars:

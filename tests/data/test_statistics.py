@@ -209,3 +209,28 @@ def test_what_is_constant_or_missing_has_statistics_under_value_symmetries():
     rows = to_dataset(TaskConfig(**fields), inputs, np.zeros((20, 2), int))
     task = with_statistics(TaskConfig(**fields, value_symmetries=[{"points": "R2", "inputs": [1, -2]}]), rows)
     assert task.input_mean == [0, 0] and task.input_scale == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("means", "scales", "num_labels", "node"),
+    [
+        ([0, 0, 0], [1, 1, 1], 1, None),
+        ([0, 0, 0], [1, 1, 9], 1, None),
+        ([0, 0, 0], [1, 1, 11], 1, 0),
+        ([0, 0, 50], [1, 1, 2], 1, 0),  # the scale of all nodes is that of their means
+        ([0, 0, 0], [3, 3, 0.1], 1, 2),
+        ([0, 0, 0], [3, 3, 0], 1, None),  # what is constant needs no scale
+        ([0, 0, 0], [3, 3, 0.1], 2, 2),
+    ],
+)
+def test_a_warning_says_if_labels_of_a_node_vary_far_less_than_the_others(means, scales, num_labels, node):
+    labels = RNG.normal(means, scales, size=(num_labels, 400, 3)).transpose(1, 2, 0)
+    labels[:, :, : num_labels - 1] = RNG.normal(size=(400, 3, num_labels - 1))
+    task = TaskConfig(group="S2 x S1", num_features=1, num_labels=num_labels, **VALUE)
+    train = to_dataset(task, np.zeros((400, 3, 1)), labels if num_labels > 1 else labels[..., 0])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with_statistics(task, train, "sums")
+    messages = [str(warning.message) for warning in caught]
+    expected = [] if node is None else [f"task 'sums': the labels of node {node} have the standard deviation"]
+    assert len(messages) == len(expected) and all(map(str.startswith, messages, expected))

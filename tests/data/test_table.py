@@ -167,7 +167,7 @@ def test_a_bad_line_of_a_csv_is_refused(tmp_path, line, message):
             '{"inputs": {"a": 1}, "labels": [0, 1, 0]}',
             "row 2, column 'inputs': expected 3 integers in 0 … 4, got {'a': 1}",
         ),
-        ('{"inputs": [1, 2, 3], "labels": [0, null, 0]}', "row 2, column 'labels': expected .*-100 where unknown"),
+        ('{"inputs": [1, 2, 3], "labels": [0, -1, 0]}', "row 2, column 'labels': expected .*-100 where unknown"),
     ],
 )
 def test_a_bad_line_of_json_is_refused(tmp_path, line, message):

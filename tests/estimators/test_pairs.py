@@ -68,7 +68,7 @@ def test_outputs_of_nodes_come_in_the_lengths_of_the_rows(rows, kind):
     assert np.isfinite(model.score(X, y, pairs=rows["distances"]))
     if "value" in kind:
         assert all(np.isfinite(each).all() for each in found)
-        quantiles = model.predict_quantiles(X, pairs=rows["distances"])
+        quantiles = model.predict_quantiles(X, [0.2, 0.5, 0.8], pairs=rows["distances"])
         assert [each.shape for each in quantiles] == [(*each.shape, 3) for each in y]
     else:
         assert set(np.concatenate(found)) <= set(np.concatenate(y)) and list(model.classes_) == sorted(
@@ -127,6 +127,7 @@ BAD = {
         lambda rows: {"pairs": rows["distances"], "settings": {"group": "S5", "pair_vocab_size": 3}},
         "expected integer categories",
     ),
+    "no group": (lambda rows: {"settings": {"group": None}}, r'X has rows of 2 to 5 nodes, .* group="S5"'),
     "other outputs per node": (
         lambda rows: {"y": [*[row % 2 for row in rows["tokens"][:39]], [0]]},
         "y, row 39: expected 5 outputs, one per node of X, got 1",

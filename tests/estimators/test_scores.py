@@ -1,4 +1,4 @@
-"""score counts what is known: classes that were not in training are wrong, NaN and None are left out."""
+"""score counts what is known: classes that were not in training are wrong, NaN, None and -100 are left out."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,26 @@ def test_numbers_are_no_class_of_a_classifier_of_texts(classifier, level):
     assert classifier.score(X, LEVELS[level].astype(int)) == 0
 
 
-@pytest.mark.parametrize("unknown", [None, np.nan], ids=str)
+@pytest.mark.parametrize(
+    ("unknown", "dtype"),
+    [(None, object), (np.nan, object), (np.nan, float), (-100, object), (-100, int), (-100, float)],
+    ids=str,
+)
+def test_an_unknown_class_of_a_node_or_pair_is_no_class(level, unknown, dtype):
+    y = (LEVELS[level] == 1).astype(dtype)
+    y[:, 0] = unknown
+    model = AsenClassifier("S4", **SMALL, output_level=level).fit(X, y)
+    assert model.classes_.tolist() == [0, 1]
+    hidden = np.where(model.predict(X) == 1, 0, 1).astype(dtype)
+    hidden[:, 0] = unknown
+    assert model.score(X, hidden) == 0
+
+
+def test_a_class_of_rows_may_be_minus_100():
+    assert AsenClassifier("S4", **SMALL).fit(X, np.where(X[:, 0] > 1, -100, 1)).classes_.tolist() == [-100, 1]
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan, -100], ids=str)
 def test_unknown_classes_are_left_out(classifier, level, unknown):
     predicted = classifier.predict(X).astype(object)
     wrong = np.where(predicted == "one", "other", "one").astype(object)

@@ -38,7 +38,7 @@ TASKS = [
     },
     {**TOKENS, "output_level": "pair", "symmetric_outputs": True, "pair_vocab_size": 3},
     {**TOKENS, "pair_features": 2, "pair_buckets": 3, "pair_quantiles": [[0.0, 1.0], [0.5, 1.5]]},
-    {"degree": 4, "num_features": 1, "problem_type": "regression", "linear_skip": True},
+    {"degree": 4, "num_features": 1, "problem_type": "regression", "linear_skip": True, "input_names": list("abcd")},
     {
         **{"degree": 4, "num_features": 2, "output_level": "graph", "symmetrization": "lift"},
         "value_symmetries": [{"name": "mirror", "points": [[0, 1]], "inputs": [[-1, 2]] * 4, "outputs": [1, 0]}],

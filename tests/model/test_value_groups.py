@@ -158,6 +158,13 @@ MISTAKES = {
     "nothing": (TOKENS, [{"name": "x"}], r"value symmetry 0 \(x\) moves and changes nothing"),
     "a name that is no text": (TOKENS, [{"name": 3, "inputs": [0, 2, 1]}], "name must be a text"),
     "points outside": (TOKENS, [{"points": [[0, 4]]}], "value symmetry 0: points: .*point 4 is outside"),
+    "points as a list": (
+        TOKENS,
+        [{"points": [0, 1]}],
+        r"one permutation, as a list of cycles such as .*, got \[0, 1\]",
+    ),
+    "points as generators": (TOKENS, [{"points": [[[0, 1]]]}], r"as a list of cycles such as .*, got \[\[\[0, 1\]\]\]"),
+    "points as a number": (TOKENS, [{"points": 5}], "as a list of cycles such as .*, got 5"),
     "points of two generators": (TOKENS, [{"points": "D4"}], "points must be one permutation, but 'D4' has 2"),
     "points that are no notation": (TOKENS, [{"points": "mirror"}], "value symmetry 0: points: group 'mirror'"),
     "tokens from 1": (TOKENS, [{"inputs": [1, 2, 3]}], r"inputs must be a permutation of 0 … 2"),

@@ -1,0 +1,56 @@
+"""Columns with names: what a DataFrame is, without its library, and its columns in an order that is known."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ._messages import one_line, shortened
+
+
+def is_frame(data: Any) -> bool:
+    """Whether the object is a table of named columns, of pandas, polars or alike."""
+    is_either = hasattr(data, "iloc") or hasattr(data, "get_column")  # of pandas, of polars
+    return is_either and hasattr(data, "columns") and not isinstance(data, type)
+
+
+def column_text(name: Hashable) -> str:
+    """A column's name as text: the levels of a ``MultiIndex`` are joined by underscores."""
+    return "_".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def positions(names: Sequence[str], known: Sequence[str], where: str) -> list[int]:
+    """Where the known names stand among the names, whatever blanks are around them.
+
+    Raises:
+        ValueError: a known name is missing, or there is another one.
+    """
+    names = [name.strip() for name in names]
+    place = {name: index for index, name in enumerate(names)}
+    absent = [name for name in known if name not in place]
+    others = [name for name in names if name not in set(known)]
+    if absent or others:
+        parts = [
+            f"{kind} {shortened(one_line(name, 100) for name in found)}"
+            for kind, found in (("lack", absent), ("have", others))
+            if found
+        ]
+        raise ValueError(
+            f"{where}: the columns of the inputs {' and '.join(parts)}, unlike those that the task was given before "
+            "(its input_names): name them alike"
+        )
+    return [place[name] for name in known]
+
+
+def frame_values(frame: Any, names: Sequence[str] | None, where: str) -> np.ndarray:
+    """The numbers of a DataFrame of inputs ``(rows, columns)``, its columns in the order of the names.
+
+    Raises:
+        ValueError: there are no names, or the columns have others.
+    """
+    if names is None:
+        raise ValueError(
+            f"{where}: a DataFrame is read by the names of its columns, which the task does not know (its input_names "
+            "are those of inputs that it was trained on): give an array, with nodes in the order of the training rows"
+        )
+    return np.asarray(frame)[:, positions([column_text(name) for name in frame.columns], names, where)]
