@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..model._messages import shown
 from ..model._named_columns import is_frame
 from ..model._points import is_integer
-from ..model.configuration_rows import MASK
+from ..model.configuration_rows import MASK, PAIRS
 from ..model.configuration_symmetries import value_group
 from ..model.configuration_task import TaskConfig
 from ..model.group_notation import parse_group
@@ -73,7 +73,7 @@ def equivariance_error(
     acting = parse_group(group) if isinstance(group, str) else group
     if not isinstance(acting, PermutationGroup | None):
         raise ValueError(f"group must be a PermutationGroup or a text in notation, got {shown(group)}")
-    others = {"pairs": pairs, "attention_mask": attention_mask}
+    others = {PAIRS: pairs, MASK: attention_mask}
     if isinstance(model_or_callable, AsenPreTrainedModel):
         function, config, subject = _model_function(model_or_callable, task)
         columns = to_device(_columns(config, inputs, others), model_or_callable.device)
