@@ -15,8 +15,10 @@ from transformers import Pipeline
 from ._auto_classes import PIPELINE_TASK
 from .data._fields import input_field, mask_field, pair_field
 from .data._task_columns import checked_mask
+from .data.column_names import has_no_names
 from .data.features import exact
 from .model._messages import check_nesting, shown
+from .model._named_columns import column_text, is_frame, positions_of
 from .model.configuration_asen import TaskConfig
 from .model.configuration_rows import MASK, MISSING_TOKEN, PAIRS
 from .model.heads import predictions, probabilities
@@ -63,10 +65,11 @@ class AsenPredictionPipeline(Pipeline):
         Args:
             inputs: a row ``{"inputs": …, "task": name}``, or a list, dataset or generator of rows. The inputs of a row
                 are tokens ``(n,)`` or features ``(n, F)`` in raw units, ``(n,)`` for one feature, as lists, an array or
-                a tensor; ``None`` is missing, as are NaN and the token -1. The task is optional if the model has only
-                one. A task with pair inputs needs ``"pairs"`` too, ``(n, n)`` or ``(n, n, P)``. A row may have fewer
-                nodes than the task, if the group exchanges them freely; or all nodes, and an ``"attention_mask"``
-                ``(n,)``, 0 at the nodes that it lacks. All remaining keys, such as labels, are ignored.
+                a tensor; ``None`` is missing, as are NaN and the token -1. A row of a DataFrame, or a dict, has the
+                columns of the task's ``input_names``, in any order. The task is optional if the model has only one. A
+                task with pair inputs needs ``"pairs"`` too, ``(n, n)`` or ``(n, n, P)``. A row may have fewer nodes
+                than the task, if the group exchanges them freely; or all nodes, and an ``"attention_mask"`` ``(n,)``, 0
+                at the nodes that it lacks. All remaining keys, such as labels, are ignored.
             batch_size: number of rows per batch, 1 by default; the rows of a task in a batch are predicted together.
             top_k: for classification, as in transformers' text classification: an integer returns a list of the
                 ``top_k`` most probable classes, ``None`` a list of all classes.
@@ -179,6 +182,7 @@ def _tensors(task: TaskConfig, row: Mapping[str, Any], number: int, where: str) 
     if absent := [name for name in checked if name not in row]:
         raise ValueError(f"{where}the task has pair inputs: give {absent[0]} {task.pair_shape()} beside inputs")
     numbers = {"inputs": task.vocab_size is None, PAIRS: task.pair_features is not None}
+    row = {**row, "inputs": _in_order(task, row["inputs"])}
     given = {name: _filled(_to_array(row[name], name), numbers[name])[None] for name in checked}
     if task.num_features == 1 and given["inputs"].ndim == 2:  # one number per node, without a list around it
         given["inputs"] = given["inputs"][..., None]
@@ -202,6 +206,16 @@ def _tensors(task: TaskConfig, row: Mapping[str, Any], number: int, where: str) 
     mask = checked_mask(task, np.array([size]), mask, where, number)
     tensors = {name: torch.from_numpy(exact(array, numbers[name])) for name, array in given.items()}
     return {**tensors, MASK: torch.from_numpy(mask)}
+
+
+def _in_order(task: TaskConfig, inputs: Any) -> Any:
+    """A row of a DataFrame, or a dict, in the order of the task's ``input_names``; all else unchanged."""
+    if not hasattr(inputs, "keys") or is_frame(inputs) or has_no_names(names := list(inputs.keys())):
+        return inputs
+    if task.input_names is None:
+        raise ValueError("inputs have names, and the task has no input_names to arrange them by: give a list")
+    places = positions_of([column_text(name) for name in names], task.input_names, "inputs")
+    return np.array([inputs[names[place]] for place in places]).reshape(task.input_shape())
 
 
 def _to_array(values: Any, name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 from transformers import pipeline
@@ -201,6 +202,23 @@ def test_one_task_needs_no_name():
     predict = pipeline("asen-prediction", model=model, device="cpu")
     row = {"inputs": [0, 1, 2, 0], "labels": 1}
     assert predict(row) == predict({**row, "task": "only"})
+
+
+@pytest.mark.parametrize("form", ["series", "dict"])
+def test_a_row_with_names_is_arranged_by_them_or_refused(form):
+    names = ["hip_x", "hip_y", "knee_x", "knee_y"]
+    leg = {"degree": 2, "num_features": 2, "output_level": "graph", "problem_type": "regression"}
+    predict = pipeline("asen-prediction", model=make_model({"leg": {**leg, "input_names": names}}), device="cpu")
+    row = pandas.Series([1.0, 2.0, 3.0, None], index=names)
+    expected = predict({"inputs": [[1.0, 2.0], [3.0, None]]})
+    for given in (row, row[::-1], row.rename("{} ".format)):
+        given = given.to_dict() if form == "dict" else given
+        assert predict({"inputs": given}) == expected
+    with pytest.raises(ValueError, match="row 0: inputs: the columns of the inputs lack hip_x and have toe_x"):
+        predict({"inputs": row.rename({"hip_x": "toe_x"})})
+    nameless = pipeline("asen-prediction", model=make_model({"leg": leg}), device="cpu")
+    with pytest.raises(ValueError, match="row 0: inputs have names, and the task has no input_names"):
+        nameless({"inputs": row})
 
 
 def test_from_a_folder_and_back(predict, tmp_path):

@@ -22,7 +22,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..model._messages import one_line, shortened
-from ..model._named_columns import column_text, positions
+from ..model._named_columns import column_text, positions_of
 
 # Where a name is cut into node and feature: at a mark or blank, and if that gives no grid, between letters and digits.
 _CUTS = [re.compile(pattern) for pattern in (r"[\W_]", r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")]
@@ -91,7 +91,7 @@ def arranged_as(names: Sequence[Hashable], known: Sequence[str], num_nodes: int,
     Raises:
         ValueError: a known name is missing, or there is another one.
     """
-    order, num_features = positions([column_text(name) for name in names], known, where), len(known) // num_nodes
+    order, num_features = positions_of([column_text(name) for name in names], known, where), len(known) // num_nodes
     if num_features == 1:
         return Arranged(order, list(known))
     full = next((pairs for pairs, grid in _grids(known, num_nodes, num_features) if len(grid) == len(known)), None)

@@ -114,8 +114,12 @@ def _warn_if_nodes_differ(task: TaskConfig, rows: Mapping[str, np.ndarray], scal
             known = known[~np.isnan(known)]
             if known.size and np.ptp(known) > 0:
                 scales[node] = float(known.std())
-        largest, smallest = max([*scales.values(), own_scale]), min(scales, key=scales.__getitem__, default=None)
-        if smallest is not None and largest > _LARGEST_RATIO * scales[smallest]:
+        if not scales:
+            continue
+        # With value symmetries, the scale is that of the images too: what changes sign is far from its mean of 0.
+        largest = max([*scales.values(), *[own_scale] * (not task.value_symmetries)])
+        smallest = min(scales, key=scales.__getitem__)
+        if largest > _LARGEST_RATIO * scales[smallest]:
             warnings.warn(
                 f"{f'task {name!r}: ' if name is not None else ''}the labels of node {smallest} have the standard "
                 f"deviation {scales[smallest]:.4g}, those of other nodes, or of all together, {largest:.4g}; one "

@@ -19,7 +19,7 @@ def column_text(name: Hashable) -> str:
     return "_".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def positions(names: Sequence[str], known: Sequence[str], where: str) -> list[int]:
+def positions_of(names: Sequence[str], known: Sequence[str], where: str) -> list[int]:
     """Where the known names stand among the names, whatever blanks are around them.
 
     Raises:
@@ -53,4 +53,4 @@ def frame_values(frame: Any, names: Sequence[str] | None, where: str) -> np.ndar
             f"{where}: a DataFrame is read by the names of its columns, which the task does not know (its input_names "
             "are those of inputs that it was trained on): give an array, with nodes in the order of the training rows"
         )
-    return np.asarray(frame)[:, positions([column_text(name) for name in frame.columns], names, where)]
+    return np.asarray(frame)[:, positions_of([column_text(name) for name in frame.columns], names, where)]
