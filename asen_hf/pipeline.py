@@ -15,10 +15,9 @@ from transformers import Pipeline
 from ._auto_classes import PIPELINE_TASK
 from .data._fields import input_field, mask_field, pair_field
 from .data._task_columns import checked_mask
-from .data.column_names import has_no_names
 from .data.features import exact
 from .model._messages import check_nesting, shown
-from .model._named_columns import column_text, is_frame, positions_of
+from .model._named_columns import column_text, has_no_names, is_frame, positions_of
 from .model.configuration_asen import TaskConfig
 from .model.configuration_rows import MASK, MISSING_TOKEN, PAIRS
 from .model.heads import predictions, probabilities

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..model._messages import one_line, shortened, shown
+from ..model._named_columns import has_no_names
 from ..model.configuration_rows import IGNORED_CLASS, MASK, MISSING_TOKEN, PAIRS, WEIGHTS
 from ..model.configuration_statistics import Statistic, largest_value
 from ..model.configuration_task import TaskConfig
 from ._array_table import BEYOND, MAX_MAGNITUDE
 from ._cells import Explained, decimal_comma, parse, truths_to_numbers, words_to_numbers
-from .column_names import Arranged, arranged, arranged_as, has_no_names
+from .column_names import Arranged, arranged, arranged_as
 from .features import exact
 
 _NUMBERS_AT_ONCE = 2**22  # checked at a time: the check's own arrays are as large as the rows

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from ..model._messages import one_line
+from ..model._named_columns import has_no_names
 from ..model.configuration_rows import MASK, PAIRS, WEIGHTS
 from ..model.configuration_task import TaskConfig
 from ..model.heads import without_padding
 from ._fields import Field, Rows, input_field, label_field, mask_field, pair_field, weight_field
-from .column_names import has_no_names
 
 Arrays = dict[str, np.ndarray]
 """Valid rows by column: inputs, labels and, where there are any, pairs, weights and attention_mask, ``(N, …)``."""

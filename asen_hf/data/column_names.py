@@ -4,10 +4,10 @@
 features, they are arranged by it: the levels of a ``MultiIndex``, or names such as ``sensor3_ch1``, ``level.7`` and
 ``x0``, split at the punctuation mark or blank, or else between the letter and the digit, that gives the grid. Either
 part may be the node; where both readings are a grid, the first part is. Nodes, and features, are ordered by the
-numbers in their names if they differ in nothing else, and in the order in which they first appear if not; so is one
-column per node. Blanks around a name, and a transformer's ``step__`` before it, are left out if need be. Other names
-are read in their order: the features of node 0, then those of node 1, …; if most of them form a grid, or differ only in
-a number, a warning names the rest.
+numbers in their names (``x2``, ``0.25``, ``-1``) if they differ in nothing else, and in the order in which they first
+appear if not; so is one column per node. Blanks around a name, and a transformer's ``step__`` before it, are left out
+if need be. Other names are read in their order: the features of node 0, then those of node 1, …; if most of them form a
+grid, or differ only in a number, a warning names the rest.
 
 Labels of nodes follow the same rule, and then the nodes of the inputs, if their names are the same but for a text
 before or behind; names that differ otherwise bring a warning.
@@ -22,11 +22,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..model._messages import one_line, shortened
-from ..model._named_columns import column_text, positions_of
+from ..model._named_columns import column_text, has_no_names, positions_of
 
 # Where a name is cut into node and feature: at a mark or blank, and if that gives no grid, between letters and digits.
 _CUTS = [re.compile(pattern) for pattern in (r"[\W_]", r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")]
-_NUMBER = re.compile(r"(\d{1,100})")
+_NUMBER = re.compile(r"((?:^-)?\d{1,100})")
+_DECIMAL = re.compile(r"((?:^-)?(?:(?<!\d)(?<!\d\.)\d{1,50}\.\d{1,50}(?!\.?\d)|\d{1,100}))")
 _STEP = re.compile(r".*?[^_]__(?=[^_])")  # before the names of scikit-learn's ColumnTransformer
 
 _MOST_CUTS = 20  # of a name that are tried
@@ -74,11 +75,6 @@ def arranged(
     return Arranged(order, list(of_nodes))
 
 
-def has_no_names(names: Sequence[Hashable]) -> bool:
-    """Whether columns are only numbered, as in a DataFrame of an array."""
-    return [column_text(name) for name in names] == [str(index) for index in range(len(names))]
-
-
 def arranged_as(names: Sequence[Hashable], known: Sequence[str], num_nodes: int, where: str) -> Arranged:
     """The columns in the order of names that are known, whatever the rule says.
 
@@ -124,7 +120,7 @@ def _by_number(names: Sequence[Hashable]) -> Arranged:
         odd = _unlike_most(form)
         numbers = _only_numbers([name for index, name in enumerate(form) if index not in odd])
         if numbers is not None and numbers != sorted(numbers):
-            _warn_of_odd([names[index] for index in odd], "do not end in a number as the others do")
+            _warn_of_odd([names[index] for index in odd], "differ from the others in more than a number")
             break
     return Arranged(in_order, [column_text(name) for name in names])
 
@@ -217,12 +213,16 @@ def _sorted_by_number(parts: list[Hashable]) -> list[Hashable]:
     return parts if numbers is None else [parts[i] for i in sorted(range(len(parts)), key=numbers.__getitem__)]
 
 
-def _only_numbers(names: Sequence[Hashable]) -> list[list[int]] | None:
-    """The whole numbers in each name, if the names differ in nothing else."""
-    words = [_NUMBER.split(column_text(name)) for name in names]
-    if any(word[::2] != words[0][::2] for word in words):
-        return None
-    return [[int(number) for number in word[1::2]] for word in words]
+def _only_numbers(names: Sequence[Hashable]) -> list[list[float]] | None:
+    """The numbers in each name, if the names differ in nothing else; decimal ones, unless two would be equal."""
+    for pattern in (_DECIMAL, _NUMBER):  # 0.5 is more than 0.25; but of a board 0.1, 0.2, …, 0.10, row 0 is meant
+        words = [pattern.split(column_text(name)) for name in names]
+        if any(word[::2] != words[0][::2] for word in words):
+            continue
+        numbers = [[float(text) if "." in text else int(text) for text in word[1::2]] for word in words]
+        if pattern is _NUMBER or len({*map(tuple, numbers)}) == len(names):
+            return numbers
+    return None
 
 
 def _unlike_most(names: Sequence[Hashable]) -> list[int]:

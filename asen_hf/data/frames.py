@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..model._messages import one_line, shortened, shown
-from ..model._named_columns import column_text, is_frame
+from ..model._named_columns import column_text, has_no_names, is_frame
 from ._cells import decimal_comma, parse
-from .column_names import Arranged, arranged, arranged_as, has_no_names
+from .column_names import Arranged, arranged, arranged_as
 
 
 def is_series(data: Any) -> bool:

@@ -19,14 +19,22 @@ def column_text(name: Hashable) -> str:
     return "_".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
+def has_no_names(names: Sequence[Hashable]) -> bool:
+    """Whether columns are only numbered, as in a DataFrame of an array."""
+    return [column_text(name) for name in names] == [str(index) for index in range(len(names))]
+
+
 def positions_of(names: Sequence[str], known: Sequence[str], where: str) -> list[int]:
     """Where the known names stand among the names, whatever blanks are around them.
 
     Raises:
-        ValueError: a known name is missing, or there is another one.
+        ValueError: a known name is missing, there is another one, or one stands there twice.
     """
-    names = [name.strip() for name in names]
+    names, known = [name.strip() for name in names], [name.strip() for name in known]
     place = {name: index for index, name in enumerate(names)}
+    if len(place) < len(names):
+        twice = next(name for index, name in enumerate(names) if place[name] != index)
+        raise ValueError(f"{where}: column names must differ, got {one_line(twice, 100)} twice")
     absent = [name for name in known if name not in place]
     others = [name for name in names if name not in set(known)]
     if absent or others:
@@ -45,12 +53,18 @@ def positions_of(names: Sequence[str], known: Sequence[str], where: str) -> list
 def frame_values(frame: Any, names: Sequence[str] | None, where: str) -> np.ndarray:
     """The numbers of a DataFrame of inputs ``(rows, columns)``, its columns in the order of the names.
 
+    Columns that are only numbered stay in their order. Cells may hold lists of equal lengths ``(rows, columns, …)``.
+
     Raises:
-        ValueError: there are no names, or the columns have others.
+        ValueError: columns have names, and there are none to arrange them by, or others.
     """
+    columns, values = list(frame.columns), np.asarray(frame)
+    values = np.array(values.tolist()) if values.dtype == object else values  # lists, or truths beside numbers
+    if has_no_names(columns):
+        return values
     if names is None:
         raise ValueError(
             f"{where}: a DataFrame is read by the names of its columns, which the task does not know (its input_names "
             "are those of inputs that it was trained on): give an array, with nodes in the order of the training rows"
         )
-    return np.asarray(frame)[:, positions_of([column_text(name) for name in frame.columns], names, where)]
+    return values[:, positions_of([column_text(name) for name in columns], names, where)]

@@ -4,6 +4,7 @@ The arithmetic is in float64, and only z-scores are rounded to a model's dtype: 
 seconds needs 31.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,8 @@ def to_columns(device: torch.device, task: TaskConfig | None, inputs: Any, **oth
     """
     if is_frame(inputs):
         inputs = frame_values(inputs, None if task is None else task.input_names, "inputs")
-        inputs = inputs if task is None else inputs.reshape(-1, *task.input_shape())
+        shape = (len(inputs), *(() if task is None else task.input_shape()))
+        inputs = inputs.reshape(shape) if inputs.size == math.prod(shape) else inputs  # else its check says so
     given = {"inputs": inputs} | {name: column for name, column in others.items() if column is not None}
     return {name: to_tensor(name, column, device) for name, column in given.items()}
 

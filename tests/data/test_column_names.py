@@ -39,6 +39,24 @@ def test_another_order_of_numbers_may_be_meant_and_brings_a_warning():
         assert arranged(["x3", "x1", "x2", "x0"], 4, 1).order == [3, 1, 2, 0]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0.25", "0.5", "0.75"],
+        ["f_0", "f_0.5", "f_1.25", "f_1.5"],
+        ["-10", "-5", "0", "5"],
+        ["10.0.0.9", "10.0.0.10"],
+        [f"{row}.{column}" for row in range(2) for column in range(12)],  # of a board: 0.10 is no 0.1
+    ],
+)
+def test_decimal_and_negative_numbers_in_names_are_ordered_as_numbers(names, recwarn):
+    assert [names[index] for index in arranged(names, len(names), 1).order] == names
+    assert [names[::-1][index] for index in arranged(names[::-1], len(names), 1).order] == names
+    grid = [f"{name}_{feature}" for feature in "xy" for name in names]
+    assert arranged(grid, len(names), 2).nodes == names or "." in names[0]
+    assert all("are read by the numbers" in str(warning.message) for warning in recwarn)
+
+
 def test_names_without_numbers_keep_their_order():
     assert arranged(["hip", "ankle", "knee", "foot"], 4, 1).order == [0, 1, 2, 3]
 
@@ -65,7 +83,7 @@ def test_a_name_without_a_place_in_the_grid_of_the_others_is_named(odd):
 
 
 def test_a_name_without_a_number_among_numbered_nodes_is_named():
-    with pytest.warns(UserWarning, match="the columns day do not end in a number as the others do"):
+    with pytest.warns(UserWarning, match="the columns day differ from the others in more than a number"):
         assert arranged(["x0", "x1", "x10", "x2", "day"], 5, 1).order == [0, 1, 2, 3, 4]
     assert odd_names(["x0", "x1", "x10", "x2", "day"], 4) == ["day"]
 

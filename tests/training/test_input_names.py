@@ -1,10 +1,12 @@
 """A model keeps the names of the columns that it was trained on, and arranges or refuses later tables by them."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pandas
 import pytest
+import torch
 
 from asen_hf import AsenForMultitask, TaskConfig, evaluate, finetune, load_table
 from asen_hf.data.given_rows import to_splits
@@ -37,6 +39,10 @@ def trained(model, tmp_path_factory):
 
 
 BACKWARDS = NAMES[::-1]
+
+
+def named(names):
+    return make_model({"leg": dataclasses.replace(LEG, input_names=names)})
 
 
 def test_the_names_are_saved_and_arrange_later_tables_and_frames(trained, tmp_path):
@@ -97,6 +103,28 @@ def test_columns_that_are_only_numbered_have_no_names(model):
     frame = pandas.DataFrame(table().to_numpy()[:, :8])
     result = finetune(model, LEG, frame.assign(labels=frame[0]), name="leg", **SHORT)
     assert result.model.config.tasks["leg"].input_names is None
+    for names in (None, NAMES):
+        model = named(names)
+        torch.testing.assert_close(model.predict(frame), model.predict(frame.to_numpy().reshape(-1, 4, 2)))
+
+
+def test_blanks_around_names_hide_nothing_and_a_name_that_occurs_twice_is_refused():
+    model, inputs = named([f" {name}" for name in NAMES]), table()[NAMES]
+    expected = model.predict(inputs.to_numpy().reshape(-1, 4, 2))
+    for frame in (inputs, inputs.rename(columns="{} ".format)):
+        torch.testing.assert_close(model.predict(frame), expected)
+    with pytest.raises(ValueError, match="column names must differ, got hip_x twice"):
+        model.predict(pandas.concat([inputs, inputs["hip_x"]], axis=1))
+
+
+def test_cells_of_a_frame_may_be_lists_or_truths_and_rows_are_never_joined():
+    model, rows = named(NODES), np.random.default_rng(0).integers(2, size=(6, 4, 2)) > 0
+    lists = pandas.DataFrame({node: rows[:, index].tolist() for index, node in enumerate(NODES)})
+    flags = pandas.DataFrame(rows.reshape(6, 8)).astype({0: int})  # of two dtypes
+    for frame in (lists[NODES[::-1]], flags):
+        torch.testing.assert_close(model.predict(frame), model.predict(rows.astype(float)))
+    with pytest.raises(ValueError, match=r"inputs must have shape \(rows, 4, 2\), got \(6, 4\)"):
+        model.predict(pandas.DataFrame(rows[..., 0], columns=NODES))
 
 
 @pytest.mark.parametrize("names", [[], NAMES[:3], NAMES[:-1], [*NAMES[:-1], NAMES[0]], [*NAMES[:-1], f" {NAMES[0]}"]])
