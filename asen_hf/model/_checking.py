@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ._messages import shown
 from ._transforms import is_transformed
-from .configuration_rows import MASK, PAIRS, WEIGHTS, check_weights
+from .configuration_rows import COSETS, MASK, PAIRS, WEIGHTS, check_weights
 
 if TYPE_CHECKING:
     from .configuration_task import TaskConfig
+
+_ONE_PER_ROW = ("inputs", "labels", PAIRS, MASK, WEIGHTS, COSETS)
 
 
 def checked_columns(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -29,7 +31,8 @@ def checked_columns(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) 
     Args:
         task: its config.
         name: its name, for messages.
-        columns: ``inputs`` and, if there are any, ``labels``, ``pairs``, ``attention_mask`` and ``weights``.
+        columns: ``inputs`` and, if there are any, ``labels``, ``pairs``, ``attention_mask`` and ``weights``; a model
+            reads no others.
 
     Raises:
         ValueError: no inputs or pairs, other than a dense tensor, rows that the task cannot take, or columns of
@@ -61,7 +64,7 @@ def checked_columns(task: TaskConfig, name: str, columns: Mapping[str, Tensor]) 
 
 def check_num_rows(name: str, columns: Mapping[str, Tensor]) -> None:
     """Refuse columns with other numbers of rows than ``inputs``: torch would repeat a single row, or cut the rest."""
-    sizes = {key: column.shape[0] for key, column in columns.items() if column.ndim}
+    sizes = {key: columns[key].shape[0] for key in _ONE_PER_ROW if key in columns and columns[key].ndim}
     for key, size in sizes.items():
         if size != sizes.get("inputs", size):
             raise ValueError(f"task {name!r}: {sizes['inputs']} rows of inputs, but {size} of {key}")

@@ -160,6 +160,12 @@ def test_a_batch_without_a_column_is_refused(key):
         MultitaskObjective(model_of("tokens"))({"tokens": {k: columns[k] for k in columns.keys() - {key}}})
 
 
+def test_columns_that_no_model_reads_may_be_anything():
+    model, columns = model_of("tokens"), {key: torch.from_numpy(column) for key, column in rows("tokens").items()}
+    others = {"names": ["a", "b", "c"], "edges": torch.zeros(2, 7), "run": 1}
+    assert model.losses({"tokens": columns | others}) == model.losses({"tokens": columns})
+
+
 def test_no_inputs_are_refused():
     model = model_of("tokens")
     for call in (model, model.predict, model.predict_proba, model.asen):
