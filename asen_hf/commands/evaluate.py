@@ -35,8 +35,8 @@ Score a checkpoint on held-out rows: each task's group, scores, reference predic
   asen evaluate CHECKPOINT [--task NAME] [--data_path FILE] [--plots DIR]
 
 The rows come from the checkpoint's recipe.yaml and are split as in its training, so that test rows are unseen. A table
-given with --dataset is split likewise; one that is for testing as a whole has a column of the word test, named by
---split_column.
+given with --dataset is split likewise, or by the values train, validation and test of its --split_column; to score all
+rows of one, give asen_hf.evaluate a DataFrame.
 """
 _EXPLAINED_ROWS = 16
 
@@ -48,7 +48,9 @@ class EvaluateOptions:
     task: str | None = described("Score this task only.", None)
     data_path: str | None = described("Data file of the registered task, if it has moved since training.", None)
     dataset: str | None = described("The task's table, if it has moved since training, or another table.", None)
-    inputs_columns: str | None = described("The table's columns of inputs, if they differ from the training's.", None)
+    inputs_columns: str | None = described(
+        "The table's columns of inputs, if they differ and the task has no input_names.", None
+    )
     labels_columns: str | None = described("The table's columns of labels, if they differ from the training's.", None)
     split_column: str | None = described("The table's column of splits, if it differs from the training's.", None)
     time_column: str | None = described("The table's column of times, if it differs from the training's.", None)

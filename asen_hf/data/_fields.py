@@ -211,7 +211,7 @@ class Field:
         wrong = ~self._allowed(values)
         if wrong.any():
             found = f"{values[wrong][0]:.10g} in {shown(cell)}"
-            found += f"; {BEYOND}" * (self.top is None and bool(np.isfinite(values[wrong][0])))
+            found += f"; {BEYOND}" * bool(self.top is None and self.largest < abs(values[wrong][0]) < math.inf)
             raise ValueError(f"{where}: expected {self._expected(shape)}, got {found}")
         return np.where(np.isnan(values), self.unknown, values).reshape(shape)
 
