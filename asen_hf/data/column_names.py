@@ -60,7 +60,11 @@ def arranged(
     """
     if num_nodes == 1 or has_no_names(names):
         return Arranged(list(range(len(names))), None)
-    found = _by_number(names) if num_features == 1 else _in_grid(names, num_nodes, num_features, of_values)
+    found = (
+        _by_number(names, of_nodes is None)
+        if num_features == 1
+        else _in_grid(names, num_nodes, num_features, of_values)
+    )
     if of_nodes is None or found.nodes is None:
         return found
     place = _matched(found.nodes, of_nodes)
@@ -100,15 +104,15 @@ def odd_names(names: Sequence[Hashable], num_nodes: int) -> list[str]:
     return [column_text(name) for name in _odd(names, num_nodes, round(len(names) / num_nodes))]
 
 
-def _by_number(names: Sequence[Hashable]) -> Arranged:
-    """One column per node."""
+def _by_number(names: Sequence[Hashable], decides: bool) -> Arranged:
+    """One column per node; ``decides``: they set the order of the nodes, as columns of inputs do."""
     in_order = list(range(len(names)))
     for form in _forms(names):
         numbers = _only_numbers(form)
         if numbers is None:
             continue
         order = sorted(in_order, key=numbers.__getitem__)
-        if order != in_order and not _is_alphabetical(form):  # an order that may be meant
+        if decides and order != in_order and not _is_alphabetical(form):  # an order that may be meant
             warnings.warn(
                 f"the columns {_listed(names)} are read by the numbers in their names, so that node 0 is "
                 f"{one_line(column_text(names[order[0]]), 100)}: state another order as input_names in the task's "

@@ -117,6 +117,7 @@ X, Y, FROM_ONE = ([f"{letter}{i + start}" for i in range(NODES)] for letter, sta
 )
 def test_labels_of_nodes_stand_where_the_inputs_of_their_names_do(inputs, labels, nodes, expected):
     assert read(inputs, labels) == [nodes or inputs, expected]
+    assert read(inputs, labels[::-1]) == [nodes or inputs, expected]  # without a warning: the inputs' names decide
 
 
 def test_several_values_per_node_follow_the_nodes_and_the_names_of_the_labels():
