@@ -232,7 +232,10 @@ def _to_array(values: Any, name: str) -> np.ndarray:
 
 
 def _filled(array: np.ndarray, is_number: bool) -> np.ndarray:
-    """The array with NaN, or -1 of tokens and categories, for ``None``: JSON has no NaN."""
+    """The array with NaN, or -1 of tokens and categories, for ``None`` (JSON has no NaN), and with -1 for their NaN."""
+    if array.dtype.kind == "f" and not is_number and (is_nan := np.isnan(array)).any():
+        filled = np.where(is_nan, MISSING_TOKEN, array)  # pandas makes integers floats where one is missing
+        return filled.astype(np.int64) if (filled == np.floor(filled)).all() else array
     if array.dtype != object:
         return array
     is_missing = np.array([cell is None for cell in array.flat], dtype=bool).reshape(array.shape)

@@ -1,6 +1,7 @@
 """The pipeline says what ``model.predict`` says, by name, for any mixture of tasks, and refuses other rows."""
 
 import doctest
+import math
 from pathlib import Path
 
 import datasets
@@ -172,6 +173,15 @@ def test_none_is_missing(predict, form, name, inputs, missing):
     filled = [missing if node is None else node for node in filled]
     [same, found] = predict([{"inputs": given, "task": name} for given in (filled, form(inputs))])
     assert found == same
+
+
+@pytest.mark.parametrize("form", [list, np.array, pandas.Series])
+def test_nan_is_a_missing_token_because_pandas_makes_such_tokens_floats(form):
+    task = {"degree": 3, "vocab_size": 4, "output_level": "graph"}
+    predict = pipeline("asen-prediction", model=make_model({"words": task}), device="cpu")
+    assert predict({"inputs": form([1, math.nan, 3.0])}) == predict({"inputs": [1, -1, 3]})
+    with pytest.raises(ValueError, match="row 0: task 'words': inputs must be integer tokens"):
+        predict({"inputs": form([1, math.nan, 2.5])})
 
 
 def test_none_is_missing_in_pairs_too():
