@@ -53,7 +53,7 @@ release: ## build what is committed, check what an index would show, and run the
 	$(RELEASE)/venv/bin/pip install --quiet -c $(CONSTRAINTS) "$$(ls dist/*.whl)[dev]" twine
 	$(RELEASE)/venv/bin/twine check --strict dist/*
 	git archive HEAD | tar --extract --directory $(RELEASE)/tree --exclude 'asen_hf'
-	ln -s "$$($(RELEASE)/venv/bin/python -c 'import asen_hf; print(*asen_hf.__path__)')" $(RELEASE)/tree/asen_hf
+	ln -s "$$($(RELEASE)/venv/bin/python -P -c 'import asen_hf; print(*asen_hf.__path__)')" $(RELEASE)/tree/asen_hf
 	cd $(RELEASE)/tree && OMP_NUM_THREADS=1 ../venv/bin/python -m pytest -n 2 --dist worksteal
 	@echo "ready: git tag v$$($(RELEASE)/venv/bin/asen --version | sed 's/.* //') && twine upload dist/*"
 

@@ -40,7 +40,7 @@ MODEL = fresh()
 BATCH = {"t": {"inputs": ROWS, "labels": LABELS}}
 READ = {"inputs": ROWS, "task": "t", "pairs": None, "attention_mask": None}
 MEASURED = {**READ, "model_or_callable": MODEL, "group": None, "num_elements": 2}
-FIELDS = {field.name for field in dataclasses.fields(TaskConfig)} - {"degree"}  # each beside the fields of TASK
+FIELDS = [field.name for field in dataclasses.fields(TaskConfig) if field.name != "degree"]  # each beside those of TASK
 CALLS = {
     **{
         name: (getattr(groups, name), {"n": 4})
@@ -72,10 +72,10 @@ CALLS = {
     ),
     "get_task": (asen_hf.get_task, {"name": "equivariant/palindrome", "length": 4}),
     "checkpoint_path": (asen_hf.checkpoint_path, {"name": "asen-sequence-tiny"}),
-    "TaskConfig": (TaskConfig, {"degree": 4, "vocab_size": 3} | dict.fromkeys(FIELDS - {"vocab_size"}, ...)),
+    "TaskConfig": (TaskConfig, dict.fromkeys(FIELDS, ...) | {"degree": 4, "vocab_size": 3}),
     "AsenConfig": (
         AsenConfig,
-        {"tasks": {"t": TASK}} | dict.fromkeys(AsenConfig.__annotations__.keys() - {"tasks"}, ...),
+        dict.fromkeys(AsenConfig.__annotations__, ...) | {"tasks": {"t": TASK}},
     ),
     "AsenModel": (AsenModel, {"config": MODEL.config}),
     "AsenForMultitask": (AsenForMultitask, {"config": MODEL.config}),
