@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..closures import ClosureReport, closure_report
-from ..closures.three_orders import check_value_symmetries
+from ..closures.three_orders import check_value_symmetries, refuse_contradictions
 from ..model.checkpoints import checkpoint_path
 from ..model.configuration_html import group_text
 from ..model.group_notation import parse_group
@@ -138,6 +138,7 @@ def _inspect_task(name: str, task: TaskConfig, path: Path | None, model: AsenMod
         _plot(path, f"{name}: {group_text(task)}\n{report.sentence}", task, model, name)
     if report.values is not None:
         with _printed_warnings():
+            refuse_contradictions(name, task)
             check_value_symmetries(name, task, report.values.orders)
 
 
