@@ -300,7 +300,8 @@ class AsenForMultitask(AsenPreTrainedModel):
         """
         if context is not None:
             if not isinstance(context, list | tuple) or not 2 <= len(context) <= 4:
-                raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {shown(context)}")
+                found = f"{len(context)} arrays" if isinstance(context, list | tuple) else shown(context)
+                raise ValueError(f"a context is (inputs, labels[, pairs[, attention_mask]]), got {found}")
             names = ("inputs", "labels", PAIRS, MASK)
             rows = to_columns(self.device, None, **dict(zip(names, context, strict=False)))
             fitted, name = with_context(self, task, rows)
