@@ -191,7 +191,12 @@ def _columns(task: TaskConfig | None, inputs: Any, others: dict[str, Any]) -> di
     for name, column in columns.items():
         if not column.ndim or not column.numel():
             raise ValueError(f"{name} must hold at least one row, got shape {tuple(column.shape)}")
-    return columns
+    if task is not None:
+        return columns
+    # A function gets lists in torch's default dtype, in which its own weights are likely to be.
+    listed = [name for name, given in {"inputs": inputs, **others}.items() if isinstance(given, list | tuple)]
+    floats = {name: columns[name].to(torch.get_default_dtype()) for name in listed if columns[name].is_floating_point()}
+    return {**columns, **floats}
 
 
 def _numbers(outputs: Tensor) -> Tensor:

@@ -47,8 +47,8 @@ class AsenPreTrainedModel(PreTrainedModel):
     config: AsenConfig
 
     def __init__(self, config: AsenConfig):
-        if getattr(config, "model_type", None) != AsenConfig.model_type:
-            raise ValueError(f"{type(self).__name__} takes an AsenConfig, not {shown(config)}")
+        if getattr(config, "model_type", None) != self.config_class.model_type:
+            raise ValueError(f"{type(self).__name__} takes an {self.config_class.__name__}, not {shown(config)}")
         super().__init__(copy.deepcopy(config))  # models of one config must not change one another's
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: Any, *args: Any, **kwargs: Any) -> str:
