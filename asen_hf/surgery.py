@@ -35,7 +35,7 @@ import torch
 from .closures import warn_if_not_closed
 from .model.configuration_asen import AsenConfig
 from .model.modeling_asen import AsenForMultitask, AsenModel
-from .model.pretrained_asen import has_adapters
+from .model.pretrained_asen import dropped_on_error, has_adapters
 from .model.symmetry import SymmetryBreaker
 from .model.value_symmetries import ValueSheets
 
@@ -70,13 +70,12 @@ def merge_tasks(model: AsenModel | AsenForMultitask, other: AsenModel | AsenForM
     trial = copy.deepcopy(model.config)
     for name, task in other.config.tasks.items():
         trial.add_task(name, task)
-    with contextlib.ExitStack() as on_error:
+    with contextlib.ExitStack() as added:
         for name, task in other.config.tasks.items():
             model.add_task(name, task)
-            on_error.callback(model.drop_task, name)
+            added.enter_context(dropped_on_error(model, name))
         # Backbone tensors are equal already, so this changes only the tensors of the new tasks and for triples.
         model.load_state_dict(other.state_dict(), strict=False)
-        on_error.pop_all()
 
 
 def add_value_symmetries(

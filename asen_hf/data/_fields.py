@@ -99,8 +99,9 @@ class Field:
         """
         self._cell_shape(names, where)
         if len(names) == 1 or not self.num_node_axes:
-            are_known = self.value_names is not None and {*self.value_names} == {*names}
-            return Arranged([names.index(name) for name in (self.value_names if are_known else None) or names], None)
+            values = self.value_names
+            in_order = names if values is None or {*values} != {*names} else values
+            return Arranged([names.index(name) for name in in_order], None)
         num_nodes = self.shape[0]
         if self.known_names is None or has_no_names(names):
             return arranged(names, num_nodes, len(names) // num_nodes, of_nodes, self.value_names)

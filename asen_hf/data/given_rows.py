@@ -17,6 +17,7 @@ from ..model.row_statistics import unbounded
 from ._fields import Field
 from ._task_columns import check_has_pairs, read_rows, task_fields, warn_of_stray_pairs, with_input_names
 from .collator import collate
+from .column_names import Arranged
 from .features import read_cells, to_dataset
 from .frames import arranged_frame, frame_columns, frame_to_array, is_series, series_cells
 from .splits import SPLITS, choose_rows
@@ -163,10 +164,10 @@ def _from_arrays(config: TaskConfig, data: tuple | list) -> Dataset:
             ("inputs, labels, pairs", "pair inputs") if config.has_pairs else ("inputs, labels", "no pair inputs")
         )
         raise ValueError(f"data: expected arrays ({expected}) of a task with {why}, got {len(data)} of them")
-    nodes = None
+    inputs = None
     if is_frame(data[0]):
-        nodes = arranged_frame(data[0], config.degree, config.num_features, config.input_names).nodes
-    given = {field.name: _as_array(field, values, config, nodes) for field, values in zip(fields, data, strict=True)}
+        inputs = arranged_frame(data[0], config.degree, config.num_features, config.input_names)
+    given = {field.name: _as_array(field, values, config, inputs) for field, values in zip(fields, data, strict=True)}
     if any(_lacks_nodes(field, given[field.name]) for field in fields):
         cells = {name: values if isinstance(values, np.ndarray) else list(values) for name, values in given.items()}
         return to_dataset(config, **read_rows(config, cells, "data", first_row=0, is_bounded=False))
@@ -208,16 +209,19 @@ def _lacks_nodes(field: Field, values: Any) -> bool:
     return len(sizes) > 1 or (len(sizes) == 1 and 0 < min(sizes) < field.shape[0])
 
 
-def _as_array(field: Field, values: Any, config: TaskConfig, of_nodes: Sequence[str] | None = None) -> Any:
-    """The values as an array of the task's shape and type, if they can be one; else unchanged: collate says why not."""
+def _as_array(field: Field, values: Any, config: TaskConfig, inputs: Arranged | None = None) -> Any:
+    """The values as an array of the task's shape and type, if they can be one; else unchanged: collate says why not.
+
+    ``inputs`` are the columns of a DataFrame of inputs.
+    """
     if is_frame(values):
         if field.name == "inputs":
-            order = arranged_frame(values, config.degree, config.num_features, config.input_names).order
+            order = None if inputs is None else inputs.order
             values = frame_to_array(values, config.degree, config.num_features, order)
         else:
             columns = frame_columns(values)
             names = list(columns)
-            order = field.arranged(names, "data", of_nodes).order
+            order = field.arranged(names, "data", None if inputs is None else inputs.nodes).order
             return field.read(columns, [names[index] for index in order], "data", first_row=0).values
     if is_series(values):
         values = series_cells(values)

@@ -21,8 +21,8 @@ logger = logging.get_logger(__name__)
 
 # Between these, training does not notice: weights start at unit scale, and AdamW moves them by about lr per step
 # whatever the unit. Ten times further, most of a run is spent on reaching the scale, or it is never reached.
-_LARGEST_RATIO = 10.0
 _LARGEST_MEAN, _LARGEST_SCALE, _SMALLEST_SPREAD = 10.0, 10.0, 0.1
+_LARGEST_RATIO = 10.0  # between the scales of nodes that share one
 
 
 def with_statistics(task: TaskConfig, train: Dataset, name: str | None = None) -> TaskConfig:

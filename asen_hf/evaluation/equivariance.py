@@ -51,8 +51,8 @@ def equivariance_error(
             a tensor ``(B, n, …)``. Modules are evaluated without dropout. A function's output of shape ``(B, n, …)``
             moves with the nodes, and one of any other shape ``(B, …)`` must stay as it is: *the second dimension
             decides*. A function with n outputs for the whole row returns them as ``(B, 1, n)`` to be told apart. A
-            function with outputs of pairs ``(B, n, n, …)`` needs a task that says so. Outputs
-            may be truths or integers.
+            function with outputs of pairs ``(B, n, n, …)`` needs a task that says so. Outputs may be truths or
+            integers.
         inputs: samples ``(B, n)`` or ``(B, n, F)``, on any device; for a function ``(B, n, …)``, on its own. A tensor,
             an array, a DataFrame or lists; a function gets a tensor.
         task: a model's task; ``None`` if it has only one. For a function, a :class:`TaskConfig` whose group and value

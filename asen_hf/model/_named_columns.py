@@ -36,7 +36,8 @@ def positions_of(names: Sequence[str], known: Sequence[str], where: str) -> list
         twice = next(name for index, name in enumerate(names) if place[name] != index)
         raise ValueError(f"{where}: column names must differ, got {one_line(twice, 100)} twice")
     absent = [name for name in known if name not in place]
-    others = [name for name in names if name not in set(known)]
+    expected = set(known)
+    others = [name for name in names if name not in expected]
     if absent or others:
         parts = [
             f"{kind} {shortened(one_line(name, 100) for name in found)}"

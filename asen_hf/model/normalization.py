@@ -119,9 +119,9 @@ def to_tensor(name: str, column: Any, device: torch.device) -> Tensor:
         return column
     try:
         array = np.asarray(column)
-        array = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
-        # A copy, because torch warns of arrays that are read-only, such as those of a DataFrame.
-        return to_device({name: torch.tensor(array)}, device)[name]
+        # A copy only where it must be: torch warns of arrays that are read-only, such as those of a DataFrame.
+        array = np.require(array, array.dtype.newbyteorder("="), requirements=["C", "W"])
+        return to_device({name: torch.from_numpy(array)}, device)[name]
     except (TypeError, ValueError) as error:
         raise ValueError(f"expected a tensor or an array of {name}, got {shown(column)}: {one_line(error)}") from error
 
