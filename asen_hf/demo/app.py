@@ -49,6 +49,7 @@ def launch(host: str = "127.0.0.1", port: int | None = None) -> None:
         raise ValueError(f"cannot listen on {taken} of {host}: give another --port") from error
     try:
         _handlers().warm_up()  # while the visitor reads
+        jobs.warm_up()
         blocks.block_thread()
     finally:
         jobs.end_all()

@@ -1,20 +1,38 @@
-"""A command of ``asen`` in a process of its own, bounded in time and memory, which ends when nobody waits for it."""
+"""A command of ``asen`` in a process of its own, bounded in time and memory, which ends when nobody waits for it.
+
+The process is a fork of one that has imported torch and transformers and nothing else (multiprocessing's fork server),
+since their imports take as long as a small training.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
+import multiprocessing
+import multiprocessing.forkserver
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from ..commands.main import main
+
 MAX_SECONDS, MAX_BYTES = 900, 4 * 2**30
 _POLL_SECONDS = 0.5
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # as on Windows
+_context: Any = multiprocessing.get_context(_METHOD)
+_context.set_forkserver_preload([f"{__package__}._preloaded"])
+
+
+def warm_up() -> None:
+    """Start the imports of the jobs to come, without waiting for them."""
+    if _METHOD == "forkserver":
+        multiprocessing.forkserver.ensure_running()
 
 
 def run(arguments: Sequence[str], folder: Path, deadline: float | None = None) -> Iterator[str]:
@@ -30,18 +48,13 @@ def run(arguments: Sequence[str], folder: Path, deadline: float | None = None) -
         ValueError: the command's own error, or that it took too much time or memory.
     """
     output, errors = folder / "stdout.txt", folder / "stderr.txt"
-    with output.open("w") as stdout, errors.open("w") as stderr:
-        process = psutil.Popen(
-            [sys.executable, "-m", "asen_hf", *arguments],
-            cwd=folder,
-            env={**os.environ, **_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-        )
+    output.touch()
+    errors.touch()
+    process = _context.Process(target=_execute, args=(list(arguments), folder))
+    process.start()
     deadline = deadline or time.monotonic() + MAX_SECONDS
     try:
-        while process.poll() is None:
+        while process.is_alive():
             if time.monotonic() > deadline:
                 raise ValueError(f"stopped: a training may take {MAX_SECONDS} seconds here; take fewer rows or points")
             if _memory(process) > MAX_BYTES:
@@ -50,34 +63,52 @@ def run(arguments: Sequence[str], folder: Path, deadline: float | None = None) -
             time.sleep(_POLL_SECONDS)
     finally:
         _end(process)
-    if process.returncode:
-        raise ValueError(_error(errors.read_text(encoding="utf-8", errors="replace"), process.returncode))
+    if process.exitcode:
+        raise ValueError(_error(errors.read_text(encoding="utf-8", errors="replace"), process.exitcode))
     yield output.read_text(encoding="utf-8", errors="replace")
+
+
+def _execute(arguments: list[str], folder: Path) -> None:
+    """In the process: run the command in the folder, with its output in files."""
+    os.chdir(folder)
+    for stream, name in ((sys.stdout, "stdout.txt"), (sys.stderr, "stderr.txt")):
+        with open(name, "wb") as file:
+            os.dup2(file.fileno(), stream.fileno())
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(encoding="utf-8", line_buffering=True)
+    raise SystemExit(main(arguments))
 
 
 def end_all() -> None:
     """Kill the processes of all visitors, so that none outlives the server."""
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
+    for process in multiprocessing.active_children():
+        _end(process)
 
 
-def _memory(process: psutil.Process) -> int:
+def _memory(process: BaseProcess) -> int:
     """Resident bytes of a process and its children."""
     total = 0
     with contextlib.suppress(psutil.NoSuchProcess):
-        for member in [process, *process.children(recursive=True)]:
+        for member in _members(process):
             total += member.memory_info().rss
     return total
 
 
-def _end(process: psutil.Popen) -> None:
+def _end(process: BaseProcess) -> None:
     """Kill a process and its children."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        for member in [*process.children(recursive=True), process]:
+        for member in _members(process):
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-    process.wait()
+    process.join()
+
+
+def _members(process: BaseProcess) -> list[psutil.Process]:
+    """A process and its children; none once it has ended, when its number may be another's."""
+    if not process.is_alive():
+        return []
+    first = psutil.Process(process.pid)
+    return [*first.children(recursive=True), first]
 
 
 def _error(text: str, status: int) -> str:

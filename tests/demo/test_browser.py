@@ -94,7 +94,8 @@ def wait_for(condition):
 
 
 def trainings(server):
-    return [child for child in server[0].children(recursive=True) if "finetune" in child.cmdline()]
+    forking = [child for child in server[0].children() if any("forkserver" in word for word in child.cmdline())]
+    return [child for process in forking for child in process.children()]
 
 
 def open_tab(page, name):

@@ -8,6 +8,12 @@ import pytest
 from asen_hf.demo import jobs
 
 
+@pytest.fixture(autouse=True)
+def forking():
+    """The process that forks into jobs is there before they are counted."""
+    jobs.warm_up()
+
+
 def children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
@@ -36,10 +42,13 @@ def test_no_process_outlives_the_server(tmp_path):
     before = children()
     job = jobs.run(["inspect", "S2^100"], tmp_path)
     next(job)
+    assert children() - before
     jobs.end_all()
     with pytest.raises(ValueError, match="unexpectedly"):
         list(job)
     assert not children() - before
+    *_, text = jobs.run(["inspect", "D4"], tmp_path)
+    assert "exactly this group" in text
 
 
 @pytest.mark.parametrize("bound", ["MAX_SECONDS", "MAX_BYTES"])

@@ -22,7 +22,7 @@ def test_the_metadata_names_the_program_and_the_tested_version_of_gradio():
 def test_the_program_only_launches_the_demo():
     tree = ast.parse((SPACE / "app.py").read_text(encoding="utf-8"))
     [imported] = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert imported.module == "asen_hf.demo.app" and len(tree.body) == 3
+    assert imported.module == "asen_hf.demo.app" and len(tree.body) == 2
 
 
 def test_the_requirements_are_the_extra():
