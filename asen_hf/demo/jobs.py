@@ -11,6 +11,7 @@ import io
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import runpy
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
-from ..commands.main import main
 
 MAX_SECONDS, MAX_BYTES = 900, 4 * 2**30
 _POLL_SECONDS = 0.5
@@ -76,7 +75,8 @@ def _execute(arguments: list[str], folder: Path) -> None:
             os.dup2(file.fileno(), stream.fileno())
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(encoding="utf-8", line_buffering=True)
-    raise SystemExit(main(arguments))
+    sys.argv = ["asen", *arguments]
+    runpy.run_module("asen_hf", run_name="__main__", alter_sys=True)
 
 
 def end_all() -> None:
