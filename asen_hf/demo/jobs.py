@@ -1,7 +1,7 @@
 """A command of ``asen`` in a process of its own, bounded in time and memory, which ends when nobody waits for it.
 
-The process is a fork of one that has imported torch and transformers and nothing else (multiprocessing's fork server),
-since their imports take as long as a small training.
+The process is a fork of one that has imported what commands need (multiprocessing's fork server), since these imports
+take as long as a small training.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def run(arguments: Sequence[str], folder: Path, deadline: float | None = None) -
         ValueError: the command's own error, or that it took too much time or memory.
     """
     output, errors = folder / "stdout.txt", folder / "stderr.txt"
-    output.touch()
-    errors.touch()
+    for file in (output, errors):  # here already: the folder may hold those of another command
+        file.write_bytes(b"")
     process = _context.Process(target=_execute, args=(list(arguments), folder))
     process.start()
     deadline = deadline or time.monotonic() + MAX_SECONDS
@@ -69,6 +69,8 @@ def run(arguments: Sequence[str], folder: Path, deadline: float | None = None) -
 
 def _execute(arguments: list[str], folder: Path) -> None:
     """In the process: run the command in the folder, with its output in files."""
+    from . import _preloaded  # noqa: F401  # nothing to do in a fork; a spawned process gets its settings here
+
     os.chdir(folder)
     for stream, name in ((sys.stdout, "stdout.txt"), (sys.stderr, "stderr.txt")):
         with open(name, "wb") as file:

@@ -23,6 +23,13 @@ def test_the_output_of_a_command_is_yielded(tmp_path):
     assert "exactly this group" in text
 
 
+def test_the_next_command_of_a_folder_starts_without_the_output_of_the_last(tmp_path):
+    *_, text = jobs.run(["inspect", "D4"], tmp_path)
+    job = jobs.run(["inspect", "S2^100"], tmp_path)
+    assert text and next(job) == ""
+    job.close()
+
+
 def test_the_error_of_a_command_is_raised_with_its_caret(tmp_path):
     with pytest.raises(ValueError, match=r"^group 'S5 wr S'.*\n  S5 wr S\n +\^$"):
         list(jobs.run(["inspect", "S5 wr S"], tmp_path))

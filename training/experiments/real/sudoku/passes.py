@@ -1,7 +1,7 @@
 """Does a trained network solve more puzzles if its layers are applied more often than in training?
 
   python training/experiments.py real/sudoku
-  python training/experiments/real/sudoku/passes.py FILE runs/experiments/real/sudoku/Sudoku_s_exchanges_0 --passes 16
+  python training/experiments/real/sudoku/passes.py FILE runs/experiments/real/sudoku/1_copy_with_hints_0 --passes 16
 
 with the task's FILE, ../shared/data/sudoku_expert/sudoku_expert.npz, writes ``passes.csv`` beside this file: the shares
 of puzzles solved and of empty cells right (:meth:`asen_hf.data.real.sudoku.Sudoku.judge`), by the number of passes.
