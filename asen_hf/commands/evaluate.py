@@ -35,8 +35,8 @@ Score a checkpoint on held-out rows: each task's group, scores, reference predic
   asen evaluate CHECKPOINT [--task NAME] [--data_path FILE] [--plots DIR]
 
 The rows come from the checkpoint's recipe.yaml and are split as in its training, so that test rows are unseen. A table
-given with --dataset is split likewise, or by the values train, validation and test of its --split_column; to score all
-rows of one, give asen_hf.evaluate a DataFrame.
+given with --dataset is split likewise, or by the values train, validation and test of its --split_column; --split all
+scores every row of it.
 """
 _EXPLAINED_ROWS = 16
 
@@ -54,7 +54,7 @@ class EvaluateOptions:
     labels_columns: str | None = described("The table's columns of labels, if they differ from the training's.", None)
     split_column: str | None = described("The table's column of splits, if it differs from the training's.", None)
     time_column: str | None = described("The table's column of times, if it differs from the training's.", None)
-    split: str = described("Split to score: train, validation or test.", "test")
+    split: str = described("Split to score: train, validation, test, or all rows.", "test")
     batch_size: int = described("Batch size of the forward passes.", 256)
     output: str | None = described("Also write the scores, the machine and the seed to this JSON file.", None)
     plots: str | None = described(
@@ -96,7 +96,7 @@ def evaluate_checkpoint(checkpoint: str, options: EvaluateOptions) -> None:
     if options.explain and importlib.util.find_spec("captum") is None:
         raise ValueError('--explain needs captum: pip install "asen-hf[explain]"')
     model = load_model(checkpoint)
-    rows = recipe_rows(checkpoint, model.config, options.task, options.data_path, **options.table())
+    rows = recipe_rows(checkpoint, model.config, options.task, options.split, options.data_path, **options.table())
     for name in rows.left_out:
         print(f"{name}: recipe.yaml does not say where its rows come from; left out", file=sys.stderr)
     check_split(rows.splits, options.split)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from datasets import Dataset, DatasetDict, IterableDatasetDict
+from datasets import Dataset, DatasetDict, IterableDatasetDict, concatenate_datasets
 from numpy.typing import ArrayLike
 from transformers.utils import cached_file
 
@@ -30,6 +30,7 @@ from .recipe import Recipe
 from .task_recipe import TaskRecipe
 from .work import subsample
 
+ALL = "all"
 Rows: TypeAlias = str | Path | DatasetDict | Dataset | tuple[ArrayLike, ArrayLike] | Any
 
 
@@ -54,7 +55,8 @@ def evaluate(
             full; or the path of a table or the id of a dataset on the Hub, whose ``split`` is scored (see
             :func:`asen_hf.load_table`).
         task: score this task only.
-        split: the split of a ``DatasetDict``, a table or a recipe to score: train, validation or test.
+        split: the split of a ``DatasetDict``, a table or a recipe to score: train, validation or test; or all, for every
+            row of a table or recipe.
         batch_size: batch size of the forward passes.
         split_column, time_column: split given rows by this column, as in :func:`asen_hf.load_table`, and score
             ``split``.
@@ -80,7 +82,7 @@ def evaluate(
             raise ValueError(
                 "split_column and time_column split given rows; the checkpoint's recipe has its own: give data"
             )
-        found = recipe_rows(model_or_checkpoint, model.config, task)
+        found = recipe_rows(model_or_checkpoint, model.config, task, split)
         for name in found.left_out:
             warnings.warn(f"{name}: recipe.yaml does not say where its rows come from; left out", stacklevel=2)
         rows, sources = found.splits, found.sources
@@ -113,6 +115,7 @@ def recipe_rows(
     checkpoint: str | Path,
     config: AsenConfig,
     task: str | None = None,
+    split: str = "test",
     data_path: str | None = None,
     **table: Any,
 ) -> RecipeRows:
@@ -122,6 +125,7 @@ def recipe_rows(
         checkpoint: a folder, a Hub id or a committed checkpoint's name.
         config: its config.
         task: load the rows of this task only.
+        split: what is to be scored; of all, a task's rows are one split.
         data_path: the data file of a registered task, if it has moved.
         table: ``dataset``, the task's table, if it has moved or another one is to be scored, and what
             :class:`TaskRecipe` says of a table's columns, where they differ from the recipe's.
@@ -158,12 +162,16 @@ def recipe_rows(
         rows.configs[name], splits = source.load(recipe.training.seed)
         held_out = {split: splits[split] for split in ("validation", "test") if split in splits}
         found = row_hashes({name: tasks[name]}, {name: DatasetDict(held_out)})[name]
-        if name not in sources:
+        if split == ALL and dataset is None:
+            _warn_of_training_rows(f"{name}: all rows are scored")
+        elif name not in sources:
             _warn_of_training_rows(f"{name}: the checkpoint does not say which rows it was trained on")
         elif any(hashes.get(name, found).get(split, digest) != digest for split, digest in found.items()):
             _warn_of_training_rows(f"{name}: the rows have changed since the training")
+        if split == ALL:
+            splits = _whole(splits)
         # The rows that the model was trained on: reference predictions are fitted on them too.
-        if (recipe.training.train_rows or 0) <= len(splits["train"]):
+        elif (recipe.training.train_rows or 0) <= len(splits["train"]):
             splits = DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
         rows.splits[name] = splits
         rows.sources.append(source)
@@ -176,7 +184,7 @@ def recipe_rows(
 
 
 def _warn_of_training_rows(reason: str) -> None:
-    text = "so that rows that it was trained on may be among those of the test split"
+    text = "so that rows that it was trained on may be among those that are scored"
     warnings.warn(f"{reason}, {text}", stacklevel=3)
 
 
@@ -200,6 +208,11 @@ def _hashes(checkpoint: str | Path) -> dict[str, dict[str, str]]:
 def _has_moved(dataset: str | None) -> bool:
     """Whether a table is the path of a file, and not there; anything else may be on the Hub."""
     return dataset is not None and bool(Path(dataset).suffix) and not Path(dataset).exists()
+
+
+def _whole(splits: DatasetDict) -> DatasetDict:
+    """All rows as one split."""
+    return DatasetDict({ALL: concatenate_datasets(list(splits.values()))})
 
 
 def check_split(rows: Mapping[str, Mapping[str, Dataset]], split: str) -> None:
@@ -234,9 +247,11 @@ def given_rows(
         config = model.config.tasks[name]
         with naming(f"task {name!r}"):
             if isinstance(rows, str | Path):
-                splits[name] = load_table(str(rows), config, split_column=split_column, time_column=time_column)
+                found = load_table(str(rows), config, split_column=split_column, time_column=time_column)
+                splits[name] = _whole(found) if split == ALL else found
             elif split_column is not None or time_column is not None:
-                splits[name] = to_splits(config, rows, 0, split_column, time_column)
+                found = to_splits(config, rows, 0, split_column, time_column)
+                splits[name] = _whole(found) if split == ALL else found
             elif isinstance(rows, DatasetDict | IterableDatasetDict):
                 splits[name] = DatasetDict({str(part): to_rows(config, rows[part]) for part in rows})
             else:

@@ -9,6 +9,7 @@ import torch
 
 import asen_hf
 from asen_hf import AsenConfig, AsenForMultitask, TaskConfig
+from asen_hf.commands.main import main
 from asen_hf.training.recipe import Recipe
 from asen_hf.training.task_recipe import TaskRecipe
 
@@ -85,3 +86,32 @@ def test_columns_without_a_table_are_refused(tmp_path, model):
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="the checkpoint's recipe has its own"):
         asen_hf.evaluate(tmp_path, split_column="x")
+
+
+@pytest.mark.parametrize("by", [{"time_column": "day"}, {"split_column": "person"}, {}])
+def test_every_row_of_a_table_is_scored_where_all_are_asked_for(tmp_path, model, table, by, capsys):
+    frame, path = table
+    kept = frame.drop(columns=[name for name in ("day", "person") if name not in by.values()])
+    plain = kept.drop(columns=list(by.values()))
+    kept.to_csv(path, index=False)
+    finished = asen_hf.finetune(model, TASK, path, name="t", output_dir=tmp_path / "run", train_rows=20, **by, **QUICK)
+    expected = asen_hf.evaluate(finished.model, plain)["t"]
+    for data in (path, kept) if by else (path,):
+        score = asen_hf.evaluate(finished.model, data, split="all", **by)["t"]
+        assert score.rows == 80 and score.references == {}  # fitted on rows that would be scored
+        assert score.value == pytest.approx(expected.value, rel=1e-5)
+    with pytest.warns(UserWarning, match="all rows are scored, so that rows that it was trained on may be among"):
+        assert asen_hf.evaluate(tmp_path / "run", split="all")["t"].value == pytest.approx(expected.value, rel=1e-5)
+
+
+def test_every_row_of_another_table_is_scored_on_the_command_line(tmp_path, model, table):
+    plain = table[0].drop(columns=["day", "person"])
+    asen_hf.finetune(model, TASK, plain, name="t", output_dir=tmp_path / "run", train_rows=20, **QUICK)
+    other = plain.assign(labels=plain["labels"] + 1)
+    other.to_csv(tmp_path / "other.csv", index=False)
+    expected = asen_hf.evaluate(tmp_path / "run", other)["t"]
+    command = ["evaluate", str(tmp_path / "run"), "--dataset", str(tmp_path / "other.csv"), "--split", "all"]
+    with pytest.warns(UserWarning, match="may be among those that are scored"):
+        assert main([*command, "--output", str(tmp_path / "scores.json")]) == 0
+    score = json.loads((tmp_path / "scores.json").read_text())["scores"]["t"]
+    assert score["rows"] == 80 and score["value"] == pytest.approx(expected.value, rel=1e-5)
