@@ -120,7 +120,7 @@ def fit_read_out(model: AsenForMultitask, name: str, columns: Mapping[str, Tenso
     Raises:
         ValueError: no label is known, rows that the task cannot take, or outputs that are not linear in the states.
     """
-    task, head = model.config.tasks[name], _last_layer(model, name)
+    task, head = model.config.tasks[name], last_layer(model, name)
     if not can_fit_read_out(task):
         raise ValueError(
             f"task {name!r}: its outputs are not linear in the states of one node, pair or graph "
@@ -181,7 +181,8 @@ def _enough_rows(task: TaskConfig, labels: Tensor, most: int) -> Tensor:
     return torch.from_numpy(np.unique(np.concatenate(spaced))).to(labels.device)
 
 
-def _last_layer(model: AsenForMultitask, name: str) -> Head:
+def last_layer(model: AsenForMultitask, name: str) -> Head:
+    """The layer that makes a task's outputs."""
     head = model.heads[name]
     return head if isinstance(head, Head) else head.output  # type: ignore[return-value]
 

@@ -5,6 +5,7 @@ Both are found before the model changes, because finding them may fail, and writ
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import TYPE_CHECKING, cast
 
@@ -103,6 +104,20 @@ class RowsOfPrior:
         else:
             tokens.weight.copy_(inputs[:-1].T)
             tokens.bias.copy_(inputs[-1])
+
+
+@torch.no_grad()
+def add_random_codes(model: AsenModel, name: str) -> None:
+    """Add fresh random rows to those of a task's orbitals, classes of orbitals, and tokens or features.
+
+    Computed rows of things that are alike in structure are alike (their cosines are .2 to .4), so that training
+    would take long to tell them apart.
+    """
+    for modules in (model.edge_embedders, model.class_embedders, model.token_embedders):
+        if name in modules:
+            fresh = model._ready(copy.deepcopy(modules[name]))
+            for row, code in zip(modules[name].parameters(), fresh.parameters(), strict=True):
+                row.add_(code)
 
 
 def _set_orbitals(model: AsenModel, name: str, vectors: Tensor, rows: NDArray[np.int64]) -> None:

@@ -55,7 +55,7 @@ def evaluate(
             full; or the path of a table or the id of a dataset on the Hub, whose ``split`` is scored (see
             :func:`asen_hf.load_table`).
         task: score this task only.
-        split: the split of a ``DatasetDict``, a table or a recipe to score: train, validation or test; or all, for every
+        split: the split of a ``DatasetDict``, a table or a recipe to score: train, validation or test, or all for every
             row of a table or recipe.
         batch_size: batch size of the forward passes.
         split_column, time_column: split given rows by this column, as in :func:`asen_hf.load_table`, and score

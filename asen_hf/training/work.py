@@ -10,15 +10,15 @@ from accelerate import Accelerator
 from datasets import DatasetDict
 from torch import Tensor, nn
 
-from ..data import MultitaskBatches, collate
+from ..data import MultitaskBatches
 from ..data.statistics import warn_if_far_from_unit_scale
 from ..evaluation.scoreboard import scoreboard
 from ..evaluation.scores import Score, score_splits
 from ..model.configuration_names import PRIOR
 from ..model.heads import is_known
 from ..model.modeling_asen import AsenForMultitask
-from ..model.read_out import can_fit_read_out, fit_read_out
 from ._linear_skips import fit_linear_skips
+from ._prior_start import start_from_prior
 from ._resume import row_hashes
 from .judging import judged
 from .objective import MultitaskObjective, check_labels_known, freeze_other_tasks
@@ -115,9 +115,7 @@ class MultitaskWork:
         fit_linear_skips(model, self.rows)
         is_from_prior = self.recipe.start is not None and self.recipe.start.init_from == PRIOR
         if is_from_prior:
-            for name, task in self.configs.items():
-                if can_fit_read_out(task):
-                    fit_read_out(model, name, collate(task, self.rows[name]), self.recipe.training.eval_batch_size)
+            start_from_prior(model, self.configs, self.rows, self.recipe.training.eval_batch_size)
         return is_from_prior or len(model.linear_skips) > 0  # what was fitted may be all that there is to learn
 
     def prepare(self, model: AsenForMultitask) -> None:

@@ -5,14 +5,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
-from asen_hf import AsenConfig, AsenForMultitask, evaluate, finetune, pretrain
+from asen_hf import AsenConfig, AsenForMultitask, TaskConfig, evaluate, finetune, pretrain
 from asen_hf.commands.evaluate import main as evaluate_command
+from asen_hf.data import collate
 from asen_hf.data.registry import get_stream
 from asen_hf.data.synthetic import prior_stream
 from asen_hf.hub.cards import model_card
+from asen_hf.model.read_out import fit_read_out
+from asen_hf.training._prior_start import start_from_prior
 from asen_hf.training.recipe import Recipe
 from asen_hf.training.stream import StreamWork, stream_model
 from asen_hf.training.stream_objective import StreamObjective, to_tensors
@@ -262,7 +266,7 @@ def test_a_run_that_died_after_its_fitted_start_goes_on(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise AssertionError("a resumed run has its fitted weights from the checkpoint")
 
-    for fit in ("fit_read_out", "fit_linear_skips"):
+    for fit in ("start_from_prior", "fit_linear_skips"):
         monkeypatch.setattr(f"asen_hf.training.work.{fit}", refuse)
     resumed = finetune(model, task, rows, output_dir=tmp_path / "resumed", resume_from_checkpoint=start, **more)
     last = [AsenForMultitask.from_pretrained(tmp_path / name / "checkpoint-2") for name in ("whole", "resumed")]
@@ -278,3 +282,26 @@ def test_with_a_single_validation_there_is_no_fitted_start_to_choose(tmp_path, c
     finetune(model, task, rows, output_dir=tmp_path, init_from="prior", max_steps=2, eval_steps=eval_steps)
     printed = capsys.readouterr().out
     assert [f"step {step}:" in printed for step in (0, 1, 2)] == [eval_steps == 1, eval_steps == 1, True]
+
+
+@pytest.mark.parametrize("output", ["node", "pair"])
+def test_finetuning_starts_from_rows_that_differ_and_from_a_head_that_leaves_much_to_learn(output):
+    task = TaskConfig(group="C6", vocab_size=3, relations=["equal"], output_level=output)
+    model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
+    model.add_task("t", task, init_from="prior")
+    computed = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    inputs = torch.randint(3, (40, 6))
+    labels = (inputs == 1).long() if output == "node" else (inputs[:, :, None] == inputs[:, None]).long()
+    rows = Dataset.from_dict({"inputs": inputs.numpy(), "labels": labels.numpy()}).with_format("torch")
+    start_from_prior(model, {"t": model.config.tasks["t"]}, {"t": rows}, batch_size=16)
+    for table in ("edge_embedders", "token_embedders"):
+        codes = model.state_dict()[f"asen.{table}.t.weight"] - computed[f"asen.{table}.t.weight"]
+        assert 0.7 < codes.std() < 1.3
+        assert (torch.corrcoef(codes) - torch.eye(len(codes))).abs().max() < 0.95
+    inside = [key for key in computed if "backbone" in key or "heads.t.source" in key]
+    assert inside and all(torch.equal(model.state_dict()[key], computed[key]) for key in inside)
+    model.eval()
+    started = model(inputs, "t").logits
+    fit_read_out(model, "t", collate(model.config.tasks["t"], rows))
+    torch.testing.assert_close(started, model(inputs, "t").logits / 10)
+    assert started.abs().max() > 1e-3
