@@ -13,17 +13,22 @@ from ..model.modeling_asen import AsenForMultitask
 from ..model.read_out import can_fit_read_out, fit_read_out, last_layer
 from ..model.starting_rows import add_random_codes
 
-_HEAD_SCALE = 0.1  # a head that explains the rows already would leave the layers below little to learn from them
 
-
+@torch.no_grad()
 def start_from_prior(
     model: AsenForMultitask, tasks: Mapping[str, TaskConfig], rows: Mapping[str, Dataset], batch_size: int
 ) -> None:
-    """Add random codes to the computed rows, and fit the heads by ridge regression, where that can be, to a tenth."""
+    """Add random codes to the computed rows, and turn heads into the direction of a ridge regression.
+
+    Heads keep the norm that they had, that of a fresh head: one that explains the rows already leaves the layers below
+    little to learn from them, and where states hardly differ, its coefficients are so large that training diverges.
+    """
     for name, task in tasks.items():
         add_random_codes(model.asen, name)
         if can_fit_read_out(task):
+            layer = last_layer(model, name)
+            norm = layer.weight.norm()
             fit_read_out(model, name, collate(task, rows[name]), batch_size)
-            with torch.no_grad():
-                for weights in last_layer(model, name).parameters():
-                    weights.mul_(_HEAD_SCALE)
+            factor = norm / layer.weight.norm().clamp(min=torch.finfo(norm.dtype).tiny)
+            for weights in layer.parameters():
+                weights.mul_(factor)

@@ -15,7 +15,7 @@ from asen_hf.data import collate
 from asen_hf.data.registry import get_stream
 from asen_hf.data.synthetic import prior_stream
 from asen_hf.hub.cards import model_card
-from asen_hf.model.read_out import fit_read_out
+from asen_hf.model.read_out import fit_read_out, last_layer
 from asen_hf.training._prior_start import start_from_prior
 from asen_hf.training.recipe import Recipe
 from asen_hf.training.stream import StreamWork, stream_model
@@ -289,7 +289,10 @@ def test_finetuning_starts_from_rows_that_differ_and_from_a_head_that_leaves_muc
     task = TaskConfig(group="C6", vocab_size=3, relations=["equal"], output_level=output)
     model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
     model.add_task("t", task, init_from="prior")
-    computed = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    computed, fresh = (
+        {key: tensor.clone() for key, tensor in model.state_dict().items()},
+        last_layer(model, "t").weight.clone(),
+    )
     inputs = torch.randint(3, (40, 6))
     labels = (inputs == 1).long() if output == "node" else (inputs[:, :, None] == inputs[:, None]).long()
     rows = Dataset.from_dict({"inputs": inputs.numpy(), "labels": labels.numpy()}).with_format("torch")
@@ -301,7 +304,9 @@ def test_finetuning_starts_from_rows_that_differ_and_from_a_head_that_leaves_muc
     inside = [key for key in computed if "backbone" in key or "heads.t.source" in key]
     assert inside and all(torch.equal(model.state_dict()[key], computed[key]) for key in inside)
     model.eval()
-    started = model(inputs, "t").logits
+    started, head = model(inputs, "t").logits, last_layer(model, "t").weight.clone()
+    torch.testing.assert_close(head.norm(), fresh.norm())
     fit_read_out(model, "t", collate(model.config.tasks["t"], rows))
-    torch.testing.assert_close(started, model(inputs, "t").logits / 10)
-    assert started.abs().max() > 1e-3
+    factor = head.norm() / last_layer(model, "t").weight.norm()
+    torch.testing.assert_close(started, model(inputs, "t").logits * factor)
+    assert factor < 0.5
