@@ -160,20 +160,18 @@ def recipe_rows(
                 "on the command line"
             )
         rows.configs[name], splits = source.load(recipe.training.seed)
-        held_out = {split: splits[split] for split in ("validation", "test") if split in splits}
+        held_out = {part: splits[part] for part in ("validation", "test") if part in splits}
         found = row_hashes({name: tasks[name]}, {name: DatasetDict(held_out)})[name]
         if split == ALL and dataset is None:
             _warn_of_training_rows(f"{name}: all rows are scored")
         elif name not in sources:
             _warn_of_training_rows(f"{name}: the checkpoint does not say which rows it was trained on")
-        elif any(hashes.get(name, found).get(split, digest) != digest for split, digest in found.items()):
+        elif any(hashes.get(name, found).get(part, digest) != digest for part, digest in found.items()):
             _warn_of_training_rows(f"{name}: the rows have changed since the training")
-        if split == ALL:
-            splits = _whole(splits)
         # The rows that the model was trained on: reference predictions are fitted on them too.
-        elif (recipe.training.train_rows or 0) <= len(splits["train"]):
+        if split != ALL and (recipe.training.train_rows or 0) <= len(splits["train"]):
             splits = DatasetDict({**splits, "train": subsample(splits["train"], recipe.training)})
-        rows.splits[name] = splits
+        rows.splits[name] = _as_asked(splits, split)
         rows.sources.append(source)
     if not rows.splits:
         raise ValueError(
@@ -210,9 +208,9 @@ def _has_moved(dataset: str | None) -> bool:
     return dataset is not None and bool(Path(dataset).suffix) and not Path(dataset).exists()
 
 
-def _whole(splits: DatasetDict) -> DatasetDict:
-    """All rows as one split."""
-    return DatasetDict({ALL: concatenate_datasets(list(splits.values()))})
+def _as_asked(splits: DatasetDict, split: str) -> DatasetDict:
+    """The splits; where all rows are asked for, all of them as one."""
+    return splits if split != ALL else DatasetDict({ALL: concatenate_datasets(list(splits.values()))})
 
 
 def check_split(rows: Mapping[str, Mapping[str, Dataset]], split: str) -> None:
@@ -248,10 +246,9 @@ def given_rows(
         with naming(f"task {name!r}"):
             if isinstance(rows, str | Path):
                 found = load_table(str(rows), config, split_column=split_column, time_column=time_column)
-                splits[name] = _whole(found) if split == ALL else found
+                splits[name] = _as_asked(found, split)
             elif split_column is not None or time_column is not None:
-                found = to_splits(config, rows, 0, split_column, time_column)
-                splits[name] = _whole(found) if split == ALL else found
+                splits[name] = _as_asked(to_splits(config, rows, 0, split_column, time_column), split)
             elif isinstance(rows, DatasetDict | IterableDatasetDict):
                 splits[name] = DatasetDict({str(part): to_rows(config, rows[part]) for part in rows})
             else:

@@ -89,7 +89,7 @@ def test_columns_without_a_table_are_refused(tmp_path, model):
 
 
 @pytest.mark.parametrize("by", [{"time_column": "day"}, {"split_column": "person"}, {}])
-def test_every_row_of_a_table_is_scored_where_all_are_asked_for(tmp_path, model, table, by, capsys):
+def test_every_row_of_a_table_is_scored_where_all_are_asked_for(tmp_path, model, table, by):
     frame, path = table
     kept = frame.drop(columns=[name for name in ("day", "person") if name not in by.values()])
     plain = kept.drop(columns=list(by.values()))
