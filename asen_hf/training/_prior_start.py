@@ -20,8 +20,9 @@ def start_from_prior(
 ) -> None:
     """Add random codes to the computed rows, and turn heads into the direction of a ridge regression.
 
-    Heads keep the norm that they had, that of a fresh head: one that explains the rows already leaves the layers below
-    little to learn from them, and where states hardly differ, its coefficients are so large that training diverges.
+    Heads get no larger than they were, fresh: one that explains the rows already leaves the layers below little to
+    learn from them, and where states hardly differ, its coefficients are so large that training diverges. Smaller ones
+    stay: enlarged with the coefficients of rows that say nothing, the bias would be anything.
     """
     for name, task in tasks.items():
         add_random_codes(model.asen, name)
@@ -29,6 +30,6 @@ def start_from_prior(
             layer = last_layer(model, name)
             norm = layer.weight.norm()
             fit_read_out(model, name, collate(task, rows[name]), batch_size)
-            factor = norm / layer.weight.norm().clamp(min=torch.finfo(norm.dtype).tiny)
+            factor = (norm / layer.weight.norm()).clamp(max=1)
             for weights in layer.parameters():
                 weights.mul_(factor)

@@ -83,8 +83,8 @@ def finetune(
         inputs_columns, labels_columns: the columns of a file or a DataFrame, as in :func:`asen_hf.load_table`.
         init_from: a task of the model. The new task starts from its head and from the embeddings of its most similar
             orbits. ``"prior"``: from embeddings computed from the task's structure, to which random codes are added,
-            and from a head of a fresh one's norm and the direction of a ridge regression on the training rows (of a
-            model that was pretrained on random tasks).
+            and from a head in the direction of a ridge regression on the training rows, no larger than a fresh one (of
+            a model that was pretrained on random tasks).
         from_scratch: start from random weights of the same shape.
         keep_tasks: keep the model's other tasks. Their embedders and heads are frozen, but the backbone changes.
         output_dir: folder of the run's checkpoints, the finished model, ``scores.json`` (validation),

@@ -289,10 +289,8 @@ def test_finetuning_starts_from_rows_that_differ_and_from_a_head_that_leaves_muc
     task = TaskConfig(group="C6", vocab_size=3, relations=["equal"], output_level=output)
     model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
     model.add_task("t", task, init_from="prior")
-    computed, fresh = (
-        {key: tensor.clone() for key, tensor in model.state_dict().items()},
-        last_layer(model, "t").weight.clone(),
-    )
+    computed = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    fresh = last_layer(model, "t").weight.clone()
     inputs = torch.randint(3, (40, 6))
     labels = (inputs == 1).long() if output == "node" else (inputs[:, :, None] == inputs[:, None]).long()
     rows = Dataset.from_dict({"inputs": inputs.numpy(), "labels": labels.numpy()}).with_format("torch")
@@ -310,3 +308,17 @@ def test_finetuning_starts_from_rows_that_differ_and_from_a_head_that_leaves_muc
     factor = head.norm() / last_layer(model, "t").weight.norm()
     torch.testing.assert_close(started, model(inputs, "t").logits * factor)
     assert factor < 0.5
+
+
+@pytest.mark.parametrize("labels", ["one class", "chance"])
+def test_a_head_that_labels_say_nothing_about_starts_small(labels):
+    model = AsenForMultitask(AsenConfig(**SIZE, structure_embedder=True))
+    model.add_task("t", {"group": "C6", "vocab_size": 3, "num_labels": 2}, init_from="prior")
+    fresh = last_layer(model, "t").weight.norm().item()
+    rng = np.random.default_rng(0)
+    inputs, classes = rng.integers(3, size=(60, 6)), rng.integers(1 if labels == "one class" else 2, size=(60, 6))
+    rows = Dataset.from_dict({"inputs": inputs, "labels": classes}).with_format("torch")
+    start_from_prior(model, {"t": model.config.tasks["t"]}, {"t": rows}, batch_size=16)
+    head = last_layer(model, "t")
+    assert head.weight.norm() <= fresh * (1 + 1e-6)
+    assert head.bias.abs().max() < 10  # a share of a class, times the scale e² of an untrained embedder
